@@ -1,0 +1,3 @@
+"""Convolutional neural networks, compiled, for CPUs."""
+
+from gwucnn._version import __version__

@@ -1,0 +1,206 @@
+# Activations, number by number, and softmax, row by row; each with its gradient.
+#
+#   relu     y = x if x > 0 else 0 (NaN stays NaN)       dx = dy if y > 0 else 0
+#   sigmoid  y = 1 / (1 + exp(-x))                       dx = dy * y * (1 - y)
+#   softmax  y[k] = exp(x[k] - max x) / sum              dx[k] = y[k] * (dy[k] - sum over l of dy[l] * y[l])
+#
+# The gradients need only the output, so a layer may compute in place: x and y, or dy and dx, can be one array.
+
+from libc.math cimport exp, expf, fabs, log1p, log
+
+# Numbers in a unit of work: 16 kB of float32, so that a unit is worth handing to a thread.
+cdef enum:
+    ELEMENTS = 4096
+
+
+cdef inline real_t exponential(real_t x) noexcept nogil:
+    if real_t is float:
+        return expf(x)
+    else:
+        return exp(x)
+
+
+cdef inline real_t sigmoid_of(real_t x) noexcept nogil:
+    # exp of a negative number only, which cannot overflow.
+    cdef real_t e
+    if x >= 0:
+        return 1 / (1 + exponential(-x))
+    e = exponential(x)
+    return e / (1 + e)
+
+
+cdef class Elementwise(Step):
+    """b from a, number by number, for any shape."""
+
+    cdef void *a
+    cdef void *b
+    cdef Py_ssize_t size
+
+    def __init__(self, a, b):
+        self.size = a.size
+        self.a = self.real(a, self.size, False)
+        self.b = self.real(b, self.size, True)
+        self.out = b
+        self.units = (self.size + ELEMENTS - 1) // ELEMENTS
+        self.unit_cost = ELEMENTS * self.operations()
+
+    cdef double operations(self) noexcept nogil:
+        return 1.0
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        """Compute the numbers from `first` up to, not including, `last`."""
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        cdef Py_ssize_t unit
+        for unit in prange(first, last, num_threads=threads, schedule="static"):
+            self.some(unit * ELEMENTS, min((unit + 1) * ELEMENTS, self.size))
+
+
+cdef class Relu(Elementwise):
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            relu_some(<double *>self.a, <double *>self.b, first, last)
+        else:
+            relu_some(<float *>self.a, <float *>self.b, first, last)
+
+
+cdef void relu_some(const real_t *x, real_t *y, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        y[i] = 0 if x[i] <= 0 else x[i]
+
+
+cdef class Sigmoid(Elementwise):
+    cdef double operations(self) noexcept nogil:
+        return 20.0
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(first, last):
+            if self.is_double:
+                (<double *>self.b)[i] = sigmoid_of((<double *>self.a)[i])
+            else:
+                (<float *>self.b)[i] = sigmoid_of((<float *>self.a)[i])
+
+
+cdef class ElementwiseBackward(Elementwise):
+    """b = dx from a = dy and the output y."""
+
+    cdef void *y
+
+    def __init__(self, dy, y, dx):
+        Elementwise.__init__(self, dy, dx)
+        self.y = self.real(y, self.size, False)
+
+
+cdef class ReluBackward(ElementwiseBackward):
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            relu_backward_some(<double *>self.a, <double *>self.y, <double *>self.b, first, last)
+        else:
+            relu_backward_some(<float *>self.a, <float *>self.y, <float *>self.b, first, last)
+
+
+cdef void relu_backward_some(const real_t *dy, const real_t *y, real_t *dx, Py_ssize_t first,
+                             Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        dx[i] = 0 if y[i] <= 0 else dy[i]
+
+
+cdef class SigmoidBackward(ElementwiseBackward):
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            sigmoid_backward_some(<double *>self.a, <double *>self.y, <double *>self.b, first, last)
+        else:
+            sigmoid_backward_some(<float *>self.a, <float *>self.y, <float *>self.b, first, last)
+
+
+cdef void sigmoid_backward_some(const real_t *dy, const real_t *y, real_t *dx, Py_ssize_t first,
+                                Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        dx[i] = dy[i] * y[i] * (1 - y[i])
+
+
+cdef class Rowwise(Step):
+    """Arrays of rows of K numbers, a row at a time."""
+
+    cdef Py_ssize_t R, K
+
+    cdef void row(self, Py_ssize_t r) noexcept nogil:
+        """Compute row r."""
+
+    cdef int rows(self, array) except -1:
+        self.K = array.shape[array.ndim - 1]
+        self.R = array.size // max(self.K, 1)
+        self.units = self.R
+        self.unit_cost = 20.0 * self.K
+        return 0
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        cdef Py_ssize_t r
+        for r in prange(first, last, num_threads=threads, schedule="static"):
+            self.row(r)
+
+
+cdef class Softmax(Rowwise):
+    cdef void *x
+    cdef void *y
+
+    def __init__(self, x, y):
+        self.rows(x)
+        self.x = self.real(x, self.R * self.K, False)
+        self.y = self.real(y, self.R * self.K, True)
+        self.out = y
+
+    cdef void row(self, Py_ssize_t r) noexcept nogil:
+        if self.is_double:
+            softmax_row(<double *>self.x + r * self.K, <double *>self.y + r * self.K, self.K)
+        else:
+            softmax_row(<float *>self.x + r * self.K, <float *>self.y + r * self.K, self.K)
+
+
+cdef double softmax_row(const real_t *x, real_t *y, Py_ssize_t K) noexcept nogil:
+    """Fill y and return the logarithm of the sum of exponentials of x."""
+    cdef Py_ssize_t k
+    cdef real_t largest = x[0]
+    cdef double total = 0
+    for k in range(1, K):
+        # A NaN must get through: then every output of this row is NaN.
+        largest = x[k] if not x[k] <= largest else largest
+    for k in range(K):
+        y[k] = exponential(x[k] - largest)
+        total += y[k]
+    for k in range(K):
+        y[k] = <real_t>(y[k] / total)
+    return largest + log(total)
+
+
+cdef class SoftmaxBackward(Rowwise):
+    cdef void *dy
+    cdef void *y
+    cdef void *dx
+
+    def __init__(self, dy, y, dx):
+        self.rows(dy)
+        self.dy = self.real(dy, self.R * self.K, False)
+        self.y = self.real(y, self.R * self.K, False)
+        self.dx = self.real(dx, self.R * self.K, True)
+        self.out = dx
+
+    cdef void row(self, Py_ssize_t r) noexcept nogil:
+        cdef Py_ssize_t at = r * self.K
+        if self.is_double:
+            softmax_backward_row(<double *>self.dy + at, <double *>self.y + at, <double *>self.dx + at, self.K)
+        else:
+            softmax_backward_row(<float *>self.dy + at, <float *>self.y + at, <float *>self.dx + at, self.K)
+
+
+cdef void softmax_backward_row(const real_t *dy, const real_t *y, real_t *dx, Py_ssize_t K) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef double total = 0
+    for k in range(K):
+        total += <double>dy[k] * y[k]
+    for k in range(K):
+        dx[k] = <real_t>(y[k] * (dy[k] - total))

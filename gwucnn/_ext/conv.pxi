@@ -1,0 +1,285 @@
+# Two-dimensional convolution (cross-correlation, as everywhere in the field) and its gradient by the input.
+#
+#   y[n, i, j, f] = bias[f] + sum over u < KH, v < KW, c < C/groups of
+#                   x[n, i*SH + u*DH - top, j*SW + v*DW - left, g*C/groups + c] * weight[u, v, c, f]
+#
+# with g = f // (F / groups) and x zero outside the image. A dense layer is the case H = W = KH = KW = 1.
+# The algorithm is in correlate.pxi; here the planes and the order of the weights are laid out. `naive.pyx` has the
+# same functions as plain loops.
+
+cdef struct Geometry:
+    Py_ssize_t N, H, W, C           # images
+    Py_ssize_t KH, KW, F            # filters
+    Py_ssize_t OH, OW               # output
+    Py_ssize_t SH, SW               # strides
+    Py_ssize_t DH, DW               # dilation
+    Py_ssize_t top, left            # padding before the first row and column
+    Py_ssize_t groups
+
+
+cdef Geometry geometry_of(tuple x_shape, tuple weight_shape, tuple y_shape, strides, dilation, offset,
+                          Py_ssize_t groups):
+    cdef Geometry g
+    g.N, g.H, g.W, g.C = x_shape
+    g.KH, g.KW = weight_shape[:2]
+    g.OH, g.OW, g.F = y_shape[1:]
+    g.SH, g.SW = strides
+    g.DH, g.DW = dilation
+    g.top, g.left = offset
+    g.groups = groups
+    if (min(g.KH, g.KW, g.SH, g.SW) < 1 or min(g.DH, g.DW, groups) < 1 or min(g.top, g.left, g.N) < 0
+            or min(g.H, g.W, g.C) < 1 or min(g.OH, g.OW, g.F) < 1 or g.C % groups or g.F % groups
+            or tuple(weight_shape[2:]) != (g.C // groups, g.F) or y_shape[0] != g.N):
+        raise ValueError(f"expected sizes that fit, got x {x_shape}, weight {weight_shape}, y {y_shape}")
+    return g
+
+
+cdef inline double operations_of(const Geometry *g) noexcept nogil:
+    return 2.0 * g.N * g.OH * g.OW * g.F * (g.C // g.groups) * g.KH * g.KW
+
+
+cdef int flatten_pixels(Correlate self, Geometry *g) except -1:
+    """Turn a 1x1 convolution (a dense layer, say) into one long row of pixels, cut into units that fit the cache.
+
+    Tiles then need not stop at the end of an image row, of which a dense layer has N with one pixel each.
+    """
+    cdef Py_ssize_t pixels = g.N * g.H * g.W, chunk
+    if not (g.KH == g.KW == g.SH == g.SW == 1 and g.top == g.left == 0 and g.OH == g.H and g.OW == g.W):
+        return 0
+    chunk = STRIP_BYTES // (g.C * (8 if self.is_double else 4))
+    chunk = min(chunk, (pixels + 2 * self.max_threads - 1) // (2 * self.max_threads))
+    chunk = min(round_up(max(chunk, 1), TILE_PIXELS), max(pixels, 1))
+    self.flat_pixels = pixels
+    g.N = (pixels + chunk - 1) // chunk
+    g.H = g.OH = 1
+    g.W = g.OW = chunk
+    return 0
+
+
+cdef class Conv2D(Correlate):
+    """Forward convolution of images with filters, plus a bias."""
+
+    cdef Geometry g
+
+    def __init__(self, x, weight, bias, y, strides, dilation, offset, Py_ssize_t groups):
+        cdef Geometry g = geometry_of(x.shape, weight.shape, y.shape, strides, dilation, offset, groups)
+        cdef double operations = operations_of(&g)
+        cdef Py_ssize_t pixels = g.N * g.OH * g.OW, p
+        self.x = self.real(x, g.N * g.H * g.W * g.C, False)
+        self.weight = self.real(weight, g.KH * g.KW * (g.C // groups) * g.F, False)
+        self.biased = bias is not None
+        if self.biased:
+            self.bias = self.real(bias, g.F, False)
+        self.y = self.real(y, pixels * g.F, True)
+        self.out = y
+        flatten_pixels(self, &g)
+        self.g = g
+        self.N, self.H, self.W, self.C = g.N, g.H, g.W, g.C
+        self.top, self.left = g.top, g.left
+        self.row_step = g.SH
+        self.reach = (g.KH - 1) * g.DH + 1
+        self.height = (g.OH - 1) * g.SH + self.reach
+        self.width = (g.OW - 1) * g.SW + (g.KW - 1) * g.DW + 1
+        self.bordered = g.top > 0 or g.left > 0 or self.height > g.H or self.width > g.W
+        if not self.bordered:
+            self.width = g.W
+        self.y_image = g.OH * g.OW * g.F
+        # Whole vectors can be read where they lie, unless that is slow and there are pixels enough to pay for a copy.
+        self.packs = ((g.F // groups) % lanes_of(self.is_double) != 0
+                      or (g.F * (8 if self.is_double else 4) > UNPACKED_ROW_BYTES and pixels > 4 * TILE_PIXELS))
+        self.plane_count = groups
+        self.planes = <Plane *>self.reserve(groups, sizeof(Plane))
+        self.taps = <ptrdiff_t *>self.reserve(groups * g.KH * g.KW, sizeof(ptrdiff_t))
+        for p in range(groups):
+            self.lay_out(&self.planes[p], p, self.taps + p * g.KH * g.KW)
+        self.plan(operations)
+
+    cdef void lay_out(self, Plane *plane, Py_ssize_t group, ptrdiff_t *tap) noexcept nogil:
+        cdef Geometry *g = &self.g
+        cdef Py_ssize_t u, v, Cg = g.C // g.groups
+        # One run may span the row of a filter where its pixels are neighbours in memory.
+        cdef bint merge = g.DW == 1 and g.groups == 1
+        cdef Py_ssize_t KW = 1 if merge else g.KW
+        plane.walk.tap = tap
+        plane.walk.taps = g.KH * KW
+        plane.walk.run = Cg * (g.KW if merge else 1)
+        plane.walk.x_pixel = g.SW * g.C
+        plane.walk.y_pixel = g.F
+        plane.walk.w_step = g.F
+        plane.rows, plane.columns = g.OH, g.OW
+        plane.outputs = g.F // g.groups
+        plane.y_first = group * plane.outputs
+        plane.y_row = g.OW * g.F
+        for u in range(g.KH):
+            for v in range(KW):
+                tap[u * KW + v] = (u * g.DH * self.width + v * g.DW) * g.C + group * Cg
+
+    cdef void pack(self) noexcept nogil:
+        cdef Py_ssize_t p
+        for p in range(self.plane_count):
+            if self.is_double:
+                pack_filters(self, p, <const double *>self.weight, <double *>self.packed)
+                if self.biased:
+                    pack_bias(self, p, <const double *>self.bias, <double *>self.packed_bias)
+            else:
+                pack_filters(self, p, <const float *>self.weight, <float *>self.packed)
+                if self.biased:
+                    pack_bias(self, p, <const float *>self.bias, <float *>self.packed_bias)
+
+
+cdef inline Py_ssize_t block_width(Py_ssize_t left, Py_ssize_t lanes) noexcept nogil:
+    """Return how many columns a block of packed weights has when `left` outputs remain: one vector, or two."""
+    return lanes if left <= lanes else TILE_VECTORS * lanes
+
+
+cdef void pack_filters(
+    Conv2D self,
+    Py_ssize_t group,
+    const real_t *weight,           # (KH*KW*Cg, F)                                       IN
+    real_t *packed,                 # (blocks, KH*KW*Cg, block)                           OUT
+) noexcept nogil:
+    cdef Plane *plane = &self.planes[group]
+    cdef Py_ssize_t F = self.g.F, Fg = plane.outputs, depth = plane.walk.taps * plane.walk.run
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), f = 0, k, wide, some
+    packed += plane.weights
+    weight += group * Fg
+    while f < Fg:
+        wide = block_width(Fg - f, lanes)
+        some = min(wide, Fg - f)
+        for k in range(depth):
+            memcpy(packed, weight + k * F + f, some * sizeof(real_t))
+            memset(packed + some, 0, (wide - some) * sizeof(real_t))
+            packed += wide
+        f += wide
+
+
+cdef void pack_bias(Conv2D self, Py_ssize_t group, const real_t *bias, real_t *packed) noexcept nogil:
+    cdef Plane *plane = &self.planes[group]
+    cdef Py_ssize_t Fg = plane.outputs
+    memset(packed + plane.bias, 0, round_up(Fg, lanes_of(real_t is double)) * sizeof(real_t))
+    memcpy(packed + plane.bias, bias + group * Fg, Fg * sizeof(real_t))
+
+
+cdef class Conv2DBackwardInput(Correlate):
+    """The gradient by the input: dy slides under the filters, turned by half a turn.
+
+    Input row h, counted with the padding, has phase a = (h + top) % SH and lies at t = (h + top) // SH. It received
+    products through filter row u from output row t - q, where u*DH - a = q*SH: rows of one phase share their taps,
+    so each pair of phases is a plane. With stride 1 there is one plane.
+    """
+
+    cdef Geometry g
+    cdef Py_ssize_t row_shift, column_shift     # source row of output row t - q, less t - q
+
+    def __init__(self, dy, weight, dx, strides, dilation, offset, Py_ssize_t groups):
+        cdef Geometry g = geometry_of(dx.shape, weight.shape, dy.shape, strides, dilation, offset, groups)
+        cdef double operations = operations_of(&g)
+        cdef Py_ssize_t a, b, group, p = 0
+        self.x = self.real(dy, g.N * g.OH * g.OW * g.F, False)
+        self.weight = self.real(weight, g.KH * g.KW * (g.C // groups) * g.F, False)
+        self.y = self.real(dx, g.N * g.H * g.W * g.C, True)
+        self.out = dx
+        flatten_pixels(self, &g)
+        self.g = g
+        self.N, self.H, self.W, self.C = g.N, g.OH, g.OW, g.F
+        # Rows of zeros before dy, as far as the last filter row reaches up from the first input row.
+        self.top = max((g.KH - 1) * g.DH // g.SH - g.top // g.SH, 0)
+        self.left = max((g.KW - 1) * g.DW // g.SW - g.left // g.SW, 0)
+        self.row_shift, self.column_shift = self.top, self.left
+        self.row_step = 1
+        self.reach = self.top + (min(g.SH, g.H) - 1 + g.top) // g.SH + 1
+        # Rows of zeros behind dy, for input rows that no window reaches.
+        self.height = self.top + (g.H - 1 + g.top) // g.SH + 1
+        self.width = self.left + (g.W - 1 + g.left) // g.SW + 1
+        self.bordered = self.top > 0 or self.left > 0 or self.height > g.OH or self.width > g.OW
+        if not self.bordered:
+            self.width = g.OW
+        self.y_image = g.H * g.W * g.C
+        self.packs = True
+        self.plane_count = groups * min(g.SH, g.H) * min(g.SW, g.W)
+        self.planes = <Plane *>self.reserve(self.plane_count, sizeof(Plane))
+        self.taps = <ptrdiff_t *>self.reserve(self.plane_count * g.KH * g.KW, sizeof(ptrdiff_t))
+        for group in range(groups):
+            for a in range(min(g.SH, g.H)):
+                for b in range(min(g.SW, g.W)):
+                    self.lay_out(&self.planes[p], group, a, b, self.taps + p * g.KH * g.KW)
+                    p += 1
+        self.plan(operations)
+
+    cdef void lay_out(self, Plane *plane, Py_ssize_t group, Py_ssize_t h, Py_ssize_t w, ptrdiff_t *tap) noexcept nogil:
+        # (h, w) is the plane's first input pixel.
+        cdef Geometry *g = &self.g
+        cdef Py_ssize_t u, v, row, column, rows = 0, columns = 0, Fg = g.F // g.groups
+        cdef bint merge = g.DW == 1 and g.SW == 1 and g.groups == 1
+        for u in range(g.KH):
+            row = tap_shift(u * g.DH, h + g.top, g.SH)
+            if row == NO_TAP:
+                continue
+            rows += 1
+            columns = 0
+            for v in range(g.KW - 1, -1, -1):       # backwards, so that neighbours in dy follow each other
+                column = tap_shift(v * g.DW, w + g.left, g.SW)
+                if column == NO_TAP or (merge and columns):
+                    continue
+                columns += 1
+                tap[0] = ((row + self.row_shift) * self.width + column + self.column_shift) * g.F + group * Fg
+                tap += 1
+        plane.walk.taps = rows * columns
+        plane.walk.tap = tap - plane.walk.taps
+        plane.walk.run = Fg * (g.KW if merge else 1)
+        plane.walk.x_pixel = g.F
+        plane.walk.y_pixel = g.SW * g.C
+        plane.rows, plane.columns = (g.H - h + g.SH - 1) // g.SH, (g.W - w + g.SW - 1) // g.SW
+        plane.outputs = g.C // g.groups
+        plane.y_first = (h * g.W + w) * g.C + group * plane.outputs
+        plane.y_row = g.SH * g.W * g.C
+
+    cdef void pack(self) noexcept nogil:
+        cdef Py_ssize_t p, group, h, w, phases_h = min(self.g.SH, self.g.H), phases_w = min(self.g.SW, self.g.W)
+        for p in range(self.plane_count):
+            group, h, w = p // (phases_h * phases_w), p // phases_w % phases_h, p % phases_w
+            if self.is_double:
+                pack_turned(self, p, group, h, w, <const double *>self.weight, <double *>self.packed)
+            else:
+                pack_turned(self, p, group, h, w, <const float *>self.weight, <float *>self.packed)
+
+
+cdef enum:
+    NO_TAP = -(1 << 30)
+
+
+cdef inline Py_ssize_t tap_shift(Py_ssize_t reach, Py_ssize_t h, Py_ssize_t stride) noexcept nogil:
+    """Return the output row that a filter row `reach` below its window's top met at padded input row h, or NO_TAP."""
+    cdef Py_ssize_t distance = reach - h % stride
+    if distance % stride != 0:
+        return NO_TAP
+    return h // stride - distance // stride
+
+
+cdef void pack_turned(
+    Conv2DBackwardInput self,
+    Py_ssize_t p, Py_ssize_t group, Py_ssize_t h, Py_ssize_t w,
+    const real_t *weight,           # (KH, KW, Cg, F)                                     IN
+    real_t *packed,                 # (blocks, taps, Fg, block)                           OUT
+) noexcept nogil:
+    cdef Geometry *g = &self.g
+    cdef Py_ssize_t Cg = self.planes[p].outputs, Fg = g.F // g.groups, lanes = lanes_of(real_t is double)
+    cdef Py_ssize_t c = 0, u, v, f, k, wide
+    cdef const real_t *tap
+    packed += self.planes[p].weights
+    while c < Cg:
+        wide = block_width(Cg - c, lanes)
+        for u in range(g.KH):
+            for v in range(g.KW - 1, -1, -1):
+                if tap_shift(u * g.DH, h + g.top, g.SH) == NO_TAP or tap_shift(v * g.DW, w + g.left, g.SW) == NO_TAP:
+                    continue
+                tap = weight + ((u * g.KW + v) * Cg + c) * g.F + group * Fg
+                for k in range(wide):
+                    if c + k < Cg:
+                        for f in range(Fg):
+                            packed[f * wide + k] = tap[k * g.F + f]
+                    else:
+                        for f in range(Fg):
+                            packed[f * wide + k] = 0
+                packed += Fg * wide
+        c += wide

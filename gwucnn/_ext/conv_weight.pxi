@@ -1,0 +1,255 @@
+# The gradient of a convolution by its weights, and the sums over pixels that are the gradient by its bias.
+#
+#   dweight[u, v, c, f] (+)= sum over n, i < OH, j < OW of x[n, i*SH + u*DH - top, j*SW + v*DW - left, c] * dy[n, i, j, f]
+#
+# Seen as a matrix, dweight has a row for each (u, v, c) and a column for each filter. A register tile holds up to 14
+# rows by two vectors of filters and runs over all pixels of an image before it is added to memory. Rows of one tap
+# are neighbouring channels; with few channels a tile mixes taps and looks its places up.
+#
+# Threads own tiles, so no sum is ever split by their number and any number of threads gives the same bits. Only where
+# there are fewer tiles than threads (a first layer with one channel) images are shared out too, and each share's sums
+# are added in order.
+
+# Below this many channels a tile of one tap would leave most registers empty.
+cdef enum:
+    FEW_CHANNELS = 8
+
+
+cdef class Conv2DBackwardWeight(Step):
+    """The gradient by the weights; written to `dweight`, or added if `accumulate`."""
+
+    cdef Geometry g
+    cdef Outer walk
+    cdef bint accumulate, bordered, widened, scattered
+    cdef Py_ssize_t height, width   # image with its border, as far as windows reach
+    cdef Py_ssize_t Fg, Fgp         # filters of a group, rounded up to vectors if `widened`
+    cdef Py_ssize_t flat_pixels
+    cdef Py_ssize_t tile_rows, row_tiles, column_tiles
+    cdef Py_ssize_t tile_shares, image_shares
+    cdef Py_ssize_t image_size, dy_size         # scratch numbers a thread
+    cdef ptrdiff_t *places          # (KH*KW*Cg,): of each row's value in an image
+    cdef void *x
+    cdef void *dy
+    cdef void *dweight
+    cdef void *image_scratch
+    cdef void *dy_scratch
+    cdef void *partial              # (image_shares, dweight) where images are shared out
+
+    def __init__(self, x, dy, dweight, strides, dilation, offset, Py_ssize_t groups, bint accumulate):
+        cdef Geometry g = geometry_of(x.shape, dweight.shape, dy.shape, strides, dilation, offset, groups)
+        cdef double operations = operations_of(&g)
+        cdef Py_ssize_t Cg = g.C // groups, lanes
+        self.x = self.real(x, g.N * g.H * g.W * g.C, False)
+        self.dy = self.real(dy, g.N * g.OH * g.OW * g.F, False)
+        self.dweight = self.real(dweight, g.KH * g.KW * Cg * g.F, True)
+        self.out = dweight
+        self.accumulate = accumulate
+        lanes = lanes_of(self.is_double)
+        self.flatten(&g)
+        self.g = g
+        self.height = (g.OH - 1) * g.SH + (g.KH - 1) * g.DH + 1
+        self.width = (g.OW - 1) * g.SW + (g.KW - 1) * g.DW + 1
+        self.bordered = g.top > 0 or g.left > 0 or self.height > g.H or self.width > g.W
+        if not self.bordered:
+            self.width = g.W
+        # A tile reads whole vectors of dy. Where the filters of a group end inside one, dy is copied with room.
+        self.Fg = g.F // groups
+        self.widened = self.Fg % lanes != 0
+        self.Fgp = round_up(self.Fg, lanes)
+        self.scattered = Cg < FEW_CHANNELS
+        self.walk.rows, self.walk.columns = g.OH, g.OW
+        self.walk.x_row, self.walk.x_pixel = g.SH * self.width * g.C, g.SW * g.C
+        self.walk.dy_pixel = self.Fgp * groups
+        self.walk.dy_row = g.OW * self.walk.dy_pixel
+        self.walk.dw_step = g.F
+        self.share_out(operations, lanes)
+
+    cdef int flatten(self, Geometry *g) except -1:
+        """See a dense layer's batch as the pixels of one image, so that a tile runs over them without a stop."""
+        cdef Py_ssize_t chunk
+        if not (g.H == g.W == g.KH == g.KW == 1 and g.OH == g.OW == 1 and g.SH == g.SW == 1 and g.top == g.left == 0):
+            return 0
+        # 256 pixels: their values for one tile, a cache line each, and their gradients fit the first-level cache.
+        chunk = min(max(g.N, 1), 256)
+        self.flat_pixels = g.N
+        g.N = (g.N + chunk - 1) // chunk
+        g.W = g.OW = chunk
+        return 0
+
+    cdef int share_out(self, double operations, Py_ssize_t lanes) except -1:
+        """Cut the weights into tiles and the work into shares, and reserve memory."""
+        cdef Geometry *g = &self.g
+        cdef Py_ssize_t Cg = g.C // g.groups, rows = g.KH * g.KW * Cg, u, v, c, span = rows if self.scattered else Cg
+        cdef Py_ssize_t tiles = (span + TILE_PIXELS - 1) // TILE_PIXELS
+        self.tile_rows = (span + tiles - 1) // tiles
+        self.row_tiles = tiles if self.scattered else tiles * g.KH * g.KW
+        self.column_tiles = (self.Fg + TILE_VECTORS * lanes - 1) // (TILE_VECTORS * lanes)
+        tiles = self.row_tiles * self.column_tiles * g.groups
+        self.tile_shares = min(tiles, self.max_threads) if tiles >= 4 * self.max_threads else 1
+        self.image_shares = max(min(self.max_threads, g.N), 1) if self.tile_shares == 1 else 1
+        self.places = <ptrdiff_t *>self.reserve(rows, sizeof(ptrdiff_t))
+        for u in range(g.KH):
+            for v in range(g.KW):
+                for c in range(Cg):
+                    self.places[(u * g.KW + v) * Cg + c] = (u * g.DH * self.width + v * g.DW) * g.C + c
+        if self.bordered:
+            self.image_size = round_up(self.height * self.width * g.C, 16)
+        if self.widened:
+            self.dy_size = round_up(g.OH * g.OW * self.walk.dy_pixel, 16)
+        self.image_scratch = self.reserve_reals(
+            (self.image_size + self.dy_size) * self.tile_shares * self.image_shares)
+        if self.image_shares > 1:
+            self.partial = self.reserve_reals(self.image_shares * rows * g.F)
+        self.units = max(g.N, 1)        # an empty batch has a gradient too: zero
+        self.unit_cost = operations / self.units
+        return 0
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        last = min(last, self.g.N)
+        if self.is_double:
+            self.all_shares(first, last, threads, <double *>self.dweight)
+        else:
+            self.all_shares(first, last, threads, <float *>self.dweight)
+
+    cdef void all_shares(self, Py_ssize_t first, Py_ssize_t last, int threads, real_t *dweight) noexcept nogil:
+        cdef Py_ssize_t share, k, size = self.g.KH * self.g.KW * (self.g.C // self.g.groups) * self.g.F
+        cdef real_t *partial = <real_t *>self.partial
+        if first == 0 and not self.accumulate:
+            memset(dweight, 0, size * sizeof(real_t))
+        if self.image_shares == 1:
+            for share in prange(self.tile_shares, num_threads=threads, schedule="static"):
+                weight_share[real_t](self, share, share, first, last, dweight)
+            return
+        memset(partial, 0, self.image_shares * size * sizeof(real_t))
+        for share in prange(self.image_shares, num_threads=threads, schedule="static"):
+            weight_share[real_t](self, 0, share, first + (last - first) * share // self.image_shares,
+                                 first + (last - first) * (share + 1) // self.image_shares, partial + share * size)
+        for share in range(self.image_shares):
+            for k in range(size):
+                dweight[k] += partial[share * size + k]
+
+
+cdef void weight_share(
+    Conv2DBackwardWeight self,
+    Py_ssize_t tile_share,
+    Py_ssize_t slot,                # of scratch memory
+    Py_ssize_t first, Py_ssize_t last,  # images
+    real_t *dweight,                # (KH*KW*Cg, F)                                       INOUT
+) noexcept nogil:
+    cdef Geometry *g = &self.g
+    cdef Py_ssize_t tiles = self.row_tiles * self.column_tiles * g.groups
+    cdef real_t *image_copy = <real_t *>self.image_scratch + slot * (self.image_size + self.dy_size)
+    cdef real_t *dy_copy = image_copy + self.image_size
+    cdef const real_t *x
+    cdef const real_t *dy
+    cdef Outer walk = self.walk
+    cdef Py_ssize_t n, tile
+    for n in range(first, last):
+        x = <const real_t *>self.x + n * g.H * g.W * g.C
+        dy = <const real_t *>self.dy + n * g.OH * g.OW * g.F
+        if self.flat_pixels:
+            walk.columns = min(g.OW, self.flat_pixels - n * g.OW)
+        if self.bordered:
+            copy_with_border(x, image_copy, g.H, g.W, g.C, 0, self.height, self.width, g.top, g.left)
+            x = image_copy
+        if self.widened:
+            widen(dy, dy_copy, walk.rows * walk.columns * g.groups, self.Fg, self.Fgp)
+            dy = dy_copy
+        for tile in range(tiles * tile_share // self.tile_shares, tiles * (tile_share + 1) // self.tile_shares):
+            weight_tile(self, &walk, tile, x, dy, dweight)
+
+
+cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *walk, Py_ssize_t tile, const real_t *x,
+                             const real_t *dy, real_t *dweight) noexcept nogil:
+    # Tiles of one block of filters follow each other, so that its gradients stay in the first-level cache.
+    cdef Geometry *g = &self.g
+    cdef Py_ssize_t lanes = lanes_of(real_t is double)
+    cdef Py_ssize_t row_tile = tile % self.row_tiles
+    cdef Py_ssize_t block = tile // self.row_tiles % self.column_tiles * TILE_VECTORS * lanes
+    cdef Py_ssize_t group = tile // (self.row_tiles * self.column_tiles)
+    cdef Py_ssize_t Cg = g.C // g.groups, row, rows, of_tap
+    if self.scattered:
+        row = row_tile * self.tile_rows
+        rows = min(self.tile_rows, g.KH * g.KW * Cg - row)
+    else:
+        of_tap = self.row_tiles // (g.KH * g.KW)
+        row = row_tile % of_tap * self.tile_rows
+        rows = min(self.tile_rows, Cg - row)
+        row += row_tile // of_tap * Cg
+    if rows <= 0:
+        return
+    x += group * Cg
+    dy += group * self.Fgp + block
+    dweight += row * g.F + group * self.Fg + block
+    outer_tile(<int>rows, not self.scattered, walk, x, self.places + row, dy, dweight,
+               min(self.Fg - block, TILE_VECTORS * lanes))
+
+
+cdef inline void outer_tile(int m, bint consecutive, const Outer *walk, const real_t *x, const ptrdiff_t *places,
+                            const real_t *dy, real_t *dw, Py_ssize_t lanes) noexcept nogil:
+    if real_t is float:
+        if consecutive:
+            outer_tile_f32(m, walk, x, places, dy, dw, lanes)
+        else:
+            scattered_outer_tile_f32(m, walk, x, places, dy, dw, lanes)
+    else:
+        if consecutive:
+            outer_tile_f64(m, walk, x, places, dy, dw, lanes)
+        else:
+            scattered_outer_tile_f64(m, walk, x, places, dy, dw, lanes)
+
+
+cdef inline void widen(
+    const real_t *narrow,           # (rows, Fg)                                          IN
+    real_t *wide,                   # (rows, Fgp), the rest zero                          OUT
+    Py_ssize_t rows, Py_ssize_t Fg, Py_ssize_t Fgp,
+) noexcept nogil:
+    cdef Py_ssize_t r, f
+    for r in range(rows):
+        for f in range(Fg):
+            wide[r * Fgp + f] = narrow[r * Fg + f]
+        for f in range(Fg, Fgp):
+            wide[r * Fgp + f] = 0
+
+
+cdef class SumRows(Step):
+    """total[f] = sum over r of rows[r, f]: the gradient by a bias; written, or added if `accumulate`."""
+
+    cdef Py_ssize_t R, F
+    cdef bint accumulate
+    cdef void *rows
+    cdef void *total
+
+    def __init__(self, rows, total, bint accumulate):
+        self.F = total.size
+        self.R = rows.size // max(self.F, 1)
+        self.rows = self.real(rows, self.R * self.F, False)
+        self.total = self.real(total, self.F, True)
+        self.out = total
+        self.accumulate = accumulate
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        if self.is_double:
+            sum_rows(<double *>self.rows, <double *>self.total, self.R, self.F, self.accumulate)
+        else:
+            sum_rows(<float *>self.rows, <float *>self.total, self.R, self.F, self.accumulate)
+
+
+cdef void sum_rows(const real_t *rows, real_t *total, Py_ssize_t R, Py_ssize_t F, bint accumulate) noexcept nogil:
+    # Sums of 256 rows are added up at the end of each: over a million pixels, one running sum in float32 would lose
+    # four digits, this loses two (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
+    cdef Py_ssize_t r, f, block, first, last
+    cdef real_t some[64]
+    cdef Py_ssize_t width
+    for first in range(0, F, 64):
+        width = min(F - first, 64)
+        if not accumulate:
+            memset(total + first, 0, width * sizeof(real_t))
+        for block in range(0, R, 256):
+            last = min(block + 256, R)
+            memset(some, 0, sizeof(some))
+            for r in range(block, last):
+                for f in range(width):
+                    some[f] += rows[r * F + first + f]
+            for f in range(width):
+                total[first + f] += some[f]

@@ -1,0 +1,221 @@
+# The engine of convolution: a batch of images slides under packed weights, register tile by register tile.
+#
+# Forward convolution and the gradient by the input are the same computation. Both make families of output pixels,
+# called planes here; inside a plane, pixel (i, j) sums the same taps relative to source pixel (i * step, j * step):
+#
+#   y[first + i*y_row + j*y_pixel + f] = bias[f] + sum over t, r of
+#       source[(i*row_step*width + j*column_step*width_pixel) + tap[t] + r] * weight[t*run + r, f]
+#
+#   forward          one plane a group; the taps are the filter's pixels, a run is the channels of one pixel
+#                    (with dilation 1 and one group a whole filter row: KW * C neighbouring numbers)
+#   backward_input   one plane for each phase of the stride and each group; the source is dy, a run is its filters
+#
+# Weights are packed so that a tile reads them in order: (block of filters, t, r, filter in block); the last block is
+# filled up with zeros, so that tiles always compute whole vectors and only the store looks at how many count.
+#
+# Where windows reach over the border, the rows that a unit of work needs are copied once into scratch memory with
+# the border as zeros: the inner loops then have no special cases. The copy costs one move for KH*KW*F products.
+
+from cython.parallel cimport prange, threadid
+from libc.string cimport memcpy, memset
+
+# Two vectors of filters a tile.
+cdef enum:
+    TILE_VECTORS = 2
+
+# A copied strip with its border should stay in the second-level cache beside the weights (1 to 2 MB a core).
+cdef Py_ssize_t STRIP_BYTES = 1 << 18
+
+# Unpacked rows of weights lie F numbers apart. Up to 512 bytes this costs nothing; at 1024 the address bits that
+# choose a cache set repeat and the tile halves its speed (measured with 256 filters of 256 channels).
+cdef Py_ssize_t UNPACKED_ROW_BYTES = 512
+
+
+cdef struct Plane:
+    Correlation walk
+    Py_ssize_t rows, columns        # output pixels in one image
+    Py_ssize_t y_first, y_row       # where they lie in the output image
+    Py_ssize_t outputs              # filters (forward) or channels (gradient) of one pixel
+    Py_ssize_t weights              # where this plane's packed weights begin
+    Py_ssize_t bias                 # where its bias begins
+
+
+cdef inline Py_ssize_t lanes_of(bint is_double) noexcept nogil:
+    return LANES_F64 if is_double else LANES_F32
+
+
+cdef inline Py_ssize_t round_up(Py_ssize_t size, Py_ssize_t multiple) noexcept nogil:
+    return (size + multiple - 1) // multiple * multiple
+
+
+cdef inline void correlate_tile(int m, const Correlation *walk, const real_t *x, const real_t *w, const real_t *bias,
+                                real_t *y, Py_ssize_t lanes) noexcept nogil:
+    if real_t is float:
+        correlate_tile_f32(m, walk, x, w, bias, y, lanes)
+    else:
+        correlate_tile_f64(m, walk, x, w, bias, y, lanes)
+
+
+cdef void copy_with_border(
+    const real_t *image,            # (H, W, C)                                           IN
+    real_t *strip,                  # (rows, width, C)                                    OUT
+    Py_ssize_t H, Py_ssize_t W, Py_ssize_t C,
+    Py_ssize_t first, Py_ssize_t rows, Py_ssize_t width,
+    Py_ssize_t top, Py_ssize_t left,
+) noexcept nogil:
+    # Row r of the strip is image row first + r - top; what lies outside the image is zero.
+    cdef Py_ssize_t r, h, inside = max(min(W, width - left), 0)
+    for r in range(rows):
+        h = first + r - top
+        if h < 0 or h >= H:
+            memset(strip, 0, width * C * sizeof(real_t))
+        else:
+            memset(strip, 0, left * C * sizeof(real_t))
+            memcpy(strip + left * C, image + h * W * C, inside * C * sizeof(real_t))
+            memset(strip + (left + inside) * C, 0, (width - left - inside) * C * sizeof(real_t))
+        strip += width * C
+
+
+cdef class Correlate(Step):
+    cdef Py_ssize_t N, H, W, C      # the source: images, or dy
+    cdef Py_ssize_t height, width   # the source with its border, as far as windows reach
+    cdef Py_ssize_t top, left       # border before the first row and column
+    cdef Py_ssize_t row_step        # source rows from one output row to the next
+    cdef bint bordered              # whether strips must be copied
+    cdef Py_ssize_t reach           # source rows under one output row
+    cdef Py_ssize_t y_image         # numbers in one output image
+    cdef Py_ssize_t flat_pixels     # if not 0, all pixels of the batch are one row, cut into units
+    cdef Plane *planes
+    cdef Py_ssize_t plane_count
+    cdef ptrdiff_t *taps            # memory for the planes' taps
+    cdef Py_ssize_t strips, strip_rows
+    cdef Py_ssize_t block_groups    # few images: units are also cut by filters
+    cdef bint packs                 # whether weights are copied to `packed` at each call
+    cdef bint biased
+    cdef void *x
+    cdef void *weight
+    cdef void *bias
+    cdef void *y
+    cdef void *packed
+    cdef void *packed_bias
+    cdef void *strip_scratch
+    cdef Py_ssize_t strip_size
+
+    cdef int plan(self, double operations) except -1:
+        """Cut the work into units and reserve memory, once the planes are known."""
+        cdef Py_ssize_t lanes = lanes_of(self.is_double), itemsize = 8 if self.is_double else 4
+        cdef Py_ssize_t p, rows = 0, weights = 0, biases = 0, blocks = 1, row_bytes
+        cdef Plane *plane
+        for p in range(self.plane_count):
+            plane = &self.planes[p]
+            rows = max(rows, plane.rows)
+            blocks = max(blocks, (plane.outputs + TILE_VECTORS * lanes - 1) // (TILE_VECTORS * lanes))
+            plane.weights = weights
+            plane.bias = biases
+            weights += plane.walk.taps * plane.walk.run * round_up(plane.outputs, lanes)
+            biases += round_up(plane.outputs, lanes)
+        row_bytes = max(self.width * self.C * itemsize * self.row_step, 1)
+        self.strip_rows = max(rows, 1)
+        if self.bordered:
+            self.strip_rows = min(self.strip_rows, max(STRIP_BYTES // row_bytes, 4))
+        self.strips = (rows + self.strip_rows - 1) // self.strip_rows
+        self.block_groups = 1
+        if self.max_threads > 1 and self.N * self.strips < 4 * self.max_threads:
+            # Rows first: threads then share nothing but the weights. Small images are cut by filters.
+            if rows >= 4 * self.max_threads:
+                self.strip_rows = min(self.strip_rows, (rows + 2 * self.max_threads - 1) // (2 * self.max_threads))
+                self.strips = (rows + self.strip_rows - 1) // self.strip_rows
+            else:
+                self.block_groups = min(blocks, self.max_threads)
+        if self.packs:
+            self.packed = self.reserve_reals(weights)
+            if self.biased:
+                self.packed_bias = self.reserve_reals(biases)
+        if self.bordered:
+            self.strip_size = round_up(((self.strip_rows - 1) * self.row_step + self.reach) * self.width * self.C, 16)
+            self.strip_scratch = self.reserve_reals(self.strip_size * self.max_threads)
+        self.units = self.N * self.strips * self.block_groups
+        self.unit_cost = operations / max(self.units, 1)
+        return 0
+
+    cdef void pack(self) noexcept nogil:
+        """Copy the weights to `packed`, in the order in which tiles read them."""
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        cdef Py_ssize_t unit
+        if self.packs and first == 0:
+            self.pack()
+        for unit in prange(first, last, num_threads=threads, schedule="static"):
+            if self.is_double:
+                correlate_unit[double](self, unit, threadid(), <double *>self.x, <double *>self.y)
+            else:
+                correlate_unit[float](self, unit, threadid(), <float *>self.x, <float *>self.y)
+
+
+cdef void correlate_unit(Correlate self, Py_ssize_t unit, int thread, const real_t *x, real_t *y) noexcept nogil:
+    """Compute some rows (a strip) of one image, for some or all filters."""
+    cdef Py_ssize_t group = unit % self.block_groups
+    cdef Py_ssize_t strip = unit // self.block_groups % self.strips
+    cdef Py_ssize_t n = unit // self.block_groups // self.strips
+    cdef Py_ssize_t first_row = strip * self.strip_rows
+    cdef Py_ssize_t source_row = first_row * self.row_step
+    cdef Py_ssize_t x_row = self.width * self.C * self.row_step
+    cdef Py_ssize_t columns, p
+    cdef Plane *plane
+    cdef real_t *copy
+    x += n * self.H * self.W * self.C
+    y += n * self.y_image
+    if self.bordered:
+        copy = <real_t *>self.strip_scratch + thread * self.strip_size
+        copy_with_border(x, copy, self.H, self.W, self.C, source_row,
+                         min((self.strip_rows - 1) * self.row_step + self.reach, self.height - source_row),
+                         self.width, self.top, self.left)
+        x = copy
+    else:
+        x += source_row * self.width * self.C
+    for p in range(self.plane_count):
+        plane = &self.planes[p]
+        columns = plane.columns
+        if self.flat_pixels:
+            columns = min(columns, self.flat_pixels - n * columns)
+        correlate_rows(self, plane, x, x_row, y + plane.y_first + first_row * plane.y_row,
+                       min(self.strip_rows, plane.rows - first_row), columns, group)
+
+
+cdef inline void correlate_rows(
+    Correlate self,
+    const Plane *plane,
+    const real_t *x,                # window of the first pixel                           IN
+    Py_ssize_t x_row,
+    real_t *y,                      # first pixel                                         OUT
+    Py_ssize_t rows, Py_ssize_t columns,
+    Py_ssize_t group,               # of filter blocks: of block_groups
+) noexcept nogil:
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), block = TILE_VECTORS * lanes
+    cdef Py_ssize_t depth = plane.walk.taps * plane.walk.run
+    cdef Py_ssize_t blocks = (plane.outputs + block - 1) // block
+    cdef Py_ssize_t tiles = (columns + TILE_PIXELS - 1) // TILE_PIXELS
+    cdef Py_ssize_t b, f, i, j, m, left
+    cdef const real_t *w
+    cdef const real_t *bias
+    cdef Correlation walk = plane.walk
+    if rows <= 0 or columns <= 0:
+        return
+    # Even tiles: 26 columns as 13 + 13, not 14 + 12, keeps each above the latency of a multiply-add.
+    m = (columns + tiles - 1) // tiles
+    for b in range(group * blocks // self.block_groups, (group + 1) * blocks // self.block_groups):
+        f = b * block
+        left = plane.outputs - f
+        if self.packs:
+            w = <const real_t *>self.packed + plane.weights + f * depth
+            walk.w_step = block if left > lanes else lanes
+            bias = <const real_t *>self.packed_bias + plane.bias + f if self.biased else NULL
+        else:
+            w = <const real_t *>self.weight + plane.bias + f
+            bias = <const real_t *>self.bias + plane.bias + f if self.biased else NULL
+        for i in range(rows):
+            j = 0
+            while j < columns:
+                correlate_tile(<int>min(m, columns - j), &walk, x + i * x_row + j * walk.x_pixel, w, bias,
+                               y + i * plane.y_row + j * walk.y_pixel + f, min(left, block))
+                j += m

@@ -1,0 +1,3 @@
+"""What this processor and its operating system support."""
+
+def supported() -> tuple[str, ...]: ...

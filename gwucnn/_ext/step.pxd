@@ -1,0 +1,26 @@
+# cython: language_level=3
+"""Declarations of Step, for the compiled variants that derive their kernels from it."""
+
+cdef enum:
+    MAX_ARRAYS = 8
+    MAX_BLOCKS = 6
+
+
+cdef class Step:
+    cdef Py_buffer views[MAX_ARRAYS]
+    cdef int held                   # how many of views are in use
+    cdef public object out          # what a call returns: the array that it fills, or a view of it
+    cdef bint is_double             # float64 work, else float32
+    cdef bint dtype_known           # becomes true with the first real array
+    cdef Py_ssize_t units           # independent pieces of work, numbered from 0
+    cdef double unit_cost           # floating-point operations of one of them
+    cdef int max_threads            # scratch memory is there for so many
+    cdef void *scratch[MAX_BLOCKS]  # freed with the step; see reserve()
+    cdef int blocks
+
+    cdef void *real(self, object array, Py_ssize_t size, bint writable) except? NULL
+    cdef void *other(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL
+    cdef void *_hold(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL
+    cdef void *reserve(self, Py_ssize_t count, Py_ssize_t itemsize) except? NULL
+    cdef void *reserve_reals(self, Py_ssize_t count) except? NULL
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil

@@ -1,0 +1,129 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""A step: one kernel bound to the arrays that it works on.
+
+Everything that can be decided once is decided when a step is made: the arrays are checked and their addresses
+taken, sizes are multiplied out, scratch memory is reserved. Calling the step then only computes, in some tens of
+nanoseconds beside the arithmetic; a network calls the same steps batch after batch.
+
+A kernel derives from Step, takes its pointers with `real` or `other` in `__init__`, says how many independent
+`units` of work there are, and overrides `compute`, which must not touch Python. The checks here are the last line
+of defence: an array of another size than the kernel was told never reaches it, whatever the caller believed.
+
+A step keeps its arrays alive, and belongs to one thread at a time.
+"""
+
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer)
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdlib cimport free, malloc
+
+cdef extern from "threads.h" nogil:
+    enum: GWUCNN_OPENMP
+    int openmp_threads()
+    void set_openmp_threads(int n)
+
+# A call looks for Ctrl-C at least this often: about 50 ms at the 20 GFLOP/s of a slow kernel on one core.
+cdef double OPERATIONS_BETWEEN_SIGNALS = 1e9
+
+# Waking a second thread costs 2 to 5 microseconds; below this many operations a thread it does not pay.
+cdef double OPERATIONS_WORTH_A_THREAD = 2e5
+
+# 64 bytes: one cache line and the widest vector, so that no scratch row straddles two lines.
+cdef enum:
+    ALIGNMENT = 64
+
+cdef int thread_limit = openmp_threads()
+
+OPENMP = bool(GWUCNN_OPENMP)
+
+
+def set_num_threads(int n):
+    """Let kernels use at most n threads; n is at least 1."""
+    global thread_limit
+    thread_limit = n
+    set_openmp_threads(n)
+
+
+def get_num_threads():
+    """Return how many threads a large kernel uses now: what was set, or less where OpenMP was limited since."""
+    return min(thread_limit, openmp_threads())
+
+
+cdef class Step:
+    """A kernel bound to its arrays; calling it computes and returns `out`."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.units = 1
+        self.unit_cost = 0
+        self.max_threads = thread_limit
+
+    def __dealloc__(self):
+        for i in range(self.held):
+            PyBuffer_Release(&self.views[i])
+        for i in range(self.blocks):
+            free(self.scratch[i])
+
+    cdef void *real(self, object array, Py_ssize_t size, bint writable) except? NULL:
+        """Hold a float32 or float64 array of `size` elements, the same type throughout the step."""
+        cdef bint is_double = array.dtype.char == "d"
+        if not is_double and array.dtype.char != "f":
+            raise TypeError(f"{type(self).__name__}: expected float32 or float64, got {array.dtype}")
+        if self.dtype_known and is_double != self.is_double:
+            raise TypeError(f"{type(self).__name__}: expected one dtype for all arrays, got float32 and float64")
+        self.dtype_known = True
+        self.is_double = is_double
+        return self._hold(array, size, 8 if is_double else 4, writable)
+
+    cdef void *other(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL:
+        """Hold an array of `size` elements of another type, known by its width in bytes."""
+        return self._hold(array, size, itemsize, writable)
+
+    cdef void *_hold(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL:
+        cdef Py_buffer *view = &self.views[self.held]
+        if self.held == sizeof(self.views) // sizeof(Py_buffer):
+            raise RuntimeError(f"{type(self).__name__}: too many arrays for one step")
+        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+        self.held += 1
+        if view.itemsize != itemsize or size < 0 or view.len != size * itemsize:
+            raise ValueError(f"{type(self).__name__}: expected {size} elements of {itemsize} bytes, "
+                             f"got {view.len // max(view.itemsize, 1)} of {view.itemsize}")
+        return view.buf
+
+    cdef void *reserve(self, Py_ssize_t count, Py_ssize_t itemsize) except? NULL:
+        """Reserve scratch memory that lives as long as the step, aligned to a cache line; contents undefined."""
+        cdef void *block
+        if self.blocks == MAX_BLOCKS:
+            raise RuntimeError(f"{type(self).__name__}: too many blocks of scratch memory")
+        if count < 0 or count > (<Py_ssize_t>1 << 58):
+            raise MemoryError(f"{type(self).__name__}: cannot reserve {count} numbers of scratch memory")
+        block = malloc(count * itemsize + ALIGNMENT)
+        if block == NULL:
+            raise MemoryError(f"{type(self).__name__}: cannot reserve {count * itemsize} bytes of scratch memory")
+        self.scratch[self.blocks] = block
+        self.blocks += 1
+        return <void *>((<size_t>block + ALIGNMENT - 1) & ~<size_t>(ALIGNMENT - 1))
+
+    cdef void *reserve_reals(self, Py_ssize_t count) except? NULL:
+        """Reserve scratch memory for `count` numbers of the step's own type."""
+        return self.reserve(count, 8 if self.is_double else 4)
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        """Do the units from `first` up to, not including, `last`."""
+
+    def __call__(self):
+        cdef Py_ssize_t first = 0, last = self.units, some = self.units
+        cdef double total = self.units * self.unit_cost
+        cdef int threads = 1
+        if total > 2 * OPERATIONS_WORTH_A_THREAD:
+            threads = min(self.max_threads, thread_limit, openmp_threads(),
+                          <int>min(total / OPERATIONS_WORTH_A_THREAD, 1024.0))
+            if total > OPERATIONS_BETWEEN_SIGNALS * threads:
+                some = max(<Py_ssize_t>threads, <Py_ssize_t>(OPERATIONS_BETWEEN_SIGNALS / self.unit_cost) * threads)
+        while first < last:
+            with nogil:
+                self.compute(first, min(first + some, last), threads)
+            first += some
+            if first < last:
+                PyErr_CheckSignals()
+        return self.out

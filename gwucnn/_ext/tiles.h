@@ -1,0 +1,74 @@
+/* Both number types of the register tiles, at the vector width of the instruction set compiled for. */
+#pragma once
+#include <stddef.h>
+#include <string.h>
+
+/* Bytes in a vector register, and how many output pixels by two vectors of sums the register file holds beside two
+ * weights and a pixel: 14 * 2 + 3 of 32, or 6 * 2 + 3 of 16 (measured: other heights are slower). */
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define TILE_PIXELS 14
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#define TILE_PIXELS 6
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define VECTOR_BYTES 16
+#define TILE_PIXELS 14
+#else
+#define VECTOR_BYTES 16
+#define TILE_PIXELS 6
+#endif
+
+#if TILE_PIXELS == 14
+#define ALL_TILES CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) \
+    CASE(12) CASE(13) CASE(14)
+#else
+#define ALL_TILES CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#endif
+
+#if defined(__clang__)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+#elif defined(_MSC_VER)
+#define INLINE static __forceinline
+#define UNROLL
+#else
+#define INLINE static inline
+#define UNROLL
+#endif
+
+typedef struct {
+    ptrdiff_t x_pixel;          /* numbers from one output pixel's window to the next one's */
+    ptrdiff_t y_pixel;          /* numbers from one output pixel to the next */
+    const ptrdiff_t *tap;       /* (taps,): where in a window each run of products begins */
+    ptrdiff_t taps, run;        /* runs in a window, and consecutive numbers in a run */
+    ptrdiff_t w_step;           /* numbers from one row of weights to the next */
+} Correlation;
+
+typedef struct {
+    ptrdiff_t rows, columns;    /* output pixels that take part */
+    ptrdiff_t x_row, x_pixel;   /* numbers between the windows of neighbouring output pixels */
+    ptrdiff_t dy_row, dy_pixel; /* numbers between neighbouring output pixels */
+    ptrdiff_t dw_step;          /* numbers from one row of weights to the next */
+} Outer;
+
+#define REAL float
+#define NAME(name) name##_f32
+#include "vectors.h"
+#include "tile.h"
+enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
+#undef REAL
+#undef NAME
+#undef LANES
+
+#define REAL double
+#define NAME(name) name##_f64
+#include "vectors.h"
+#include "tile.h"
+enum { LANES_F64 = VECTOR_BYTES / sizeof(double) };
+#undef REAL
+#undef NAME
+#undef LANES

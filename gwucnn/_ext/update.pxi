@@ -1,0 +1,158 @@
+# Optimizer passes over the flat arrays of all weights of a network, and a look for numbers that are not finite.
+#
+# One loop reads gradient and slots and writes slots and value while they are in registers; the update rules are
+# PyTorch's (torch.optim.SGD and Adam, 2.13), with Keras' names. The learning rate changes between calls, so it is an
+# attribute.
+
+from libc.math cimport pow, sqrt, sqrtf
+
+cdef class Update(Step):
+    """One optimizer pass: changes values and slots in place."""
+
+    cdef public double lr
+    cdef Py_ssize_t size
+    cdef void *value
+    cdef void *grad
+
+    def __init__(self, value, grad):
+        self.size = value.size
+        self.value = self.real(value, self.size, True)
+        self.grad = self.real(grad, self.size, False)
+        self.out = value
+        self.units = (self.size + ELEMENTS - 1) // ELEMENTS
+        self.unit_cost = 8.0 * ELEMENTS
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        """Update the values from `first` up to, not including, `last`."""
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        cdef Py_ssize_t unit
+        for unit in prange(first, last, num_threads=threads, schedule="static"):
+            self.some(unit * ELEMENTS, min((unit + 1) * ELEMENTS, self.size))
+
+
+cdef class SGD(Update):
+    """velocity = momentum * velocity + grad; value -= lr * velocity (nesterov: lr * (grad + momentum * velocity))."""
+
+    cdef void *velocity             # NULL without momentum
+    cdef double momentum
+    cdef bint nesterov
+
+    def __init__(self, value, grad, velocity, double momentum, bint nesterov):
+        Update.__init__(self, value, grad)
+        self.momentum = momentum
+        self.nesterov = nesterov
+        if velocity is not None:
+            self.velocity = self.real(velocity, self.size, True)
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            sgd(<double *>self.value, <double *>self.grad, <double *>self.velocity, first, last, self.lr,
+                self.momentum, self.nesterov)
+        else:
+            sgd(<float *>self.value, <float *>self.grad, <float *>self.velocity, first, last, <float>self.lr,
+                <float>self.momentum, self.nesterov)
+
+
+cdef void sgd(real_t *value, const real_t *grad, real_t *velocity, Py_ssize_t first, Py_ssize_t last, real_t lr,
+              real_t momentum, bint nesterov) noexcept nogil:
+    cdef Py_ssize_t i
+    if velocity == NULL:
+        for i in range(first, last):
+            value[i] -= lr * grad[i]
+    elif nesterov:
+        for i in range(first, last):
+            velocity[i] = momentum * velocity[i] + grad[i]
+            value[i] -= lr * (grad[i] + momentum * velocity[i])
+    else:
+        for i in range(first, last):
+            velocity[i] = momentum * velocity[i] + grad[i]
+            value[i] -= lr * velocity[i]
+
+
+cdef class Adam(Update):
+    """Kingma and Ba, arXiv:1412.6980, algorithm 1, in PyTorch's order of operations.
+
+    m = beta_1*m + (1 - beta_1)*grad; v = beta_2*v + (1 - beta_2)*grad**2;
+    value -= lr / (1 - beta_1**t) * m / (sqrt(v) / sqrt(1 - beta_2**t) + epsilon), t counted by `step`.
+    """
+
+    cdef public long long step
+    cdef void *m
+    cdef void *v
+    cdef double beta_1, beta_2, epsilon
+
+    def __init__(self, value, grad, m, v, double beta_1, double beta_2, double epsilon):
+        Update.__init__(self, value, grad)
+        self.m = self.real(m, self.size, True)
+        self.v = self.real(v, self.size, True)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.unit_cost = 40.0 * ELEMENTS
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef double rate = self.lr / (1 - pow(self.beta_1, self.step)), root = sqrt(1 - pow(self.beta_2, self.step))
+        if self.is_double:
+            adam(<double *>self.value, <double *>self.grad, <double *>self.m, <double *>self.v, first, last, rate,
+                 root, self.beta_1, self.beta_2, self.epsilon)
+        else:
+            adam(<float *>self.value, <float *>self.grad, <float *>self.m, <float *>self.v, first, last, <float>rate,
+                 <float>root, self.beta_1, self.beta_2, <float>self.epsilon)
+
+
+cdef inline real_t square_root(real_t x) noexcept nogil:
+    if real_t is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
+
+
+cdef void adam(real_t *value, const real_t *grad, real_t *m, real_t *v, Py_ssize_t first, Py_ssize_t last, real_t rate,
+               real_t root, double beta_1, double beta_2, real_t epsilon) noexcept nogil:
+    cdef Py_ssize_t i
+    # Rounded once, here: 1 - beta in float32 would carry the rounding error of beta.
+    cdef real_t keep_1 = <real_t>beta_1, keep_2 = <real_t>beta_2, add_1 = <real_t>(1 - beta_1)
+    cdef real_t add_2 = <real_t>(1 - beta_2)
+    for i in range(first, last):
+        m[i] = keep_1 * m[i] + add_1 * grad[i]
+        v[i] = keep_2 * v[i] + add_2 * grad[i] * grad[i]
+        value[i] -= rate * m[i] / (square_root(v[i]) / root + epsilon)
+
+
+cdef class AllFinite(Step):
+    """Whether no number of an array is infinite or NaN; a call returns a bool."""
+
+    cdef void *x
+    cdef Py_ssize_t size
+
+    def __init__(self, x):
+        self.size = x.size
+        self.x = self.real(x, self.size, False)
+
+    def __call__(self):
+        cdef bint finite
+        with nogil:
+            if self.is_double:
+                finite = all_finite(<double *>self.x, self.size)
+            else:
+                finite = all_finite(<float *>self.x, self.size)
+        return finite
+
+
+cdef bint all_finite(const real_t *x, Py_ssize_t size) noexcept nogil:
+    # x - x is 0 for every finite number and NaN for the others, and adding keeps a NaN: no branch, no overflow.
+    cdef Py_ssize_t i
+    cdef real_t sums[16]
+    memset(sums, 0, sizeof(sums))
+    for i in range(size // 16):
+        add_differences(sums, x + 16 * i)
+    for i in range(size // 16 * 16, size):
+        sums[0] += x[i] - x[i]
+    for i in range(1, 16):
+        sums[0] += sums[i]
+    return sums[0] == 0
+
+
+cdef inline void add_differences(real_t *sums, const real_t *x) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(16):
+        sums[k] += x[k] - x[k]

@@ -1,0 +1,99 @@
+"""The choice of compiled kernels, made once, when the package is imported.
+
+Each instruction set has one module with the same kernels. The best that the processor *and* its operating system
+support is taken; the environment variable ``GWUCNN_ISA`` overrides (an unknown or unsupported name is an error).
+There is no fallback to slow Python: a missing module is an error that says how to build it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+from types import ModuleType
+
+__all__ = ["get_num_threads", "isa", "select", "set_num_threads", "show_config", "supported"]
+
+# Instruction set to module of gwucnn._ext, best first.
+MODULES = {"x86-64-v4": "x86_64_v4", "x86-64-v3": "x86_64_v3", "baseline": "baseline"}
+
+
+def _extension(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"gwucnn._ext.{name}")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"gwucnn: the compiled module gwucnn._ext.{name} is missing; build and install the package with "
+            "'pip install .' and import it from outside its source folder"
+        ) from error
+
+
+_cpu = _extension("cpu")
+_step = _extension("step")
+
+# The module in use; ops look kernels up here each time they bind one.
+active: ModuleType
+_isa: str
+
+
+def supported() -> tuple[str, ...]:
+    """Return the instruction sets that can run here, best first."""
+    return tuple(name for name in MODULES if name in _cpu.supported())
+
+
+def isa() -> str:
+    """Return the name of the instruction set in use: 'baseline', 'x86-64-v3' or 'x86-64-v4'."""
+    return _isa
+
+
+def select(name: str) -> None:
+    """Use the kernels of another instruction set from now on.
+
+    Raises ValueError if there is no such name or this machine does not support it.
+    """
+    global active, _isa
+    if name not in MODULES:
+        raise ValueError(f"GWUCNN_ISA: expected one of {', '.join(map(repr, reversed(MODULES)))}, got {name!r}")
+    if name not in supported():
+        raise ValueError(
+            f"GWUCNN_ISA: expected one of {', '.join(map(repr, supported()))}, which this processor and its operating "
+            f"system support, got {name!r}; unset GWUCNN_ISA to take the best"
+        )
+    active, _isa = _extension(MODULES[name]), name
+
+
+def set_num_threads(n: int) -> None:
+    """Let kernels use at most `n` threads (one where the package was built without OpenMP).
+
+    Raises ValueError unless n is an integer of at least 1. Small work is done on one thread all the same. Results
+    are bit-identical from run to run for the same number of threads. The number at import is OpenMP's own: the
+    environment variable OMP_NUM_THREADS or the number of processors.
+    """
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"set_num_threads: expected an integer of at least 1, got {n!r}")
+    _step.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """Return how many threads a large kernel uses."""
+    return _step.get_num_threads()
+
+
+def show_config() -> None:
+    """Print the versions, the instruction set and the number of threads in use; to be put into bug reports."""
+    import numpy
+
+    from gwucnn._version import __version__
+
+    threads = f"{get_num_threads()} of {os.cpu_count()} processors" if _step.OPENMP else "1 (built without OpenMP)"
+    print(f"gwucnn {__version__}, numpy {numpy.__version__}, Python {platform.python_version()}")
+    print(f"system: {platform.platform()}")
+    print(f"instruction set: {isa()} (supported here: {', '.join(supported())})")
+    print(f"threads: {threads}")
+
+
+# After a fork, OpenMP's threads do not exist in the child, and starting a team there would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _step.set_num_threads(1))
+
+select(os.environ.get("GWUCNN_ISA") or supported()[0])

@@ -1,0 +1,30 @@
+"""Checked functions on arrays, channels last, float32 or float64: the arithmetic of all layers.
+
+Each can be called on its own; each takes ``out=``, which is overwritten and returned. See `gwucnn.ops.base.Op` for
+the second way to call them, which networks use.
+"""
+
+from gwucnn.ops.activation import relu, relu_backward, sigmoid, sigmoid_backward, softmax, softmax_backward
+from gwucnn.ops.base import Op
+from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
+from gwucnn.ops.dense import dense, dense_backward_input, dense_backward_weight, sum_rows
+from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
+
+__all__ = [
+    "Op",
+    "conv2d",
+    "conv2d_backward_input",
+    "conv2d_backward_weight",
+    "dense",
+    "dense_backward_input",
+    "dense_backward_weight",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "sum_rows",
+]

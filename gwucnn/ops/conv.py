@@ -1,0 +1,226 @@
+"""Convolution and its two gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gwucnn import kernels
+from gwucnn.errors import ShapeError
+from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
+from gwucnn.shapes import Padding, Shape, Size, Window, check_size
+
+__all__ = ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
+
+
+def _window(who: str, x_shape: Shape, weight_shape: Shape, groups: int, options: tuple[Any, ...]) -> Window:
+    """Check that images, filters and groups fit each other, and return the filter's window."""
+    check_size(who, "groups", groups)
+    if len(x_shape) != 4 or min(x_shape[1:]) < 1:
+        raise ShapeError(f"{who}: expected images of shape (N, H, W, C) with at least one pixel, got {x_shape}")
+    if len(weight_shape) != 4 or min(weight_shape) < 1:
+        raise ShapeError(f"{who}: expected weight of shape (KH, KW, C // groups, F), got {weight_shape}")
+    C, (KH, KW, Cg, F) = x_shape[3], weight_shape
+    if C % groups or F % groups:
+        raise ShapeError(f"{who}: expected channels and filters to be multiples of groups={groups}, got C={C}, F={F}")
+    if Cg * groups != C:
+        raise ShapeError(
+            f"{who}: expected weight for {C // groups} channels (C={C}, groups={groups}), got weight for {Cg}; "
+            f"x {x_shape}, weight {weight_shape}"
+        )
+    strides, padding, dilation_rate = options
+    return Window.of(who, (KH, KW), strides, padding, dilation_rate)
+
+
+def _geometry(window: Window, image: tuple[int, int], groups: int) -> tuple[Any, ...]:
+    return window.strides, window.dilation, window.offset(image), groups
+
+
+@Op
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    out: Array | None = None,
+) -> Callable[[], Array]:
+    """Cross-correlate images with filters.
+
+    The filters are not flipped, as everywhere in the field::
+
+        y[n, i, j, f] = bias[f] + sum over u < KH, v < KW, c < C // groups of
+            x[n, i*SH + u*DH - top, j*SW + v*DW - left, g*(C // groups) + c] * weight[u, v, c, f]
+
+    with g = f // (F // groups) and x zero outside the image.
+
+    Parameters
+    ----------
+    x : float32 or float64, shape (N, H, W, C)
+        Images. Copied first if not C-contiguous; never modified.
+    weight : dtype of x, shape (KH, KW, C // groups, F)
+        Filters.
+    bias : dtype of x, shape (F,), optional
+    strides, dilation_rate : int or (rows, columns)
+        Pixels between neighbouring windows, and between neighbouring pixels of one window.
+    padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
+        Pixels of zeros around the image; 'same' makes the output ceil(H / SH) x ceil(W / SW).
+    groups : int
+        Channels and filters are split into so many parts that do not see each other.
+    out : dtype of x, shape (N, OH, OW, F), optional
+        Overwritten and returned. Must not share memory with the inputs.
+
+    Returns
+    -------
+    dtype of x, shape (N, OH, OW, F) with OH = (H + top + bottom - (KH - 1)*DH - 1) // SH + 1
+
+    Raises
+    ------
+    ShapeError
+        If channels or filters do not fit, or the filter does not fit in the padded image.
+    TypeError
+        If the arrays differ in dtype, or it is not float32 or float64.
+
+    Notes
+    -----
+    Costs 2*N*OH*OW*F*C*KH*KW / groups operations. Sums run in x's dtype: the error of an output is at most about
+    (KH*KW*C/groups + 1) * u times the sum of its terms' magnitudes, u = 2**-24 or 2**-53 (N. J. Higham, "Accuracy
+    and Stability of Numerical Algorithms", section 3.1). A NaN reaches just the outputs whose windows hold it.
+
+    References
+    ----------
+    V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(9, dtype="float32").reshape(1, 3, 3, 1)
+    >>> box = np.ones((2, 2, 1, 1), dtype="float32")
+    >>> conv2d(x, box)[0, :, :, 0]
+    array([[ 8., 12.],
+           [20., 24.]], dtype=float32)
+    """
+    x, weight, bias = as_arrays("conv2d", x=x, weight=weight, bias=bias)
+    window = _window("conv2d", x.shape, weight.shape, groups, (strides, padding, dilation_rate))
+    N, H, W, _ = x.shape
+    F = weight.shape[3]
+    if bias is not None:
+        check_shape("conv2d", "bias", bias, (F,), "(F,)")
+    out = as_output("conv2d", out, (N, *window.output((H, W)), F), [x, weight, bias])
+    return kernels.active.Conv2D(x, weight, bias, out, *_geometry(window, (H, W), groups))
+
+
+@Op
+def conv2d_backward_input(
+    dy: Array,
+    weight: Array,
+    input_shape: Shape,
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    out: Array | None = None,
+) -> Callable[[], Array]:
+    """Return the gradient of `conv2d` by its images: each gradient spread back over its window.
+
+    ::
+
+        dx[n, h, w, c] = sum over i, j, u, v, f with h = i*SH + u*DH - top, w = j*SW + v*DW - left of
+                         dy[n, i, j, f] * weight[u, v, c, f]
+
+    Parameters
+    ----------
+    dy : float32 or float64, shape (N, OH, OW, F)
+        Gradient by the output.
+    weight : dtype of dy, shape (KH, KW, C // groups, F)
+    input_shape : (N, H, W, C)
+        Shape of the images; the output alone does not tell it when strides do not divide.
+    strides, padding, dilation_rate, groups
+        As given to `conv2d`.
+    out : dtype of dy, shape (N, H, W, C), optional
+        Overwritten and returned.
+
+    Returns
+    -------
+    dtype of dy, shape (N, H, W, C)
+
+    Raises
+    ------
+    ShapeError, TypeError
+        As `conv2d`, and if dy is not what `conv2d` makes of `input_shape`.
+
+    Notes
+    -----
+    Costs as much as the forward pass, with any stride: only products with real output pixels are computed.
+    """
+    dy, weight = as_arrays("conv2d_backward_input", dy=dy, weight=weight)
+    input_shape = tuple(input_shape)
+    options = (strides, padding, dilation_rate)
+    window = _window("conv2d_backward_input", input_shape, weight.shape, groups, options)
+    N, H, W, _ = input_shape
+    check_shape("conv2d_backward_input", "dy", dy, (N, *window.output((H, W)), weight.shape[3]), "(N, OH, OW, F)")
+    out = as_output("conv2d_backward_input", out, input_shape, [dy, weight])
+    return kernels.active.Conv2DBackwardInput(dy, weight, out, *_geometry(window, (H, W), groups))
+
+
+@Op
+def conv2d_backward_weight(
+    x: Array,
+    dy: Array,
+    weight_shape: Shape,
+    *,
+    strides: Size = 1,
+    padding: Padding = "valid",
+    dilation_rate: Size = 1,
+    groups: int = 1,
+    out: Array | None = None,
+    accumulate: bool = False,
+) -> Callable[[], Array]:
+    """Return the gradient of `conv2d` by its filters: images correlated with output gradients.
+
+    ::
+
+        dweight[u, v, c, f] = sum over n, i, j of
+            x[n, i*SH + u*DH - top, j*SW + v*DW - left, g*(C // groups) + c] * dy[n, i, j, f]
+
+    Parameters
+    ----------
+    x : float32 or float64, shape (N, H, W, C)
+    dy : dtype of x, shape (N, OH, OW, F)
+        Gradient by the output.
+    weight_shape : (KH, KW, C // groups, F)
+    strides, padding, dilation_rate, groups
+        As given to `conv2d`.
+    out : dtype of x, shape `weight_shape`, optional
+        Overwritten and returned.
+    accumulate : bool
+        Add to `out` instead of overwriting it, as a layer's backward does with its parameter's gradient.
+
+    Returns
+    -------
+    dtype of x, shape `weight_shape`
+
+    Raises
+    ------
+    ShapeError, TypeError
+        As `conv2d`, and if dy is not what `conv2d` makes of x.
+
+    Notes
+    -----
+    Costs as much as the forward pass. An empty batch gives zeros. The bits do not depend on the number of threads
+    except for small filters banks of few channels, where images are shared out between threads.
+    """
+    who = "conv2d_backward_weight"
+    x, dy = as_arrays(who, x=x, dy=dy)
+    weight_shape = tuple(weight_shape)
+    window = _window(who, x.shape, weight_shape, groups, (strides, padding, dilation_rate))
+    N, H, W, _ = x.shape
+    check_shape(who, "dy", dy, (N, *window.output((H, W)), weight_shape[3]), "(N, OH, OW, F)")
+    if accumulate and out is None:
+        raise ValueError(f"{who}: expected out= to add to with accumulate=True, got None")
+    out = as_output(who, out, weight_shape, [x, dy])
+    return kernels.active.Conv2DBackwardWeight(x, dy, out, *_geometry(window, (H, W), groups), accumulate)

@@ -1,0 +1,143 @@
+"""Pooling and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gwucnn import kernels
+from gwucnn.errors import ShapeError
+from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
+from gwucnn.shapes import Padding, Shape, Size, Window
+
+__all__ = ["max_pool2d", "max_pool2d_backward", "winner_dtype"]
+
+
+def winner_dtype(pool_size: tuple[int, int]) -> Any:
+    """Return the smallest integer type that can number the pixels of a window."""
+    return np.uint8 if pool_size[0] * pool_size[1] <= 255 else np.int32
+
+
+def _window(who: str, x_shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Window:
+    if len(x_shape) != 4 or min(x_shape[1:]) < 1:
+        raise ShapeError(f"{who}: expected images of shape (N, H, W, C) with at least one pixel, got {x_shape}")
+    window = Window.of(who, pool_size, pool_size if strides is None else strides, padding, name="pool_size")
+    pads = [pad for side in window.pad(x_shape[1:3]) for pad in side]
+    if max(pads[:2]) >= window.size[0] or max(pads[2:]) >= window.size[1]:
+        raise ShapeError(
+            f"{who}: expected padding smaller than the window {window.size}, got {padding!r}; a window in the padding "
+            "alone would have no value"
+        )
+    return window
+
+
+@Op
+def max_pool2d(
+    x: Array,
+    pool_size: Size,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    *,
+    winner: Array | None = None,
+    out: Array | None = None,
+) -> Callable[[], Array]:
+    """Take the largest value of each window of each channel.
+
+    ::
+
+        y[n, i, j, c] = max over u < PH, v < PW of x[n, i*SH + u - top, j*SW + v - left, c]
+
+    Parameters
+    ----------
+    x : float32 or float64, shape (N, H, W, C)
+    pool_size : int or (PH, PW)
+    strides : int or (SH, SW), optional
+        `pool_size` by default: windows that neither overlap nor leave gaps.
+    padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
+        Smaller than the window. What lies outside the image takes no part.
+    winner : uint8 (int32 for windows of more than 255 pixels), shape (N, OH, OW, C), optional
+        Receives u*PW + v of the first largest value, for `max_pool2d_backward`.
+    out : dtype of x, shape (N, OH, OW, C), optional
+        Overwritten and returned.
+
+    Returns
+    -------
+    dtype of x, shape (N, OH, OW, C) with OH = (H + top + bottom - PH) // SH + 1
+
+    Raises
+    ------
+    ShapeError
+        If a window does not fit in the padded image, or could lie in the padding alone.
+    TypeError
+        If x is not float32 or float64, or `winner` has another type.
+
+    Notes
+    -----
+    Costs N*OH*OW*C*PH*PW comparisons. NaN in a window gives NaN, and the first NaN is the winner.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[1, 2, 4, 5], [7, 9, 20, 3]], dtype="float32").reshape(1, 2, 4, 1)
+    >>> max_pool2d(x, 2).ravel()
+    array([ 9., 20.], dtype=float32)
+    """
+    (x,) = as_arrays("max_pool2d", x=x)
+    window = _window("max_pool2d", x.shape, pool_size, strides, padding)
+    N, H, W, C = x.shape
+    shape = (N, *window.output((H, W)), C)
+    out = as_output("max_pool2d", out, shape, [x])
+    if winner is not None:
+        dtype = winner_dtype(window.size)
+        winner = as_output("max_pool2d", winner, shape, [x, out], name="winner", dtype=dtype)
+    return kernels.active.MaxPool2D(x, out, winner, window.size, window.strides, window.offset((H, W)))
+
+
+@Op
+def max_pool2d_backward(
+    dy: Array,
+    winner: Array,
+    input_shape: Shape,
+    pool_size: Size,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    *,
+    out: Array | None = None,
+) -> Callable[[], Array]:
+    """Route each output's gradient to the pixel that won its window; overlapping windows add.
+
+    Parameters
+    ----------
+    dy : float32 or float64, shape (N, OH, OW, C)
+    winner : uint8 (int32 for windows of more than 255 pixels), shape (N, OH, OW, C)
+        As filled by `max_pool2d`. A number outside the window drops its gradient.
+    input_shape : (N, H, W, C)
+    pool_size, strides, padding
+        As given to `max_pool2d`.
+    out : dtype of dy, shape (N, H, W, C), optional
+        Overwritten and returned.
+
+    Returns
+    -------
+    dtype of dy, shape (N, H, W, C)
+
+    Raises
+    ------
+    ShapeError, TypeError
+        If the arrays are not what `max_pool2d` makes of `input_shape`.
+    """
+    who = "max_pool2d_backward"
+    (dy,) = as_arrays(who, dy=dy)
+    input_shape = tuple(input_shape)
+    window = _window(who, input_shape, pool_size, strides, padding)
+    N, H, W, C = input_shape
+    shape = (N, *window.output((H, W)), C)
+    check_shape(who, "dy", dy, shape, "(N, OH, OW, C)")
+    winner = np.ascontiguousarray(winner)
+    if winner.dtype != winner_dtype(window.size):
+        raise TypeError(f"{who}: expected winner of {np.dtype(winner_dtype(window.size))}, got {winner.dtype}")
+    check_shape(who, "winner", winner, shape, "(N, OH, OW, C)")
+    out = as_output(who, out, input_shape, [dy, winner])
+    return kernels.active.MaxPool2DBackward(dy, winner, out, window.size, window.strides, window.offset((H, W)))

@@ -1,0 +1,120 @@
+"""Integer arithmetic of windows that slide over images: sizes in, sizes out, nothing else.
+
+V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
+from gwucnn.errors import ShapeError
+
+__all__ = ["Padding", "Shape", "Size", "Window", "check_size", "pair"]
+
+Shape = tuple[int, ...]
+Size = int | Sequence[int]
+Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+
+
+def check_size(who: str, name: str, value: object, least: int = 1) -> int:
+    """Return `value` as an int of at least `least`, or raise a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def pair(who: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
+    """Return an int or a pair of ints as (rows, columns)."""
+    if isinstance(value, Integral):
+        value = (value, value)
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise ValueError(f"{who}: expected {name} to be an integer or a pair of integers, got {value!r}")
+    return check_size(who, name, value[0], least), check_size(who, name, value[1], least)
+
+
+def _explicit_padding(who: str, padding: object) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return an int, (ph, pw) or ((top, bottom), (left, right)) in the last form."""
+    if isinstance(padding, Sequence) and not isinstance(padding, str) and len(padding) == 2:
+        rows, columns = padding
+        if isinstance(rows, Sequence) and isinstance(columns, Sequence):
+            return pair(who, "padding", rows, 0), pair(who, "padding", columns, 0)
+    elif isinstance(padding, str) or not isinstance(padding, Integral):
+        raise ValueError(
+            f"{who}: expected padding 'valid', 'same', an integer, (ph, pw) or ((top, bottom), (left, right)), "
+            f"got {padding!r}"
+        )
+    ph, pw = pair(who, "padding", padding, 0)
+    return (ph, ph), (pw, pw)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of `size` pixels that moves over an image in `strides`, its pixels `dilation` apart.
+
+    `padding` is 'valid' (none), 'same' (output ceil(H / stride), what is odd goes to the bottom and right, as in
+    Keras) or ((top, bottom), (left, right)) in pixels. Make one with `Window.of`, which checks its arguments.
+    """
+
+    who: str
+    size: tuple[int, int]
+    strides: tuple[int, int]
+    padding: str | tuple[tuple[int, int], tuple[int, int]]
+    dilation: tuple[int, int] = (1, 1)
+
+    @classmethod
+    def of(
+        cls, who: str, size: object, strides: object, padding: object, dilation: object = 1, name: str = "kernel_size"
+    ) -> Window:
+        """Check user input and return it as a Window."""
+        return cls(
+            who,
+            pair(who, name, size),
+            pair(who, "strides", strides),
+            padding if padding in ("valid", "same") else _explicit_padding(who, padding),  # type: ignore[arg-type]
+            pair(who, "dilation_rate", dilation),
+        )
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns from the first to the last pixel of the window, both counted."""
+        (KH, KW), (DH, DW) = self.size, self.dilation
+        return (KH - 1) * DH + 1, (KW - 1) * DW + 1
+
+    def pad(self, image: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return ((top, bottom), (left, right)) for an image of (H, W) pixels."""
+        if self.padding == "valid":
+            return (0, 0), (0, 0)
+        if self.padding != "same":
+            return self.padding  # type: ignore[return-value]
+        totals = [
+            max((-(-length // stride) - 1) * stride + reach - length, 0)
+            for length, stride, reach in zip(image, self.strides, self.reach, strict=True)
+        ]
+        return (totals[0] // 2, totals[0] - totals[0] // 2), (totals[1] // 2, totals[1] - totals[1] // 2)
+
+    def offset(self, image: tuple[int, int]) -> tuple[int, int]:
+        """Return (top, left): how far the first window begins outside the image."""
+        (top, _), (left, _) = self.pad(image)
+        return top, left
+
+    def output(self, image: tuple[int, int]) -> tuple[int, int]:
+        """Return how many windows there are, (OH, OW), or raise ShapeError if not one fits."""
+        (top, bottom), (left, right) = self.pad(image)
+        H, W = image[0] + top + bottom, image[1] + left + right
+        if H < self.reach[0] or W < self.reach[1]:
+            padded = "" if (H, W) == tuple(image) else f" padded to {H}x{W}"
+            raise ShapeError(
+                f"{self.who}: a window of {self.reach[0]}x{self.reach[1]} pixels does not fit in an image of "
+                f"{image[0]}x{image[1]}{padded}; use a smaller window, larger images or padding='same'"
+            )
+        return (H - self.reach[0]) // self.strides[0] + 1, (W - self.reach[1]) // self.strides[1] + 1
+
+    def arithmetic(self, length: int, axis: int) -> str:
+        """Return how the output's size comes about, such as '26 = (28 - 3) + 1'."""
+        reach, stride = self.reach[axis], self.strides[axis]
+        padding = sum(self.pad((length, length))[axis])
+        made = (length + padding - reach) // stride + 1
+        inside = f"{length} + {padding} - {reach}" if padding else f"{length} - {reach}"
+        return f"{made} = ({inside})" + (f" // {stride}" if stride > 1 else "") + " + 1"

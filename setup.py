@@ -1,0 +1,81 @@
+"""Compile the kernels. Everything else about the package is in pyproject.toml.
+
+Environment:
+    GWUCNN_DEBUG=1      bounds checks in Cython, address and undefined-behaviour sanitizers in C (gcc or clang)
+    GWUCNN_OPENMP=0     build without OpenMP: kernels then use one thread
+"""
+
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("gwucnn/_ext")
+DEBUG = os.environ.get("GWUCNN_DEBUG") == "1"
+X86_64 = platform.machine().lower() in {"x86_64", "amd64"}
+
+# The same kernels for each level of the processor; kernels.py chooses when the package is imported.
+VARIANTS = {"baseline": {"unix": [], "msvc": []}}
+if X86_64:
+    VARIANTS["x86_64_v3"] = {"unix": ["-march=x86-64-v3"], "msvc": ["/arch:AVX2"]}
+    VARIANTS["x86_64_v4"] = {"unix": ["-march=x86-64-v4", "-mprefer-vector-width=512"], "msvc": ["/arch:AVX512"]}
+
+# No -ffast-math: NaN must stay NaN. These two only drop errno and floating-point exceptions, which nothing reads.
+OPTIMIZE = {"unix": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"], "msvc": ["/O2"]}
+# -fno-wrapv: CPython's own flags would hide signed overflow from the sanitizer.
+SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=undefined"]
+
+
+class BuildKernels(build_ext):
+    """Compile in parallel, with the flags that the compiler at hand understands."""
+
+    def build_extensions(self):
+        self.parallel = self.parallel or os.cpu_count()
+        kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+        compile_openmp, link_openmp = self.openmp(kind)
+        for extension in self.extensions:
+            variant = VARIANTS.get(extension.name.rpartition(".")[2], {}).get(kind, [])
+            optimize = SANITIZE if DEBUG and kind == "unix" else OPTIMIZE[kind]
+            extension.extra_compile_args = [*optimize, *variant, *compile_openmp]
+            extension.extra_link_args = [*link_openmp]
+            if kind == "unix":
+                extension.extra_link_args += SANITIZE[-2:] if DEBUG else stripped()
+        super().build_extensions()
+
+    def openmp(self, kind):
+        """Return the flags for OpenMP, or none where a trial program does not compile (Apple's clang)."""
+        if os.environ.get("GWUCNN_OPENMP") == "0":
+            return [], []
+        flags = (["/openmp"], []) if kind == "msvc" else (["-fopenmp"], ["-fopenmp"])
+        with tempfile.TemporaryDirectory() as folder:
+            trial = Path(folder, "trial.c")
+            trial.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile([str(trial)], output_dir=folder, extra_postargs=flags[0])
+                self.compiler.link_executable(objects, str(Path(folder, "trial")), extra_postargs=flags[1])
+            except Exception as error:  # distutils raises its own kinds, by platform
+                print(f"gwucnn: building without OpenMP, kernels will use one thread ({error})")
+                return [], []
+        return flags
+
+
+def stripped():
+    """Symbols would double the size of a module; Apple's linker has another word for leaving them out."""
+    return [] if platform.system() == "Darwin" else ["-Wl,-s"]
+
+
+def extensions():
+    included = [str(path) for path in (*SOURCES.glob("*.pxi"), *SOURCES.glob("*.h"))]
+    for name in ("step", "cpu", "naive", *VARIANTS):
+        yield Extension(f"gwucnn._ext.{name}", [f"gwucnn/_ext/{name}.pyx"], depends=included)
+
+
+setup(
+    ext_modules=cythonize(list(extensions()), compiler_directives={"boundscheck": True} if DEBUG else {}),
+    cmdclass={"build_ext": BuildKernels},
+)

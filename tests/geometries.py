@@ -1,0 +1,109 @@
+"""The odd shapes that every convolution, pool and dense kernel has to survive: one table for all tests."""
+
+from typing import Any, NamedTuple
+
+
+class Conv(NamedTuple):
+    why: str
+    x: tuple[int, int, int, int]
+    weight: tuple[int, int, int, int]
+    options: dict[str, Any] = {}
+
+
+class Pool(NamedTuple):
+    why: str
+    x: tuple[int, int, int, int]
+    pool_size: int | tuple[int, int]
+    options: dict[str, Any] = {}
+
+
+class Dense(NamedTuple):
+    why: str
+    x: tuple[int, int]
+    units: int
+
+
+# A register tile covers 5 to 14 neighbouring output pixels and a vector 4 to 16 filters (twice that in one
+# tile): take widths and filter counts on both sides of every such edge.
+CONV = [
+    *(Conv(f"OW = {OW}", (1, 4, OW + 2, 3), (3, 3, 3, 17)) for OW in (1, 2, 5, 6, 7, 13, 14, 15, 29)),
+    *(Conv(f"{F} filters", (2, 5, 6, 4), (3, 2, 4, F)) for F in (1, 2, 7, 8, 15, 16, 32, 33)),
+    *(Conv(f"{C} channels", (2, 6, 7, C), (3, 3, C, 5)) for C in (1, 2, 3, 8, 17, 33)),
+    Conv("one pixel, one filter", (1, 1, 1, 1), (1, 1, 1, 1)),
+    Conv("one pixel, many channels", (3, 1, 1, 19), (1, 1, 19, 33)),
+    Conv("filter as large as the image", (2, 5, 7, 3), (5, 7, 3, 4)),
+    Conv("the slides", (1, 28, 28, 1), (3, 3, 1, 2)),
+    Conv("1 x 1 filters", (2, 5, 3, 6), (1, 1, 6, 9)),
+    Conv("a row", (1, 1, 23, 2), (1, 5, 2, 3)),
+    Conv("a column", (1, 23, 1, 2), (5, 1, 2, 3)),
+    Conv("no images", (0, 5, 6, 2), (3, 2, 2, 4)),
+    Conv("many small images", (9, 3, 3, 2), (2, 2, 2, 3)),
+    Conv("strides that leave pixels over", (2, 9, 12, 3), (3, 2, 3, 4), {"strides": (3, 2), "padding": 0}),
+    Conv("stride 2, one channel", (2, 9, 8, 1), (3, 3, 1, 33), {"strides": 2}),
+    Conv("strides larger than the filter", (1, 8, 11, 2), (2, 1, 2, 3), {"strides": (3, 3)}),
+    Conv("stride larger than the image", (1, 3, 3, 2), (3, 3, 2, 3), {"strides": 5, "padding": 1}),
+    Conv("dilation", (1, 9, 10, 2), (3, 3, 2, 4), {"dilation_rate": (2, 3)}),
+    Conv("dilation and strides", (2, 10, 11, 2), (2, 3, 2, 5), {"dilation_rate": (3, 2), "strides": (2, 3)}),
+    Conv("same, 3 x 3", (2, 6, 5, 3), (3, 3, 3, 17), {"padding": "same"}),
+    Conv("same, even filter", (1, 5, 6, 2), (2, 4, 2, 3), {"padding": "same"}),
+    Conv("same, strides", (2, 5, 8, 3), (3, 3, 3, 4), {"padding": "same", "strides": (2, 3)}),
+    Conv("same, dilation", (1, 7, 8, 2), (3, 2, 2, 4), {"padding": "same", "dilation_rate": 2}),
+    Conv("same, filter larger than the image", (1, 2, 3, 2), (5, 5, 2, 3), {"padding": "same"}),
+    Conv("padding on all sides", (1, 5, 6, 1), (3, 3, 1, 8), {"padding": 1}),
+    Conv("padding above and below", (1, 4, 7, 3), (4, 2, 3, 2), {"padding": (2, 0)}),
+    Conv(
+        "four different paddings",
+        (2, 4, 5, 2),
+        (3, 4, 2, 5),
+        {"padding": ((0, 2), (3, 1)), "strides": (1, 2)},
+    ),
+    Conv("padding larger than the filter", (1, 3, 2, 2), (2, 2, 2, 3), {"padding": ((4, 3), (5, 6))}),
+    Conv("padding makes the filter fit", (1, 1, 1, 2), (3, 4, 2, 3), {"padding": ((1, 1), (0, 3))}),
+    Conv("two groups", (2, 5, 6, 6), (3, 2, 3, 8), {"groups": 2}),
+    Conv("three groups of one filter", (1, 5, 4, 6), (2, 2, 2, 3), {"groups": 3, "padding": "same"}),
+    Conv("depthwise", (2, 6, 5, 17), (3, 3, 1, 17), {"groups": 17, "padding": 1}),
+    Conv("depthwise with multiplier", (1, 6, 5, 3), (3, 3, 1, 9), {"groups": 3, "strides": 2}),
+    Conv(
+        "everything at once",
+        (3, 11, 13, 4),
+        (2, 3, 2, 6),
+        {"groups": 2, "strides": (2, 3), "dilation_rate": (3, 2), "padding": ((1, 2), (3, 0))},
+    ),
+]
+
+POOL = [
+    Pool("halves", (2, 4, 6, 3), 2),
+    Pool("pixels left over", (1, 5, 7, 3), 2),
+    Pool("one pixel", (1, 1, 1, 1), 1),
+    Pool("window as large as the image", (2, 3, 5, 4), (3, 5)),
+    Pool("no images", (0, 4, 4, 2), 2),
+    Pool("one channel", (3, 8, 6, 1), 2),
+    *(Pool(f"{C} channels", (1, 4, 4, C), 2) for C in (8, 16, 17, 33)),
+    Pool("overlap", (2, 6, 7, 3), 3, {"strides": 1}),
+    Pool("overlap one way", (1, 7, 9, 2), (3, 2), {"strides": (1, 3)}),
+    Pool("strides larger than the window", (1, 9, 8, 3), 2, {"strides": (4, 3)}),
+    Pool("same", (2, 6, 5, 3), 3, {"strides": 2, "padding": "same"}),
+    Pool("same, odd size", (1, 5, 7, 18), 2, {"padding": "same"}),
+    Pool("padding", (1, 5, 5, 3), 3, {"strides": 2, "padding": 1}),
+    Pool("four different paddings", (2, 5, 6, 2), (3, 4), {"strides": (2, 1), "padding": ((0, 2), (3, 1))}),
+    Pool("255 pixels, a byte", (1, 16, 18, 2), (15, 17), {"strides": 1}),
+    Pool("256 pixels, no longer a byte", (1, 17, 17, 2), 16, {"strides": 1}),
+    Pool("300 pixels, padded", (2, 20, 12, 1), (20, 15), {"padding": (4, 2), "strides": 2}),
+]
+
+DENSE = [
+    Dense("one number", (1, 1), 1),
+    Dense("no images", (0, 3), 4),
+    Dense("the slides", (1, 242), 100),
+    Dense("two outputs", (10, 100), 2),
+    Dense("one feature", (7, 1), 8),
+    Dense("one output", (13, 33), 1),
+    Dense("wide", (3, 5), 129),
+    Dense("odd everywhere", (29, 17), 33),
+    Dense("many rows", (65, 9), 16),
+]
+
+
+def names(cases):
+    """Return the reason for each case, as pytest's ids."""
+    return [case.why.replace(" ", "-") for case in cases]

@@ -1,0 +1,277 @@
+"""Numpy twins of the package's operations: the answers that the tests hold it to.
+
+Nothing here is imported from gwucnn, and no loop here is one of its loops. Every function computes in
+float64 and returns float64 whatever it is given: its result is the accurate answer, and the distance of a
+float32 kernel from it is the kernel's own error. Channels last, shapes in the letters of the package:
+x (N, H, W, C), weight (KH, KW, C / groups, F), dense weight (D, U).
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+
+def bound(magnitude, terms, dtype):
+    """Return how far a sum of `terms` products may lie from the accurate one; `magnitude` sums their sizes.
+
+    Rounding errors of a sum, in any order, grow like a random walk, sqrt(terms), with a constant for the
+    products, the bias and the final rounding (N. J. Higham, "Accuracy and Stability of Numerical Algorithms",
+    section 2.6).
+    """
+    roundoff = np.finfo(dtype).eps / 2
+    return 4 * roundoff * (4 + np.sqrt(terms)) * magnitude
+
+
+# ------------------------------------------------------------------------------------------------- windows
+
+
+def pair(value):
+    """Return (rows, columns) of a size given as one number or as two."""
+    return (value, value) if np.ndim(value) == 0 else tuple(value)
+
+
+def pads(padding, size, window, strides=1, dilation_rate=1):
+    """Return ((top, bottom), (left, right)) for any way of saying it, for an image of `size` = (H, W)."""
+    if padding == "valid":
+        return (0, 0), (0, 0)
+    if padding == "same":
+        # TensorFlow's rule: ceil(size / stride) outputs; where the rows to add are odd, one more at the end.
+        spans = zip(size, pair(window), pair(strides), pair(dilation_rate), strict=True)
+        total = [max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0) for n, k, s, d in spans]
+        return tuple((t // 2, t - t // 2) for t in total)
+    return tuple((p, p) if np.ndim(p) == 0 else tuple(p) for p in pair(padding))
+
+
+def output_size(size, window, strides=1, padding="valid", dilation_rate=1):
+    """Return (OH, OW), how often the window fits in the padded image."""
+    sides = pads(padding, size, window, strides, dilation_rate)
+    spans = zip(size, sides, pair(window), pair(strides), pair(dilation_rate), strict=True)
+    return tuple((n + before + after - (k - 1) * d - 1) // s + 1 for n, (before, after), k, s, d in spans)
+
+
+def _windows(x, window, strides, padding, dilation_rate=1, fill=0.0):
+    """Return the view (N, OH, OW, C, KH, KW) of every window of the padded images."""
+    (KH, KW), (SH, SW), (DH, DW) = pair(window), pair(strides), pair(dilation_rate)
+    padded = np.pad(
+        x,
+        ((0, 0), *pads(padding, x.shape[1:3], window, strides, dilation_rate), (0, 0)),
+        constant_values=fill,
+    )
+    spread = sliding_window_view(padded, ((KH - 1) * DH + 1, (KW - 1) * DW + 1), axis=(1, 2))
+    return spread[:, ::SH, ::SW, :, ::DH, ::DW]
+
+
+# --------------------------------------------------------------------------------------------- convolution
+
+
+def conv2d(x, weight, bias=None, *, strides=1, padding="valid", dilation_rate=1, groups=1):
+    """y (N, OH, OW, F): every window times every filter, group by group."""
+    x, weight = np.float64(x), np.float64(weight)
+    windows = _windows(x, weight.shape[:2], strides, padding, dilation_rate)
+    parts = zip(np.split(windows, groups, axis=3), np.split(weight, groups, axis=3), strict=True)
+    y = np.concatenate([np.tensordot(part, w, ([4, 5, 3], [0, 1, 2])) for part, w in parts], axis=-1)
+    return y if bias is None else y + np.float64(bias)
+
+
+def _taps(size, weight_shape, dy_shape, strides, padding, dilation_rate, groups):
+    """Yield, for each tap and group, u, v, the filters, and (rows, columns, channels) of the padded image."""
+    (SH, SW), (DH, DW) = pair(strides), pair(dilation_rate)
+    KH, KW, CG, F = weight_shape
+    OH, OW = dy_shape[1:3]
+    for u, v, g in np.ndindex(KH, KW, groups):
+        rows = slice(u * DH, u * DH + (OH - 1) * SH + 1, SH)
+        columns = slice(v * DW, v * DW + (OW - 1) * SW + 1, SW)
+        yield (
+            u,
+            v,
+            slice(g * F // groups, (g + 1) * F // groups),
+            (rows, columns, slice(g * CG, (g + 1) * CG)),
+        )
+
+
+def conv2d_backward_input(dy, weight, input_shape, *, strides=1, padding="valid", dilation_rate=1, groups=1):
+    """dx (N, H, W, C): each tap hands dy times its weight to the pixels it lay on; padding is cut off."""
+    dy, weight = np.float64(dy), np.float64(weight)
+    N, H, W, C = input_shape
+    (top, bottom), (left, right) = pads(padding, (H, W), weight.shape[:2], strides, dilation_rate)
+    dx = np.zeros((N, top + H + bottom, left + W + right, C))
+    taps = _taps((H, W), weight.shape, dy.shape, strides, padding, dilation_rate, groups)
+    for u, v, filters, (rows, columns, channels) in taps:
+        dx[:, rows, columns, channels] += dy[..., filters] @ weight[u, v, :, filters].T
+    return dx[:, top : top + H, left : left + W]
+
+
+def conv2d_backward_weight(x, dy, weight_shape, *, strides=1, padding="valid", dilation_rate=1, groups=1):
+    """dweight (KH, KW, C / groups, F): for each tap, pixels times dy, summed over images and places."""
+    x, dy = np.float64(x), np.float64(dy)
+    sides = pads(padding, x.shape[1:3], weight_shape[:2], strides, dilation_rate)
+    padded = np.pad(x, ((0, 0), *sides, (0, 0)))
+    dweight = np.empty(weight_shape)
+    taps = _taps(x.shape[1:3], weight_shape, dy.shape, strides, padding, dilation_rate, groups)
+    for u, v, filters, (rows, columns, channels) in taps:
+        pixels = padded[:, rows, columns, channels]
+        dweight[u, v, :, filters] = np.tensordot(pixels, dy[..., filters], ([0, 1, 2], [0, 1, 2]))
+    return dweight
+
+
+# ------------------------------------------------------------------------------------------------- pooling
+
+
+def max_pool2d(x, pool_size, strides=None, padding="valid"):
+    """(y, winner), both (N, OH, OW, C): the largest of each window and u * PW + v of the first that is.
+
+    NaN counts as larger than any number, and padding takes no part.
+    """
+    x = np.float64(x)
+    strides = pool_size if strides is None else strides
+    real = _windows(np.ones_like(x), pool_size, strides, padding) == 1
+    values = _windows(x, pool_size, strides, padding)
+    PH, PW = pair(pool_size)
+    best = np.full(values.shape[:4], np.nan)
+    winner = np.full(values.shape[:4], -1)
+    for u, v in np.ndindex(PH, PW):
+        pixel = values[..., u, v]
+        larger = (winner < 0) | (pixel > best) | (np.isnan(pixel) & ~np.isnan(best))
+        wins = real[..., u, v] & larger
+        best[wins] = pixel[wins]
+        winner[wins] = u * PW + v
+    return best, winner
+
+
+def max_pool2d_backward(dy, winner, input_shape, pool_size, strides=None, padding="valid"):
+    """dx (N, H, W, C): each window's gradient goes to its winner; windows that share a winner add."""
+    (SH, SW), (_, PW) = pair(pool_size if strides is None else strides), pair(pool_size)
+    (top, _), (left, _) = pads(padding, input_shape[1:3], pool_size, (SH, SW))
+    winner = np.int64(winner)
+    n, i, j, c = np.indices(winner.shape)
+    dx = np.zeros(input_shape)
+    np.add.at(dx, (n, i * SH + winner // PW - top, j * SW + winner % PW - left, c), np.float64(dy))
+    return dx
+
+
+def average_pool2d(x, pool_size, strides=None, padding="valid", *, count_include_pad=False):
+    """y (N, OH, OW, C): the mean of each window's pixels, of the image alone or with the padding as zeros."""
+    x = np.float64(x)
+    strides = pool_size if strides is None else strides
+    total = _windows(x, pool_size, strides, padding).sum(axis=(4, 5))
+    return total / _counts(x.shape, pool_size, strides, padding, count_include_pad)
+
+
+def _counts(input_shape, pool_size, strides, padding, count_include_pad):
+    """Return by how much each window's sum is divided, shape (N, OH, OW, C)."""
+    ones = _windows(np.ones(input_shape), pool_size, strides, padding, fill=float(count_include_pad))
+    return ones.sum(axis=(4, 5))
+
+
+def average_pool2d_backward(
+    dy, input_shape, pool_size, strides=None, padding="valid", *, count_include_pad=False
+):
+    """dx (N, H, W, C): each window's gradient in equal shares to its pixels."""
+    strides = pool_size if strides is None else strides
+    share = np.float64(dy) / _counts(input_shape, pool_size, strides, padding, count_include_pad)
+    C = input_shape[3]
+    # A sum over a window is a convolution with ones, one group for each channel.
+    ones = np.ones((*pair(pool_size), 1, C))
+    return conv2d_backward_input(share, ones, input_shape, strides=strides, padding=padding, groups=C)
+
+
+# --------------------------------------------------------------------------------- dense and activations
+
+
+def dense(x, weight, bias=None):
+    """y (N, U) = x @ weight + bias."""
+    y = np.float64(x) @ np.float64(weight)
+    return y if bias is None else y + np.float64(bias)
+
+
+def dense_backward_input(dy, weight):
+    """dx (N, D) = dy @ weight.T."""
+    return np.float64(dy) @ np.float64(weight).T
+
+
+def dense_backward_weight(x, dy):
+    """dweight (D, U) = x.T @ dy."""
+    return np.float64(x).T @ np.float64(dy)
+
+
+def relu(x):
+    """The positive part; NaN stays NaN."""
+    return np.maximum(np.float64(x), 0)
+
+
+def relu_backward(dy, y):
+    """0 where y <= 0, otherwise dy (so that NaN in y does not silence the gradient)."""
+    return np.where(np.asarray(y) <= 0, 0, np.float64(dy))
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)), by way of its logarithm, which neither overflows nor loses digits on either side."""
+    return np.exp(-np.logaddexp(0, -np.float64(x)))
+
+
+def sigmoid_backward(dy, y):
+    """dy * y * (1 - y)."""
+    return np.float64(dy) * np.float64(y) * (1 - np.float64(y))
+
+
+def softmax(x):
+    """exp(x) / sum(exp(x)) along the last axis."""
+    x = np.float64(x)
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_backward(dy, y):
+    """dy through the full matrix of slopes diag(y) - y y^T of each row, as the definition has it."""
+    dy, y = np.float64(dy), np.float64(y)
+    slopes = y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :])
+    return np.einsum("...k,...ku->...u", dy, slopes)
+
+
+# --------------------------------------------------------------- losses: (value, gradient by the logits)
+
+
+def log_loss(logits, targets):
+    """Cross-entropy of a sigmoid, summed over outputs and averaged over the batch."""
+    z, t = np.float64(logits), np.float64(targets)
+    # -t * log(p) - (1 - t) * log(1 - p) with p = sigmoid(z), multiplied out: no log of a rounded p.
+    return np.sum(np.logaddexp(0, z) - t * z) / len(z), (sigmoid(z) - t) / len(z)
+
+
+def binary_crossentropy(logits, targets):
+    """Cross-entropy of a sigmoid, averaged over outputs and batch."""
+    value, gradient = log_loss(logits, targets)
+    outputs = gradient[0].size
+    return value / outputs, gradient / outputs
+
+
+def categorical_crossentropy(logits, targets):
+    """Cross-entropy of a softmax with one-hot targets, averaged over the batch."""
+    z, t = np.float64(logits), np.float64(targets)
+    log_sum = np.logaddexp.reduce(z, axis=-1, keepdims=True)
+    return np.sum(t * (log_sum - z)) / len(z), (np.exp(z - log_sum) - t) / len(z)
+
+
+def mse(outputs, targets):
+    """Squared difference, averaged over outputs and batch."""
+    difference = np.float64(outputs) - np.float64(targets)
+    return np.mean(difference**2), 2 * difference / difference.size
+
+
+# ---------------------------------------------------- optimizers: one step, everything returned, nothing kept
+
+
+def sgd(value, grad, velocity, *, lr, momentum=0.0, nesterov=False):
+    """(value, velocity) after one step of torch.optim.SGD's rule."""
+    grad = np.float64(grad)
+    velocity = momentum * np.float64(velocity) + grad
+    direction = grad + momentum * velocity if nesterov else velocity
+    return np.float64(value) - lr * direction, velocity
+
+
+def adam(value, grad, first, second, step, *, lr, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    """(value, first moment, second moment) after step number 1, 2, ... of torch.optim.Adam's rule."""
+    grad = np.float64(grad)
+    first = beta_1 * np.float64(first) + (1 - beta_1) * grad
+    second = beta_2 * np.float64(second) + (1 - beta_2) * grad**2
+    mean, square = first / (1 - beta_1**step), second / (1 - beta_2**step)
+    return np.float64(value) - lr * mean / (np.sqrt(square) + epsilon), first, second

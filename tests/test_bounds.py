@@ -1,0 +1,101 @@
+"""No op reads or writes outside of its arrays: every odd shape, against guard pages, in a process apart.
+
+Run as a program (python test_bounds.py VARIANT end|start) it makes all the calls and prints each before it
+is made, so that after a crash the last line names the culprit.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import reference
+from compare import assert_exact, integers
+from geometries import CONV, DENSE, POOL
+from guarded import AVAILABLE, guarded
+from gwucnn import kernels, ops
+
+pytestmark = pytest.mark.skipif(not AVAILABLE, reason="needs mprotect")
+
+
+def calls(rng, dtype):
+    """Yield (name, op, arrays, other arguments, keywords) for every geometry and both directions."""
+    for case in CONV:
+        x, weight, bias = (integers(rng, s, dtype) for s in (case.x, case.weight, case.weight[3:]))
+        dy = integers(rng, reference.conv2d(x, weight, **case.options).shape, dtype)
+        yield case.why, "conv2d", (x, weight, bias), (), case.options
+        yield case.why, "conv2d", (x, weight), (), case.options
+        yield case.why, "conv2d_backward_input", (dy, weight), (case.x,), case.options
+        yield case.why, "conv2d_backward_weight", (x, dy), (case.weight,), case.options
+    for case in POOL:
+        x = integers(rng, case.x, dtype)
+        y, winner = reference.max_pool2d(x, case.pool_size, **case.options)
+        byte = np.prod(reference.pair(case.pool_size)) <= 255
+        winner = winner.astype("uint8" if byte else "int32")
+        yield case.why, "max_pool2d", (x,), (case.pool_size,), case.options
+        yield case.why, "max_pool2d", (x,), (case.pool_size,), {**case.options, "winner": winner}
+        dy = integers(rng, y.shape, dtype)
+        yield case.why, "max_pool2d_backward", (dy, winner), (case.x, case.pool_size), case.options
+    for case in DENSE:
+        (N, D), U = case.x, case.units
+        x, weight, bias, dy = (integers(rng, s, dtype) for s in ((N, D), (D, U), (U,), (N, U)))
+        yield case.why, "dense", (x, weight, bias), (), {}
+        yield case.why, "dense_backward_input", (dy, weight), (), {}
+        yield case.why, "dense_backward_weight", (x, dy), (), {}
+    for length in (0, 1, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 100):
+        x, y = integers(rng, (2, length + 1), dtype), integers(rng, (2, length + 1), dtype)
+        for op in ("relu", "sigmoid", "softmax"):
+            yield f"{length + 1} numbers", op, (x,), (), {}
+            yield f"{length + 1} numbers", f"{op}_backward", (x, y), (), {}
+
+
+def call_all(variant, at):
+    """Make every call twice, in ordinary memory and against the guard, and compare."""
+    kernels.select(variant)
+    for dtype in ("float32", "float64"):
+        for why, op, arrays, args, options in calls(np.random.default_rng(0), dtype):
+            print(f"{op}, {dtype}, {why}", flush=True)
+            want = getattr(ops, op)(*arrays, *args, **options)
+            out = guarded(np.full_like(want, np.nan), at)
+            options = {k: guarded(v, at) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+            getattr(ops, op)(*(guarded(array, at) for array in arrays), *args, **options, out=out)
+            assert_exact(out, want, dtype)
+
+
+def run(*command):
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("at", ["end", "start"])
+@pytest.mark.parametrize("variant", kernels.supported())
+def test_nothing_outside_is_touched(variant, at):
+    done = run("-X", "faulthandler", __file__, variant, at)
+    last = "".join(done.stdout.splitlines()[-1:])
+    assert done.returncode == 0, f"died of {done.returncode} in: {last}\n{done.stderr}"
+    assert last == "float64 and float32: all calls made"
+
+
+@pytest.mark.parametrize(("at", "index"), [("end", 10), ("start", -1)])
+def test_the_guard_bites(at, index):
+    """One number outside of the array, read through a plain pointer, ends the process."""
+    reads = (
+        "import ctypes, numpy, guarded\n"
+        f"x = guarded.guarded(numpy.arange(10.0), {at!r})\n"
+        "pointer = ctypes.cast(x.ctypes.data, ctypes.POINTER(ctypes.c_double))\n"
+        "print(pointer[0], pointer[9], flush=True)\n"
+        f"print(pointer[{index}])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", reads],
+        cwd=__file__.rpartition("test_bounds")[0],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "0.0 9.0\n"
+    assert done.returncode < 0
+
+
+if __name__ == "__main__":
+    call_all(*sys.argv[1:])
+    print("float64 and float32: all calls made")

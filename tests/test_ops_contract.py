@@ -1,0 +1,269 @@
+"""What all ops share: out=, who owns which memory, dtypes, layouts, empty batches, repeatability, threads."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from compare import assert_exact, integers, normals
+from gwucnn import ops
+from gwucnn.errors import ShapeError
+
+# For n images: the shapes of the arrays that an op reads, its other arguments, and its keywords.
+CALLS = {
+    "conv2d": lambda n: (
+        {"x": (n, 8, 9, 6), "weight": (3, 2, 3, 8), "bias": (8,)},
+        (),
+        {"groups": 2, "padding": "same"},
+    ),
+    "conv2d_backward_input": lambda n: (
+        {"dy": (n, 3, 8, 8), "weight": (3, 2, 6, 8)},
+        ((n, 8, 9, 6),),
+        {"strides": (2, 1)},
+    ),
+    "conv2d_backward_weight": lambda n: (
+        {"x": (n, 8, 9, 6), "dy": (n, 3, 8, 8)},
+        ((3, 2, 6, 8),),
+        {"strides": (2, 1)},
+    ),
+    "max_pool2d": lambda n: ({"x": (n, 8, 9, 6)}, (2,), {}),
+    "max_pool2d_backward": lambda n: (
+        {"dy": (n, 4, 4, 6), "winner": (n, 4, 4, 6)},
+        ((n, 8, 9, 6), 2),
+        {},
+    ),
+    "dense": lambda n: ({"x": (n, 21), "weight": (21, 18), "bias": (18,)}, (), {}),
+    "dense_backward_input": lambda n: ({"dy": (n, 18), "weight": (21, 18)}, (), {}),
+    "dense_backward_weight": lambda n: ({"x": (n, 21), "dy": (n, 18)}, (), {}),
+    "relu": lambda n: ({"x": (n, 5, 7)}, (), {}),
+    "relu_backward": lambda n: ({"dy": (n, 5, 7), "y": (n, 5, 7)}, (), {}),
+    "sigmoid": lambda n: ({"x": (n, 5, 7)}, (), {}),
+    "sigmoid_backward": lambda n: ({"dy": (n, 5, 7), "y": (n, 5, 7)}, (), {}),
+    "softmax": lambda n: ({"x": (n, 13)}, (), {}),
+    "softmax_backward": lambda n: ({"dy": (n, 13), "y": (n, 13)}, (), {}),
+}
+
+every_op = pytest.mark.parametrize("op", CALLS)
+
+
+def draw(op, rng, dtype, n=3, make=normals):
+    """Return the arrays that `op` reads, by name."""
+    shapes, _, _ = CALLS[op](n)
+    arrays = {name: make(rng, shape, dtype) for name, shape in shapes.items()}
+    if "winner" in arrays:
+        arrays["winner"] = rng.integers(0, 4, shapes["winner"]).astype("uint8")
+    return arrays
+
+
+def call(op, arrays, **more):
+    n = next(iter(arrays.values())).shape[0]
+    _, args, options = CALLS[op](n)
+    return getattr(ops, op)(*arrays.values(), *args, **options, **more)
+
+
+def refuses(op, error, argument, arrays, **more):
+    with pytest.raises(error, match=rf"^{op}: .*\b{argument}\b"):
+        call(op, arrays, **more)
+
+
+# ---------------------------------------------------------------------------------------------------- results
+
+
+@every_op
+def test_result_is_a_fresh_contiguous_array_of_the_inputs_dtype(op, isa, dtype, rng):
+    arrays = draw(op, rng, dtype)
+    y = call(op, arrays)
+    assert y.dtype == dtype
+    assert y.flags.c_contiguous
+    assert y.flags.writeable
+    assert not any(np.shares_memory(y, array) for array in arrays.values())
+    assert call(op, arrays) is not y
+
+
+@every_op
+def test_inputs_are_not_modified(op, isa, dtype, rng):
+    arrays = draw(op, rng, dtype)
+    before = {name: array.tobytes() for name, array in arrays.items()}
+    call(op, arrays)
+    assert before == {name: array.tobytes() for name, array in arrays.items()}
+
+
+@every_op
+def test_out_is_overwritten_in_full_and_returned(op, isa, dtype, rng):
+    """NaN shows what was not written, and what was added to."""
+    arrays = draw(op, rng, dtype)
+    want = call(op, arrays)
+    out = np.full(want.shape, np.nan, dtype)
+    assert call(op, arrays, out=out) is out
+    assert_exact(out, want, dtype)
+
+
+@every_op
+def test_empty_batch(op, isa, dtype, rng):
+    """No images give no outputs, and a gradient of weights that is zero."""
+    arrays = draw(op, rng, dtype, n=0)
+    y = call(op, arrays)
+    shape = call(op, draw(op, rng, dtype)).shape
+    want = np.zeros(shape if op.endswith("weight") else (0, *shape[1:]))
+    assert_exact(y, want, dtype)
+    out = np.full(y.shape, np.nan, dtype)
+    assert_exact(call(op, arrays, out=out), y, dtype)
+
+
+@every_op
+def test_the_same_call_gives_the_same_bits(op, isa, dtype, rng):
+    arrays = draw(op, rng, dtype, n=5)
+    want = call(op, arrays).tobytes()
+    assert all(call(op, arrays).tobytes() == want for _ in range(5))
+
+
+@every_op
+def test_batch_of_one_is_the_first_of_many(op, isa, dtype, rng):
+    if op.endswith("weight"):
+        pytest.skip("sums over the batch")
+    arrays = draw(op, rng, dtype, make=integers)
+    batched = {name for name, shape in CALLS[op](1)[0].items() if shape[0] == 1}
+    first = {name: array[:1] if name in batched else array for name, array in arrays.items()}
+    assert_exact(call(op, first), call(op, arrays)[:1], dtype)
+
+
+# ---------------------------------------------------------------------------------------------------- layouts
+
+
+def every_second(array):
+    """Return a view with gaps in memory along every axis."""
+    wide = np.zeros([2 * size for size in array.shape], array.dtype)
+    view = wide[(slice(None, None, 2),) * array.ndim]
+    view[...] = array
+    return view
+
+
+def backwards(array):
+    """Return a view that walks down in memory along every axis."""
+    flip = (slice(None, None, -1),) * array.ndim
+    return array[flip].copy()[flip]
+
+
+def unaligned(array):
+    """Return an array that starts one byte past an address that its dtype could be loaded from."""
+    storage = np.zeros(array.nbytes + 1, "uint8")
+    view = storage[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+def read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+@every_op
+@pytest.mark.parametrize("layout", [every_second, backwards, np.asfortranarray, unaligned, read_only])
+def test_any_layout_gives_the_same_bits(op, layout, dtype, rng):
+    arrays = draw(op, rng, dtype)
+    laid_out = {name: layout(array) for name, array in arrays.items()}
+    assert_exact(call(op, laid_out), call(op, arrays), dtype)
+
+
+# ----------------------------------------------------------------------------------------------------- dtypes
+
+
+@every_op
+@pytest.mark.parametrize("kind", ["float16", "int64", "uint8", "bool", "complex64", "object", "longdouble"])
+def test_other_dtypes_are_refused(op, kind, rng):
+    arrays = draw(op, rng, "float64")
+    name = next(iter(arrays))
+    refuses(op, TypeError, name, {**arrays, name: arrays[name].astype(kind)})
+
+
+@every_op
+def test_mixed_dtypes_are_refused(op, rng):
+    arrays = draw(op, rng, "float32")
+    for name in arrays:
+        if name != "winner" and len(arrays.keys() - {"winner"}) > 1:
+            refuses(op, TypeError, name, {**arrays, name: arrays[name].astype("float64")})
+
+
+@every_op
+def test_swapped_bytes_are_refused_or_read_right(op, rng):
+    arrays = draw(op, rng, "float32")
+    swapped = {name: array.astype(array.dtype.newbyteorder()) for name, array in arrays.items()}
+    try:
+        got = call(op, swapped)
+    except TypeError as error:
+        assert str(error).startswith(f"{op}: ")  # noqa: PT017
+    else:
+        assert_exact(got, call(op, arrays), "float32")
+
+
+# -------------------------------------------------------------------------------------------------------- out
+
+
+@every_op
+def test_out_that_does_not_fit_is_refused(op, dtype, rng):
+    arrays = draw(op, rng, dtype)
+    shape = call(op, arrays).shape
+    refuses(op, ShapeError, "out", arrays, out=np.zeros((*shape[:-1], shape[-1] + 1), dtype))
+    refuses(op, ShapeError, "out", arrays, out=np.zeros((1, *shape), dtype))
+    refuses(op, ShapeError, "out", arrays, out=np.zeros(int(np.prod(shape)), dtype))
+    other = "float64" if dtype == "float32" else "float32"
+    refuses(op, TypeError, "out", arrays, out=np.zeros(shape, other))
+    refuses(op, TypeError, "out", arrays, out=np.zeros(shape, "int32"))
+    refuses(op, TypeError, "out", arrays, out=np.zeros(shape).tolist())
+
+
+@every_op
+@pytest.mark.parametrize("layout", [every_second, backwards, np.asfortranarray, unaligned, read_only])
+def test_out_that_cannot_be_written_directly_is_refused(op, layout, dtype, rng):
+    arrays = draw(op, rng, dtype)
+    refuses(op, ValueError, "out", arrays, out=layout(call(op, arrays)))
+
+
+@every_op
+def test_out_in_the_memory_of_an_input_is_refused(op, dtype, rng):
+    """One shared number is enough: it would be overwritten before it is read. Neighbours are welcome."""
+    arrays = draw(op, rng, dtype)
+    want = call(op, arrays)
+    for name, array in arrays.items():
+        storage = np.zeros(array.nbytes + want.nbytes + 64, "uint8")
+        start = -(-array.nbytes // 64) * 64
+        shared = storage[: array.nbytes].view(array.dtype).reshape(array.shape)
+        shared[...] = array
+        beside = storage[start : start + want.nbytes].view(dtype).reshape(want.shape)
+        assert_exact(call(op, {**arrays, name: shared}, out=beside), want, dtype)
+        last = (array.nbytes - 1) // dtype.itemsize * dtype.itemsize
+        touching = storage[last : last + want.nbytes].view(dtype).reshape(want.shape)
+        refuses(op, ValueError, "out", {**arrays, name: shared}, out=touching)
+
+
+# ---------------------------------------------------------------------------------------------------- threads
+
+
+@every_op
+def test_one_thread_and_two_agree(op, isa, dtype, rng, threads):
+    """Enough work for threads to be worth their start; whole numbers, so that any order of sums is right."""
+    arrays = draw(op, rng, dtype, n=150, make=integers)
+    threads(1)
+    alone = call(op, arrays)
+    threads(2)
+    assert_exact(call(op, arrays), alone, dtype)
+
+
+@every_op
+def test_two_threads_repeat_their_bits(op, dtype, rng, threads):
+    threads(2)
+    arrays = draw(op, rng, dtype, n=150)
+    want = call(op, arrays).tobytes()
+    assert all(call(op, arrays).tobytes() == want for _ in range(4))
+
+
+@every_op
+def test_calls_from_several_threads_do_not_meet(op, dtype, rng):
+    """Scratch that two calls shared would show here."""
+    inputs = [draw(op, rng, dtype, n=n) for n in (1, 4, 9, 16)]
+    wanted = [call(op, arrays).tobytes() for arrays in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            results = pool.map(lambda arrays: call(op, arrays).tobytes(), inputs * 2)
+            assert list(results) == wanted * 2
