@@ -1,3 +1,64 @@
-"""Convolutional neural networks, compiled, for CPUs."""
+"""Convolutional neural networks, compiled, for CPUs: the API of gwu_nn with everything that a CNN needs.
 
+>>> from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D
+>>> network = GWUNetwork([Conv2D(8, 3, activation='relu'), MaxPooling2D(2), Flatten(), Dense(10, activation='softmax')])
+>>> network.compile(loss='cross_entropy', optimizer='adam')
+"""
+
+from gwucnn import datasets, ops
 from gwucnn._version import __version__
+from gwucnn.activation_functions import (
+    ActivationFunction,
+    RELUActivation,
+    SigmoidActivation,
+    SoftmaxActivation,
+)
+from gwucnn.activation_layers import RELU, Sigmoid, Softmax
+from gwucnn.errors import FormatError, NotBuiltError, ShapeError, SizeMismatchWarning
+from gwucnn.gwu_network import GWUNetwork
+from gwucnn.history import History
+from gwucnn.kernels import get_num_threads, set_num_threads, show_config
+from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D
+from gwucnn.loss_functions import MSE, BinaryCrossentropy, CrossEntropy, LogLoss, LossFunction
+from gwucnn.metrics import accuracy, confusion_matrix, to_categorical
+from gwucnn.optimizers import SGD, Adam, Optimizer
+from gwucnn.seeds import set_random_seed
+
+__all__ = [
+    "MSE",
+    "RELU",
+    "SGD",
+    "ActivationFunction",
+    "Adam",
+    "BinaryCrossentropy",
+    "Conv2D",
+    "CrossEntropy",
+    "Dense",
+    "Flatten",
+    "FormatError",
+    "GWUNetwork",
+    "History",
+    "Layer",
+    "LogLoss",
+    "LossFunction",
+    "MaxPooling2D",
+    "NotBuiltError",
+    "Optimizer",
+    "RELUActivation",
+    "ShapeError",
+    "Sigmoid",
+    "SigmoidActivation",
+    "SizeMismatchWarning",
+    "Softmax",
+    "SoftmaxActivation",
+    "__version__",
+    "accuracy",
+    "confusion_matrix",
+    "datasets",
+    "get_num_threads",
+    "ops",
+    "set_num_threads",
+    "set_random_seed",
+    "show_config",
+    "to_categorical",
+]

@@ -17,12 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import to_categorical
-from ._version import __version__
-from .datasets import load_mnist, load_sample
-from .gwu_network import GWUNetwork
-from .kernels import get_num_threads, isa, set_num_threads
-from .layers import Conv2D, Dense, Flatten, MaxPooling2D
+from gwucnn import (
+    Conv2D,
+    Dense,
+    Flatten,
+    GWUNetwork,
+    MaxPooling2D,
+    __version__,
+    confusion_matrix,
+    get_num_threads,
+    set_num_threads,
+    to_categorical,
+)
+from gwucnn.datasets import load_mnist, load_sample
+from gwucnn.kernels import isa
 
 __all__ = ["main"]
 
@@ -194,8 +202,7 @@ def ten_digits(data: Any, options: argparse.Namespace, say: Say) -> dict[str, An
         verbose=1,
     )
     seconds = time.perf_counter() - start
-    confusion = np.zeros((10, 10), int)
-    np.add.at(confusion, (y_test, network.predict(scaled(x_test)).argmax(axis=1)), 1)
+    confusion = confusion_matrix(y_test, network.predict(scaled(x_test)), num_classes=10)
     accuracy = float(confusion.trace() / len(y_test))
     say(f"Trained in {seconds:.1f} s, {options.epochs * len(x_train) / seconds:,.0f} images a second")
     say(confusion_table(confusion))

@@ -53,11 +53,12 @@ def _explicit_padding(who: str, padding: object) -> tuple[tuple[int, int], tuple
 class Window:
     """A window of `size` pixels that moves over an image in `strides`, its pixels `dilation` apart.
 
-    `padding` is 'valid' (none), 'same' (output ceil(H / stride), what is odd goes to the bottom and right, as in
+    `who` and `name` are the function or layer and the argument that errors speak of. `padding` is 'valid' (none), 'same' (output ceil(H / stride), what is odd goes to the bottom and right, as in
     Keras) or ((top, bottom), (left, right)) in pixels. Make one with `Window.of`, which checks its arguments.
     """
 
     who: str
+    name: str
     size: tuple[int, int]
     strides: tuple[int, int]
     padding: str | tuple[tuple[int, int], tuple[int, int]]
@@ -70,6 +71,7 @@ class Window:
         """Check user input and return it as a Window."""
         return cls(
             who,
+            name,
             pair(who, name, size),
             pair(who, "strides", strides),
             padding if padding in ("valid", "same") else _explicit_padding(who, padding),  # type: ignore[arg-type]
@@ -106,15 +108,17 @@ class Window:
         if H < self.reach[0] or W < self.reach[1]:
             padded = "" if (H, W) == tuple(image) else f" padded to {H}x{W}"
             raise ShapeError(
-                f"{self.who}: a window of {self.reach[0]}x{self.reach[1]} pixels does not fit in an image of "
-                f"{image[0]}x{image[1]}{padded}; use a smaller window, larger images or padding='same'"
+                f"{self.who}: expected {self.name} to fit in an image of {image[0]}x{image[1]}{padded}, got a window of "
+                f"{self.reach[0]}x{self.reach[1]} pixels; use a smaller window, larger images or padding='same'"
             )
         return (H - self.reach[0]) // self.strides[0] + 1, (W - self.reach[1]) // self.strides[1] + 1
 
-    def arithmetic(self, length: int, axis: int) -> str:
-        """Return how the output's size comes about, such as '26 = (28 - 3) + 1'."""
-        reach, stride = self.reach[axis], self.strides[axis]
-        padding = sum(self.pad((length, length))[axis])
-        made = (length + padding - reach) // stride + 1
-        inside = f"{length} + {padding} - {reach}" if padding else f"{length} - {reach}"
-        return f"{made} = ({inside})" + (f" // {stride}" if stride > 1 else "") + " + 1"
+    def arithmetic(self, image: tuple[int, int]) -> str:
+        """Return how the output's size comes about: '26 = (28 - 3) + 1', or '26x24, 26 = ... and 24 = ...'."""
+        made = self.output(image)
+        sums = []
+        for axis, (length, stride, reach) in enumerate(zip(image, self.strides, self.reach, strict=True)):
+            padding = sum(self.pad(image)[axis])
+            inside = f"{length} + {padding} - {reach}" if padding else f"{length} - {reach}"
+            sums.append(f"{made[axis]} = ({inside})" + (f" // {stride}" if stride > 1 else "") + " + 1")
+        return sums[0] if sums[0] == sums[1] else f"{made[0]}x{made[1]}, {sums[0]} and {sums[1]}"

@@ -34,6 +34,12 @@ CONV = [
     Conv("filter as large as the image", (2, 5, 7, 3), (5, 7, 3, 4)),
     Conv("the slides", (1, 28, 28, 1), (3, 3, 1, 2)),
     Conv("1 x 1 filters", (2, 5, 3, 6), (1, 1, 6, 9)),
+    Conv("1 x 1 filters in groups", (3, 7, 5, 6), (1, 1, 3, 34), {"groups": 2}),
+    Conv("1 x 1 filters, strides", (2, 5, 7, 3), (1, 1, 3, 9), {"strides": (1, 2)}),
+    Conv("1 x 1 filters, padding", (2, 3, 4, 3), (1, 1, 3, 9), {"padding": 1}),
+    # Beyond 512 bytes a row, weights are copied in another order, if there are pixels enough to pay for it.
+    Conv("144 filters, few pixels", (1, 3, 4, 2), (3, 3, 2, 144)),
+    Conv("144 filters, many pixels", (1, 9, 10, 2), (2, 2, 2, 144)),
     Conv("a row", (1, 1, 23, 2), (1, 5, 2, 3)),
     Conv("a column", (1, 23, 1, 2), (5, 1, 2, 3)),
     Conv("no images", (0, 5, 6, 2), (3, 2, 2, 4)),
@@ -60,6 +66,7 @@ CONV = [
     Conv("padding larger than the filter", (1, 3, 2, 2), (2, 2, 2, 3), {"padding": ((4, 3), (5, 6))}),
     Conv("padding makes the filter fit", (1, 1, 1, 2), (3, 4, 2, 3), {"padding": ((1, 1), (0, 3))}),
     Conv("two groups", (2, 5, 6, 6), (3, 2, 3, 8), {"groups": 2}),
+    Conv("two groups of whole vectors", (1, 5, 6, 4), (3, 2, 2, 64), {"groups": 2}),
     Conv("three groups of one filter", (1, 5, 4, 6), (2, 2, 2, 3), {"groups": 3, "padding": "same"}),
     Conv("depthwise", (2, 6, 5, 17), (3, 3, 1, 17), {"groups": 17, "padding": 1}),
     Conv("depthwise with multiplier", (1, 6, 5, 3), (3, 3, 1, 9), {"groups": 3, "strides": 2}),
@@ -101,6 +108,10 @@ DENSE = [
     Dense("wide", (3, 5), 129),
     Dense("odd everywhere", (29, 17), 33),
     Dense("many rows", (65, 9), 16),
+    Dense("144 outputs", (70, 5), 144),
+    # The gradient by the weight takes 256 rows at a time.
+    Dense("256 rows and some", (300, 5), 18),
+    Dense("513 rows", (513, 3), 7),
 ]
 
 

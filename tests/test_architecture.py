@@ -1,7 +1,7 @@
 """The house stands: every import goes to a strictly lower storey, and importing the package stays light.
 
-A room is a module, or a folder as a whole. It may lean on what lies on lower storeys. Inside a folder a file may
-import `base` and no other file beside it; `__init__` may import all of its own.
+A room is a module, or a folder as a whole. It may lean on what lies on lower storeys. Inside a folder a file
+may import `base` and no other file beside it; `__init__` may import all of its own.
 """
 
 import ast
@@ -26,7 +26,7 @@ STOREYS = [
     {"gwu_network"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
     {"sklearn"},
-    # "" is gwucnn/__init__.py, the roof: it may import anything, and only what stands above it may use its names.
+    # "" is gwucnn/__init__.py, the roof: it imports what it likes, and only those above it may use it.
     {""},
     {"bench", "web"},
     {"demo"},

@@ -8,8 +8,9 @@ from compare import assert_exact, assert_within, normals
 from gwucnn import ops
 from gwucnn.errors import ShapeError
 
-# Lengths on both sides of every vector's end: 4 to 16 numbers in a register, and a few of those in a row.
-LENGTHS = [0, 1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100]
+# Lengths on both sides of where a vector ends (4 to 16 numbers in a register, a few of those in a row), and
+# of where the share of 4096 numbers ends that a thread takes at a time.
+LENGTHS = [0, 1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 4095, 4097]
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -116,6 +117,20 @@ def test_any_number_of_axes(op, shape, dtype, rng):
     assert_exact(y.reshape(-1), getattr(ops, op)(x.reshape(-1)), dtype)
     dx = getattr(ops, f"{op}_backward")(x, y)
     assert_exact(dx.reshape(-1), getattr(ops, f"{op}_backward")(x.reshape(-1), y.reshape(-1)), dtype)
+
+
+@pytest.mark.parametrize("op", ["relu", "sigmoid", "softmax"])
+def test_out_may_be_the_argument_itself(op, isa, dtype, rng):
+    """Number by number, and row by row, nothing is read after it is overwritten."""
+    x, dy = normals(rng, (9, 21), dtype), normals(rng, (9, 21), dtype)
+    y, backward = getattr(ops, op)(x), getattr(ops, f"{op}_backward")
+    dx = backward(dy, y)
+    assert getattr(ops, op)(x, out=x) is x
+    assert_exact(x, y, dtype)
+    assert backward(dy, y, out=dy) is dy
+    assert_exact(dy, dx, dtype)
+    with pytest.raises(ValueError, match=rf"^{op}_backward: .*\bout\b"):
+        backward(dy, y, out=y)
 
 
 @pytest.mark.parametrize("op", ["relu_backward", "sigmoid_backward", "softmax_backward"])

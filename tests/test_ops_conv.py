@@ -76,13 +76,14 @@ def geometries(draw):
 @settings(
     deadline=None,
     derandomize=True,
-    max_examples=40,
+    max_examples=100,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(geometries())
-def test_any_geometry(isa, dtype, geometry):
+def test_any_geometry(isa, dtype, threads, geometry):
     x_shape, weight_shape, options = geometry
+    threads(1 + x_shape[0])  # work is planned for them, even where it is too little to start them
     rng = np.random.default_rng(0)
     x, weight = integers(rng, x_shape, dtype), integers(rng, weight_shape, dtype)
     want = reference.conv2d(x, weight, **options)

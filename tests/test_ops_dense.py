@@ -54,6 +54,34 @@ def test_equals_a_convolution_of_one_pixel(isa, dtype, rng):
     assert_exact(ops.dense(x, weight), image.reshape(9, 18), dtype)
 
 
+@every_geometry
+def test_gradient_by_weight_can_be_added(case, isa, dtype, rng):
+    """With accumulate=True `out` is added to, as a layer's gradient is."""
+    x, dy = integers(rng, case.x, dtype), integers(rng, (case.x[0], case.units), dtype)
+    before = integers(rng, (case.x[1], case.units), dtype)
+    out = before.copy()
+    assert ops.dense_backward_weight(x, dy, out=out, accumulate=True) is out
+    assert_exact(out, before + reference.dense_backward_weight(x, dy), dtype)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (0, 3), (7, 65), (3, 5, 4, 64), (2, 300, 10), (1100, 130)])
+def test_sum_of_rows(shape, isa, dtype, rng):
+    """The gradient by a bias: over all axes but the last, in blocks of 256 rows and 64 columns."""
+    rows = integers(rng, shape, dtype)
+    want = np.float64(rows).reshape(-1, shape[-1]).sum(axis=0)
+    assert_exact(ops.sum_rows(rows), want, dtype)
+    out = np.ones(shape[-1], dtype)
+    assert ops.sum_rows(rows, out=out, accumulate=True) is out
+    assert_exact(out, want + 1, dtype)
+
+
+def test_sum_of_many_rows_loses_little(isa, rng):
+    """One running sum in float32 would be 1e-4 off after a million rows of ones and a third."""
+    rows = np.full((2**18, 3), 4 / 3, "float32")
+    want = np.float64(rows).sum(axis=0)
+    assert_within(ops.sum_rows(rows), want, want, 256)
+
+
 X, WEIGHT, DY = (np.zeros(shape, "float32") for shape in ((4, 6), (6, 3), (4, 3)))
 
 

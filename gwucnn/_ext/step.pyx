@@ -66,8 +66,8 @@ cdef class Step:
 
     cdef void *real(self, object array, Py_ssize_t size, bint writable) except? NULL:
         """Hold a float32 or float64 array of `size` elements, the same type throughout the step."""
-        cdef bint is_double = array.dtype.char == "d"
-        if not is_double and array.dtype.char != "f":
+        cdef bint is_double = array.dtype == "float64"
+        if not is_double and array.dtype != "float32":
             raise TypeError(f"{type(self).__name__}: expected float32 or float64, got {array.dtype}")
         if self.dtype_known and is_double != self.is_double:
             raise TypeError(f"{type(self).__name__}: expected one dtype for all arrays, got float32 and float64")

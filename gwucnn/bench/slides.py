@@ -19,10 +19,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import load_sample
-from ..gwu_network import GWUNetwork
-from ..kernels import get_num_threads, isa
-from ..layers import Conv2D, Dense, Flatten, MaxPooling2D
+from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, get_num_threads
+from gwucnn.datasets import load_sample
+from gwucnn.kernels import isa
 
 Array = NDArray[np.floating]
 

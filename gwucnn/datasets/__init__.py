@@ -4,7 +4,7 @@ Every loader returns ``((x_train, y_train), (x_test, y_test))``: uint8 images of
 values 0 (paper) to 255 (ink), and int64 labels of shape (N,). Divide by 255 before training.
 """
 
-from .mnist import load_mnist
-from .sample import load_sample
+from gwucnn.datasets.mnist import load_mnist
+from gwucnn.datasets.sample import load_sample
 
 __all__ = ["load_mnist", "load_sample"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .base import Dataset
+from gwucnn.datasets.base import Dataset
 
 __all__ = ["load_sample"]
 

@@ -1,0 +1,9 @@
+"""The layers that a network is made of."""
+
+from gwucnn.layers.base import Layer
+from gwucnn.layers.conv import Conv2D
+from gwucnn.layers.dense import Dense
+from gwucnn.layers.flatten import Flatten
+from gwucnn.layers.pool import MaxPooling2D
+
+__all__ = ["Conv2D", "Dense", "Flatten", "Layer", "MaxPooling2D"]

@@ -8,6 +8,7 @@ from gwucnn.ops.activation import relu, relu_backward, sigmoid, sigmoid_backward
 from gwucnn.ops.base import Op
 from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from gwucnn.ops.dense import dense, dense_backward_input, dense_backward_weight, sum_rows
+from gwucnn.ops.loss import sigmoid_log_loss, softmax_cross_entropy, squared_error
 from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
 
 __all__ = [
@@ -24,7 +25,10 @@ __all__ = [
     "relu_backward",
     "sigmoid",
     "sigmoid_backward",
+    "sigmoid_log_loss",
     "softmax",
     "softmax_backward",
+    "softmax_cross_entropy",
+    "squared_error",
     "sum_rows",
 ]

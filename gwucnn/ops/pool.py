@@ -9,7 +9,7 @@ import numpy as np
 
 from gwucnn import kernels
 from gwucnn.errors import ShapeError
-from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
+from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape
 from gwucnn.shapes import Padding, Shape, Size, Window
 
 __all__ = ["max_pool2d", "max_pool2d_backward", "winner_dtype"]
@@ -20,9 +20,10 @@ def winner_dtype(pool_size: tuple[int, int]) -> Any:
     return np.uint8 if pool_size[0] * pool_size[1] <= 255 else np.int32
 
 
-def _window(who: str, x_shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Window:
-    if len(x_shape) != 4 or min(x_shape[1:]) < 1:
-        raise ShapeError(f"{who}: expected images of shape (N, H, W, C) with at least one pixel, got {x_shape}")
+def _window(who: str, x: str, x_shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Window:
+    """Check that images and windows fit each other; `x` is what the op calls the argument of that shape."""
+    if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
+        raise ShapeError(f"{who}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
     window = Window.of(who, pool_size, pool_size if strides is None else strides, padding, name="pool_size")
     pads = [pad for side in window.pad(x_shape[1:3]) for pad in side]
     if max(pads[:2]) >= window.size[0] or max(pads[2:]) >= window.size[1]:
@@ -85,7 +86,7 @@ def max_pool2d(
     array([ 9., 20.], dtype=float32)
     """
     (x,) = as_arrays("max_pool2d", x=x)
-    window = _window("max_pool2d", x.shape, pool_size, strides, padding)
+    window = _window("max_pool2d", "x", x.shape, pool_size, strides, padding)
     N, H, W, C = x.shape
     shape = (N, *window.output((H, W)), C)
     out = as_output("max_pool2d", out, shape, [x])
@@ -130,8 +131,8 @@ def max_pool2d_backward(
     """
     who = "max_pool2d_backward"
     (dy,) = as_arrays(who, dy=dy)
-    input_shape = tuple(input_shape)
-    window = _window(who, input_shape, pool_size, strides, padding)
+    input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
+    window = _window(who, "input_shape", input_shape, pool_size, strides, padding)
     N, H, W, C = input_shape
     shape = (N, *window.output((H, W)), C)
     check_shape(who, "dy", dy, shape, "(N, OH, OW, C)")

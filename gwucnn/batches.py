@@ -1,0 +1,99 @@
+"""Data on its way into a network: checked once, then gathered batch by batch into buffers that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gwucnn.errors import ShapeError
+from gwucnn.workspace import Space
+
+__all__ = ["Batches", "as_images"]
+
+
+def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
+    """Return x as an array of numbers with a batch axis: (N, D), or images with their channels where they were.
+
+    Lists and integers are welcome. Raises TypeError for anything but numbers, ShapeError for a single sample.
+    """
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"{who}: expected x to be an array of numbers, got {x.dtype}")
+    if x.ndim not in (2, 3, 4):
+        raise ShapeError(
+            f"{who}: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got {x.shape}; for one sample pass x[None]"
+        )
+    if x.ndim == 3:
+        x = x[:, None] if data_format == "channels_first" else x[..., None]
+    return x
+
+
+def sample_shape(x: Any, data_format: str) -> tuple[int, ...]:
+    """Return the shape of one sample of `as_images`, channels last."""
+    if x.ndim == 4 and data_format == "channels_first":
+        return (*x.shape[2:], x.shape[1])
+    return tuple(x.shape[1:])
+
+
+class Batches:
+    """Inputs, targets and weights of samples, ready to be gathered.
+
+    Parameters
+    ----------
+    x : array of numbers from `as_images`
+    targets : int64 labels (N,), or numbers (N, *out_shape); None to predict
+    weights : float64, shape (N,), optional
+        How much each sample counts.
+    """
+
+    def __init__(self, x: Any, targets: Any = None, weights: Any = None, data_format: str = "channels_last") -> None:
+        self.x, self.targets, self.weights = x, targets, weights
+        self._channels_first = x.ndim == 4 and data_format == "channels_first"
+        self._shape = sample_shape(x, data_format)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def subset(self, indices: Any) -> Batches:
+        """Return the samples with these numbers (a slice gives views)."""
+        picked = [None if a is None else a[indices] for a in (self.targets, self.weights)]
+        part = Batches(self.x[indices], *picked)
+        part._channels_first, part._shape = self._channels_first, self._shape
+        return part
+
+    def split(self, size: int, order: Any = None) -> Iterator[Any]:
+        """Yield the numbers of each batch's samples: slices, or parts of `order`."""
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            yield slice(start, stop) if order is None else order[start:stop]
+
+    def inputs(self, indices: Any, space: Space) -> Any:
+        """Gather images (n, H, W, C) or features (n, D) into a buffer of `space`."""
+        picked = self.x[indices]
+        buffer = space.array("x", (len(picked), *self._shape))
+        buffer[...] = picked.transpose(0, 2, 3, 1) if self._channels_first else picked
+        return buffer
+
+    def outputs(self, indices: Any, out_shape: tuple[int, ...], space: Space) -> Any:
+        """Gather targets into a buffer (n, *out_shape) of `space`; labels become one-hot rows."""
+        picked = self.targets[indices]
+        buffer = space.array("target", (len(picked), *out_shape))
+        if picked.ndim == 1:
+            buffer.fill(0)
+            buffer[np.arange(len(picked)), picked] = 1
+        else:
+            buffer[...] = picked
+        return buffer
+
+    def shares(self, indices: Any, count: int, space: Space) -> tuple[Any, float]:
+        """Return each sample's part of its batch (count,), a buffer of `space`, and the sum of their weights."""
+        buffer = space.array("share", (count,))
+        if self.weights is None:
+            buffer.fill(1.0 / count if count else 0.0)
+            return buffer, float(count)
+        picked = self.weights[indices]
+        total = float(picked.sum())
+        np.divide(picked, total, out=buffer, casting="same_kind") if total else buffer.fill(0)
+        return buffer, total

@@ -1,0 +1,205 @@
+"""What a layer is: a description, and two functions.
+
+The legend, used in every file: `N` images in the batch, `H W` height and width of an image in pixels, `C` channels,
+`F` filters, `KH KW` height and width of a filter, `OH OW` of the output, `PH PW` of a pooling window, `SH SW` strides,
+`DH DW` dilation, `D` features, `U` units. Capitals are sizes, lower case are indices. `x` goes in, `y` comes out,
+`dy dx dweight dbias` are the gradients of the loss by them.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar
+
+from gwucnn.activation_functions import ActivationFunction, activation_function
+from gwucnn.errors import ShapeError
+from gwucnn.initializers import initializer
+from gwucnn.ops import sum_rows
+from gwucnn.parameters import Parameter
+from gwucnn.shapes import Shape, check_size, pair
+from gwucnn.workspace import Space
+
+__all__ = ["Array", "Layer", "Shape", "Space", "WeightedLayer", "image_size"]
+
+Array = Any
+
+
+def image_size(who: str, size: Any) -> int | tuple[int, ...] | None:
+    """Return a stated input_size of images, checked: None, int, (H, W) or three sizes with the channels."""
+    if size is None:
+        return None
+    if isinstance(size, (tuple, list)) and len(size) == 3:
+        return tuple(check_size(who, "input_size", length) for length in size)
+    checked = pair(who, "input_size", size)
+    return checked if isinstance(size, (tuple, list)) else checked[0]
+
+
+class Layer:
+    """The base of all layers, also of your own.
+
+    A layer sees neither the optimizer, nor the loss, nor another layer. Derive from it and define:
+
+    - `build(in_shape) -> out_shape`: the shapes of one sample, without the batch; set `self.parameters` to the
+      Parameters that the layer needs, raise ShapeError if it cannot work on such inputs.
+    - `forward(x, space) -> y`: x has shape (N, *in_shape). Keep what backward needs in `space.saved`, and large
+      results in `space.array(name, shape)`, never on the layer: one network serves many threads.
+    - `backward(dy, space) -> dx`: *add* to each parameter's `grad`; do not modify dy. May return None if
+      `space.needs_dx` is False.
+    - `config() -> dict`: the constructor's arguments, so that the layer can be written down.
+
+    Example
+    -------
+    >>> class Halve(Layer):
+    ...     def forward(self, x, space):
+    ...         return x / 2
+    ...     def backward(self, dy, space):
+    ...         return dy / 2
+    """
+
+    parameters: tuple[Parameter, ...] = ()
+    trainable: bool = True
+    input_size: Any = None
+    name: str | None = None
+    label: str                      # 'Conv2D', or '2.Conv2D' in a network: who an error is about
+    in_shape: Shape
+    out_shape: Shape
+    # Whether input_size states an image, whose channels may stay open, or a number of features.
+    takes_images: ClassVar[bool] = True
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
+        layer = super().__new__(cls)
+        layer.label = cls.__name__
+        return layer
+
+    def build(self, in_shape: Shape) -> Shape:
+        """Take the shape of one input, declare the parameters and return the shape of one output."""
+        return in_shape
+
+    def forward(self, x: Array, space: Space) -> Array:
+        """Return the outputs of a batch."""
+        raise NotImplementedError(f"{self.label}: expected a layer that defines forward(x, space)")
+
+    def backward(self, dy: Array, space: Space) -> Array | None:
+        """Add to the parameters' gradients and return the gradient by the inputs."""
+        raise NotImplementedError(f"{self.label}: expected a layer that defines backward(dy, space)")
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, in values that JSON can hold."""
+        return {}
+
+    def arithmetic(self) -> str:
+        """Return how the size of the output comes about, for messages: '26 = (28 - 3) + 1'."""
+        return " x ".join(map(str, self.out_shape))
+
+    def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:
+        """Return the layer without the activation that ends it, sharing its parameters, and that activation."""
+        return self, None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+
+    def need_image(self, in_shape: Shape) -> None:
+        """Raise ShapeError unless the input is an image (H, W, C)."""
+        if len(in_shape) != 3:
+            raise ShapeError(f"{self.label}: expected images (H, W, C), got {in_shape}; put it before Flatten()")
+
+
+class WeightedLayer(Layer):
+    """A layer that multiplies by a kernel, adds a bias and applies an activation: Conv2D and Dense.
+
+    A derived class says how to multiply: `product`, `product_backward_input`, `product_backward_weight` are ops;
+    `options` are the keyword arguments of all three.
+    """
+
+    product: ClassVar[Any]
+
+    def __init__(
+        self,
+        *,
+        activation: Any,
+        add_bias: bool,
+        kernel_initializer: str,
+        bias_initializer: str,
+        trainable: bool,
+        name: str | None,
+    ) -> None:
+        self.activation: type[ActivationFunction] | None = activation_function(self.label, activation)
+        self.add_bias = bool(add_bias)
+        self.kernel_initializer = kernel_initializer
+        self.bias_initializer = bias_initializer
+        self.trainable = bool(trainable)
+        self.name = name
+        initializer(self.label, "kernel_initializer", kernel_initializer)
+        initializer(self.label, "bias_initializer", bias_initializer)
+
+    def declare(self, shape: Shape) -> None:
+        """Declare kernel and bias, once the kernel's shape is known."""
+        self.kernel = Parameter(
+            "kernel", shape, initializer(self.label, "kernel_initializer", self.kernel_initializer), self.trainable
+        )
+        self.bias = Parameter(
+            "bias", shape[-1:], initializer(self.label, "bias_initializer", self.bias_initializer), self.trainable
+        )
+        self.parameters = (self.kernel, self.bias) if self.add_bias else (self.kernel,)
+
+    def multiply(self, x: Array, y: Array, space: Space) -> None:
+        """Fill y with the product of x and the kernel, plus the bias."""
+        raise NotImplementedError
+
+    def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
+        """Add to the kernel's gradient."""
+        raise NotImplementedError
+
+    def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
+        """Fill dx with the gradient by x."""
+        raise NotImplementedError
+
+    def forward(self, x: Array, space: Space) -> Array:
+        y = space.array("y", (x.shape[0], *self.out_shape))
+        self.multiply(x, y, space)
+        if self.activation is not None:
+            space.run("activation", self.activation.op, y, out=y)
+        space.saved["x"], space.saved["y"] = x, y
+        return y
+
+    def backward(self, dy: Array, space: Space) -> Array | None:
+        x, y = space.saved["x"], space.saved["y"]
+        if self.activation is not None:
+            dz = space.array("dz", dy.shape)
+            dy = space.run("activation_backward", self.activation.backward_op, dy, y, out=dz)
+        if self.trainable:
+            self.multiply_backward_weight(x, dy, space)
+            if self.add_bias:
+                space.run("bias", sum_rows, dy, out=self.bias.grad, accumulate=True)
+        if not space.needs_dx:
+            return None
+        dx = space.array("dx", x.shape)
+        self.multiply_backward_input(dy, dx, space)
+        return dx
+
+    def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:
+        linear = copy.copy(self)
+        linear.activation = None
+        return linear, self.activation
+
+    def config(self) -> dict[str, Any]:
+        changed = {
+            "activation": self.activation.name if self.activation else None,
+            "add_bias": self.add_bias,
+            "kernel_initializer": self.kernel_initializer,
+            "bias_initializer": self.bias_initializer,
+            "trainable": self.trainable,
+            "name": self.name,
+        }
+        return {key: value for key, value in changed.items() if value != DEFAULTS[key]}
+
+
+# Left out of config and repr where unchanged.
+DEFAULTS = {
+    "activation": None,
+    "add_bias": False,
+    "kernel_initializer": "glorot_uniform",
+    "bias_initializer": "zeros",
+    "trainable": True,
+    "name": None,
+}

@@ -1,0 +1,154 @@
+"""Two-dimensional convolution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from gwucnn import ops
+from gwucnn.errors import ShapeError
+from gwucnn.layers.base import Array, Shape, Space, WeightedLayer, image_size
+from gwucnn.shapes import Padding, Size, Window, check_size
+
+__all__ = ["Conv2D"]
+
+
+class Conv2D(WeightedLayer):
+    """Slide filters over images: each output pixel is the product of a filter with the window under it.
+
+    ::
+
+        y = activation(conv2d(x, kernel) + bias)            see gwucnn.ops.conv2d for the formula
+        dkernel = conv2d_backward_weight(x, dz), dbias = sum of dz over pixels, dx = conv2d_backward_input(dz, kernel)
+
+    with dz the gradient before the activation.
+
+    Parameters
+    ----------
+    filters : int
+        F, number of output channels. Two by default, as on the slides.
+    kernel_size : int or (KH, KW)
+        In pixels.
+    strides, dilation_rate : int or (rows, columns)
+        Pixels between windows, and between the pixels of a window.
+    padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
+        Zeros around the image; 'same' keeps its size at stride 1.
+    groups : int
+        Parts into which channels and filters are split; with as many groups as channels each is filtered by itself.
+    activation : str, optional
+        'relu', 'sigmoid' or 'softmax'.
+    add_bias : bool
+    input_size : int, (H, W) or (H, W, C), optional
+        Size of the images: an int is square with one channel. Needed nowhere; on the first layer it is checked
+        against the data.
+    kernel_initializer, bias_initializer : str
+        See `gwucnn.initializers`.
+    trainable : bool
+        False freezes kernel and bias.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For sizes and names that do not exist; ShapeError at `add` or `build` if the filter does not fit the image.
+
+    Notes
+    -----
+    Kernel of shape (KH, KW, C // groups, F), bias (F,): Keras' layout and order.
+    """
+
+    def __init__(
+        self,
+        filters: int = 2,
+        kernel_size: Size = 3,
+        strides: Size = 1,
+        padding: Padding = "valid",
+        *,
+        dilation_rate: Size = 1,
+        groups: int = 1,
+        activation: Any = None,
+        add_bias: bool = False,
+        input_size: Any = None,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            activation=activation,
+            add_bias=add_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            trainable=trainable,
+            name=name,
+        )
+        self.filters = check_size(self.label, "filters", filters)
+        self.groups = check_size(self.label, "groups", groups)
+        if self.filters % self.groups:
+            raise ValueError(f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}")
+        self._window = Window.of(self.label, kernel_size, strides, padding, dilation_rate)
+        self.kernel_size, self.strides = self._window.size, self._window.strides
+        self.padding, self.dilation_rate = self._window.padding, self._window.dilation
+        self.input_size = image_size(self.label, input_size)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "groups": self.groups,
+        }
+
+    def build(self, in_shape: Shape) -> Shape:
+        self.need_image(in_shape)
+        H, W, C = in_shape
+        if C % self.groups:
+            raise ShapeError(f"{self.label}: expected channels to be a multiple of groups={self.groups}, got {C}")
+        self._window = replace(self._window, who=self.label)
+        self.in_shape, self.out_shape = in_shape, (*self._window.output((H, W)), self.filters)
+        self.declare((*self.kernel_size, C // self.groups, self.filters))
+        self._keywords = self._options
+        return self.out_shape
+
+    def multiply(self, x: Array, y: Array, space: Space) -> None:
+        bias = self.bias.value if self.add_bias else None
+        space.run("conv2d", ops.conv2d, x, self.kernel.value, bias, out=y, **self._keywords)
+
+    def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
+        space.run(
+            "backward_weight",
+            ops.conv2d_backward_weight,
+            x,
+            dy,
+            weight_shape=self.kernel.shape,
+            out=self.kernel.grad,
+            accumulate=True,
+            **self._keywords,
+        )
+
+    def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
+        space.run(
+            "backward_input",
+            ops.conv2d_backward_input,
+            dy,
+            self.kernel.value,
+            input_shape=dx.shape,
+            out=dx,
+            **self._keywords,
+        )
+
+    def arithmetic(self) -> str:
+        return self._window.arithmetic(self.in_shape[:2])
+
+    def config(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {"filters": self.filters, "kernel_size": self.kernel_size}
+        optional = {
+            "strides": (self.strides, (1, 1)),
+            "padding": (self.padding, "valid"),
+            "dilation_rate": (self.dilation_rate, (1, 1)),
+            "groups": (self.groups, 1),
+            "input_size": (self.input_size, None),
+        }
+        shown |= {key: value for key, (value, default) in optional.items() if value != default}
+        return shown | super().config()

@@ -1,0 +1,88 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from gwucnn import ops
+from gwucnn.errors import ShapeError
+from gwucnn.layers.base import Array, Shape, Space, WeightedLayer
+from gwucnn.shapes import check_size
+
+__all__ = ["Dense"]
+
+
+class Dense(WeightedLayer):
+    """Connect every input to every output.
+
+    ::
+
+        y = activation(x @ kernel + bias)
+        dkernel = x.T @ dz, dbias = sum of dz over the batch, dx = dz @ kernel.T
+
+    with dz the gradient before the activation.
+
+    Parameters
+    ----------
+    output_size : int
+        U, number of outputs.
+    add_bias : bool
+    activation : str, optional
+        'relu', 'sigmoid' or 'softmax'.
+    input_size : int, optional
+        D, number of inputs; checked against what the layer before makes.
+    kernel_initializer, bias_initializer, trainable, name
+        As in Conv2D.
+
+    Notes
+    -----
+    Kernel of shape (D, U), bias (U,): Keras' layout and order.
+    """
+
+    takes_images: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        output_size: int,
+        add_bias: bool = False,
+        activation: Any = None,
+        input_size: int | None = None,
+        *,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            activation=activation,
+            add_bias=add_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            trainable=trainable,
+            name=name,
+        )
+        self.output_size = check_size(self.label, "output_size", output_size)
+        self.input_size = None if input_size is None else check_size(self.label, "input_size", input_size)
+
+    def build(self, in_shape: Shape) -> Shape:
+        if len(in_shape) != 1:
+            raise ShapeError(f"{self.label}: expected a flat input (D,), got {in_shape}; put Flatten() before it")
+        self.in_shape, self.out_shape = in_shape, (self.output_size,)
+        self.declare((*in_shape, self.output_size))
+        return self.out_shape
+
+    def multiply(self, x: Array, y: Array, space: Space) -> None:
+        bias = self.bias.value if self.add_bias else None
+        space.run("dense", ops.dense, x, self.kernel.value, bias, out=y)
+
+    def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
+        space.run("backward_weight", ops.dense_backward_weight, x, dy, out=self.kernel.grad, accumulate=True)
+
+    def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
+        space.run("backward_input", ops.dense_backward_input, dy, self.kernel.value, out=dx)
+
+    def config(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {"output_size": self.output_size}
+        if self.input_size is not None:
+            shown["input_size"] = self.input_size
+        return shown | super().config()

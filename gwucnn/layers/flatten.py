@@ -1,0 +1,59 @@
+"""Flatten."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
+
+__all__ = ["Flatten"]
+
+
+class Flatten(Layer):
+    """Lay each image out as one row of H*W*C features, for a Dense layer. A view: nothing is copied.
+
+    The order is that of memory, channels last. In a network with data_format='channels_first' it is (C, H, W), so
+    that weights of such frameworks fit; then the images are permuted first, which does copy.
+
+    Parameters
+    ----------
+    input_size : int, (H, W) or (H, W, C), optional
+        Checked against what the layer before makes.
+    """
+
+    channels_first = False      # set by a network with that data_format
+
+    def __init__(self, input_size: Any = None, *, name: str | None = None) -> None:
+        self.input_size = image_size(self.label, input_size)
+        self.name = name
+
+    def build(self, in_shape: Shape) -> Shape:
+        self.in_shape, self.out_shape = in_shape, (prod(in_shape),)
+        self._permutes = self.channels_first and len(in_shape) == 3
+        return self.out_shape
+
+    def forward(self, x: Array, space: Space) -> Array:
+        N = x.shape[0]
+        if self._permutes:
+            H, W, C = self.in_shape
+            permuted = space.array("permuted", (N, C, H, W))
+            permuted[...] = x.transpose(0, 3, 1, 2)
+            x = permuted
+        return space.view("y", x, (N, *self.out_shape))
+
+    def backward(self, dy: Array, space: Space) -> Array:
+        N = dy.shape[0]
+        if self._permutes:
+            H, W, C = self.in_shape
+            dx = space.array("dx", (N, H, W, C))
+            dx[...] = dy.reshape(N, C, H, W).transpose(0, 2, 3, 1)
+            return dx
+        return space.view("dx", dy, (N, *self.in_shape))
+
+    def arithmetic(self) -> str:
+        return f"{self.out_shape[0]} = {' * '.join(map(str, self.in_shape))}"
+
+    def config(self) -> dict[str, Any]:
+        optional = {"input_size": self.input_size, "name": self.name}
+        return {key: value for key, value in optional.items() if value is not None}

@@ -1,0 +1,76 @@
+"""Weights: what a layer declares, and the two flat arrays in which a network keeps all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Arena", "Parameter"]
+
+Initializer = Callable[[np.ndarray[Any, Any], Any], None]
+
+
+class Parameter:
+    """One array of weights of a layer.
+
+    Declared by the layer's `build` with a name, a shape and an initializer (see `gwucnn.initializers`). `value` and
+    `grad` are None until a network lays its parameters out in an Arena, and views into it from then on.
+
+    Parameters
+    ----------
+    name : str
+        Keras' word: kernel, bias, gamma, ...
+    shape : tuple of int
+    initializer : callable (array, numpy Generator) -> None
+        Fills an array in place.
+    trainable : bool
+        False for weights that are frozen, and for running statistics: no optimizer touches them.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, ...], initializer: Initializer, trainable: bool = True) -> None:
+        self.name = name
+        self.shape = shape
+        self.initializer = initializer
+        self.trainable = trainable
+        self.value: Any = None
+        self.grad: Any = None
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return prod(self.shape)
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, {self.shape})"
+
+
+class Arena:
+    """All weights of a network in one array, all gradients in another, trainable ones first.
+
+    Resetting the gradients is one fill, an optimizer step one pass, a snapshot of the weights one copy.
+
+    Attributes
+    ----------
+    values : array, shape (numbers,)
+    grads : array, shape (numbers,)
+        By which the loss changes; what stands behind the trainable prefix is never used.
+    trainable : int
+        Length of the prefix that optimizers may change.
+    """
+
+    def __init__(self, parameters: Iterable[Parameter], dtype: Any) -> None:
+        ordered = sorted(parameters, key=lambda parameter: not parameter.trainable)
+        self.values = np.zeros(sum(parameter.size for parameter in ordered), dtype)
+        self.grads = np.zeros_like(self.values)
+        self.trainable = sum(parameter.size for parameter in ordered if parameter.trainable)
+        start = 0
+        for parameter in ordered:
+            stop = start + parameter.size
+            value = self.values[start:stop].reshape(parameter.shape)
+            if parameter.value is not None:
+                value[...] = parameter.value
+            parameter.value, parameter.grad = value, self.grads[start:stop].reshape(parameter.shape)
+            start = stop

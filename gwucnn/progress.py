@@ -1,0 +1,80 @@
+"""What people see while a network trains. tqdm is loaded when the first bar is shown."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+__all__ = ["Progress", "progress"]
+
+
+def _interactive() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def progress(verbose: int | str, epochs: int, samples: int) -> Progress:
+    """Return what `verbose` asks for: 0 nothing, 1 a bar, 2 a line an epoch, 'auto' a bar on a terminal or notebook."""
+    if verbose not in (0, 1, 2, "auto"):
+        raise ValueError(f"fit: expected verbose to be 0, 1, 2 or 'auto', got {verbose!r}")
+    if verbose == "auto":
+        verbose = 1 if _interactive() else 0
+    return (Progress, Bar, Lines)[int(verbose)](epochs, samples)
+
+
+class Progress:
+    """Shows nothing; the base of what shows something."""
+
+    def __init__(self, epochs: int, samples: int) -> None:
+        self.epochs, self.samples = epochs, samples
+
+    def begin(self, epoch: int) -> None:
+        """Start an epoch, counted from 0."""
+
+    def advance(self, samples: int, loss: float) -> None:
+        """Take note of a batch and the mean loss so far."""
+
+    def end(self, record: dict[str, Any]) -> None:
+        """Finish an epoch."""
+
+    def close(self) -> None:
+        """Leave the terminal in order, whatever happened."""
+
+
+def _numbers(record: dict[str, Any]) -> dict[str, str]:
+    return {key: f"{value:.4f}" for key, value in record.items() if key not in ("epoch", "seconds", "lr")}
+
+
+class Bar(Progress):
+    """A tqdm bar for each epoch, with loss, accuracy, images a second and the time left."""
+
+    _bar: Any = None
+
+    def begin(self, epoch: int) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(total=self.samples, desc=f"epoch {epoch + 1}/{self.epochs}", unit=" images", unit_scale=True)
+
+    def advance(self, samples: int, loss: float) -> None:
+        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self._bar.update(samples)
+
+    def end(self, record: dict[str, Any]) -> None:
+        self._bar.set_postfix(_numbers(record))
+        self.close()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class Lines(Progress):
+    """One line an epoch, for log files."""
+
+    def end(self, record: dict[str, Any]) -> None:
+        numbers = ", ".join(f"{key} {value}" for key, value in _numbers(record).items())
+        speed = self.samples / max(record["seconds"], 1e-9)
+        print(
+            f"epoch {record['epoch'] + 1}/{self.epochs}: {numbers} ({record['seconds']:.1f} s, {speed:.0f} images/s)",
+            flush=True,
+        )

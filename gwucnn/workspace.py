@@ -1,0 +1,88 @@
+"""Memory for one pass through a network: layers stay descriptions, what changes from batch to batch lies here."""
+
+from __future__ import annotations
+
+from math import prod
+from operator import is_
+from typing import Any
+
+import numpy as np
+
+from gwucnn import kernels
+
+__all__ = ["Space", "Workspace"]
+
+
+class Space:
+    """One layer's buffers and bound ops, for one thread.
+
+    Attributes
+    ----------
+    training : bool
+        The only mode flag: dropout drops and batch statistics are taken only if it is set.
+    needs_dx : bool
+        Whether anybody wants the gradient by the layer's input; the first layer of a network can leave it out.
+    saved : dict
+        What forward leaves for backward.
+    """
+
+    def __init__(self, dtype: Any = np.float32, *, training: bool = False, needs_dx: bool = True) -> None:
+        self.dtype = np.dtype(dtype)
+        self.training = training
+        self.needs_dx = needs_dx
+        self.saved: dict[str, Any] = {}
+        self._memory: dict[str, Any] = {}
+        self._views: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._reshaped: dict[str, tuple[Any, Any]] = {}
+        self._bound: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Return the buffer called `name` in this shape; contents are undefined.
+
+        The same array object comes back as long as neither shape nor memory change. Memory grows when a larger batch
+        comes and never shrinks; an array is valid until the layer's next pass.
+        """
+        view = self._views.get((name, shape))
+        if view is None:
+            dtype = self.dtype if dtype is None else np.dtype(dtype)
+            memory = self._memory.get(name)
+            if memory is None or memory.size < prod(shape) or memory.dtype != dtype:
+                memory = self._memory[name] = np.empty(prod(shape), dtype)
+                self._views = {key: old for key, old in self._views.items() if key[0] != name}
+            view = self._views[name, shape] = memory[: prod(shape)].reshape(shape)
+        return view
+
+    def view(self, name: str, array: Any, shape: tuple[int, ...]) -> Any:
+        """Return `array` in another shape, the same object for the same array, so that what uses it stays bound."""
+        held = self._reshaped.get(name)
+        if held is None or held[0] is not array:
+            held = self._reshaped[name] = (array, array.reshape(shape))
+        return held[1]
+
+    def run(self, name: str, op: Any, *arrays: Any, **options: Any) -> Any:
+        """Call `op(*arrays, **options)`, bound once and called again as long as the arrays are the same objects.
+
+        `op` is one of `gwucnn.ops`; `name` tells several ops of one layer apart. Options other than arrays must not change between calls.
+        """
+        used = (*arrays, options.get("out"))
+        bound = self._bound.get(name)
+        if bound is None or not all(map(is_, bound[0], used)):
+            bound = self._bound[name] = (used, op.bind(*arrays, **options))
+        return bound[1]()
+
+
+class Workspace:
+    """The spaces of all steps of a plan, and one for what comes before and after them.
+
+    Belongs to one thread at a time; a network lends one to each call.
+    """
+
+    def __init__(self, steps: int, dtype: Any, *, training: bool) -> None:
+        self.spaces = [Space(dtype, training=training, needs_dx=index > 0) for index in range(steps)]
+        self.outer = Space(dtype, training=training)
+        self._made_for = (kernels.isa(), kernels.get_num_threads())
+
+    @property
+    def fits(self) -> bool:
+        """Whether its bound ops are still those of the instruction set and number of threads in use."""
+        return self._made_for == (kernels.isa(), kernels.get_num_threads())
