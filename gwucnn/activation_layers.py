@@ -18,6 +18,7 @@ __all__ = ["RELU", "ActivationLayer", "Sigmoid", "Softmax"]
 class ActivationLayer(Layer):
     """Apply an activation function to every number (softmax: to every row of channels or features)."""
 
+    replays = True
     function: ClassVar[type[ActivationFunction]]
 
     def __init__(self, *, name: str | None = None) -> None:

@@ -91,8 +91,11 @@ class Batches:
         """Return each sample's part of its batch (count,), a buffer of `space`, and the sum of their weights."""
         buffer = space.array("share", (count,))
         if self.weights is None:
-            buffer.fill(1.0 / count if count else 0.0)
+            if space.saved.get("equal shares") is not buffer:
+                buffer.fill(1.0 / count if count else 0.0)
+                space.saved["equal shares"] = buffer
             return buffer, float(count)
+        space.saved.pop("equal shares", None)
         picked = self.weights[indices]
         total = float(picked.sum())
         np.divide(picked, total, out=buffer, casting="same_kind") if total else buffer.fill(0)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from math import isfinite
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gwucnn import kernels
+from gwucnn._ext.step import Program
 from gwucnn.batches import Batches
+from gwucnn.errors import NotBuiltError
 from gwucnn.fusion import plan
 from gwucnn.layers import Layer
 from gwucnn.loss_functions import LossFunction, LossHead
 from gwucnn.metrics import Accuracy
+from gwucnn.ops import all_finite, fill_zero
 from gwucnn.optimizers import Optimizer
 from gwucnn.parameters import Arena
-from gwucnn.workspace import Workspace
+from gwucnn.workspace import Space, Workspace
 
 __all__ = ["Engine", "Totals"]
 
@@ -66,7 +69,9 @@ class Engine:
         self.out_shape = out_shape
         self.dtype = np.dtype(dtype)
         self.arena = Arena([parameter for layer in layers for parameter in layer.parameters], dtype)
+        self._trainable_grads = self.arena.grads[: self.arena.trainable]
         self.steps, self._activation = plan(layers)
+        self._replays = all(step.replays for step in self.steps)
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
         self.reports_accuracy = False
@@ -104,6 +109,27 @@ class Engine:
             self._training = Workspace(len(self.steps), self.dtype, training=True)
         return self._training
 
+    def _once_or_again(self, workspace: Workspace, key: Any, work: Callable[[], Any]) -> Any:
+        """Do `work` and record the steps it calls; when `key` comes again, replay them and return what it returned.
+
+        `key` tells all that `work` depends on besides the buffers' contents: what is done, and the batch's size.
+        """
+        replay = workspace.replays.get(key)
+        if replay is not None and replay.moves == workspace.tape.moves:
+            replay.program()
+            return replay.result
+        if not self._replays:
+            return work()
+        if replay is not None:
+            workspace.replays.clear()       # memory has moved under all of them
+        workspace.tape.steps = []
+        try:
+            result = work()
+            workspace.replays[key] = _Replay(Program(workspace.tape.steps), result, workspace.tape.moves)
+        finally:
+            workspace.tape.steps = None
+        return result
+
     def _forward(self, x: Any, workspace: Workspace) -> Any:
         for step, space in zip(self.steps, workspace.spaces, strict=True):
             x = step.forward(x, space)
@@ -113,21 +139,24 @@ class Engine:
         """Return the outputs of all samples in an array of their own."""
         outputs = np.empty((len(batches), *self.out_shape), self.dtype)
         with self._borrowed() as workspace:
+            outer = workspace.outer
             for indices in batches.split(size):
-                z = self._forward(batches.inputs(indices, workspace.outer), workspace)
-                outputs[indices] = self.head.outputs(z, workspace.outer)
+                x = batches.inputs(indices, outer)
+
+                def work(x: Any = x) -> Any:
+                    return self.head.outputs(self._forward(x, workspace), outer)
+
+                outputs[indices] = self._once_or_again(workspace, ("predict", len(x)), work)
         return outputs
 
     def activations(self, batches: Batches) -> list[Any]:
         """Return the output of each layer for all samples, in arrays of their own."""
-        with self._borrowed() as workspace:
-            x = batches.inputs(slice(None), workspace.outer)
-            every = []
-            for layer in self.layers:
-                # A space of its own: the layers as written are not the steps that the workspace is bound to.
-                fresh = Workspace(1, self.dtype, training=False)
-                x = np.array(layer.forward(x, fresh.spaces[0]))
-                every.append(x)
+        x = batches.inputs(slice(None), Space(self.dtype))
+        every = []
+        for layer in self.layers:
+            # A space of its own: the layers as written are not the steps that run otherwise.
+            x = np.array(layer.forward(x, Space(self.dtype)))
+            every.append(x)
         return every
 
     def evaluate(self, batches: Batches, size: int) -> Totals:
@@ -135,43 +164,60 @@ class Engine:
         totals = self.totals()
         with self._borrowed() as workspace:
             for indices in batches.split(size):
-                loss, _, weight, target, outputs = self._loss(batches, indices, workspace)
-                totals.add(loss, weight, target, outputs)
+                batch = self._gather(batches, indices, workspace)
+
+                def work(batch: _Batch = batch) -> Any:
+                    _, outputs = self._loss(batch, workspace)
+                    return workspace.outer.step("loss"), outputs
+
+                loss, outputs = self._once_or_again(workspace, ("evaluate", len(batch.x)), work)
+                totals.add(loss.value, batch.weight, batch.target, outputs)
         return totals
 
-    def _loss(self, batches: Batches, indices: Any, workspace: Workspace) -> tuple[float, Any, float, Any, Any]:
-        """Return a batch's loss, its gradient by z, the sum of its weights, its targets and its outputs."""
+    def _gather(self, batches: Batches, indices: Any, workspace: Workspace) -> _Batch:
         outer = workspace.outer
         x = batches.inputs(indices, outer)
         target = batches.outputs(indices, self.out_shape, outer)
-        share, weight = batches.shares(indices, len(x), outer)
-        z = self._forward(x, workspace)
-        loss, gradient, outputs = self.head.loss(z, target, share, outer)
-        return loss, gradient, weight, target, outputs
+        return _Batch(x, target, *batches.shares(indices, len(x), outer))
+
+    def _loss(self, batch: _Batch, workspace: Workspace) -> tuple[Any, Any]:
+        """Compute a batch's loss; return its gradient by z, and the outputs."""
+        z = self._forward(batch.x, workspace)
+        _, gradient, outputs = self.head.loss(z, batch.target, batch.share, workspace.outer)
+        return gradient, outputs
 
     def train_step(self, batches: Batches, indices: Any, totals: Totals) -> float:
         """Move the weights once; return the batch's loss.
 
         Raises FloatingPointError, with the weights as they were, if the loss or a gradient is not finite.
         """
+        if self.optimizer is None:
+            raise NotBuiltError("train_step: expected a compiled network; call compile(loss=...) first")
         workspace = self._training_workspace()
-        grads = self.arena.grads
-        grads.fill(0)
-        loss, dy, weight, target, outputs = self._loss(batches, indices, workspace)
-        for step, space in zip(reversed(self.steps), reversed(workspace.spaces), strict=True):
-            dy = step.backward(dy, space)
-        finite = workspace.outer.run("finite", _all_finite, grads[: self.arena.trainable])
-        if not (finite and np.isfinite(loss)):
-            raise FloatingPointError(self._complaint(loss, workspace))
-        assert_optimizer: Any = self.optimizer
-        assert_optimizer.step()
-        totals.add(loss, weight, target, outputs)
-        return loss
+        batch = self._gather(batches, indices, workspace)
 
-    def _complaint(self, loss: float, workspace: Workspace) -> str:
-        """Say where numbers that are not finite began."""
+        def work() -> Any:
+            outer = workspace.outer
+            outer.run("zero", fill_zero, out=self.arena.grads)
+            dy, outputs = self._loss(batch, workspace)
+            for step, space in zip(reversed(self.steps), reversed(workspace.spaces), strict=True):
+                dy = step.backward(dy, space)
+            outer.run("finite", all_finite, self._trainable_grads)
+            return outer.step("loss"), outer.step("finite"), outputs
+
+        loss, finite, outputs = self._once_or_again(workspace, ("train", len(batch.x)), work)
+        if not (finite.value and isfinite(loss.value)):
+            raise FloatingPointError(self._complaint(loss.value, batch, workspace))
+        self.optimizer.step()
+        totals.add(loss.value, batch.weight, batch.target, outputs)
+        return loss.value
+
+    def _complaint(self, loss: float, batch: _Batch, workspace: Workspace) -> str:
+        """Say where numbers that are not finite began, by a second pass."""
+        x = batch.x
         for step, space in zip(self.steps, workspace.spaces, strict=True):
-            if not np.isfinite(space.saved.get("y", 0.0)).all():
+            x = step.forward(x, space)
+            if not np.isfinite(x).all():
                 return f"the loss is {loss}, and numbers that are not finite begin at {step.label}"
         for step in reversed(self.steps):
             for parameter in step.parameters:
@@ -180,12 +226,16 @@ class Engine:
         return f"the loss is {loss}"
 
 
-class _AllFinite:
-    """Looks like an op to `Space.run`."""
+class _Batch(NamedTuple):
+    """Buffers of one batch: inputs, targets, each sample's part of the loss; and the sum of their weights."""
 
-    @staticmethod
-    def bind(array: Any, out: Any = None) -> Any:
-        return kernels.active.AllFinite(array)
+    x: Any
+    target: Any
+    share: Any
+    weight: float
 
 
-_all_finite = _AllFinite()
+class _Replay(NamedTuple):
+    program: Program
+    result: Any
+    moves: int

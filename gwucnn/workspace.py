@@ -10,7 +10,15 @@ import numpy as np
 
 from gwucnn import kernels
 
-__all__ = ["Space", "Workspace"]
+__all__ = ["Space", "Tape", "Workspace"]
+
+
+class Tape:
+    """Takes down which steps are called, and when memory moves, for all spaces of a workspace."""
+
+    def __init__(self) -> None:
+        self.steps: list[Any] | None = None     # None: not recording
+        self.moves = 0                          # how often a buffer was replaced
 
 
 class Space:
@@ -26,11 +34,14 @@ class Space:
         What forward leaves for backward.
     """
 
-    def __init__(self, dtype: Any = np.float32, *, training: bool = False, needs_dx: bool = True) -> None:
+    def __init__(
+        self, dtype: Any = np.float32, *, training: bool = False, needs_dx: bool = True, tape: Tape | None = None
+    ) -> None:
         self.dtype = np.dtype(dtype)
         self.training = training
         self.needs_dx = needs_dx
         self.saved: dict[str, Any] = {}
+        self._tape = Tape() if tape is None else tape
         self._memory: dict[str, Any] = {}
         self._views: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._reshaped: dict[str, tuple[Any, Any]] = {}
@@ -48,6 +59,7 @@ class Space:
             memory = self._memory.get(name)
             if memory is None or memory.size < prod(shape) or memory.dtype != dtype:
                 memory = self._memory[name] = np.empty(prod(shape), dtype)
+                self._tape.moves += 1
                 self._views = {key: old for key, old in self._views.items() if key[0] != name}
             view = self._views[name, shape] = memory[: prod(shape)].reshape(shape)
         return view
@@ -68,18 +80,33 @@ class Space:
         bound = self._bound.get(name)
         if bound is None or not all(map(is_, bound[0], used)):
             bound = self._bound[name] = (used, op.bind(*arrays, **options))
+        if self._tape.steps is not None:
+            self._tape.steps.append(bound[1])
         return bound[1]()
+
+    def step(self, name: str) -> Any:
+        """Return the step that `run` called last under this name."""
+        return self._bound[name][1]
 
 
 class Workspace:
     """The spaces of all steps of a plan, and one for what comes before and after them.
 
     Belongs to one thread at a time; a network lends one to each call.
+
+    Attributes
+    ----------
+    tape : Tape
+        Shared by all spaces.
+    replays : dict
+        For whoever runs the steps: what it recorded, to be used again as long as `tape.moves` stays the same.
     """
 
     def __init__(self, steps: int, dtype: Any, *, training: bool) -> None:
-        self.spaces = [Space(dtype, training=training, needs_dx=index > 0) for index in range(steps)]
-        self.outer = Space(dtype, training=training)
+        self.tape = Tape()
+        self.replays: dict[Any, Any] = {}
+        self.spaces = [Space(dtype, training=training, needs_dx=index > 0, tape=self.tape) for index in range(steps)]
+        self.outer = Space(dtype, training=training, tape=self.tape)
         self._made_for = (kernels.isa(), kernels.get_num_threads())
 
     @property

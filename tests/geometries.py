@@ -107,6 +107,9 @@ DENSE = [
     Dense("one output", (13, 33), 1),
     Dense("wide", (3, 5), 129),
     Dense("odd everywhere", (29, 17), 33),
+    # Few rows take the weights where they lie: four features at a time, sums of 32 products side by side.
+    *(Dense(f"1 row, {D} features", (1, D), 35) for D in (2, 3, 4, 5, 8, 11)),
+    *(Dense(f"{N} rows, {U} outputs", (N, 6), U) for N in (2, 4, 5) for U in (1, 31, 32, 33, 64, 71)),
     Dense("many rows", (65, 9), 16),
     Dense("144 outputs", (70, 5), 144),
     # The gradient by the weight takes 256 rows at a time.

@@ -17,12 +17,13 @@ PACKAGE = Path(gwucnn.__file__).parent
 
 STOREYS = [
     {"_ext", "_version", "errors"},
-    {"shapes", "kernels"},
-    {"ops", "parameters", "workspace", "initializers", "schedules", "metrics"},
-    {"activation_functions", "regularizers", "layers.base"},
+    {"shapes", "kernels", "suggestions"},
+    {"ops", "parameters", "workspace", "initializers", "schedules", "metrics", "seeds"},
+    {"activation_functions", "regularizers"},
+    {"layers.base"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},
-    {"fusion", "serialization", "history", "batches"},
-    {"callbacks"},
+    {"fusion", "serialization", "history", "batches", "summary"},
+    {"callbacks", "engine", "progress"},
     {"gwu_network"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
     {"sklearn"},
@@ -86,7 +87,7 @@ def violations(root):
             room = room_of(target)
             if STOREY_OF.get(room, len(STOREYS)) >= STOREY_OF[own]:
                 found.append(f"{where}:{line}: {own} may not import {room or root.name}")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def test_every_import_points_down():

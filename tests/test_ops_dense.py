@@ -40,12 +40,15 @@ def test_rounding_stays_in_its_bound(N, D, U, isa, dtype, rng):
     assert_within(ops.dense_backward_weight(x, dy), reference.dense_backward_weight(x, dy), sizes, N)
 
 
-def test_nan_stays_in_its_row(isa, dtype, rng):
-    x, weight = integers(rng, (6, 19), dtype), integers(rng, (19, 33), dtype)
-    x[2, 7] = np.nan
+@pytest.mark.parametrize("N", [3, 6])
+def test_nan_stays_in_its_row_and_its_column(N, isa, dtype, rng):
+    x, weight, dy = (integers(rng, shape, dtype) for shape in ((N, 19), (19, 33), (N, 33)))
+    x[2, 7] = weight[9, 30] = dy[1, 32] = np.nan
     y = ops.dense(x, weight)
     assert_exact(y, reference.dense(x, weight), dtype)
-    assert np.isnan(y).any(axis=1).tolist() == [False, False, True, False, False, False]
+    assert np.isnan(y).sum() == N + 33 - 1
+    assert_exact(ops.dense_backward_input(dy, weight), reference.dense_backward_input(dy, weight), dtype)
+    assert_exact(ops.dense_backward_weight(x, dy), reference.dense_backward_weight(x, dy), dtype)
 
 
 def test_equals_a_convolution_of_one_pixel(isa, dtype, rng):

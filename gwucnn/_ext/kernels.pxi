@@ -37,6 +37,7 @@ ctypedef fused real_t:
 include "correlate.pxi"
 include "conv.pxi"
 include "conv_weight.pxi"
+include "few_rows.pxi"
 include "pool.pxi"
 include "activation.pxi"
 include "loss.pxi"

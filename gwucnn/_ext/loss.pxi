@@ -14,7 +14,8 @@ cdef class LossStep(Step):
     """Fill `probability` (or nothing) and the gradient; a call returns the loss of the batch as a float."""
 
     cdef Py_ssize_t N, K
-    cdef double scale, value
+    cdef double scale
+    cdef readonly double value      # loss of the batch that was computed last
     cdef void *z
     cdef void *target
     cdef void *share
@@ -32,8 +33,7 @@ cdef class LossStep(Step):
         self.gradient = self.real(gradient, self.N * self.K, True)
 
     def __call__(self):
-        with nogil:
-            self.compute(0, 1, 1)
+        self.run()
         return self.value
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:

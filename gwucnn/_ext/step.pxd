@@ -24,3 +24,4 @@ cdef class Step:
     cdef void *reserve(self, Py_ssize_t count, Py_ssize_t itemsize) except? NULL
     cdef void *reserve_reals(self, Py_ssize_t count) except? NULL
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil
+    cdef int run(self) except -1

@@ -111,7 +111,8 @@ cdef class Step:
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         """Do the units from `first` up to, not including, `last`."""
 
-    def __call__(self):
+    cdef int run(self) except -1:
+        """Compute all units, on as many threads as pay, looking for Ctrl-C now and then."""
         cdef Py_ssize_t first = 0, last = self.units, some = self.units
         cdef double total = self.units * self.unit_cost
         cdef int threads = 1
@@ -126,4 +127,28 @@ cdef class Step:
             first += some
             if first < last:
                 PyErr_CheckSignals()
+        return 0
+
+    def __call__(self):
+        self.run()
         return self.out
+
+
+cdef class Program:
+    """Steps in a row, called without Python in between: a batch through a network, once its steps are bound."""
+
+    cdef tuple steps
+
+    def __init__(self, steps):
+        self.steps = tuple(steps)
+        for step in self.steps:
+            if not isinstance(step, Step):
+                raise TypeError(f"Program: expected steps, got {step!r}")
+
+    def __len__(self):
+        return len(self.steps)
+
+    def __call__(self):
+        for step in self.steps:
+            (<Step>step).run()
+        PyErr_CheckSignals()

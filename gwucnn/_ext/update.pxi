@@ -121,6 +121,7 @@ cdef void adam(real_t *value, const real_t *grad, real_t *m, real_t *v, Py_ssize
 cdef class AllFinite(Step):
     """Whether no number of an array is infinite or NaN; a call returns a bool."""
 
+    cdef readonly bint value        # the answer for the numbers that were looked at last
     cdef void *x
     cdef Py_ssize_t size
 
@@ -129,13 +130,14 @@ cdef class AllFinite(Step):
         self.x = self.real(x, self.size, False)
 
     def __call__(self):
-        cdef bint finite
-        with nogil:
-            if self.is_double:
-                finite = all_finite(<double *>self.x, self.size)
-            else:
-                finite = all_finite(<float *>self.x, self.size)
-        return finite
+        self.run()
+        return self.value
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        if self.is_double:
+            self.value = all_finite(<double *>self.x, self.size)
+        else:
+            self.value = all_finite(<float *>self.x, self.size)
 
 
 cdef bint all_finite(const real_t *x, Py_ssize_t size) noexcept nogil:
@@ -156,3 +158,18 @@ cdef inline void add_differences(real_t *sums, const real_t *x) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(16):
         sums[k] += x[k] - x[k]
+
+
+cdef class FillZero(Step):
+    """Set all numbers of an array to 0; a product with 0 would keep a NaN."""
+
+    cdef void *x
+    cdef Py_ssize_t bytes
+
+    def __init__(self, x):
+        self.x = self.real(x, x.size, True)
+        self.bytes = x.nbytes
+        self.out = x
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        memset(self.x, 0, self.bytes)

@@ -63,6 +63,9 @@ class Layer:
     label: str                      # 'Conv2D', or '2.Conv2D' in a network: who an error is about
     in_shape: Shape
     out_shape: Shape
+    # Whether forward and backward do nothing but call ops through space.run, on buffers of the space. Batches of one
+    # size can then be replayed without calling them. Leave it False in a layer that computes by itself.
+    replays: bool = False
     # Whether input_size states an image, whose channels may stay open, or a number of features.
     takes_images: ClassVar[bool] = True
 
@@ -107,11 +110,10 @@ class Layer:
 class WeightedLayer(Layer):
     """A layer that multiplies by a kernel, adds a bias and applies an activation: Conv2D and Dense.
 
-    A derived class says how to multiply: `product`, `product_backward_input`, `product_backward_weight` are ops;
-    `options` are the keyword arguments of all three.
+    A derived class says how to multiply.
     """
 
-    product: ClassVar[Any]
+    replays = True
 
     def __init__(
         self,

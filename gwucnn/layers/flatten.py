@@ -31,6 +31,7 @@ class Flatten(Layer):
     def build(self, in_shape: Shape) -> Shape:
         self.in_shape, self.out_shape = in_shape, (prod(in_shape),)
         self._permutes = self.channels_first and len(in_shape) == 3
+        self.replays = not self._permutes
         return self.out_shape
 
     def forward(self, x: Array, space: Space) -> Array:

@@ -35,6 +35,8 @@ class MaxPooling2D(Layer):
         Checked against what the layer before makes.
     """
 
+    replays = True
+
     def __init__(
         self,
         pool_size: Size = 2,

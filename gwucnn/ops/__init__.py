@@ -5,6 +5,7 @@ the second way to call them, which networks use.
 """
 
 from gwucnn.ops.activation import relu, relu_backward, sigmoid, sigmoid_backward, softmax, softmax_backward
+from gwucnn.ops.arrays import all_finite, fill_zero
 from gwucnn.ops.base import Op
 from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from gwucnn.ops.dense import dense, dense_backward_input, dense_backward_weight, sum_rows
@@ -13,12 +14,14 @@ from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
 
 __all__ = [
     "Op",
+    "all_finite",
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
     "dense",
     "dense_backward_input",
     "dense_backward_weight",
+    "fill_zero",
     "max_pool2d",
     "max_pool2d_backward",
     "relu",
