@@ -1,21 +1,23 @@
 """Compile the kernels. Everything else about the package is in pyproject.toml.
 
 Environment:
-    GWUCNN_DEBUG=1      bounds checks in Cython, address and undefined-behaviour sanitizers in C (gcc or clang)
+    GWUCNN_DEBUG=1      build with the sanitizers for addresses and undefined behaviour (gcc or clang)
     GWUCNN_OPENMP=0     build without OpenMP: kernels then use one thread
+    CC                  the C compiler, where setuptools reads it (not on Windows)
 """
 
 import os
 import platform
+import re
 import tempfile
 from pathlib import Path
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("gwucnn/_ext")
 DEBUG = os.environ.get("GWUCNN_DEBUG") == "1"
+OPENMP = os.environ.get("GWUCNN_OPENMP") != "0"
 X86_64 = platform.machine().lower() in {"x86_64", "amd64"}
 
 # The same kernels for each level of the processor; kernels.py chooses when the package is imported.
@@ -24,17 +26,24 @@ if X86_64:
     VARIANTS["x86_64_v3"] = {"unix": ["-march=x86-64-v3"], "msvc": ["/arch:AVX2"]}
     VARIANTS["x86_64_v4"] = {"unix": ["-march=x86-64-v4", "-mprefer-vector-width=512"], "msvc": ["/arch:AVX512"]}
 
+# Longest first, so that two processors are busy to the end: x86_64_v4 takes as long as all the others together.
+MODULES = [*reversed(VARIANTS), "naive", "step", "cpu"]
+
 # No -ffast-math: NaN must stay NaN. These two only drop errno and floating-point exceptions, which nothing reads.
 OPTIMIZE = {"unix": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"], "msvc": ["/O2"]}
 # -fno-wrapv: CPython's own flags would hide signed overflow from the sanitizer.
-SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fsanitize=address,undefined",
-            "-fno-sanitize-recover=undefined"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fstrict-overflow", *SANITIZERS]
 
 
 class BuildKernels(build_ext):
-    """Compile in parallel, with the flags that the compiler at hand understands."""
+    """Translate and compile, in parallel, with the flags that the compiler at hand understands."""
 
     def build_extensions(self):
+        from Cython.Build import cythonize  # here, as an sdist or metadata need no translation
+
+        for extension, translated in zip(self.extensions, cythonize(self.extensions), strict=True):
+            extension.sources = translated.sources
         self.parallel = self.parallel or os.cpu_count()
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         compile_openmp, link_openmp = self.openmp(kind)
@@ -44,12 +53,12 @@ class BuildKernels(build_ext):
             extension.extra_compile_args = [*optimize, *variant, *compile_openmp]
             extension.extra_link_args = [*link_openmp]
             if kind == "unix":
-                extension.extra_link_args += SANITIZE[-2:] if DEBUG else stripped()
+                extension.extra_link_args += SANITIZERS if DEBUG else stripped()
         super().build_extensions()
 
     def openmp(self, kind):
         """Return the flags for OpenMP, or none where a trial program does not compile (Apple's clang)."""
-        if os.environ.get("GWUCNN_OPENMP") == "0":
+        if not OPENMP:
             return [], []
         flags = (["/openmp"], []) if kind == "msvc" else (["-fopenmp"], ["-fopenmp"])
         with tempfile.TemporaryDirectory() as folder:
@@ -70,12 +79,19 @@ def stripped():
 
 
 def extensions():
-    included = [str(path) for path in (*SOURCES.glob("*.pxi"), *SOURCES.glob("*.h"))]
-    for name in ("step", "cpu", "naive", *VARIANTS):
+    included = [str(path) for pattern in ("*.pxi", "*.pxd", "*.h") for path in sorted(SOURCES.glob(pattern))]
+    for name in MODULES:
         yield Extension(f"gwucnn._ext.{name}", [f"gwucnn/_ext/{name}.pyx"], depends=included)
 
 
+def build_folder():
+    """Name a folder for each way to build, so that what one left there does not pass for the other's."""
+    ways = ["debug" if DEBUG else "release", "" if OPENMP else "serial", os.environ.get("CC", "")]
+    return "build/" + re.sub(r"\W+", "_", "_".join(filter(None, ways)))
+
+
 setup(
-    ext_modules=cythonize(list(extensions()), compiler_directives={"boundscheck": True} if DEBUG else {}),
+    ext_modules=list(extensions()),
     cmdclass={"build_ext": BuildKernels},
+    options={"build": {"build_base": build_folder()}},
 )

@@ -33,7 +33,9 @@ class ActivationLayer(Layer):
         return space.run("forward", self.function.op, x, out=y)
 
     def backward(self, dy: Array, space: Space) -> Array:
-        return space.run("backward", self.function.backward_op, dy, space.saved["y"], out=space.array("dx", dy.shape))
+        return space.run(
+            "backward", self.function.backward_op, dy, space.saved["y"], out=space.array("dx", dy.shape)
+        )
 
     def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:
         return None, self.function

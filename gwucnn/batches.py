@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from gwucnn.errors import ShapeError
+from gwucnn.errors import ShapeError, warn_user
 from gwucnn.workspace import Space
 
-__all__ = ["Batches", "as_images"]
+__all__ = [
+    "Batches",
+    "as_images",
+    "check_finite",
+    "class_numbers",
+    "sample_shape",
+    "sample_weights",
+    "warn_unscaled",
+]
+
+# Pixels are meant to be of the order of 1; above this one forgot to divide 0..255 by 255.
+UNSCALED = 20.0
 
 
 def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
-    """Return x as an array of numbers with a batch axis: (N, D), or images with their channels where they were.
+    """Return x as an array of numbers, (N, D) or images (N, ., ., .) with their channels where they were.
 
     Lists and integers are welcome. Raises TypeError for anything but numbers, ShapeError for a single sample.
     """
-    x = np.asarray(x)
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise ShapeError(f"{who}: expected x of samples of one size, got several sizes ({error})") from None
     if x.dtype.kind not in "biuf":
         raise TypeError(f"{who}: expected x to be an array of numbers, got {x.dtype}")
     if x.ndim not in (2, 3, 4):
+        images = "(N, C, H, W)" if data_format == "channels_first" else "(N, H, W, C)"
         raise ShapeError(
-            f"{who}: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got {x.shape}; for one sample pass x[None]"
+            f"{who}: expected x of shape (N, H, W), {images} or (N, D), got {x.shape}; for one sample pass "
+            "x[None]"
         )
     if x.ndim == 3:
         x = x[:, None] if data_format == "channels_first" else x[..., None]
@@ -48,7 +64,9 @@ class Batches:
         How much each sample counts.
     """
 
-    def __init__(self, x: Any, targets: Any = None, weights: Any = None, data_format: str = "channels_last") -> None:
+    def __init__(
+        self, x: Any, targets: Any = None, weights: Any = None, data_format: str = "channels_last"
+    ) -> None:
         self.x, self.targets, self.weights = x, targets, weights
         self._channels_first = x.ndim == 4 and data_format == "channels_first"
         self._shape = sample_shape(x, data_format)
@@ -59,7 +77,7 @@ class Batches:
     def subset(self, indices: Any) -> Batches:
         """Return the samples with these numbers (a slice gives views)."""
         picked = [None if a is None else a[indices] for a in (self.targets, self.weights)]
-        part = Batches(self.x[indices], *picked)
+        part = Batches(self.x[indices], picked[0], picked[1])
         part._channels_first, part._shape = self._channels_first, self._shape
         return part
 
@@ -71,14 +89,14 @@ class Batches:
 
     def inputs(self, indices: Any, space: Space) -> Any:
         """Gather images (n, H, W, C) or features (n, D) into a buffer of `space`."""
-        picked = self.x[indices]
+        picked = _pick(self.x, indices, space, "picked x")
         buffer = space.array("x", (len(picked), *self._shape))
         buffer[...] = picked.transpose(0, 2, 3, 1) if self._channels_first else picked
         return buffer
 
     def outputs(self, indices: Any, out_shape: tuple[int, ...], space: Space) -> Any:
         """Gather targets into a buffer (n, *out_shape) of `space`; labels become one-hot rows."""
-        picked = self.targets[indices]
+        picked = _pick(self.targets, indices, space, "picked targets")
         buffer = space.array("target", (len(picked), *out_shape))
         if picked.ndim == 1:
             buffer.fill(0)
@@ -88,7 +106,7 @@ class Batches:
         return buffer
 
     def shares(self, indices: Any, count: int, space: Space) -> tuple[Any, float]:
-        """Return each sample's part of its batch (count,), a buffer of `space`, and the sum of their weights."""
+        """Return each sample's part of its batch, a buffer (count,) of `space`, and the sum of weights."""
         buffer = space.array("share", (count,))
         if self.weights is None:
             if space.saved.get("equal shares") is not buffer:
@@ -100,3 +118,87 @@ class Batches:
         total = float(picked.sum())
         np.divide(picked, total, out=buffer, casting="same_kind") if total else buffer.fill(0)
         return buffer, total
+
+
+# Below so many numbers a copy costs less than finding its buffer.
+FEW = 4096
+
+
+def _pick(array: Any, indices: Any, space: Space, name: str) -> Any:
+    """Return the rows with these numbers: a view for a slice, else a copy, a large one in a buffer."""
+    if isinstance(indices, slice) or not array.flags.c_contiguous or array[:1].size * len(indices) < FEW:
+        return array[indices]
+    buffer = space.array(name, (len(indices), *array.shape[1:]), array.dtype)
+    # Not 'raise', which would gather into memory of its own first; the numbers are those of `split`.
+    return array.take(indices, axis=0, out=buffer, mode="clip")
+
+
+def check_finite(who: str, x: Any) -> None:
+    """Raise ValueError if an image holds NaN or infinity."""
+    # A sum of finite numbers may overflow; extremes do not.
+    if x.dtype.kind == "f" and x.size and not (np.isfinite(x.min()) and np.isfinite(x.max())):
+        wrong = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0]
+        raise ValueError(
+            f"{who}: expected finite images, got NaN or infinity in image {wrong}; remove or repair it"
+        )
+
+
+def warn_unscaled(who: str, x: Any) -> bool:
+    """Warn about pixels that nobody scaled; return whether there was reason to."""
+    largest = float(max(x.max(), -float(x.min()))) if x.ndim == 4 and x.size else 0.0
+    if largest > UNSCALED:
+        warn_user(
+            f"{who}: expected pixels of about 0 to 1, got values up to {largest:g}; divide by 255, or "
+            "training will not get far"
+        )
+    return largest > UNSCALED
+
+
+def class_numbers(targets: Any) -> Any:
+    """Return each sample's class (N,) from what a loss made of y, or None if not each is of one class."""
+    if targets.ndim == 1:
+        return targets
+    if targets.ndim == 2 and targets.shape[1] == 1:
+        return (targets[:, 0] > 0.5).astype(np.int64)
+    if targets.ndim == 2 and len(targets) and (abs(targets.sum(axis=1) - 1) < 1e-3).all():
+        return targets.argmax(axis=1)
+    return None
+
+
+def sample_weights(targets: Any, classes: int, class_weight: Any, sample_weight: Any) -> Any:
+    """Return how much each sample counts, float64 of shape (N,), or None if all count the same.
+
+    targets : what a loss made of y. classes : how many there are, 0 for quantities.
+    """
+    if class_weight is None and sample_weight is None:
+        return None
+    weights = np.ones(len(targets))
+    if sample_weight is not None:
+        weights = np.array(sample_weight, np.float64)
+        if weights.shape != (len(targets),):
+            raise ShapeError(f"fit: expected sample_weight of shape ({len(targets)},), got {weights.shape}")
+    if class_weight is not None:
+        _multiply_by_class(weights, targets, classes, class_weight)
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("fit: expected weights of samples and classes that are finite and not negative")
+    if weights.size and not weights.any():
+        raise ValueError("fit: expected a sample that counts, got weights that are all 0")
+    return weights
+
+
+def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: Any) -> None:
+    labels = class_numbers(targets) if classes else None
+    if labels is None:
+        raise ValueError(
+            "fit: expected class_weight only where each sample is of one class; use sample_weight"
+        )
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            f"fit: expected class_weight to be a dict such as {{0: 1.0, 1: 2.5}}, got {class_weight!r}"
+        )
+    for label, weight in class_weight.items():
+        if label not in range(classes):
+            raise ValueError(
+                f"fit: expected class_weight for classes from 0 to {classes - 1}, got one for {label!r}"
+            )
+        weights[labels == label] *= weight

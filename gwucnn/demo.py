@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 
 # What (b) trains with where no option says otherwise.
 SAMPLE = {"epochs": 12, "batch_size": 32, "lr": 0.004}
-MNIST = {"epochs": 5, "batch_size": 128, "lr": 0.002}
+MNIST = {"epochs": 5, "batch_size": 128, "lr": 0.004}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # With --json standard output belongs to the one object; what is for people goes to standard error.
     say: Say = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
     report: dict[str, Any] = {"version": __version__, "variant": isa(), "threads": get_num_threads()}
-    say(f"gwucnn {report['version']}, {report['variant']} kernels, {report['threads']} threads")
+    say(f"gwucnn {report['version']}, {report['variant']} kernels, threads: {report['threads']}")
     report["slides"] = zero_or_one(options.seed, say)
     report |= ten_digits(data, options, say)
     passed = options.require is None or report["accuracy"] >= options.require
@@ -243,7 +243,7 @@ def falling(optimizer: Adam, epochs: int) -> Callable[[dict[str, Any]], None]:
 
 def scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Bring grey values from 0 to 255 to floats from 0 to 1."""
-    return images.astype(np.float32) / 255
+    return np.divide(images, 255, dtype=np.float32)
 
 
 def confusion_table(confusion: NDArray[np.int64]) -> str:

@@ -62,15 +62,17 @@ class Engine:
         Of one sample's outputs.
     dtype : numpy dtype
         float32 or float64: of weights, activations and gradients.
+    fuse : bool
+        Whether to replace runs of layers by fused steps.
     """
 
-    def __init__(self, layers: Sequence[Layer], out_shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, layers: Sequence[Layer], out_shape: tuple[int, ...], dtype: Any, *, fuse: bool = True) -> None:
         self.layers = layers
         self.out_shape = out_shape
         self.dtype = np.dtype(dtype)
         self.arena = Arena([parameter for layer in layers for parameter in layer.parameters], dtype)
         self._trainable_grads = self.arena.grads[: self.arena.trainable]
-        self.steps, self._activation = plan(layers)
+        self.steps, self._activation = plan(layers, fuse=fuse)
         self._replays = all(step.replays for step in self.steps)
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None

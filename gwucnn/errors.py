@@ -4,7 +4,12 @@ Every message has the form ``who: expected X, got Y; how to fix``, where *who* i
 with its place in the network, such as ``2.Conv2D``.
 """
 
-__all__ = ["ShapeError", "NotBuiltError", "FormatError", "SizeMismatchWarning"]
+from __future__ import annotations
+
+import sys
+import warnings
+
+__all__ = ["FormatError", "NotBuiltError", "ShapeError", "SizeMismatchWarning", "warn_user"]
 
 
 class ShapeError(ValueError):
@@ -21,3 +26,12 @@ class FormatError(ValueError):
 
 class SizeMismatchWarning(UserWarning):
     """Issued when a stated ``input_size`` differs from what the layer before really makes."""
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn about the line of the user's program that led here, however deep in the package this is."""
+    package, level = __name__.partition(".")[0], 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

@@ -1,22 +1,146 @@
 """What runs instead of what was written.
 
 `network.layers` is what the user wrote and is never edited; the plan is what runs. It is made once, when the network
-is built, and shares the layers' parameters.
+is built, and shares the layers' parameters, so that saving, counting and printing never notice it. A network with
+`fuse=False` runs the layers one by one: the fused steps' oracle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from gwucnn.activation_functions import ActivationFunction
-from gwucnn.layers import Layer
+from gwucnn import ops
+from gwucnn.activation_functions import ActivationFunction, RELUActivation
+from gwucnn.activation_layers import RELU
+from gwucnn.layers import Conv2D, Layer, MaxPooling2D
+from gwucnn.ops.conv_pool import has_gradients
+from gwucnn.workspace import Space
 
-__all__ = ["plan"]
+__all__ = ["ConvReluPool", "plan"]
 
 
-def plan(layers: Sequence[Layer]) -> tuple[list[Layer], type[ActivationFunction] | None]:
+def plan(
+    layers: Sequence[Layer], *, fuse: bool = True
+) -> tuple[list[Layer], type[ActivationFunction] | None]:
     """Return the steps to run in order, and the last activation, which the loss head runs together with the loss."""
     if not layers:
         return [], None
     last, activation = layers[-1].split_activation()
-    return [*layers[:-1], *([] if last is None else [last])], activation
+    steps = [*layers[:-1], *([] if last is None else [last])]
+    return _fused(steps) if fuse else steps, activation
+
+
+def _fused(steps: list[Layer]) -> list[Layer]:
+    """Replace runs of layers that one step can do."""
+    fused: list[Layer] = []
+    while steps:
+        for pattern, make in PATTERNS.items():
+            run = steps[: len(pattern)]
+            if tuple(map(type, run)) == pattern and (step := make(*run)) is not None:
+                fused.append(step)
+                steps = steps[len(pattern) :]
+                break
+        else:
+            fused.append(steps[0])
+            steps = steps[1:]
+    return fused
+
+
+class ConvReluPool(Layer):
+    """Convolution, bias, relu and 2x2 max pooling in one step; holds the layers' own parameters."""
+
+    replays = True
+
+    def __init__(self, conv: Conv2D, pool: MaxPooling2D) -> None:
+        self._conv = conv
+        self.label = conv.label
+        self.parameters = conv.parameters
+        self.trainable = conv.trainable
+        self.in_shape, self.out_shape = conv.in_shape, pool.out_shape
+        self._options = {"strides": conv.strides, "padding": conv.padding}
+
+    def forward(self, x: Any, space: Space) -> Any:
+        conv = self._conv
+        shape = (x.shape[0], *self.out_shape)
+        winner = space.array("winner", shape, "uint8") if space.training else None
+        space.saved["x"], space.saved["winner"] = x, winner
+        return space.run(
+            "conv2d_relu_pool",
+            ops.conv2d_relu_pool,
+            x,
+            conv.kernel.value,
+            conv.bias.value if conv.add_bias else None,
+            winner=winner,
+            dilation_rate=conv.dilation_rate,
+            groups=conv.groups,
+            out=space.array("y", shape),
+            **self._options,
+        )
+
+    def backward(self, dy: Any, space: Space) -> Any:
+        conv, x, winner = self._conv, space.saved["x"], space.saved["winner"]
+        by_weight, by_input = has_gradients(space.dtype, conv.kernel.shape, conv.dilation_rate, conv.groups)
+        # Where a kernel for winners is missing, the gradient of the full-size images is written out after all.
+        dz = None
+        if (self.trainable and not by_weight) or (space.needs_dx and not by_input):
+            dz = self._spread(dy, winner, space)
+        if self.trainable:
+            self._backward_weight(x, dy, winner, dz if not by_weight else None, space)
+        if not space.needs_dx:
+            return None
+        dx = space.array("dx", x.shape)
+        if dz is not None and not by_input:
+            conv.multiply_backward_input(dz, dx, space)
+            return dx
+        op = ops.conv2d_relu_pool_backward_input
+        return space.run(
+            "winner_input", op, dy, winner, conv.kernel.value, input_shape=x.shape, out=dx, **self._options
+        )
+
+    def _spread(self, dy: Any, winner: Any, space: Space) -> Any:
+        """Return the gradient before relu and pooling. Winner 4, shut by relu, is no pixel of a window."""
+        shape = (dy.shape[0], *self._conv.out_shape)
+        out = space.array("dz", shape)
+        return space.run("spread", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out)
+
+    def _backward_weight(self, x: Any, dy: Any, winner: Any, dz: Any, space: Space) -> None:
+        conv = self._conv
+        if dz is not None:
+            conv.multiply_backward_weight(x, dz, space)
+            if conv.add_bias:
+                space.run("bias", ops.sum_rows, dz, out=conv.bias.grad, accumulate=True)
+            return
+        space.run(
+            "winner_weight",
+            ops.conv2d_relu_pool_backward_weight,
+            x,
+            dy,
+            winner,
+            dilation_rate=conv.dilation_rate,
+            bias_grad=conv.bias.grad if conv.add_bias else None,
+            out=conv.kernel.grad,
+            **self._options,
+        )
+
+
+def _conv_relu_pool(conv: Layer, pool: Layer) -> Layer | None:
+    """Fuse a convolution that ends with relu and a pooling of 2x2 windows side by side, or return None."""
+    plain = isinstance(pool, MaxPooling2D) and pool.pool_size == pool.strides == (2, 2) and pool.padding == "valid"
+    if not plain or not isinstance(conv, Conv2D) or conv.activation is not RELUActivation:
+        return None
+    return ConvReluPool(conv, pool)
+
+
+def _conv_then_relu_pool(conv: Layer, relu: Layer, pool: Layer) -> Layer | None:
+    """The same with relu as a layer of its own."""
+    if not isinstance(conv, Conv2D) or conv.activation is not None:
+        return None
+    return _conv_relu_pool(conv.with_activation(RELUActivation), pool)
+
+
+# Longest first. A maker may decline by returning None.
+PATTERNS: dict[tuple[type[Layer], ...], Any] = {
+    (Conv2D, RELU, MaxPooling2D): _conv_then_relu_pool,
+    (Conv2D, MaxPooling2D): _conv_relu_pool,
+}

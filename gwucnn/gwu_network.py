@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from gwucnn.batches import Batches, as_images, sample_shape
+from gwucnn.batches import (
+    Batches,
+    as_images,
+    check_finite,
+    class_numbers,
+    sample_shape,
+    sample_weights,
+    warn_unscaled,
+)
 from gwucnn.callbacks import Callbacks
-from gwucnn.engine import Engine
-from gwucnn.errors import NotBuiltError, ShapeError, SizeMismatchWarning
+from gwucnn.engine import Engine, Totals
+from gwucnn.errors import NotBuiltError, ShapeError, SizeMismatchWarning, warn_user
 from gwucnn.history import History
 from gwucnn.layers import Layer
-from gwucnn.loss_functions import loss_function
+from gwucnn.loss_functions import LossFunction, loss_function
 from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.parameters import Parameter
 from gwucnn.progress import progress
-from gwucnn.shapes import check_size
-from gwucnn.suggestions import look_up
+from gwucnn.shapes import check_flag, check_size
+from gwucnn.suggestions import keywords_checked, look_up
 from gwucnn.summary import summary
 
 __all__ = ["GWUNetwork"]
-
-# Pixels are meant to be of the order of 1; above this one forgot to divide 0..255 by 255.
-UNSCALED = 20.0
 
 
 class GWUNetwork:
@@ -41,20 +46,22 @@ class GWUNetwork:
     precision : 'float32' or 'float64'
         Of weights and of all computing.
     seed : int, optional
-        Of the network's own random numbers: first weights, shuffling. By default drawn from numpy's global state,
-        so that `np.random.seed` before building repeats a run.
+        Of the network's own random numbers: first weights, shuffling. By default drawn from numpy's global
+        state, so that `np.random.seed` before building repeats a run.
 
     Examples
     --------
     >>> from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, datasets
     >>> (x, y), (x_test, y_test) = datasets.load_sample()
-    >>> network = GWUNetwork([Conv2D(8, activation='relu'), MaxPooling2D(), Flatten(), Dense(10, activation='softmax')])
+    >>> network = GWUNetwork([Conv2D(8, activation='relu'), MaxPooling2D(), Flatten()])
+    >>> network.add(Dense(10, activation='softmax'))
     >>> network.compile(loss='cross_entropy', optimizer='adam')
     >>> history = network.fit(x / 255, y, epochs=2, batch_size=32)
     >>> network.predict(x_test / 255).shape
     (500, 10)
     """
 
+    @keywords_checked
     def __init__(
         self,
         layers: Iterable[Layer] = (),
@@ -62,19 +69,26 @@ class GWUNetwork:
         data_format: str = "channels_last",
         precision: str = "float32",
         seed: int | None = None,
+        fuse: bool = True,
     ) -> None:
         formats = {"channels_last": False, "channels_first": True}
         self._channels_first = look_up("GWUNetwork", "data_format", data_format, formats)
         self.data_format = data_format
-        self._dtype = look_up("GWUNetwork", "precision", precision, {"float32": np.float32, "float64": np.float64})
+        self._dtype = look_up(
+            "GWUNetwork", "precision", precision, {"float32": np.float32, "float64": np.float64}
+        )
         self.precision = precision
         self.seed = None if seed is None else check_size("GWUNetwork", "seed", seed, 0)
+        self.fuse = bool(fuse)
         self.layers: list[Layer] = []
-        self._shapes: list[tuple[int, ...]] = []       # outputs of the layers whose input is known
+        self._shapes: list[tuple[int, ...]] = []  # outputs of the layers whose input is known
         self._in_shape: tuple[int, ...] | None = None
         self._engine: Engine | None = None
         self._compiled: tuple[Any, Any, bool] | None = None
         self._generator: Any = None
+        self._warned: set[str] = set()  # of what one warning is enough
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"GWUNetwork: expected a list of layers, got {layers!r}; write GWUNetwork([...])")
         for layer in layers:
             self.add(layer)
 
@@ -83,14 +97,20 @@ class GWUNetwork:
     def add(self, layer: Layer) -> None:
         """Put a layer on top.
 
-        Raises TypeError for anything but a layer, ValueError for one that is in a network already, ShapeError if its
-        input is known by now and does not fit.
+        Raises TypeError for anything but a layer, ValueError for one that is in a network already, ShapeError
+        if its input is known by now and does not fit.
         """
         if not isinstance(layer, Layer):
-            hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) and issubclass(layer, Layer) else ""
+            hint = (
+                f"; write {layer.__name__}(...)"
+                if isinstance(layer, type) and issubclass(layer, Layer)
+                else ""
+            )
             raise TypeError(f"add: expected a layer, got {layer!r}{hint}")
         if "." in layer.label:
-            raise ValueError(f"add: expected a layer that is in no network yet, got {layer.label}; make a new one")
+            raise ValueError(
+                f"add: expected a layer that is in no network yet, got {layer.label}; make a new one"
+            )
         name = type(layer).__name__
         layer.label = f"{len(self.layers)}.{name}"
         if self._channels_first and hasattr(layer, "channels_first"):
@@ -100,7 +120,7 @@ class GWUNetwork:
             if len(self.layers) == 1:
                 self._in_shape = self._stated(layer, 1)
             self._propagate()
-        except ShapeError:
+        except BaseException:
             self.layers.pop()
             layer.label = name
             raise
@@ -128,41 +148,52 @@ class GWUNetwork:
             shape = self._shapes[-1] if index else self._in_shape
             if index:
                 self._check_stated(layer, shape, self.layers[index - 1])
-            self._shapes.append(tuple(layer.build(shape)))
+            made = layer.build(shape)
+            if not isinstance(made, tuple) or not all(isinstance(length, Integral) for length in made):
+                raise TypeError(
+                    f"{layer.label}: expected build to return a tuple, the shape of one output, got {made!r}"
+                )
+            layer.in_shape, layer.out_shape = shape, made
+            self._shapes.append(made)
 
     def _check_stated(self, layer: Layer, shape: tuple[int, ...], before: Layer) -> None:
         """Warn if a later layer states another size than the layer before makes, and correct it."""
         stated = self._stated(layer, shape[-1])
-        if stated is None or stated == shape or (layer.takes_images and len(shape) != 3):
+        # Images for a layer of features, or the other way round, are for its build to refuse.
+        if stated is None or stated == shape or len(shape) != (3 if layer.takes_images else 1):
             return
         was: Any = layer.input_size
-        if not layer.takes_images:
-            layer.input_size = shape[0] if len(shape) == 1 else was
-        elif isinstance(was, int) and shape[0] == shape[1]:
-            layer.input_size = shape[0]
-        elif isinstance(was, int) or len(was) == 2:
-            layer.input_size = shape[:2]
+        if not layer.takes_images or (isinstance(was, int) and shape[0] == shape[1]):
+            true: Any = shape[0]
         else:
-            layer.input_size = self._shown(shape)
-        warnings.warn(
-            f"{type(layer).__name__}: input_size={was} stated, {type(before).__name__} makes {before.arithmetic()}; "
-            f"using {layer.input_size}",
+            true = shape[:2] if isinstance(was, int) or len(was) == 2 else self._shown(shape)
+        warn_user(
+            f"{type(layer).__name__}: input_size={was} stated, {type(before).__name__} makes "
+            f"{before.arithmetic()}; using {true}",
             SizeMismatchWarning,
-            stacklevel=4,
         )
+        layer.input_size = true
 
     def _shown(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return a shape in the order of the network's data_format."""
         return (shape[2], *shape[:2]) if self._channels_first and len(shape) == 3 else shape
 
     def build(self, input_shape: Sequence[int | None] | int) -> None:
-        """Make the weights for inputs of this shape: (H, W), (H, W, C) or D, with or without None for the batch.
+        """Make the weights for inputs of this shape: (H, W), (H, W, C) or D, with or without a leading None.
 
         Called by `fit` and `predict` if need be. Raises ShapeError if the layers do not fit on such inputs.
         """
-        shape: Any = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+        shape: Any = (input_shape,) if isinstance(input_shape, Integral) else input_shape
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(f"build: expected input_shape to be sizes such as (28, 28), got {input_shape!r}")
         if shape and shape[0] is None:
             shape = shape[1:]
+        if len(shape) not in (1, 2, 3):
+            images = "(C, H, W)" if self._channels_first else "(H, W, C)"
+            raise ShapeError(
+                f"build: expected the shape of one input, (H, W), {images} or (D,), got "
+                f"{shape}; leave out the number of images"
+            )
         shape = tuple(check_size("build", "input_shape", length) for length in shape)
         if len(shape) == 2:
             shape = (*shape, 1)
@@ -176,25 +207,29 @@ class GWUNetwork:
             raise NotBuiltError("GWUNetwork: expected at least one layer, got none; call add(layer) first")
         first = self.layers[0]
         if self._in_shape is not None and shape != self._in_shape:
-            raise ShapeError(
-                f"{first.label}: expected inputs of shape {('N', *self._shown(self._in_shape))}".replace("'", "")
-                + f", got {('N', *self._shown(shape))}".replace("'", "")
-                + ("; as input_size states" if first.input_size is not None else "; as the network was built")
-            )
+            want, got = (", ".join(map(str, ("N", *self._shown(sizes)))) for sizes in (self._in_shape, shape))
+            why = "as input_size states" if first.input_size is not None else "as the network was built"
+            if shape == self._in_shape[1:2]:
+                why += "; for one image pass x[None]"
+            raise ShapeError(f"{first.label}: expected inputs of shape ({want}), got ({got}); {why}")
         if self._in_shape is None:
             self._in_shape = shape
             try:
                 self._propagate()
-            except ShapeError:
+            except BaseException:
                 self._in_shape, self._shapes = None, []
                 raise
         if self._engine is None:
+            if self._compiled is not None:
+                self._check_loss(self._compiled[0])
             new = [parameter for parameter in self.parameters if parameter.value is None]
-            self._engine = Engine(self.layers, self._shapes[-1], self._dtype)
+            engine = Engine(self.layers, self._shapes[-1], self._dtype, fuse=self.fuse)
             for parameter in new:
                 parameter.initializer(parameter.value, self._rng)
             if self._compiled is not None:
-                self._compile_engine()
+                loss, optimizer, reports_accuracy = self._compiled
+                engine.compile(loss, optimizer, reports_accuracy=reports_accuracy)
+            self._engine = engine
         return self._engine
 
     @property
@@ -206,10 +241,18 @@ class GWUNetwork:
 
     # ---------------------------------------------------------------- training
 
+    @keywords_checked
     def compile(
-        self, loss: Any, lr: float | None = None, optimizer: Any = "sgd", *, metrics: Sequence[str] = ("accuracy",)
+        self,
+        loss: Any,
+        lr: float | None = None,
+        optimizer: Any = "sgd",
+        *,
+        metrics: Sequence[str] = ("accuracy",),
     ) -> None:
         """Say what training shall make small, and how.
+
+        May be called again, to change that, or after a layer's `trainable` was changed.
 
         Parameters
         ----------
@@ -227,35 +270,49 @@ class GWUNetwork:
         ValueError
             For unknown names, lr beside an optimizer object, or a loss that does not fit the last layer.
         """
+        metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
         for metric in metrics:
             look_up("compile", "metrics", metric, {"accuracy": None})
-        before = self._compiled
-        self._compiled = loss_function(loss), make_optimizer(optimizer, lr), "accuracy" in metrics
-        try:
-            if self._engine is not None:
-                self._compile_engine()
-            elif self._shapes and len(self._shapes) == len(self.layers):
-                self._compiled[0].check_outputs(self.layers[-1].split_activation()[1], self._shapes[-1])
-        except ValueError:
-            self._compiled = before
-            raise
+        checked = loss_function(loss)
+        if self._shapes and len(self._shapes) == len(self.layers):
+            self._check_loss(checked)
+        moves = make_optimizer(optimizer, lr)
+        moves.claim(self)
+        self._compiled = checked, moves, "accuracy" in metrics
+        if self._engine is not None and self._engine.arena.fits:
+            self._engine.compile(*self._compiled[:2], reports_accuracy=self._compiled[2])
+        elif self._engine is not None and self._in_shape is not None:
+            self._engine = None  # layers were frozen or freed since: weights that are trained lie first
+            self._build(self._in_shape)
 
-    def _compile_engine(self) -> None:
-        assert_engine: Any = self._engine
-        loss, optimizer, reports_accuracy = self._compiled or (None, None, False)
-        assert_engine.compile(loss, optimizer, reports_accuracy=reports_accuracy)
+    def _check_loss(self, loss: LossFunction) -> None:
+        """Raise an error if a network that ends so cannot be trained with this loss."""
+        rest, activation = self.layers[-1].split_activation()
+        loss.check_outputs(activation, self._shapes[-1])
+        if rest is None and activation is not None and len(self.layers) > 1:
+            before = self.layers[-2]
+            if activation is loss.partner is before.split_activation()[1]:
+                raise ValueError(
+                    f"{loss.name}: expected one {activation.name} at the end, got two, in {before.label} and "
+                    f"{self.layers[-1].label}; leave one out"
+                )
 
-    def _data(self, who: str, x: Any, y: Any, weights: Any = None) -> tuple[Engine, Batches]:
-        """Check inputs, targets and weights against the network and each other."""
+    def _data(self, who: str, x: Any, y: Any) -> tuple[Engine, Batches]:
+        """Check inputs and targets against the network and each other."""
         if self._compiled is None:
             raise NotBuiltError(f"{who}: expected a compiled network; call compile(loss=...) first")
         x = as_images(who, x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
-        targets = self._compiled[0].targets(y, engine.out_shape)
+        targets = self._compiled[0].targets(y, self._shown(engine.out_shape))
         if len(targets) != len(x):
             raise ShapeError(f"{who}: expected as many y as x, got {len(targets)} and {len(x)}")
-        return engine, Batches(x, targets, weights, self.data_format)
+        if not len(x):
+            raise ValueError(f"{who}: expected at least one sample, got none")
+        if self._channels_first and targets.ndim == 4:
+            targets = targets.transpose(0, 2, 3, 1)
+        return engine, Batches(x, targets, data_format=self.data_format)
 
+    @keywords_checked
     def fit(
         self,
         x: Any,
@@ -307,19 +364,25 @@ class GWUNetwork:
         Raises
         ------
         FloatingPointError
-            If the loss or a gradient is not finite: names epoch, batch and layer; the weights are those before that
-            batch.
+            If the loss or a gradient is not finite: names epoch, batch and layer; the weights are those
+            before that batch.
         ShapeError, TypeError, ValueError, NotBuiltError
             For data and options that do not fit, before anything moves.
         """
         batch_size = 1 if batch_size is None else check_size("fit", "batch_size", batch_size)
         epochs = check_size("fit", "epochs", epochs, 0)
+        initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
+        shuffle = check_flag("fit", "shuffle", shuffle)
         engine, data = self._data("fit", x, y)
-        data.weights = _weights(data.targets, len(data), class_weight, sample_weight)
+        check_finite("fit", data.x)
+        loss, moves, _ = self._compiled  # type: ignore[misc]
+        classes = max(engine.out_shape[0], 2) if loss.classifies else 0
+        data.weights = sample_weights(data.targets, classes, class_weight, sample_weight)
         data, held_out = self._hold_out(data, validation_split, validation_data)
-        _check_pixels("fit", data.x)
         history, watchers = History(), Callbacks(callbacks, self)
         bar = progress(verbose, epochs, len(data))
+        if "pixels" not in self._warned and warn_unscaled("fit", data.x):
+            self._warned.add("pixels")
         watchers.begin()
         try:
             for epoch in range(initial_epoch, epochs):
@@ -328,12 +391,12 @@ class GWUNetwork:
                 order = self._rng.permutation(len(data)) if shuffle else None
                 totals = engine.totals()
                 for number, indices in enumerate(data.split(batch_size, order)):
-                    self._train(engine, data, indices, totals, epoch, number)
+                    self._train(f"fit: epoch {epoch + 1}, batch {number + 1}", engine, data, indices, totals)
                     bar.advance(min(batch_size, len(data) - number * batch_size), totals.loss)
                 record = {"epoch": epoch, **totals.record()}
                 if held_out is not None:
                     record |= engine.evaluate(held_out, max(batch_size, 256)).record("val_")
-                record |= {"lr": engine.optimizer.lr, "seconds": time.perf_counter() - start}  # type: ignore[union-attr]
+                record |= {"lr": moves.lr, "seconds": time.perf_counter() - start}
                 history.append(record)
                 bar.end(record)
                 if watchers.end_epoch(record):
@@ -343,35 +406,61 @@ class GWUNetwork:
         watchers.end()
         return history
 
-    def _train(self, engine: Engine, data: Batches, indices: Any, totals: Any, epoch: int, number: int) -> float:
+    def _train(self, where: str, engine: Engine, data: Batches, indices: Any, totals: Totals) -> float:
         try:
             return engine.train_step(data, indices, totals)
         except FloatingPointError as error:
             raise FloatingPointError(
-                f"fit: expected finite numbers, but in epoch {epoch + 1}, batch {number + 1} {error}; lower lr or scale "
-                "the images to 0..1 (the weights are as they were before that batch)"
+                f"{where}: expected finite numbers, but {error}; lower lr or scale the images to 0..1 (the "
+                "weights are as they were before that batch)"
             ) from None
 
     def _hold_out(self, data: Batches, split: float, given: Any) -> tuple[Batches, Batches | None]:
         """Return what to train on and what to validate on."""
         if given is not None:
             if not isinstance(given, (tuple, list)) or len(given) != 2:
-                raise ValueError("fit: expected validation_data to be a pair (x, y)")
-            return data, self._data("fit: validation_data", *given)[1]
-        if not 0 <= split < 1:
+                raise ValueError(
+                    f"fit: expected validation_data to be a pair (x, y), got {type(given).__name__}"
+                )
+            held_out = self._data("fit: validation_data", *given)[1]
+            check_finite("fit: validation_data", held_out.x)
+            return data, held_out
+        if not isinstance(split, Real) or not 0 <= split < 1:
             raise ValueError(f"fit: expected validation_split from 0 to less than 1, got {split!r}")
         kept = len(data) - int(len(data) * split)
+        if split and kept == len(data):
+            raise ValueError(
+                f"fit: expected validation_split to hold out a sample, got {split!r} of {len(data)}; give "
+                "more samples or validation_data"
+            )
         if kept == len(data):
             return data, None
+        if self._compiled is not None and self._compiled[0].classifies:
+            self._warn_missing(data.targets[:kept], data.targets[kept:])
         return data.subset(slice(0, kept)), data.subset(slice(kept, None))
+
+    def _warn_missing(self, trained: Any, held_out: Any) -> None:
+        """Warn, once, about classes that are learnt but not validated."""
+        learnt, validated = class_numbers(trained), class_numbers(held_out)
+        if learnt is None or validated is None or "classes" in self._warned:
+            return
+        missing = np.setdiff1d(learnt, validated)
+        if missing.size:
+            self._warned.add("classes")
+            which = ", ".join(map(str, missing[:5])) + (", ..." if missing.size > 5 else "")
+            warn_user(
+                f"fit: expected every class in the validation split, got none of class {which} in the last "
+                f"{len(held_out)} samples; shuffle x and y together before fit, or give validation_data"
+            )
 
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Move the weights once by the mean gradient of these samples; return their loss before."""
         engine, data = self._data("train_on_batch", x, y)
-        return self._train(engine, data, slice(None), engine.totals(), 0, 0)
+        return self._train("train_on_batch", engine, data, slice(None), Totals(None))
 
     # ---------------------------------------------------------------- using
 
+    @keywords_checked
     def evaluate(self, x: Any, y: Any, batch_size: int = 256, *, return_dict: bool = False) -> Any:
         """Return the mean loss of these samples, or with return_dict a dict with loss and accuracy."""
         batch_size = check_size("evaluate", "batch_size", batch_size)
@@ -379,22 +468,28 @@ class GWUNetwork:
         record = engine.evaluate(data, batch_size).record()
         return record if return_dict else record["loss"]
 
+    @keywords_checked
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """Return the outputs for images (N, H, W) or (N, H, W, C), or features (N, D), in fresh memory.
 
-        Threads may predict with one network at the same time. A NaN in an image makes that image's outputs NaN.
+        Threads may predict with one network at the same time. A NaN in an image makes that image's outputs
+        NaN.
         """
         batch_size = check_size("predict", "batch_size", batch_size)
         x = as_images("predict", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
-        return engine.predict(Batches(x, data_format=self.data_format), batch_size)
+        return self._as_shown(engine.predict(Batches(x, data_format=self.data_format), batch_size))
 
     def activations(self, x: Any) -> list[Any]:
         """Return what each layer makes of x: a list of arrays, channels in the network's order."""
         x = as_images("activations", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
-        every = engine.activations(Batches(x, data_format=self.data_format))
-        return [a.transpose(0, 3, 1, 2).copy() if self._channels_first and a.ndim == 4 else a for a in every]
+        return [self._as_shown(a) for a in engine.activations(Batches(x, data_format=self.data_format))]
+
+    def _as_shown(self, outputs: Any) -> Any:
+        """Return a layer's outputs with their channels where the network has them."""
+        images = self._channels_first and outputs.ndim == 4
+        return np.ascontiguousarray(outputs.transpose(0, 3, 1, 2)) if images else outputs
 
     # ---------------------------------------------------------------- weights
 
@@ -406,7 +501,9 @@ class GWUNetwork:
     def _need_weights(self, who: str) -> list[Parameter]:
         if self._engine is None:
             if self._in_shape is None or not self.layers:
-                raise NotBuiltError(f"{who}: expected a built network; give input_size, or call build(input_shape)")
+                raise NotBuiltError(
+                    f"{who}: expected a built network; give input_size, or call build(input_shape)"
+                )
             self._build(self._in_shape)
         return self.parameters
 
@@ -421,11 +518,11 @@ class GWUNetwork:
         if len(arrays) != len(parameters):
             raise ShapeError(f"set_weights: expected {len(parameters)} arrays, got {len(arrays)}")
         for number, (parameter, array) in enumerate(zip(parameters, arrays, strict=True)):
+            who = f"set_weights: expected array {number} ({parameter.name})"
             if array.shape != parameter.shape:
-                raise ShapeError(
-                    f"set_weights: expected array {number} ({parameter.name}) of shape {parameter.shape}, "
-                    f"got {array.shape}"
-                )
+                raise ShapeError(f"{who} of shape {parameter.shape}, got {array.shape}")
+            if array.dtype.kind not in "biuf":
+                raise TypeError(f"{who} to be numbers, got {array.dtype}")
         for parameter, array in zip(parameters, arrays, strict=True):
             parameter.value[...] = array
 
@@ -441,36 +538,3 @@ class GWUNetwork:
     def __repr__(self) -> str:
         inside = "".join(f"\n    {layer!r}," for layer in self.layers)
         return f"GWUNetwork([{inside}\n])" if inside else "GWUNetwork([])"
-
-
-def _weights(targets: Any, count: int, class_weight: dict[int, float] | None, sample_weight: Any) -> Any:
-    """Return how much each sample counts, or None if all count the same."""
-    weights = np.ones(count)
-    if sample_weight is not None:
-        weights = np.array(sample_weight, np.float64)
-        if weights.shape != (count,):
-            raise ShapeError(f"fit: expected sample_weight of shape ({count},), got {weights.shape}")
-    if class_weight is not None:
-        labels = targets if targets.ndim == 1 else (targets.argmax(1) if targets.shape[1] > 1 else targets[:, 0] > 0.5)
-        for label, weight in class_weight.items():
-            weights[labels == label] *= weight
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError("fit: expected weights of samples and classes that are finite and not negative")
-    return None if sample_weight is None and class_weight is None else weights
-
-
-def _check_pixels(who: str, x: Any) -> None:
-    """Refuse pixels that are not finite, warn about pixels that nobody scaled."""
-    if not x.size:
-        return
-    low, high = float(x.min()), float(x.max())
-    if not np.isfinite(low + high):
-        wrong = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0]
-        raise ValueError(f"{who}: expected finite images, got NaN or infinity in image {wrong}; remove or repair it")
-    if x.ndim == 4 and max(high, -low) > UNSCALED:
-        warnings.warn(
-            f"{who}: expected pixels of about 0 to 1, got values up to {max(high, -low):g}; divide by 255, or training "
-            "will not get far",
-            UserWarning,
-            stacklevel=3,
-        )

@@ -15,8 +15,8 @@ class History:
     Attributes
     ----------
     history : dict of name to list
-        One number an epoch: `loss`, `accuracy` (from 0 to 1, for losses that classify), `val_loss`, `val_accuracy`,
-        `lr`.
+        One number an epoch: `loss`, `accuracy` (from 0 to 1, for losses that classify), `val_loss`,
+        `val_accuracy`, `lr`.
     epoch : list of int
         The epochs' numbers, counted from 0 as in Keras.
     seconds : list of float

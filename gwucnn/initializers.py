@@ -1,6 +1,7 @@
 """First values of weights: functions that fill an array in place from a random Generator.
 
-For a layer whose sums have fan_in terms and whose inputs take part in fan_out sums (for filters both times KH*KW):
+For a layer whose sums have fan_in terms and whose inputs take part in fan_out sums (for filters both times
+KH*KW):
 
     glorot  variance 2 / (fan_in + fan_out)   X. Glorot, Y. Bengio, AISTATS 2010, section 4.2.1
     he      variance 2 / fan_in               K. He et al., arXiv:1502.01852, section 2.2

@@ -1,8 +1,8 @@
 """The choice of compiled kernels, made once, when the package is imported.
 
-Each instruction set has one module with the same kernels. The best that the processor *and* its operating system
-support is taken; the environment variable ``GWUCNN_ISA`` overrides (an unknown or unsupported name is an error).
-There is no fallback to slow Python: a missing module is an error that says how to build it.
+Each instruction set has one module with the same kernels. The best that the processor *and* its operating
+system support is taken; the environment variable ``GWUCNN_ISA`` overrides (an unknown or unsupported name is
+an error). There is no fallback to slow Python: a missing module is an error that says how to build it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+from numbers import Integral
 from types import ModuleType
 
 __all__ = ["get_num_threads", "isa", "select", "set_num_threads", "show_config", "supported"]
 
 # Instruction set to module of gwucnn._ext, best first.
 MODULES = {"x86-64-v4": "x86_64_v4", "x86-64-v3": "x86_64_v3", "baseline": "baseline"}
+
+# More than any machine has processors for; OpenMP would die of what cannot be started.
+MOST_THREADS = 1024
 
 
 def _extension(name: str) -> ModuleType:
@@ -53,11 +57,13 @@ def select(name: str) -> None:
     """
     global active, _isa
     if name not in MODULES:
-        raise ValueError(f"GWUCNN_ISA: expected one of {', '.join(map(repr, reversed(MODULES)))}, got {name!r}")
+        raise ValueError(
+            f"GWUCNN_ISA: expected one of {', '.join(map(repr, reversed(MODULES)))}, got {name!r}"
+        )
     if name not in supported():
         raise ValueError(
-            f"GWUCNN_ISA: expected one of {', '.join(map(repr, supported()))}, which this processor and its operating "
-            f"system support, got {name!r}; unset GWUCNN_ISA to take the best"
+            f"GWUCNN_ISA: expected one of {', '.join(map(repr, supported()))}, which this processor and its "
+            f"operating system support, got {name!r}; unset GWUCNN_ISA to take the best"
         )
     active, _isa = _extension(MODULES[name]), name
 
@@ -65,13 +71,13 @@ def select(name: str) -> None:
 def set_num_threads(n: int) -> None:
     """Let kernels use at most `n` threads (one where the package was built without OpenMP).
 
-    Raises ValueError unless n is an integer of at least 1. Small work is done on one thread all the same. Results
-    are bit-identical from run to run for the same number of threads. The number at import is OpenMP's own: the
-    environment variable OMP_NUM_THREADS or the number of processors.
+    Raises ValueError unless n is an integer from 1 to 1024. Small work is done on one thread all the same.
+    Results are bit-identical from run to run for the same number of threads. The number at import is OpenMP's
+    own: the environment variable OMP_NUM_THREADS or the number of processors.
     """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise ValueError(f"set_num_threads: expected an integer of at least 1, got {n!r}")
-    _step.set_num_threads(n)
+    if not isinstance(n, Integral) or isinstance(n, bool) or not 1 <= n <= MOST_THREADS:
+        raise ValueError(f"set_num_threads: expected an integer from 1 to {MOST_THREADS}, got {n!r}")
+    _step.set_num_threads(int(n))
 
 
 def get_num_threads() -> int:
@@ -80,19 +86,21 @@ def get_num_threads() -> int:
 
 
 def show_config() -> None:
-    """Print the versions, the instruction set and the number of threads in use; to be put into bug reports."""
+    """Print versions, instruction set and number of threads in use, for bug reports."""
     import numpy
 
     from gwucnn._version import __version__
 
-    threads = f"{get_num_threads()} of {os.cpu_count()} processors" if _step.OPENMP else "1 (built without OpenMP)"
+    threads = (
+        f"{get_num_threads()} of {os.cpu_count()} processors" if _step.OPENMP else "1 (built without OpenMP)"
+    )
     print(f"gwucnn {__version__}, numpy {numpy.__version__}, Python {platform.python_version()}")
     print(f"system: {platform.platform()}")
     print(f"instruction set: {isa()} (supported here: {', '.join(supported())})")
     print(f"threads: {threads}")
 
 
-# After a fork, OpenMP's threads do not exist in the child, and starting a team there would wait for them for ever.
+# After a fork, OpenMP's threads do not exist in the child: to start a team there is to wait for ever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _step.set_num_threads(1))
 

@@ -1,8 +1,9 @@
 """What training makes small, and how it is paired with the network's last activation.
 
-A loss takes the network's outputs. Where the last activation is the one that belongs to the loss (sigmoid to log
-loss, softmax to cross-entropy), the two are computed together from the numbers before the activation: then no
-logarithm of a rounded probability is taken and the gradient is the plain difference p - t. See `LossHead`.
+A loss takes the network's outputs. Where the last activation is the one that belongs to the loss (sigmoid to
+log loss, softmax to cross-entropy), the two are computed together from the numbers before the activation:
+then no logarithm of a rounded probability is taken and the gradient is the plain difference p - t. See
+`LossHead`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from gwucnn.errors import NotBuiltError, ShapeError
 from gwucnn.suggestions import look_up
 from gwucnn.workspace import Space
 
-__all__ = ["LOSSES", "MSE", "BinaryCrossentropy", "CrossEntropy", "LogLoss", "LossFunction", "LossHead", "loss_function"]
+__all__ = [
+    "LOSSES",
+    "MSE",
+    "BinaryCrossentropy",
+    "CrossEntropy",
+    "LogLoss",
+    "LossFunction",
+    "LossHead",
+    "loss_function",
+]
 
 # Probabilities are kept this far from 0 and 1 before a logarithm is taken of them, as in Keras.
 CLIP = 1e-7
@@ -27,11 +37,26 @@ CLIP = 1e-7
 def _pair(y_true: Any, y_pred: Any, who: str) -> tuple[Any, Any]:
     """Return both as float64 of one shape; (N,) fits (N, 1). Anything else is an error, never a broadcast."""
     y_true, y_pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
-    if y_true.shape != y_pred.shape and y_true.size == y_pred.size and y_true.squeeze().shape == y_pred.squeeze().shape:
+    if (
+        y_true.shape != y_pred.shape
+        and y_true.size == y_pred.size
+        and y_true.squeeze().shape == y_pred.squeeze().shape
+    ):
         y_true = y_true.reshape(y_pred.shape)
     if y_true.shape != y_pred.shape:
         raise ShapeError(f"{who}: expected y_true of the shape of y_pred, {y_pred.shape}, got {y_true.shape}")
     return y_true, y_pred
+
+
+def _as_array(who: str, y: Any) -> Any:
+    """Return y as an array with a batch axis."""
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise ShapeError(f"{who}: expected rows of y of one length, got several ({error})") from None
+    if y.ndim == 0:
+        raise ShapeError(f"{who}: expected y of shape (N, ...), a row for each sample, got a single value")
+    return y
 
 
 def _labels(who: str, y: Any, K: int) -> Any:
@@ -40,11 +65,11 @@ def _labels(who: str, y: Any, K: int) -> Any:
     whole = labels.astype(np.int64) if labels.dtype.kind in "biuf" and np.isfinite(labels).all() else None
     if whole is None or (whole != labels).any():
         raise ValueError(f"{who}: expected integer labels, got {y.dtype} values such as {labels[:3]!r}")
-    if whole.size and not (0 <= whole.min() and whole.max() < K):
+    if whole.size and not (whole.min() >= 0 and whole.max() < K):
         wrong = whole.min() if whole.min() < 0 else whole.max()
         raise ValueError(
-            f"{who}: expected labels from 0 to {K - 1} for {K} outputs, got {wrong}; give the last layer as many "
-            "outputs as there are classes"
+            f"{who}: expected labels from 0 to {K - 1} for {K} outputs, got {wrong}; give the last layer as "
+            "many outputs as there are classes"
         )
     return whole
 
@@ -52,7 +77,8 @@ def _labels(who: str, y: Any, K: int) -> Any:
 class LossFunction:
     """A number for how wrong the outputs of a batch are.
 
-    The class methods `loss` and `loss_partial_derivative` are `gwu_nn`'s and take outputs as the network gives them.
+    The class methods `loss` and `loss_partial_derivative` are `gwu_nn`'s and take outputs as the network
+    gives them.
     """
 
     name: ClassVar[str]
@@ -78,15 +104,19 @@ class LossFunction:
         if self.partner is not None and activation is not self.partner:
             got = f"activation {activation.name!r}" if activation else "no activation"
             raise ValueError(
-                f"{self.name}: expected a network that ends with {self.partner.name}, got a last layer with {got}; "
-                f"give the last layer activation={self.partner.name!r}"
+                f"{self.name}: expected a network that ends with {self.partner.name}, got a last layer with "
+                f"{got}; give the last layer activation={self.partner.name!r}"
             )
 
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
         """Return y checked, as integer labels (N,) or an array (N, *out_shape)."""
-        who, y = self.name, np.asarray(y)
+        who, y = self.name, _as_array(self.name, y)
         if y.shape[1:] != out_shape and not (y.ndim == 1 and out_shape == (1,)):
-            raise ShapeError(f"{who}: expected y of shape {('N', *out_shape)}, got {y.shape}".replace("'N'", "N"))
+            shape = ", ".join(map(str, ("N", *out_shape)))
+            raise ShapeError(
+                f"{who}: expected y of shape ({shape}), got {y.shape}; the last layer makes "
+                f"{prod(out_shape)} number{'s' if prod(out_shape) > 1 else ''} a sample, y must have as many"
+            )
         if y.dtype.kind not in "biuf":
             raise TypeError(f"{who}: expected y to be numbers, got {y.dtype}")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
@@ -94,7 +124,10 @@ class LossFunction:
         return y.reshape(-1, *out_shape)
 
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
-        """Return the loss of a batch (N, K); fill the gradient by z, and p with `partner`'s values of z if there is one."""
+        """Return the loss of a batch (N, K) and fill the gradient by z, with `space.run("loss", op, ...)`.
+
+        With a `partner`, z comes before that activation, and p is filled with the activation's values.
+        """
         raise NotImplementedError
 
 
@@ -127,11 +160,13 @@ class LogLoss(LossFunction):
 
     def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
         if len(out_shape) != 1:
-            raise ShapeError(f"{self.name}: expected a network with outputs (N, K), got {out_shape}; add Flatten()")
+            raise ShapeError(
+                f"{self.name}: expected a network with outputs (N, K), got {out_shape}; add Flatten()"
+            )
         self._check_partner(activation)
 
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
-        y, K = np.asarray(y), out_shape[0]
+        y, K = _as_array(self.name, y), out_shape[0]
         if K > 1 and y.shape in {(len(y),), (len(y), 1)}:
             return _labels(self.name, y, K)
         y = super().targets(y, out_shape)
@@ -184,22 +219,26 @@ class CrossEntropy(LossFunction):
     def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
         if len(out_shape) != 1 or out_shape[0] < 2:
             raise ShapeError(
-                f"{self.name}: expected a network with one output for each class, at least two, got {out_shape}; "
-                "for one yes-or-no output use activation='sigmoid' and loss='log_loss'"
+                f"{self.name}: expected a network with one output for each class, at least two, got "
+                f"{out_shape}; for one yes-or-no output use activation='sigmoid' and loss='log_loss'"
             )
         self._check_partner(activation)
 
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
-        y = np.asarray(y)
+        y = _as_array(self.name, y)
         if y.shape in {(len(y),), (len(y), 1)}:
             return _labels(self.name, y, out_shape[0])
         y = super().targets(y, out_shape)
         if y.size and (y.min() < 0 or abs(y.sum(axis=1) - 1).max() > 1e-3):
-            raise ValueError(f"{self.name}: expected rows of y that are one-hot or sum to 1; use to_categorical(labels)")
+            raise ValueError(
+                f"{self.name}: expected rows of y that are one-hot or sum to 1; use to_categorical(labels)"
+            )
         return y
 
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
-        return space.run("loss", ops.softmax_cross_entropy, z, target, share, probability=p, gradient=gradient)
+        return space.run(
+            "loss", ops.softmax_cross_entropy, z, target, share, probability=p, gradient=gradient
+        )
 
 
 class MSE(LossFunction):
@@ -219,7 +258,9 @@ class MSE(LossFunction):
         return 2 * (y - t) / max(t.size, 1)
 
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
-        return space.run("loss", ops.squared_error, z, target, share, gradient=gradient, scale=1.0 / z.shape[1])
+        return space.run(
+            "loss", ops.squared_error, z, target, share, gradient=gradient, scale=1.0 / z.shape[1]
+        )
 
 
 LOSSES: dict[str, type[LossFunction]] = {
@@ -265,7 +306,9 @@ class LossHead:
         target : shape of z. share : shape (N,), each row's part of the batch, summing to 1.
         """
         if self.loss_function is None:
-            raise NotBuiltError("loss: expected a network with a loss, got none; call compile(loss=...) first")
+            raise NotBuiltError(
+                "loss: expected a network with a loss, got none; call compile(loss=...) first"
+            )
         gradient = space.array("gradient", z.shape)
         y = space.array("outputs", z.shape) if self._paired else self.outputs(z, space)
         rows = (z.shape[0], prod(z.shape[1:]))

@@ -7,23 +7,25 @@ from typing import Any
 import numpy as np
 
 from gwucnn.errors import ShapeError
+from gwucnn.shapes import check_size
 
-__all__ = ["Accuracy", "accuracy", "confusion_matrix", "to_classes", "to_categorical"]
+__all__ = ["Accuracy", "accuracy", "confusion_matrix", "to_categorical", "to_classes"]
 
 
 def to_classes(y: Any) -> Any:
     """Return class numbers from probabilities, one-hot rows or labels.
 
-    (N, K) with K > 1 gives the largest output's number; one output is class 1 above 0.5. Labels (N,) of an integer
-    type stay as they are. Returns int64 of shape (N,).
+    (N, K) with K > 1 gives the largest output's number, the first of equal ones. One number a row is a label
+    if all are whole, otherwise a probability: class 1 above 0.5. Returns int64 of shape (N,).
     """
     y = np.asarray(y)
+    if y.ndim not in (1, 2):
+        raise ShapeError(f"to_classes: expected (N,) or (N, K), got {y.shape}")
     if y.ndim == 2 and y.shape[1] > 1:
         return y.argmax(axis=1)
-    if y.ndim > 2:
-        raise ShapeError(f"to_classes: expected (N,) or (N, K), got {y.shape}")
     y = y.reshape(-1)
-    return y.astype(np.int64) if y.dtype.kind in "iub" else (y > 0.5).astype(np.int64)
+    whole = y.dtype.kind in "iub" or (np.isfinite(y).all() and (y == np.floor(y)).all())
+    return (y if whole else y > 0.5).astype(np.int64)
 
 
 def accuracy(y_true: Any, y_pred: Any) -> float:
@@ -44,11 +46,19 @@ def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None) -
     """
     true, predicted = to_classes(y_true), to_classes(y_pred)
     if true.shape != predicted.shape:
-        raise ShapeError(f"confusion_matrix: expected as many y_true as y_pred, got {len(true)} and {len(predicted)}")
+        raise ShapeError(
+            f"confusion_matrix: expected as many y_true as y_pred, got {len(true)} and {len(predicted)}"
+        )
     both = np.concatenate([true, predicted, [0]])
-    K = int(both.max()) + 1 if num_classes is None else num_classes
+    K = (
+        int(both.max()) + 1
+        if num_classes is None
+        else check_size("confusion_matrix", "num_classes", num_classes)
+    )
     if both.min() < 0 or both.max() >= K:
-        raise ValueError(f"confusion_matrix: expected classes from 0 to {K - 1}, got {both.min()} to {both.max()}")
+        raise ValueError(
+            f"confusion_matrix: expected classes from 0 to {K - 1}, got {both.min()} to {both.max()}"
+        )
     return np.bincount(true * K + predicted, minlength=K * K).reshape(K, K)
 
 
@@ -56,17 +66,26 @@ def to_categorical(y: Any, num_classes: int | None = None) -> Any:
     """Return one-hot rows of integer labels: float32, shape (N, num_classes).
 
     y : labels from 0, shape (N,) or (N, 1). num_classes : by default one more than the largest label.
-    Raises ValueError for labels that are not integers or out of range.
+    Raises ShapeError for another shape, ValueError for labels that are not integers or out of range.
     """
-    labels = np.asarray(y).reshape(-1)
-    if labels.dtype.kind not in "iub" and (labels != np.floor(labels)).any():
-        raise ValueError(f"to_categorical: expected integer labels, got {labels[:3]!r}")
+    labels = np.asarray(y)
+    if labels.ndim != 1 and labels.shape[1:] != (1,):
+        raise ShapeError(f"to_categorical: expected labels of shape (N,) or (N, 1), got {labels.shape}")
+    labels = labels.reshape(-1)
+    numbers = labels.dtype.kind in "iub" or (labels.dtype.kind == "f" and np.isfinite(labels).all())
+    if not numbers or (labels != np.floor(labels)).any():
+        raise ValueError(
+            f"to_categorical: expected integer labels, got {labels.dtype} values such as {labels[:3]}"
+        )
     labels = labels.astype(np.int64)
     largest = int(labels.max()) if labels.size else -1
-    num_classes = largest + 1 if num_classes is None else num_classes
+    num_classes = (
+        largest + 1 if num_classes is None else check_size("to_categorical", "num_classes", num_classes)
+    )
     if labels.size and (labels.min() < 0 or largest >= num_classes):
         raise ValueError(
-            f"to_categorical: expected labels from 0 to {num_classes - 1}, got {labels.min()} to {largest}"
+            f"to_categorical: expected labels from 0 to {num_classes - 1}, got {labels.min()} to {largest}; "
+            "number the classes from 0, or raise num_classes"
         )
     rows = np.zeros((labels.size, num_classes), np.float32)
     rows[np.arange(labels.size), labels] = 1
@@ -76,29 +95,26 @@ def to_categorical(y: Any, num_classes: int | None = None) -> Any:
 class Accuracy:
     """Accuracy of an epoch, gathered batch by batch.
 
-    Rows are collected and compared some hundred at a time: at one image a batch, comparing each by itself would
-    cost more than the network.
+    Rows are collected and compared some hundred at a time: at one image a batch, comparing each by itself
+    would cost more than the network.
     """
 
-    ROWS = 512
-
     def __init__(self, outputs: int) -> None:
-        self._true = np.empty((self.ROWS, outputs), np.float32)
+        self._room = max(1, min(512, 2**15 // outputs))
+        # Wide enough for both precisions: rounded, two outputs that differ could become equal.
+        self._true = np.empty((self._room, outputs), np.float64)
         self._predicted = np.empty_like(self._true)
         self._held = self._right = self._rows = 0
 
     def update(self, y_true: Any, y_pred: Any) -> None:
         """Take the targets and outputs of a batch, both (N, outputs)."""
-        rows = len(y_pred)
-        if rows > self.ROWS:
-            self.update(y_true[: self.ROWS], y_pred[: self.ROWS])
-            self.update(y_true[self.ROWS :], y_pred[self.ROWS :])
-            return
-        if self._held + rows > self.ROWS:
-            self._compare()
-        self._true[self._held : self._held + rows] = y_true
-        self._predicted[self._held : self._held + rows] = y_pred
-        self._held += rows
+        for start in range(0, len(y_pred), self._room):
+            rows = min(self._room, len(y_pred) - start)
+            if self._held + rows > self._room:
+                self._compare()
+            self._true[self._held : self._held + rows] = y_true[start : start + rows]
+            self._predicted[self._held : self._held + rows] = y_pred[start : start + rows]
+            self._held += rows
 
     def _compare(self) -> None:
         true, predicted = to_classes(self._true[: self._held]), to_classes(self._predicted[: self._held])

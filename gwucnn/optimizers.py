@@ -5,25 +5,34 @@ The update rules are PyTorch's, the names and defaults Keras'.
 
 from __future__ import annotations
 
+import weakref
+from math import inf
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gwucnn import kernels
+from gwucnn.errors import NotBuiltError
 from gwucnn.parameters import Arena
-from gwucnn.suggestions import look_up
+from gwucnn.shapes import check_flag
+from gwucnn.suggestions import check_keywords, look_up
 
 __all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "optimizer"]
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _fraction(who: str, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ValueError(f"{who}: expected {name} from 0 to less than 1, got {value!r}")
+    if not _is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"{who}: expected {name} to be a number from 0 to less than 1, got {value!r}")
     return float(value)
 
 
 def _positive(who: str, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not np.isscalar(value) or not np.isfinite(value) or not value > 0:
+    if not _is_number(value) or not 0 < value < inf:
         raise ValueError(f"{who}: expected {name} to be a positive number, got {value!r}")
     return float(value)
 
@@ -43,19 +52,33 @@ class Optimizer:
 
     slot_names: ClassVar[tuple[str, ...]] = ()
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Optimizer:
+        check_keywords(cls.__name__, cls.__init__, kwargs)
+        return super().__new__(cls)
+
     def __init__(self, lr: float) -> None:
         self.lr = lr
         self.slots: dict[str, Any] = {}
         self.updates = 0
         self._arena: Arena | None = None
+        self._owner: Any = None
 
     @property
     def lr(self) -> float:
+        """Learning rate: a positive number."""
         return self._lr
 
     @lr.setter
     def lr(self, value: float) -> None:
         self._lr = _positive(type(self).__name__, "lr", value)
+
+    def claim(self, owner: Any) -> None:
+        """Belong to this network from now on; raise ValueError if it moves the weights of another."""
+        if self._owner is not None and self._owner() not in (None, owner):
+            raise ValueError(
+                f"compile: expected an optimizer that no other network uses, got {self!r}; make a new one"
+            )
+        self._owner = weakref.ref(owner)
 
     def bind(self, arena: Arena) -> None:
         """Take the arena whose values `step` moves; forget what was remembered of another one."""
@@ -68,8 +91,12 @@ class Optimizer:
         self._update = self._kernel(values, grads)
 
     def step(self) -> None:
-        """Move all trainable values once."""
-        if self._made_for != kernels.isa() and self._arena is not None:
+        """Move all trainable values once. Raises NotBuiltError before `bind`."""
+        if self._arena is None:
+            raise NotBuiltError(
+                "step: expected an optimizer that is bound to weights; call bind(arena) first"
+            )
+        if self._made_for != kernels.isa():
             self.bind(self._arena)
         self.updates += 1
         self._update.lr = self._lr
@@ -89,7 +116,9 @@ class Optimizer:
         return {"lr": self.lr}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+        return (
+            f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+        )
 
 
 class SGD(Optimizer):
@@ -108,7 +137,10 @@ class SGD(Optimizer):
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
         super().__init__(lr)
-        self.momentum, self.nesterov = _fraction("SGD", "momentum", momentum), bool(nesterov)
+        self.momentum, self.nesterov = (
+            _fraction("SGD", "momentum", momentum),
+            check_flag("SGD", "nesterov", nesterov),
+        )
         if self.nesterov and not self.momentum:
             raise ValueError("SGD: expected momentum above 0 with nesterov=True, got 0; try momentum=0.9")
 
@@ -145,7 +177,9 @@ class Adam(Optimizer):
 
     def _kernel(self, values: Any, grads: Any) -> Any:
         slots = self.slots
-        return kernels.active.Adam(values, grads, slots["m"], slots["v"], self.beta_1, self.beta_2, self.epsilon)
+        return kernels.active.Adam(
+            values, grads, slots["m"], slots["v"], self.beta_1, self.beta_2, self.epsilon
+        )
 
     def _run(self) -> None:
         self._update.step = self.updates
@@ -159,10 +193,12 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
 
 
 def optimizer(given: Any, lr: float | None) -> Optimizer:
-    """Return an optimizer given by name (with `lr`, or its own default), as a class or as an object (without)."""
+    """Return an optimizer given by name or class, with `lr` or its own default, or as an object."""
     if isinstance(given, Optimizer):
         if lr is not None:
-            raise ValueError(f"compile: expected lr inside the optimizer, got lr={lr!r} beside {given!r}; leave it out")
+            raise ValueError(
+                f"compile: expected lr inside the optimizer, got lr={lr!r} beside {given!r}; leave it out"
+            )
         return given
     if not (isinstance(given, type) and issubclass(given, Optimizer)):
         given = look_up("compile", "optimizer", given, OPTIMIZERS)

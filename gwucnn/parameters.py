@@ -16,8 +16,9 @@ Initializer = Callable[[np.ndarray[Any, Any], Any], None]
 class Parameter:
     """One array of weights of a layer.
 
-    Declared by the layer's `build` with a name, a shape and an initializer (see `gwucnn.initializers`). `value` and
-    `grad` are None until a network lays its parameters out in an Arena, and views into it from then on.
+    Declared by the layer's `build` with a name, a shape and an initializer (see `gwucnn.initializers`).
+    `value` and `grad` are None until a network lays its parameters out in an Arena, and views into it from
+    then on.
 
     Parameters
     ----------
@@ -30,7 +31,9 @@ class Parameter:
         False for weights that are frozen, and for running statistics: no optimizer touches them.
     """
 
-    def __init__(self, name: str, shape: tuple[int, ...], initializer: Initializer, trainable: bool = True) -> None:
+    def __init__(
+        self, name: str, shape: tuple[int, ...], initializer: Initializer, trainable: bool = True
+    ) -> None:
         self.name = name
         self.shape = shape
         self.initializer = initializer
@@ -66,6 +69,7 @@ class Arena:
         self.values = np.zeros(sum(parameter.size for parameter in ordered), dtype)
         self.grads = np.zeros_like(self.values)
         self.trainable = sum(parameter.size for parameter in ordered if parameter.trainable)
+        self._parameters = ordered
         start = 0
         for parameter in ordered:
             stop = start + parameter.size
@@ -74,3 +78,10 @@ class Arena:
                 value[...] = parameter.value
             parameter.value, parameter.grad = value, self.grads[start:stop].reshape(parameter.shape)
             start = stop
+
+    @property
+    def fits(self) -> bool:
+        """Whether the parameters that are trainable now are still those of the prefix."""
+        flags = [parameter.trainable for parameter in self._parameters]
+        size = sum(parameter.size for parameter in self._parameters if parameter.trainable)
+        return flags == sorted(flags, reverse=True) and size == self.trainable

@@ -13,7 +13,7 @@ def _interactive() -> bool:
 
 
 def progress(verbose: int | str, epochs: int, samples: int) -> Progress:
-    """Return what `verbose` asks for: 0 nothing, 1 a bar, 2 a line an epoch, 'auto' a bar on a terminal or notebook."""
+    """Return what `verbose` asks for: 0 nothing, 1 a bar, 2 a line an epoch, 'auto' a bar on a terminal."""
     if verbose not in (0, 1, 2, "auto"):
         raise ValueError(f"fit: expected verbose to be 0, 1, 2 or 'auto', got {verbose!r}")
     if verbose == "auto":
@@ -52,7 +52,9 @@ class Bar(Progress):
     def begin(self, epoch: int) -> None:
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(total=self.samples, desc=f"epoch {epoch + 1}/{self.epochs}", unit=" images", unit_scale=True)
+        self._bar = tqdm(
+            total=self.samples, desc=f"epoch {epoch + 1}/{self.epochs}", unit=" images", unit_scale=True
+        )
 
     def advance(self, samples: int, loss: float) -> None:
         self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
@@ -75,6 +77,7 @@ class Lines(Progress):
         numbers = ", ".join(f"{key} {value}" for key, value in _numbers(record).items())
         speed = self.samples / max(record["seconds"], 1e-9)
         print(
-            f"epoch {record['epoch'] + 1}/{self.epochs}: {numbers} ({record['seconds']:.1f} s, {speed:.0f} images/s)",
+            f"epoch {record['epoch'] + 1}/{self.epochs}: {numbers} ({record['seconds']:.1f} s, {speed:.0f} "
+            "images/s)",
             flush=True,
         )

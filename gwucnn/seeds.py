@@ -10,5 +10,5 @@ __all__ = ["set_random_seed"]
 
 
 def set_random_seed(seed: int) -> None:
-    """Make all networks that are built from now on, without a seed of their own, repeat the same random numbers."""
+    """Let networks without a seed of their own draw the same numbers in each run from here on."""
     np.random.seed(check_size("set_random_seed", "seed", seed, 0))

@@ -5,13 +5,13 @@ V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning",
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 from gwucnn.errors import ShapeError
 
-__all__ = ["Padding", "Shape", "Size", "Window", "check_size", "pair"]
+__all__ = ["Padding", "Shape", "Size", "Window", "check_flag", "check_size", "pair"]
 
 Shape = tuple[int, ...]
 Size = int | Sequence[int]
@@ -23,6 +23,13 @@ def check_size(who: str, name: str, value: object, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}")
     return int(value)
+
+
+def check_flag(who: str, name: str, value: object, hint: str = "") -> bool:
+    """Return `value` as a bool, or raise a ValueError that names it."""
+    if not isinstance(value, Hashable) or value not in (True, False):
+        raise ValueError(f"{who}: expected {name} to be True or False, got {value!r}{hint}")
+    return bool(value)
 
 
 def pair(who: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
@@ -42,8 +49,8 @@ def _explicit_padding(who: str, padding: object) -> tuple[tuple[int, int], tuple
             return pair(who, "padding", rows, 0), pair(who, "padding", columns, 0)
     elif isinstance(padding, str) or not isinstance(padding, Integral):
         raise ValueError(
-            f"{who}: expected padding 'valid', 'same', an integer, (ph, pw) or ((top, bottom), (left, right)), "
-            f"got {padding!r}"
+            f"{who}: expected padding 'valid', 'same', an integer, (ph, pw) or ((top, bottom), (left, "
+            f"right)), got {padding!r}"
         )
     ph, pw = pair(who, "padding", padding, 0)
     return (ph, ph), (pw, pw)
@@ -53,8 +60,9 @@ def _explicit_padding(who: str, padding: object) -> tuple[tuple[int, int], tuple
 class Window:
     """A window of `size` pixels that moves over an image in `strides`, its pixels `dilation` apart.
 
-    `who` and `name` are the function or layer and the argument that errors speak of. `padding` is 'valid' (none), 'same' (output ceil(H / stride), what is odd goes to the bottom and right, as in
-    Keras) or ((top, bottom), (left, right)) in pixels. Make one with `Window.of`, which checks its arguments.
+    `who` and `name` are the function or layer and the argument that errors speak of. `padding` is 'valid'
+    (none), 'same' (output ceil(H / stride), what is odd goes to the bottom and right, as in Keras) or ((top,
+    bottom), (left, right)) in pixels. Make one with `Window.of`, which checks its arguments.
     """
 
     who: str
@@ -66,7 +74,13 @@ class Window:
 
     @classmethod
     def of(
-        cls, who: str, size: object, strides: object, padding: object, dilation: object = 1, name: str = "kernel_size"
+        cls,
+        who: str,
+        size: object,
+        strides: object,
+        padding: object,
+        dilation: object = 1,
+        name: str = "kernel_size",
     ) -> Window:
         """Check user input and return it as a Window."""
         return cls(
@@ -74,7 +88,7 @@ class Window:
             name,
             pair(who, name, size),
             pair(who, "strides", strides),
-            padding if padding in ("valid", "same") else _explicit_padding(who, padding),  # type: ignore[arg-type]
+            padding if padding in ("valid", "same") else _explicit_padding(who, padding),  # type: ignore
             pair(who, "dilation_rate", dilation),
         )
 
@@ -105,16 +119,17 @@ class Window:
         """Return how many windows there are, (OH, OW), or raise ShapeError if not one fits."""
         (top, bottom), (left, right) = self.pad(image)
         H, W = image[0] + top + bottom, image[1] + left + right
-        if H < self.reach[0] or W < self.reach[1]:
-            padded = "" if (H, W) == tuple(image) else f" padded to {H}x{W}"
+        if self.reach[0] > H or self.reach[1] > W:
+            padded = "" if tuple(image) == (H, W) else f" padded to {H}x{W}"
             raise ShapeError(
-                f"{self.who}: expected {self.name} to fit in an image of {image[0]}x{image[1]}{padded}, got a window of "
-                f"{self.reach[0]}x{self.reach[1]} pixels; use a smaller window, larger images or padding='same'"
+                f"{self.who}: expected {self.name} to fit in an image of {image[0]}x{image[1]}{padded}, got "
+                f"a window of {self.reach[0]}x{self.reach[1]} pixels; use a smaller window, larger images or "
+                "padding='same'"
             )
         return (H - self.reach[0]) // self.strides[0] + 1, (W - self.reach[1]) // self.strides[1] + 1
 
     def arithmetic(self, image: tuple[int, int]) -> str:
-        """Return how the output's size comes about: '26 = (28 - 3) + 1', or '26x24, 26 = ... and 24 = ...'."""
+        """Return how the output's size comes about: '26 = (28 - 3) + 1' or '26x24, 26 = ... and 24 = ...'."""
         made = self.output(image)
         sums = []
         for axis, (length, stride, reach) in enumerate(zip(image, self.strides, self.reach, strict=True)):

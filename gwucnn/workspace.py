@@ -1,4 +1,4 @@
-"""Memory for one pass through a network: layers stay descriptions, what changes from batch to batch lies here."""
+"""Memory for one pass through a network: layers stay descriptions, what changes with each batch lies here."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Tape:
     """Takes down which steps are called, and when memory moves, for all spaces of a workspace."""
 
     def __init__(self) -> None:
-        self.steps: list[Any] | None = None     # None: not recording
-        self.moves = 0                          # how often a buffer was replaced
+        self.steps: list[Any] | None = None  # None: not recording
+        self.moves = 0  # how often a buffer was replaced
 
 
 class Space:
@@ -29,13 +29,19 @@ class Space:
     training : bool
         The only mode flag: dropout drops and batch statistics are taken only if it is set.
     needs_dx : bool
-        Whether anybody wants the gradient by the layer's input; the first layer of a network can leave it out.
+        Whether anybody wants the gradient by the layer's input; the first layer of a network can leave it
+        out.
     saved : dict
         What forward leaves for backward.
     """
 
     def __init__(
-        self, dtype: Any = np.float32, *, training: bool = False, needs_dx: bool = True, tape: Tape | None = None
+        self,
+        dtype: Any = np.float32,
+        *,
+        training: bool = False,
+        needs_dx: bool = True,
+        tape: Tape | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.training = training
@@ -43,38 +49,39 @@ class Space:
         self.saved: dict[str, Any] = {}
         self._tape = Tape() if tape is None else tape
         self._memory: dict[str, Any] = {}
-        self._views: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._views: dict[tuple[str, tuple[int, ...], Any], Any] = {}
         self._reshaped: dict[str, tuple[Any, Any]] = {}
         self._bound: dict[str, tuple[tuple[Any, ...], Any]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Return the buffer called `name` in this shape; contents are undefined.
 
-        The same array object comes back as long as neither shape nor memory change. Memory grows when a larger batch
-        comes and never shrinks; an array is valid until the layer's next pass.
+        The same array object comes back as long as neither shape nor memory change. Memory grows when a
+        larger batch comes and never shrinks; an array is valid until the layer's next pass.
         """
-        view = self._views.get((name, shape))
+        view = self._views.get((name, shape, dtype))
         if view is None:
-            dtype = self.dtype if dtype is None else np.dtype(dtype)
+            kind = self.dtype if dtype is None else np.dtype(dtype)
             memory = self._memory.get(name)
-            if memory is None or memory.size < prod(shape) or memory.dtype != dtype:
-                memory = self._memory[name] = np.empty(prod(shape), dtype)
+            if memory is None or memory.size < prod(shape) or memory.dtype != kind:
+                memory = self._memory[name] = np.empty(prod(shape), kind)
                 self._tape.moves += 1
                 self._views = {key: old for key, old in self._views.items() if key[0] != name}
-            view = self._views[name, shape] = memory[: prod(shape)].reshape(shape)
+            view = self._views[name, shape, dtype] = memory[: prod(shape)].reshape(shape)
         return view
 
     def view(self, name: str, array: Any, shape: tuple[int, ...]) -> Any:
-        """Return `array` in another shape, the same object for the same array, so that what uses it stays bound."""
+        """Return `array` in another shape, the same object for the same array: what uses it stays bound."""
         held = self._reshaped.get(name)
         if held is None or held[0] is not array:
             held = self._reshaped[name] = (array, array.reshape(shape))
         return held[1]
 
     def run(self, name: str, op: Any, *arrays: Any, **options: Any) -> Any:
-        """Call `op(*arrays, **options)`, bound once and called again as long as the arrays are the same objects.
+        """Call `op(*arrays, **options)`, bound once for as long as the arrays are the same objects.
 
-        `op` is one of `gwucnn.ops`; `name` tells several ops of one layer apart. Options other than arrays must not change between calls.
+        `op` is one of `gwucnn.ops`; `name` tells several ops of one layer apart. Options other than `out`
+        must not change between calls with the same arrays.
         """
         used = (*arrays, options.get("out"))
         bound = self._bound.get(name)
@@ -105,7 +112,9 @@ class Workspace:
     def __init__(self, steps: int, dtype: Any, *, training: bool) -> None:
         self.tape = Tape()
         self.replays: dict[Any, Any] = {}
-        self.spaces = [Space(dtype, training=training, needs_dx=index > 0, tape=self.tape) for index in range(steps)]
+        self.spaces = [
+            Space(dtype, training=training, needs_dx=index > 0, tape=self.tape) for index in range(steps)
+        ]
         self.outer = Space(dtype, training=training, tape=self.tape)
         self._made_for = (kernels.isa(), kernels.get_num_threads())
 

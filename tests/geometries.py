@@ -1,20 +1,24 @@
 """The odd shapes that every convolution, pool and dense kernel has to survive: one table for all tests."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+PLAIN: Mapping[str, Any] = MappingProxyType({})
 
 
 class Conv(NamedTuple):
     why: str
     x: tuple[int, int, int, int]
     weight: tuple[int, int, int, int]
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = PLAIN
 
 
 class Pool(NamedTuple):
     why: str
     x: tuple[int, int, int, int]
     pool_size: int | tuple[int, int]
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = PLAIN
 
 
 class Dense(NamedTuple):

@@ -1,4 +1,4 @@
-"""The embedded sample, and MNIST out of every form of file, whole and damaged; OpenML has its own file."""
+"""The embedded sample, and MNIST out of IDX and npz files, whole and damaged."""
 
 from __future__ import annotations
 
@@ -242,68 +242,6 @@ def test_npz_that_declares_more_than_it_holds(tmp_path):
         archive.writestr("x.npy", header + bytes(10))
     with pytest.raises(FormatError, match=r"x: expected 9000000128 bytes for \(9000000000,\), got 138"):
         read_npz(tmp_path / "bomb.npz", ("x",))
-
-
-# csv
-
-
-def write_table(path, x, y, *, label_first=False, names=False):
-    columns = [y[:, None], x.reshape(len(x), 784)]
-    table = np.concatenate(columns if label_first else columns[::-1], axis=1)
-    lines = ["label," + ",".join(f"pixel{i}" for i in range(784))] * names
-    text = "\n".join(lines + [",".join(map(str, row)) for row in table.tolist()]) + "\n"
-    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
-
-
-@pytest.mark.parametrize("name", ["mnist.csv", "mnist.csv.gz"])
-@pytest.mark.parametrize("label_first", [False, True])
-@pytest.mark.parametrize("names", [False, True])
-def test_csv_is_cut_after_six_sevenths(tmp_path, name, label_first, names):
-    (x, y), _ = datasets.load_sample()
-    write_table(tmp_path / name, x[:70], y[:70], label_first=label_first, names=names)
-    expected = {"x_train": x[:60], "y_train": y[:60], "x_test": x[60:70], "y_test": y[60:70]}
-    assert_same(datasets.load_mnist(tmp_path / name), expected)
-
-
-def test_csv_sorted_by_class_is_cut_in_each_class(tmp_path):
-    (x, y), _ = datasets.load_sample()
-    rows = np.concatenate([np.flatnonzero(y == label)[:14] for label in range(10)])
-    write_table(tmp_path / "mnist.csv", x[rows], y[rows])
-    (x_train, y_train), (x_test, y_test) = datasets.load_mnist(tmp_path / "mnist.csv")
-    assert np.bincount(y_train).tolist() == [12] * 10
-    assert np.bincount(y_test).tolist() == [2] * 10
-    np.testing.assert_array_equal(x_train[:12], x[rows[:12]])
-    np.testing.assert_array_equal(x_test[:2], x[rows[12:14]])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("1,2,3\n", r"expected rows of 785 numbers, got \(1, 3\)"),
-        (",".join(["0"] * 784 + ["12"]), "expected labels 0 to 9, got float64 from 12 to 12"),
-        (
-            ",".join(["0"] * 783 + ["256", "1"]),
-            "expected rows of 784 pixels 0 to 255 and a label, got unreadable",
-        ),
-        (",".join(["0"] * 784 + ["1"]) + "\n1,2\n", "got unreadable ones"),
-        ("0" * 100_000, "got 12560 characters or more in line 1"),
-    ],
-)
-def test_csv_of_other_content(tmp_path, text, message):
-    path = tmp_path / "mnist.csv"
-    path.write_text(text)
-    with pytest.raises(FormatError, match=message) as caught:
-        datasets.load_mnist(path)
-    assert str(path) in str(caught.value)
-
-
-def test_damaged_csv_gz(tmp_path):
-    (x, y), _ = datasets.load_sample()
-    path = tmp_path / "mnist.csv.gz"
-    write_table(path, x[:7], y[:7])
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(FormatError, match="got unreadable ones"):
-        datasets.load_mnist(path)
 
 
 # What the loaders share

@@ -123,9 +123,11 @@ def test_activations_at_the_edges(dtype):
 # ------------------------------------------------------------------------- against the meaning of a gradient
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CONV if case.x[0] and np.prod(case.weight) < 150], ids=lambda case: case.why
-)
+SMALL_CONV = [case for case in CONV if case.x[0] and np.prod(case.weight) < 150]
+SMALL_POOL = [case for case in POOL if np.prod(case.x) < 300]
+
+
+@pytest.mark.parametrize("case", SMALL_CONV, ids=names(SMALL_CONV))
 def test_convolution_gradients_are_central_differences(case, rng):
     options, y_shape = conv_arguments(case)
     x, weight, dy = spaced(rng, case.x), spaced(rng, case.weight), spaced(rng, y_shape)
@@ -141,7 +143,7 @@ def test_convolution_gradients_are_central_differences(case, rng):
     assert_gradient(dweight, loss, weight)
 
 
-@pytest.mark.parametrize("case", [case for case in POOL if np.prod(case.x) < 300], ids=lambda case: case.why)
+@pytest.mark.parametrize("case", SMALL_POOL, ids=names(SMALL_POOL))
 def test_pooling_gradient_is_central_difference(case, rng):
     options, y_shape = pool_arguments(case)
     x, dy, y, dx = spaced(rng, case.x), spaced(rng, y_shape), np.empty(y_shape), np.empty(case.x)

@@ -64,7 +64,7 @@ cdef class Conv2D(Correlate):
     def __init__(self, x, weight, bias, y, strides, dilation, offset, Py_ssize_t groups):
         cdef Geometry g = geometry_of(x.shape, weight.shape, y.shape, strides, dilation, offset, groups)
         cdef double operations = operations_of(&g)
-        cdef Py_ssize_t pixels = g.N * g.OH * g.OW, p
+        cdef Py_ssize_t pixels = g.N * g.OH * g.OW
         self.x = self.real(x, g.N * g.H * g.W * g.C, False)
         self.weight = self.real(weight, g.KH * g.KW * (g.C // groups) * g.F, False)
         self.biased = bias is not None
@@ -73,7 +73,13 @@ cdef class Conv2D(Correlate):
         self.y = self.real(y, pixels * g.F, True)
         self.out = y
         flatten_pixels(self, &g)
-        self.g = g
+        self.slide(&g, pixels)
+        self.plan(operations)
+
+    cdef int slide(self, const Geometry *g, Py_ssize_t pixels) except -1:
+        """Lay out a plane for each group: images of g under filters, `pixels` output pixels in all."""
+        cdef Py_ssize_t p
+        self.g = g[0]
         self.N, self.H, self.W, self.C = g.N, g.H, g.W, g.C
         self.top, self.left = g.top, g.left
         self.row_step = g.SH
@@ -85,14 +91,14 @@ cdef class Conv2D(Correlate):
             self.width = g.W
         self.y_image = g.OH * g.OW * g.F
         # Whole vectors can be read where they lie, unless that is slow and there are pixels enough to pay for a copy.
-        self.packs = ((g.F // groups) % lanes_of(self.is_double) != 0
+        self.packs = ((g.F // g.groups) % lanes_of(self.is_double) != 0
                       or (g.F * (8 if self.is_double else 4) > UNPACKED_ROW_BYTES and pixels > 4 * TILE_PIXELS))
-        self.plane_count = groups
-        self.planes = <Plane *>self.reserve(groups, sizeof(Plane))
-        self.taps = <ptrdiff_t *>self.reserve(groups * g.KH * g.KW, sizeof(ptrdiff_t))
-        for p in range(groups):
+        self.plane_count = g.groups
+        self.planes = <Plane *>self.reserve(g.groups, sizeof(Plane))
+        self.taps = <ptrdiff_t *>self.reserve(g.groups * g.KH * g.KW, sizeof(ptrdiff_t))
+        for p in range(g.groups):
             self.lay_out(&self.planes[p], p, self.taps + p * g.KH * g.KW)
-        self.plan(operations)
+        return 0
 
     cdef void lay_out(self, Plane *plane, Py_ssize_t group, ptrdiff_t *tap) noexcept nogil:
         cdef Geometry *g = &self.g
@@ -125,11 +131,6 @@ cdef class Conv2D(Correlate):
                 pack_filters(self, p, <const float *>self.weight, <float *>self.packed)
                 if self.biased:
                     pack_bias(self, p, <const float *>self.bias, <float *>self.packed_bias)
-
-
-cdef inline Py_ssize_t block_width(Py_ssize_t left, Py_ssize_t lanes) noexcept nogil:
-    """Return how many columns a block of packed weights has when `left` outputs remain: one vector, or two."""
-    return lanes if left <= lanes else TILE_VECTORS * lanes
 
 
 cdef void pack_filters(

@@ -147,12 +147,20 @@ cdef class Correlate(Step):
             self.pack()
         for unit in prange(first, last, num_threads=threads, schedule="static"):
             if self.is_double:
-                correlate_unit[double](self, unit, threadid(), <double *>self.x, <double *>self.y)
+                correlate_unit(self, unit, threadid(), <double *>self.x)
             else:
-                correlate_unit[float](self, unit, threadid(), <float *>self.x, <float *>self.y)
+                correlate_unit(self, unit, threadid(), <float *>self.x)
+
+    cdef void some_rows(self, const Plane *plane, const void *x, Py_ssize_t x_row, Py_ssize_t y_at,
+                        Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t group) noexcept nogil:
+        """Compute rows of a plane: x is the first pixel's window, y_at where the first pixel lies in y."""
+        if self.is_double:
+            correlate_rows(self, plane, <const double *>x, x_row, <double *>self.y + y_at, rows, columns, group)
+        else:
+            correlate_rows(self, plane, <const float *>x, x_row, <float *>self.y + y_at, rows, columns, group)
 
 
-cdef void correlate_unit(Correlate self, Py_ssize_t unit, int thread, const real_t *x, real_t *y) noexcept nogil:
+cdef void correlate_unit(Correlate self, Py_ssize_t unit, int thread, const real_t *x) noexcept nogil:
     """Compute some rows (a strip) of one image, for some or all filters."""
     cdef Py_ssize_t group = unit % self.block_groups
     cdef Py_ssize_t strip = unit // self.block_groups % self.strips
@@ -164,7 +172,6 @@ cdef void correlate_unit(Correlate self, Py_ssize_t unit, int thread, const real
     cdef Plane *plane
     cdef real_t *copy
     x += n * self.H * self.W * self.C
-    y += n * self.y_image
     if self.bordered:
         copy = <real_t *>self.strip_scratch + thread * self.strip_size
         copy_with_border(x, copy, self.H, self.W, self.C, source_row,
@@ -178,7 +185,7 @@ cdef void correlate_unit(Correlate self, Py_ssize_t unit, int thread, const real
         columns = plane.columns
         if self.flat_pixels:
             columns = min(columns, self.flat_pixels - n * columns)
-        correlate_rows(self, plane, x, x_row, y + plane.y_first + first_row * plane.y_row,
+        self.some_rows(plane, x, x_row, n * self.y_image + plane.y_first + first_row * plane.y_row,
                        min(self.strip_rows, plane.rows - first_row), columns, group)
 
 
@@ -192,7 +199,6 @@ cdef inline void correlate_rows(
     Py_ssize_t group,               # of filter blocks: of block_groups
 ) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_of(real_t is double), block = TILE_VECTORS * lanes
-    cdef Py_ssize_t depth = plane.walk.taps * plane.walk.run
     cdef Py_ssize_t blocks = (plane.outputs + block - 1) // block
     cdef Py_ssize_t tiles = (columns + TILE_PIXELS - 1) // TILE_PIXELS
     cdef Py_ssize_t b, f, i, j, m, left
@@ -206,16 +212,35 @@ cdef inline void correlate_rows(
     for b in range(group * blocks // self.block_groups, (group + 1) * blocks // self.block_groups):
         f = b * block
         left = plane.outputs - f
-        if self.packs:
-            w = <const real_t *>self.packed + plane.weights + f * depth
-            walk.w_step = block if left > lanes else lanes
-            bias = <const real_t *>self.packed_bias + plane.bias + f if self.biased else NULL
-        else:
-            w = <const real_t *>self.weight + plane.bias + f
-            bias = <const real_t *>self.bias + plane.bias + f if self.biased else NULL
+        w = weights_of(self, plane, f, &walk, <const real_t *>self.weight)
+        bias = bias_of(self, plane, f, <const real_t *>self.bias)
         for i in range(rows):
             j = 0
             while j < columns:
                 correlate_tile(<int>min(m, columns - j), &walk, x + i * x_row + j * walk.x_pixel, w, bias,
                                y + i * plane.y_row + j * walk.y_pixel + f, min(left, block))
                 j += m
+
+
+cdef inline const real_t *weights_of(Correlate self, const Plane *plane, Py_ssize_t f, Correlation *walk,
+                                     const real_t *weight) noexcept nogil:
+    """Return where the weights of the block of outputs from f on begin, and set the distance between their rows."""
+    cdef Py_ssize_t lanes = lanes_of(real_t is double)
+    if not self.packs:
+        # plane.bias counts outputs as if rounded up to vectors; weights used in place need no rounding.
+        return weight + plane.bias + f
+    walk.w_step = block_width(plane.outputs - f, lanes)
+    return <const real_t *>self.packed + plane.weights + f * plane.walk.taps * plane.walk.run
+
+
+cdef inline const real_t *bias_of(Correlate self, const Plane *plane, Py_ssize_t f,
+                                  const real_t *bias) noexcept nogil:
+    """Return the biases of the block of outputs from f on, readable as whole vectors, or NULL."""
+    if not self.biased:
+        return NULL
+    return (<const real_t *>self.packed_bias if self.packs else bias) + plane.bias + f
+
+
+cdef inline Py_ssize_t block_width(Py_ssize_t left, Py_ssize_t lanes) noexcept nogil:
+    """Return how many columns a block of packed weights has when `left` outputs remain: one vector, or two."""
+    return lanes if left <= lanes else TILE_VECTORS * lanes

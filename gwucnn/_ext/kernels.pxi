@@ -13,7 +13,7 @@ cdef extern from "tiles.h" nogil:
     enum: LANES_F32
     enum: LANES_F64
     ctypedef struct Correlation:
-        Py_ssize_t x_pixel, y_pixel, taps, run, w_step
+        Py_ssize_t x_pixel, x_row, y_pixel, taps, run, w_step
         const ptrdiff_t *tap
     ctypedef struct Outer:
         Py_ssize_t rows, columns, x_row, x_pixel, dy_row, dy_pixel, dw_step
@@ -29,6 +29,27 @@ cdef extern from "tiles.h" nogil:
                                   float *dw, Py_ssize_t lanes)
     void scattered_outer_tile_f64(int m, const Outer *o, const double *x, const ptrdiff_t *value, const double *dy,
                                   double *dw, Py_ssize_t lanes)
+    enum: TILE_POOLED
+    enum: WINNER_VECTORS
+    void pooled_tile_f32(int m, const Correlation *c, const float *x, const float *w, const float *bias, float *y,
+                         uint8_t *winner, Py_ssize_t lanes)
+    void pooled_tile_f64(int m, const Correlation *c, const double *x, const double *w, const double *bias,
+                         double *y, uint8_t *winner, Py_ssize_t lanes)
+    void winner_weight_tile_f32(int vectors, Py_ssize_t count, const int *at, const float *g, const float *x,
+                                Py_ssize_t x_row, Py_ssize_t x_pixel, float *dw)
+    void winner_weight_tile_f64(int vectors, Py_ssize_t count, const int *at, const double *g, const double *x,
+                                Py_ssize_t x_row, Py_ssize_t x_pixel, double *dw)
+    void winner_input_tile_f32(int vectors, Py_ssize_t count, const int *filter, const float *g, const float *w,
+                               float *dx, Py_ssize_t x_row, Py_ssize_t x_pixel)
+    void winner_input_tile_f64(int vectors, Py_ssize_t count, const int *filter, const double *g, const double *w,
+                               double *dx, Py_ssize_t x_row, Py_ssize_t x_pixel)
+    void masked_outer_tile_f32(int m, const Outer *o, const float *x, const ptrdiff_t *value, const float *dy,
+                               const uint8_t *winner, float *dw, Py_ssize_t lanes)
+    void masked_outer_tile_f64(int m, const Outer *o, const double *x, const ptrdiff_t *value, const double *dy,
+                               const uint8_t *winner, double *dw, Py_ssize_t lanes)
+
+# Numbers in a vector, by dtype character: some kernels want channels or filters in whole vectors.
+LANES = {"f": LANES_F32, "d": LANES_F64}
 
 ctypedef fused real_t:
     float
@@ -39,6 +60,9 @@ include "conv.pxi"
 include "conv_weight.pxi"
 include "few_rows.pxi"
 include "pool.pxi"
+include "conv_pool.pxi"
+include "winner_weight.pxi"
+include "winner_input.pxi"
 include "activation.pxi"
 include "loss.pxi"
 include "update.pxi"

@@ -24,6 +24,29 @@ INLINE void NAME(store_some)(REAL *p, NAME(vec) v, ptrdiff_t lanes)
  *
  * for M neighbouring output pixels m and V vectors of filters f.
  */
+INLINE void NAME(correlate_sums)(
+    const int ROWS, const int M, const int V,
+    NAME(vec) sum[TILE_PIXELS][2],  /* ROWS * M pixels, row by row                      OUT */
+    const Correlation *c, const REAL *x, const REAL *w, const REAL *bias)
+{
+    for (int v = 0; v < V; v++) {
+        const NAME(vec) start = bias ? NAME(load)(bias + v * LANES) : NAME(zero)();
+        UNROLL for (int m = 0; m < ROWS * M; m++) sum[m][v] = start;
+    }
+    for (ptrdiff_t t = 0; t < c->taps; t++) {
+        const REAL *xt = x + c->tap[t];
+        for (ptrdiff_t r = 0; r < c->run; r++) {
+            NAME(vec) wv[2];
+            for (int v = 0; v < V; v++) wv[v] = NAME(load)(w + v * LANES);
+            w += c->w_step;
+            UNROLL for (int m = 0; m < ROWS * M; m++) {
+                const NAME(vec) value = NAME(fill)(xt[r + m / M * c->x_row + m % M * c->x_pixel]);
+                for (int v = 0; v < V; v++) sum[m][v] = NAME(multiply_add)(value, wv[v], sum[m][v]);
+            }
+        }
+    }
+}
+
 INLINE void NAME(correlate_body)(
     const int M, const int V,
     const Correlation *c,       /* sizes and strides                                    IN  */
@@ -34,22 +57,7 @@ INLINE void NAME(correlate_body)(
     ptrdiff_t lanes)
 {
     NAME(vec) sum[TILE_PIXELS][2];
-    for (int v = 0; v < V; v++) {
-        const NAME(vec) start = bias ? NAME(load)(bias + v * LANES) : NAME(zero)();
-        UNROLL for (int m = 0; m < M; m++) sum[m][v] = start;
-    }
-    for (ptrdiff_t t = 0; t < c->taps; t++) {
-        const REAL *xt = x + c->tap[t];
-        for (ptrdiff_t r = 0; r < c->run; r++) {
-            NAME(vec) wv[2];
-            for (int v = 0; v < V; v++) wv[v] = NAME(load)(w + v * LANES);
-            w += c->w_step;
-            UNROLL for (int m = 0; m < M; m++) {
-                const NAME(vec) value = NAME(fill)(xt[r + m * c->x_pixel]);
-                for (int v = 0; v < V; v++) sum[m][v] = NAME(multiply_add)(value, wv[v], sum[m][v]);
-            }
-        }
-    }
+    NAME(correlate_sums)(1, M, V, sum, c, x, w, bias);
     UNROLL for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) NAME(store_some)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
 }

@@ -42,11 +42,21 @@
 
 typedef struct {
     ptrdiff_t x_pixel;          /* numbers from one output pixel's window to the next one's */
+    ptrdiff_t x_row;            /* ... and from one output row to the next, for tiles of two rows */
     ptrdiff_t y_pixel;          /* numbers from one output pixel to the next */
     const ptrdiff_t *tap;       /* (taps,): where in a window each run of products begins */
     ptrdiff_t taps, run;        /* runs in a window, and consecutive numbers in a run */
     ptrdiff_t w_step;           /* numbers from one row of weights to the next */
 } Correlation;
+
+/* Pooled pixels side by side in one tile: each takes 2 * 2 sums by two vectors. */
+#if TILE_PIXELS == 14
+#define TILE_POOLED 3
+#define WINNER_VECTORS 2        /* 9 taps by two vectors of channels are 18 sums */
+#else
+#define TILE_POOLED 1
+#define WINNER_VECTORS 1
+#endif
 
 typedef struct {
     ptrdiff_t rows, columns;    /* output pixels that take part */
@@ -56,19 +66,25 @@ typedef struct {
 } Outer;
 
 #define REAL float
+#define INTEGER int
 #define NAME(name) name##_f32
 #include "vectors.h"
 #include "tile.h"
+#include "winner.h"
 enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #undef REAL
+#undef INTEGER
 #undef NAME
 #undef LANES
 
 #define REAL double
+#define INTEGER long long
 #define NAME(name) name##_f64
 #include "vectors.h"
 #include "tile.h"
+#include "winner.h"
 enum { LANES_F64 = VECTOR_BYTES / sizeof(double) };
 #undef REAL
+#undef INTEGER
 #undef NAME
 #undef LANES

@@ -18,6 +18,38 @@ INLINE NAME(vec) NAME(zero)(void) { return (NAME(vec)){0}; }
 INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b) { return a + b; }
 INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum) { return a * b + sum; }
 
+/* Whole numbers as wide as REAL; a comparison of vectors gives -1 for true and 0 for false in each lane. */
+typedef INTEGER NAME(mask) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef unsigned char NAME(bytes) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL)), aligned(1), may_alias));
+
+INLINE NAME(vec) NAME(choose)(NAME(mask) m, NAME(vec) a, NAME(vec) b)
+{
+    return (NAME(vec))((m & (NAME(mask))a) | (~m & (NAME(mask))b));
+}
+
+/* The largest of four, or 0 if none is above 0, and which: 0 to 3 for the first largest, 4 for none. NaN is largest. */
+INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, unsigned char *winner)
+{
+    NAME(vec) best = s[0];
+    NAME(mask) place = (NAME(mask)){0};
+    for (int k = 1; k < 4; k++) {
+        const NAME(mask) take = ~(s[k] <= best) & (best == best);
+        best = NAME(choose)(take, s[k], best);
+        place = (take & k) | (~take & place);
+    }
+    const NAME(mask) shut = best <= (NAME(vec)){0};
+    place = (shut & 4) | (~shut & place);
+    *(NAME(bytes) *)winner = __builtin_convertvector(place, NAME(bytes));
+    return (NAME(vec))(~shut & (NAME(mask))best);
+}
+
+/* The lanes of g whose winner is `place`, the others 0. */
+INLINE NAME(vec) NAME(won_by)(const unsigned char *winner, int place, NAME(vec) g)
+{
+    const NAME(mask) who = __builtin_convertvector(*(const NAME(bytes) *)winner, NAME(mask));
+    return (NAME(vec))((who == place) & (NAME(mask))g);
+}
+
 #else
 
 typedef struct { REAL lane[VECTOR_BYTES / sizeof(REAL)]; } NAME(vec);
@@ -35,6 +67,29 @@ INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum)
 {
     for (int i = 0; i < LANES; i++) sum.lane[i] += a.lane[i] * b.lane[i];
     return sum;
+}
+INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, unsigned char *winner)
+{
+    NAME(vec) best = s[0];
+    for (int i = 0; i < LANES; i++) {
+        winner[i] = 0;
+        for (int k = 1; k < 4; k++)
+            if (!(s[k].lane[i] <= best.lane[i]) && best.lane[i] == best.lane[i]) {
+                best.lane[i] = s[k].lane[i];
+                winner[i] = (unsigned char)k;
+            }
+        if (best.lane[i] <= 0) {
+            best.lane[i] = 0;
+            winner[i] = 4;
+        }
+    }
+    return best;
+}
+INLINE NAME(vec) NAME(won_by)(const unsigned char *winner, int place, NAME(vec) g)
+{
+    for (int i = 0; i < LANES; i++)
+        if (winner[i] != place) g.lane[i] = 0;
+    return g;
 }
 
 #endif

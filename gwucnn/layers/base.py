@@ -1,9 +1,9 @@
 """What a layer is: a description, and two functions.
 
-The legend, used in every file: `N` images in the batch, `H W` height and width of an image in pixels, `C` channels,
-`F` filters, `KH KW` height and width of a filter, `OH OW` of the output, `PH PW` of a pooling window, `SH SW` strides,
-`DH DW` dilation, `D` features, `U` units. Capitals are sizes, lower case are indices. `x` goes in, `y` comes out,
-`dy dx dweight dbias` are the gradients of the loss by them.
+The legend, used in every file: `N` images in the batch, `H W` height and width of an image in pixels, `C`
+channels, `F` filters, `KH KW` height and width of a filter, `OH OW` of the output, `PH PW` of a pooling
+window, `SH SW` strides, `DH DW` dilation, `D` features, `U` units. Capitals are sizes, lower case are
+indices. `x` goes in, `y` comes out, `dy dx dweight dbias` are the gradients of the loss by them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from gwucnn.errors import ShapeError
 from gwucnn.initializers import initializer
 from gwucnn.ops import sum_rows
 from gwucnn.parameters import Parameter
-from gwucnn.shapes import Shape, check_size, pair
+from gwucnn.shapes import Shape, check_flag, check_size, pair
+from gwucnn.suggestions import check_keywords
 from gwucnn.workspace import Space
 
 __all__ = ["Array", "Layer", "Shape", "Space", "WeightedLayer", "image_size"]
 
 Array = Any
+
+# The methods whose work `Layer.replays` speaks of.
+REPLAYED = frozenset(
+    {"forward", "backward", "multiply", "multiply_backward_weight", "multiply_backward_input"}
+)
 
 
 def image_size(who: str, size: Any) -> int | tuple[int, ...] | None:
@@ -39,10 +45,10 @@ class Layer:
 
     A layer sees neither the optimizer, nor the loss, nor another layer. Derive from it and define:
 
-    - `build(in_shape) -> out_shape`: the shapes of one sample, without the batch; set `self.parameters` to the
-      Parameters that the layer needs, raise ShapeError if it cannot work on such inputs.
-    - `forward(x, space) -> y`: x has shape (N, *in_shape). Keep what backward needs in `space.saved`, and large
-      results in `space.array(name, shape)`, never on the layer: one network serves many threads.
+    - `build(in_shape) -> out_shape`: the shapes of one sample, without the batch; set `self.parameters` to a
+      tuple of the Parameters that the layer needs, raise ShapeError if it cannot work on such inputs.
+    - `forward(x, space) -> y`: x has shape (N, *in_shape). Keep what backward needs in `space.saved`, and
+      large results in `space.array(name, shape)`, never on the layer: one network serves many threads.
     - `backward(dy, space) -> dx`: *add* to each parameter's `grad`; do not modify dy. May return None if
       `space.needs_dx` is False.
     - `config() -> dict`: the constructor's arguments, so that the layer can be written down.
@@ -60,22 +66,34 @@ class Layer:
     trainable: bool = True
     input_size: Any = None
     name: str | None = None
-    label: str                      # 'Conv2D', or '2.Conv2D' in a network: who an error is about
+    label: str  # 'Conv2D', or '2.Conv2D' in a network: who an error is about
     in_shape: Shape
     out_shape: Shape
-    # Whether forward and backward do nothing but call ops through space.run, on buffers of the space. Batches of one
-    # size can then be replayed without calling them. Leave it False in a layer that computes by itself.
+    # Whether forward and backward do nothing but call ops through space.run, on buffers of the space. Batches
+    # of one size can then be replayed without calling them. False in a layer that computes by itself.
     replays: bool = False
     # Whether input_size states an image, whose channels may stay open, or a number of features.
     takes_images: ClassVar[bool] = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # What a base promised of its own methods, one that replaces them has to promise again.
+        if "replays" not in vars(cls) and not REPLAYED.isdisjoint(vars(cls)):
+            cls.replays = False
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
+        if cls.__init__ is object.__init__ and (args or kwargs):
+            raise TypeError(
+                f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}; define __init__ to take them"
+            )
+        check_keywords(cls.__name__, cls.__init__, kwargs)
         layer = super().__new__(cls)
         layer.label = cls.__name__
         return layer
 
     def build(self, in_shape: Shape) -> Shape:
         """Take the shape of one input, declare the parameters and return the shape of one output."""
+        self.in_shape = self.out_shape = in_shape
         return in_shape
 
     def forward(self, x: Array, space: Space) -> Array:
@@ -95,16 +113,21 @@ class Layer:
         return " x ".join(map(str, self.out_shape))
 
     def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:
-        """Return the layer without the activation that ends it, sharing its parameters, and that activation."""
+        """Return the layer without its last activation, sharing its parameters, and that activation."""
         return self, None
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+        return (
+            f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
+        )
 
     def need_image(self, in_shape: Shape) -> None:
         """Raise ShapeError unless the input is an image (H, W, C)."""
         if len(in_shape) != 3:
-            raise ShapeError(f"{self.label}: expected images (H, W, C), got {in_shape}; put it before Flatten()")
+            raise ShapeError(
+                f"{self.label}: expected images (H, W, C), got {in_shape}; give x as (N, H, W) or (N, H, W, "
+                "C), and put this layer before Flatten()"
+            )
 
 
 class WeightedLayer(Layer):
@@ -126,21 +149,39 @@ class WeightedLayer(Layer):
         name: str | None,
     ) -> None:
         self.activation: type[ActivationFunction] | None = activation_function(self.label, activation)
-        self.add_bias = bool(add_bias)
+        hint = f"; write activation={add_bias!r}" if isinstance(add_bias, str) else ""
+        self.add_bias = check_flag(self.label, "add_bias", add_bias, hint)
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer
-        self.trainable = bool(trainable)
+        self.trainable = trainable
         self.name = name
         initializer(self.label, "kernel_initializer", kernel_initializer)
         initializer(self.label, "bias_initializer", bias_initializer)
 
+    @property
+    def trainable(self) -> bool:  # type: ignore[override]
+        """Whether training moves kernel and bias. A change takes effect at the network's next `compile`."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = check_flag(self.label, "trainable", value)
+        for parameter in self.parameters:
+            parameter.trainable = self._trainable
+
     def declare(self, shape: Shape) -> None:
         """Declare kernel and bias, once the kernel's shape is known."""
         self.kernel = Parameter(
-            "kernel", shape, initializer(self.label, "kernel_initializer", self.kernel_initializer), self.trainable
+            "kernel",
+            shape,
+            initializer(self.label, "kernel_initializer", self.kernel_initializer),
+            self.trainable,
         )
         self.bias = Parameter(
-            "bias", shape[-1:], initializer(self.label, "bias_initializer", self.bias_initializer), self.trainable
+            "bias",
+            shape[-1:],
+            initializer(self.label, "bias_initializer", self.bias_initializer),
+            self.trainable,
         )
         self.parameters = (self.kernel, self.bias) if self.add_bias else (self.kernel,)
 
@@ -169,7 +210,7 @@ class WeightedLayer(Layer):
         if self.activation is not None:
             dz = space.array("dz", dy.shape)
             dy = space.run("activation_backward", self.activation.backward_op, dy, y, out=dz)
-        if self.trainable:
+        if self.kernel.trainable:
             self.multiply_backward_weight(x, dy, space)
             if self.add_bias:
                 space.run("bias", sum_rows, dy, out=self.bias.grad, accumulate=True)

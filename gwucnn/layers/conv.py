@@ -19,7 +19,9 @@ class Conv2D(WeightedLayer):
     ::
 
         y = activation(conv2d(x, kernel) + bias)            see gwucnn.ops.conv2d for the formula
-        dkernel = conv2d_backward_weight(x, dz), dbias = sum of dz over pixels, dx = conv2d_backward_input(dz, kernel)
+        dkernel = conv2d_backward_weight(x, dz)
+        dbias = sum of dz over images and pixels
+        dx = conv2d_backward_input(dz, kernel)
 
     with dz the gradient before the activation.
 
@@ -34,13 +36,14 @@ class Conv2D(WeightedLayer):
     padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
         Zeros around the image; 'same' keeps its size at stride 1.
     groups : int
-        Parts into which channels and filters are split; with as many groups as channels each is filtered by itself.
+        Parts into which channels and filters are split; with as many groups as channels each is filtered by
+        itself.
     activation : str, optional
         'relu', 'sigmoid' or 'softmax'.
     add_bias : bool
     input_size : int, (H, W) or (H, W, C), optional
-        Size of the images: an int is square with one channel. Needed nowhere; on the first layer it is checked
-        against the data.
+        Size of the images: an int is square with one channel. Needed nowhere; on the first layer it is
+        checked against the data.
     kernel_initializer, bias_initializer : str
         See `gwucnn.initializers`.
     trainable : bool
@@ -50,12 +53,15 @@ class Conv2D(WeightedLayer):
     Raises
     ------
     ValueError
-        For sizes and names that do not exist; ShapeError at `add` or `build` if the filter does not fit the image.
+        For sizes and names that do not exist; ShapeError at `add` or `build` if the filter does not fit the
+        image.
 
     Notes
     -----
     Kernel of shape (KH, KW, C // groups, F), bias (F,): Keras' layout and order.
     """
+
+    replays = True
 
     def __init__(
         self,
@@ -85,7 +91,9 @@ class Conv2D(WeightedLayer):
         self.filters = check_size(self.label, "filters", filters)
         self.groups = check_size(self.label, "groups", groups)
         if self.filters % self.groups:
-            raise ValueError(f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}")
+            raise ValueError(
+                f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}"
+            )
         self._window = Window.of(self.label, kernel_size, strides, padding, dilation_rate)
         self.kernel_size, self.strides = self._window.size, self._window.strides
         self.padding, self.dilation_rate = self._window.padding, self._window.dilation
@@ -104,7 +112,9 @@ class Conv2D(WeightedLayer):
         self.need_image(in_shape)
         H, W, C = in_shape
         if C % self.groups:
-            raise ShapeError(f"{self.label}: expected channels to be a multiple of groups={self.groups}, got {C}")
+            raise ShapeError(
+                f"{self.label}: expected channels to be a multiple of groups={self.groups}, got {C}"
+            )
         self._window = replace(self._window, who=self.label)
         self.in_shape, self.out_shape = in_shape, (*self._window.output((H, W)), self.filters)
         self.declare((*self.kernel_size, C // self.groups, self.filters))
@@ -139,7 +149,7 @@ class Conv2D(WeightedLayer):
         )
 
     def arithmetic(self) -> str:
-        return self._window.arithmetic(self.in_shape[:2])
+        return self._window.arithmetic((self.in_shape[0], self.in_shape[1]))
 
     def config(self) -> dict[str, Any]:
         shown: dict[str, Any] = {"filters": self.filters, "kernel_size": self.kernel_size}

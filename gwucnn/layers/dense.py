@@ -39,6 +39,7 @@ class Dense(WeightedLayer):
     Kernel of shape (D, U), bias (U,): Keras' layout and order.
     """
 
+    replays = True
     takes_images: ClassVar[bool] = False
 
     def __init__(
@@ -66,7 +67,9 @@ class Dense(WeightedLayer):
 
     def build(self, in_shape: Shape) -> Shape:
         if len(in_shape) != 1:
-            raise ShapeError(f"{self.label}: expected a flat input (D,), got {in_shape}; put Flatten() before it")
+            raise ShapeError(
+                f"{self.label}: expected a flat input (D,), got {in_shape}; put Flatten() before this layer"
+            )
         self.in_shape, self.out_shape = in_shape, (self.output_size,)
         self.declare((*in_shape, self.output_size))
         return self.out_shape

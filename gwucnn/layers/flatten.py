@@ -13,8 +13,8 @@ __all__ = ["Flatten"]
 class Flatten(Layer):
     """Lay each image out as one row of H*W*C features, for a Dense layer. A view: nothing is copied.
 
-    The order is that of memory, channels last. In a network with data_format='channels_first' it is (C, H, W), so
-    that weights of such frameworks fit; then the images are permuted first, which does copy.
+    The order is that of memory, channels last. In a network with data_format='channels_first' it is (C, H,
+    W), so that weights of such frameworks fit; then the images are permuted first, which does copy.
 
     Parameters
     ----------
@@ -22,7 +22,8 @@ class Flatten(Layer):
         Checked against what the layer before makes.
     """
 
-    channels_first = False      # set by a network with that data_format
+    replays = True
+    channels_first = False  # set by a network with that data_format
 
     def __init__(self, input_size: Any = None, *, name: str | None = None) -> None:
         self.input_size = image_size(self.label, input_size)
@@ -31,7 +32,8 @@ class Flatten(Layer):
     def build(self, in_shape: Shape) -> Shape:
         self.in_shape, self.out_shape = in_shape, (prod(in_shape),)
         self._permutes = self.channels_first and len(in_shape) == 3
-        self.replays = not self._permutes
+        if self._permutes:
+            self.replays = False
         return self.out_shape
 
     def forward(self, x: Array, space: Space) -> Array:

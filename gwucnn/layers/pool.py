@@ -21,8 +21,8 @@ class MaxPooling2D(Layer):
 
         y[n, i, j, c] = max over u < PH, v < PW of x[n, i*SH + u - top, j*SW + v - left, c]
 
-    Backward routes each gradient to the pixel that won its window (not the pixel's value, as the slides did); where
-    windows overlap, gradients add.
+    Backward routes each gradient to the pixel that won its window (not the pixel's value, as the slides did);
+    where windows overlap, gradients add.
 
     Parameters
     ----------
@@ -59,7 +59,9 @@ class MaxPooling2D(Layer):
         self._window = replace(self._window, who=self.label)
         pads = self._window.pad((H, W))
         if max(pads[0]) >= self.pool_size[0] or max(pads[1]) >= self.pool_size[1]:
-            raise ShapeError(f"{self.label}: expected padding smaller than the window {self.pool_size}, got {pads}")
+            raise ShapeError(
+                f"{self.label}: expected padding smaller than the window {self.pool_size}, got {pads}"
+            )
         self.in_shape, self.out_shape = in_shape, (*self._window.output((H, W)), C)
         return self.out_shape
 
@@ -69,7 +71,9 @@ class MaxPooling2D(Layer):
         # Only backward looks at the winners.
         winner = space.array("winner", shape, winner_dtype(self.pool_size)) if space.training else None
         space.saved["x_shape"], space.saved["winner"] = x.shape, winner
-        return space.run("max_pool2d", ops.max_pool2d, x, self.pool_size, self.strides, self.padding, winner=winner, out=y)
+        return space.run(
+            "max_pool2d", ops.max_pool2d, x, self.pool_size, self.strides, self.padding, winner=winner, out=y
+        )
 
     def backward(self, dy: Array, space: Space) -> Array:
         winner, x_shape = space.saved["winner"], space.saved["x_shape"]
@@ -86,7 +90,7 @@ class MaxPooling2D(Layer):
         )
 
     def arithmetic(self) -> str:
-        return self._window.arithmetic(self.in_shape[:2])
+        return self._window.arithmetic((self.in_shape[0], self.in_shape[1]))
 
     def config(self) -> dict[str, Any]:
         shown: dict[str, Any] = {"pool_size": self.pool_size, "strides": self.strides}

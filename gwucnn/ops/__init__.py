@@ -8,6 +8,11 @@ from gwucnn.ops.activation import relu, relu_backward, sigmoid, sigmoid_backward
 from gwucnn.ops.arrays import all_finite, fill_zero
 from gwucnn.ops.base import Op
 from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
+from gwucnn.ops.conv_pool import (
+    conv2d_relu_pool,
+    conv2d_relu_pool_backward_input,
+    conv2d_relu_pool_backward_weight,
+)
 from gwucnn.ops.dense import dense, dense_backward_input, dense_backward_weight, sum_rows
 from gwucnn.ops.loss import sigmoid_log_loss, softmax_cross_entropy, squared_error
 from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
@@ -18,6 +23,9 @@ __all__ = [
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    "conv2d_relu_pool",
+    "conv2d_relu_pool_backward_input",
+    "conv2d_relu_pool_backward_weight",
     "dense",
     "dense_backward_input",
     "dense_backward_weight",

@@ -1,0 +1,292 @@
+# The gradient by weights and bias of a convolution with relu and 2x2 max pooling, from the pooled gradient and the
+# winner bytes.
+#
+#   dweight[u, v, c, f] += sum over winners q of filter f of g[q] * x[window of q + (u, v), c]
+#   dbias[f] += sum over winners q of filter f of g[q]
+#
+# For each image and filter the winners are listed, then one tile of 9 taps by two vectors of channels runs over the
+# list. Images are taken some at a time, so that they stay in the second-level cache while all filters pass.
+#
+# Threads own filters: the sums do not depend on how many there are.
+
+# Filters whose lists are made in one pass over an image, and bytes of images that share a pass over the filters.
+cdef enum:
+    LISTED_FILTERS = 16
+cdef Py_ssize_t IMAGES_BYTES = 1 << 19
+
+
+cdef class WinnerBackwardWeight(Step):
+    """For 3x3 filters, channels in whole vectors, one group. Adds to dweight, and to dbias if there is one."""
+
+    cdef Geometry g                 # OH, OW: twice the pooled size
+    cdef Py_ssize_t height, width, image_size
+    cdef bint bordered
+    cdef Py_ssize_t shares          # threads that share the filters
+    cdef Py_ssize_t images          # that are taken together
+    cdef Py_ssize_t share_size      # scratch numbers a share
+    cdef Py_ssize_t list_size
+    cdef void *x
+    cdef void *dy
+    cdef uint8_t *winner
+    cdef void *dweight
+    cdef void *dbias
+    cdef void *copies               # (shares, images, height, width, C) if bordered
+    cdef void *gradients            # (shares, LISTED_FILTERS, list_size)
+    cdef int *places                # likewise
+    cdef void *sums                 # (F, blocks of channels, 9, lanes of a block)
+
+    def __init__(self, x, dy, winner, dweight, dbias, strides, offset):
+        cdef Geometry g = pooled_geometry(x.shape, dweight.shape, dy.shape, strides, (1, 1), offset, 1)
+        cdef Py_ssize_t image_bytes
+        self.x = self.real(x, g.N * g.H * g.W * g.C, False)
+        self.dy = self.real(dy, g.N * g.OH * g.OW // 4 * g.F, False)
+        self.winner = <uint8_t *>self.other(winner, g.N * g.OH * g.OW // 4 * g.F, 1, False)
+        self.dweight = self.real(dweight, 9 * g.C * g.F, True)
+        if dbias is not None:
+            self.dbias = self.real(dbias, g.F, True)
+        self.out = dweight
+        if g.KH != 3 or g.KW != 3 or g.C % lanes_of(self.is_double):
+            raise ValueError("WinnerBackwardWeight: expected 3x3 filters and channels in whole vectors")
+        self.g = g
+        self.height = (g.OH - 1) * g.SH + 3
+        self.width = (g.OW - 1) * g.SW + 3
+        self.bordered = g.top > 0 or g.left > 0 or self.height > g.H or self.width > g.W
+        if not self.bordered:
+            self.height, self.width = g.H, g.W
+        self.image_size = self.height * self.width * g.C
+        if self.image_size >= 1 << 31:
+            raise ValueError("WinnerBackwardWeight: expected images of less than 2**31 numbers")
+        image_bytes = max(self.image_size * (8 if self.is_double else 4), 1)
+        self.images = max(min(IMAGES_BYTES // image_bytes, g.N), 1)
+        self.shares = max(min(self.max_threads, g.F), 1)
+        self.list_size = g.OH * g.OW // 4
+        if self.bordered:
+            self.copies = self.reserve_reals(self.shares * self.images * self.image_size)
+        self.gradients = self.reserve_reals(self.shares * LISTED_FILTERS * self.list_size)
+        self.places = <int *>self.reserve(self.shares * LISTED_FILTERS * self.list_size, sizeof(int))
+        self.sums = self.reserve_reals(9 * g.C * g.F)
+        self.units = max((g.N + self.images - 1) // self.images, 1)
+        self.unit_cost = operations_of(&g) / 4 / self.units
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        cdef Py_ssize_t share
+        for share in prange(self.shares, num_threads=threads, schedule="static"):
+            if self.is_double:
+                winner_weight_share(self, share, first, last, <double *>self.x, <double *>self.dy)
+            else:
+                winner_weight_share(self, share, first, last, <float *>self.x, <float *>self.dy)
+
+
+cdef void winner_weight_share(WinnerBackwardWeight self, Py_ssize_t share, Py_ssize_t first, Py_ssize_t last,
+                              const real_t *x, const real_t *dy) noexcept nogil:
+    """Do some units of images for the filters of one share."""
+    cdef Geometry *g = &self.g
+    cdef Py_ssize_t first_filter = g.F * share // self.shares, last_filter = g.F * (share + 1) // self.shares
+    cdef Py_ssize_t unit, n, k, f, count, pixels = g.OH * g.OW // 4
+    cdef real_t *copies = <real_t *>self.copies + share * self.images * self.image_size
+    cdef real_t *sums = <real_t *>self.sums
+    cdef const real_t *image
+    memset(sums + first_filter * 9 * g.C, 0, (last_filter - first_filter) * 9 * g.C * sizeof(real_t))
+    for unit in range(first, last):
+        n = unit * self.images
+        count = min(self.images, g.N - n)
+        if self.bordered:
+            for k in range(count):
+                copy_with_border(x + (n + k) * g.H * g.W * g.C, copies + k * self.image_size, g.H, g.W, g.C, 0,
+                                 self.height, self.width, g.top, g.left)
+        f = first_filter
+        while f < last_filter:
+            for k in range(count):
+                if self.bordered:
+                    image = copies + k * self.image_size
+                else:
+                    image = x + (n + k) * g.H * g.W * g.C
+                winner_weight_filters(self, share, f, min(LISTED_FILTERS, last_filter - f), image,
+                                      dy + (n + k) * pixels * g.F, self.winner + (n + k) * pixels * g.F)
+            f += LISTED_FILTERS
+    add_winner_sums(self, first_filter, last_filter, <real_t *>self.dweight)
+
+
+cdef void winner_weight_filters(
+    WinnerBackwardWeight self,
+    Py_ssize_t share,
+    Py_ssize_t f, Py_ssize_t filters,
+    const real_t *x,                # (height, width, C): one image                       IN
+    const real_t *dy,               # (PH, PW, F)                                         IN
+    const uint8_t *winner,          # (PH, PW, F)                                         IN
+) noexcept nogil:
+    cdef Geometry *g = &self.g
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), PW = g.OW // 2, i, j, k, q, c, vectors, at
+    cdef Py_ssize_t x_pixel = self.width * g.C * g.SH       # from one output row to the next
+    cdef int counts[LISTED_FILTERS]
+    cdef real_t *gradients = <real_t *>self.gradients + share * LISTED_FILTERS * self.list_size
+    cdef int *places = self.places + share * LISTED_FILTERS * self.list_size
+    cdef uint8_t who
+    cdef real_t total
+    memset(counts, 0, sizeof(counts))
+    for i in range(g.OH // 2):
+        for j in range(PW):
+            at = 2 * i * x_pixel + 2 * j * g.SW * g.C
+            for k in range(filters):
+                # Written always, kept only if alive: no branch that the processor could guess wrong.
+                who = winner[(i * PW + j) * g.F + f + k]
+                q = k * self.list_size + counts[k]
+                gradients[q] = dy[(i * PW + j) * g.F + f + k]
+                places[q] = <int>(at + (who >> 1 & 1) * x_pixel + (who & 1) * g.SW * g.C)
+                counts[k] += who < 4
+    for k in range(filters):
+        c = 0
+        while c < g.C:
+            vectors = min(WINNER_VECTORS, (g.C - c) // lanes)
+            winner_weight_tile(<int>vectors, counts[k], places + k * self.list_size, gradients + k * self.list_size,
+                               x + c, self.width * g.C, g.C, <real_t *>self.sums + (f + k) * 9 * g.C + 9 * c)
+            c += vectors * lanes
+        if self.dbias != NULL:
+            total = 0
+            for q in range(counts[k]):
+                total += gradients[k * self.list_size + q]
+            (<real_t *>self.dbias)[f + k] += total
+
+
+cdef void add_winner_sums(WinnerBackwardWeight self, Py_ssize_t first, Py_ssize_t last, real_t *dweight) noexcept nogil:
+    # Each block of channels lies as (9, lanes of the block); dweight is (3, 3, C, F).
+    cdef Geometry *g = &self.g
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), f, t, c, k, width
+    cdef const real_t *sums = <const real_t *>self.sums
+    c = 0
+    while c < g.C:
+        width = min(WINNER_VECTORS, (g.C - c) // lanes) * lanes
+        for t in range(9):
+            for k in range(width):
+                for f in range(first, last):
+                    dweight[(t * g.C + c + k) * g.F + f] += sums[f * 9 * g.C + 9 * c + t * width + k]
+        c += width
+
+
+cdef inline void winner_weight_tile(int vectors, Py_ssize_t count, const int *at, const real_t *g, const real_t *x,
+                                    Py_ssize_t x_row, Py_ssize_t x_pixel, real_t *dw) noexcept nogil:
+    if real_t is float:
+        winner_weight_tile_f32(vectors, count, at, g, x, x_row, x_pixel, dw)
+    else:
+        winner_weight_tile_f64(vectors, count, at, g, x, x_row, x_pixel, dw)
+
+
+cdef class MaskedBackwardWeight(Step):
+    """The same for images of few channels, any filter size: filters in whole vectors, one group.
+
+    Adds to dweight, and to dbias if there is one.
+    """
+
+    cdef Geometry g
+    cdef Outer walk
+    cdef Py_ssize_t height, width, image_size, tiles, tile_rows, shares, size
+    cdef bint bordered
+    cdef ptrdiff_t *places          # (KH*KW*C,): of each weight row's value in an image
+    cdef void *x
+    cdef void *dy
+    cdef uint8_t *winner
+    cdef void *dweight
+    cdef void *dbias
+    cdef void *copies               # (shares, height, width, C) if bordered
+    cdef void *partial              # (shares, KH*KW*C + 1, F)
+
+    def __init__(self, x, dy, winner, dweight, dbias, strides, dilation, offset):
+        cdef Geometry g = pooled_geometry(x.shape, dweight.shape, dy.shape, strides, dilation, offset, 1)
+        cdef Py_ssize_t u, v, c, rows = g.KH * g.KW * g.C
+        self.x = self.real(x, g.N * g.H * g.W * g.C, False)
+        self.dy = self.real(dy, g.N * g.OH * g.OW // 4 * g.F, False)
+        self.winner = <uint8_t *>self.other(winner, g.N * g.OH * g.OW // 4 * g.F, 1, False)
+        self.dweight = self.real(dweight, rows * g.F, True)
+        if dbias is not None:
+            self.dbias = self.real(dbias, g.F, True)
+        self.out = dweight
+        if g.F % lanes_of(self.is_double):
+            raise ValueError("MaskedBackwardWeight: expected filters in whole vectors")
+        self.g = g
+        self.height = (g.OH - 1) * g.SH + (g.KH - 1) * g.DH + 1
+        self.width = (g.OW - 1) * g.SW + (g.KW - 1) * g.DW + 1
+        self.bordered = g.top > 0 or g.left > 0 or self.height > g.H or self.width > g.W
+        if not self.bordered:
+            self.height, self.width = g.H, g.W
+        self.image_size = self.height * self.width * g.C
+        self.walk.rows, self.walk.columns = g.OH // 2, g.OW // 2
+        self.walk.x_row, self.walk.x_pixel = g.SH * self.width * g.C, g.SW * g.C
+        self.walk.dy_pixel = self.walk.dw_step = g.F
+        self.walk.dy_row = g.OW // 2 * g.F
+        self.tiles = (rows + TILE_PIXELS - 1) // TILE_PIXELS
+        self.tile_rows = (rows + self.tiles - 1) // self.tiles
+        self.places = <ptrdiff_t *>self.reserve(rows, sizeof(ptrdiff_t))
+        for u in range(g.KH):
+            for v in range(g.KW):
+                for c in range(g.C):
+                    self.places[(u * g.KW + v) * g.C + c] = (u * g.DH * self.width + v * g.DW) * g.C + c
+        # Images are shared out, each thread has sums of its own, added in order: the weights are few.
+        self.shares = max(min(self.max_threads, g.N), 1)
+        self.size = (rows + 1) * g.F
+        self.partial = self.reserve_reals(self.shares * self.size)
+        if self.bordered:
+            self.copies = self.reserve_reals(self.shares * self.image_size)
+        self.units = max(g.N, 1)
+        self.unit_cost = operations_of(&g) / self.units
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        cdef Py_ssize_t share
+        last = min(last, self.g.N)
+        for share in prange(self.shares, num_threads=threads, schedule="static"):
+            if self.is_double:
+                masked_share(self, share, first, last, <double *>self.x, <double *>self.dy)
+            else:
+                masked_share(self, share, first, last, <float *>self.x, <float *>self.dy)
+        for share in range(self.shares):
+            if self.is_double:
+                add_share(self, <double *>self.partial + share * self.size, <double *>self.dweight,
+                          <double *>self.dbias)
+            else:
+                add_share(self, <float *>self.partial + share * self.size, <float *>self.dweight, <float *>self.dbias)
+
+
+cdef void masked_share(MaskedBackwardWeight self, Py_ssize_t share, Py_ssize_t first, Py_ssize_t last,
+                       const real_t *x, const real_t *dy) noexcept nogil:
+    cdef Geometry *g = &self.g
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), n, f, tile, row, p, k, rows = g.KH * g.KW * g.C
+    cdef Py_ssize_t pixels = g.OH * g.OW // 4
+    cdef real_t *dweight = <real_t *>self.partial + share * self.size
+    cdef real_t *dbias = dweight + rows * g.F
+    cdef real_t *copy = <real_t *>self.copies + share * self.image_size
+    cdef const real_t *image
+    cdef const real_t *d
+    cdef const uint8_t *winner
+    memset(dweight, 0, self.size * sizeof(real_t))
+    for n in range(first + (last - first) * share // self.shares, first + (last - first) * (share + 1) // self.shares):
+        image, d, winner = x + n * g.H * g.W * g.C, dy + n * pixels * g.F, self.winner + n * pixels * g.F
+        if self.bordered:
+            copy_with_border(image, copy, g.H, g.W, g.C, 0, self.height, self.width, g.top, g.left)
+            image = copy
+        for tile in range(self.tiles):
+            row = tile * self.tile_rows
+            f = 0
+            while f < g.F:
+                masked_outer_tile(<int>min(self.tile_rows, rows - row), &self.walk, image, self.places + row, d + f,
+                                  winner + f, dweight + row * g.F + f, min(g.F - f, TILE_VECTORS * lanes))
+                f += TILE_VECTORS * lanes
+        for p in range(pixels):
+            for k in range(g.F):
+                dbias[k] += d[p * g.F + k] if winner[p * g.F + k] < 4 else 0
+
+
+cdef void add_share(MaskedBackwardWeight self, const real_t *partial, real_t *dweight, real_t *dbias) noexcept nogil:
+    cdef Py_ssize_t k, size = self.size - self.g.F
+    for k in range(size):
+        dweight[k] += partial[k]
+    if dbias != NULL:
+        for k in range(self.g.F):
+            dbias[k] += partial[size + k]
+
+
+cdef inline void masked_outer_tile(int m, const Outer *walk, const real_t *x, const ptrdiff_t *places,
+                                   const real_t *dy, const uint8_t *winner, real_t *dw,
+                                   Py_ssize_t lanes) noexcept nogil:
+    if real_t is float:
+        masked_outer_tile_f32(m, walk, x, places, dy, winner, dw, lanes)
+    else:
+        masked_outer_tile_f64(m, walk, x, places, dy, winner, dw, lanes)
