@@ -21,16 +21,21 @@ OPENMP = os.environ.get("GWUCNN_OPENMP") != "0"
 X86_64 = platform.machine().lower() in {"x86_64", "amd64"}
 
 # The same kernels for each level of the processor; kernels.py chooses when the package is imported.
-VARIANTS = {"baseline": {"unix": [], "msvc": []}}
+VARIANTS = {"baseline": {"unix": ["-O3"], "msvc": []}}
 if X86_64:
-    VARIANTS["x86_64_v3"] = {"unix": ["-march=x86-64-v3"], "msvc": ["/arch:AVX2"]}
-    VARIANTS["x86_64_v4"] = {"unix": ["-march=x86-64-v4", "-mprefer-vector-width=512"], "msvc": ["/arch:AVX512"]}
+    VARIANTS["x86_64_v3"] = {"unix": ["-O3", "-march=x86-64-v3"], "msvc": ["/arch:AVX2"]}
+    VARIANTS["x86_64_v4"] = {
+        "unix": ["-O3", "-march=x86-64-v4", "-mprefer-vector-width=512"],
+        "msvc": ["/arch:AVX512"],
+    }
+# The other modules hold no fast loops: -O2 takes a third off their time to compile.
+OTHERS = {"unix": ["-O2"], "msvc": []}
 
 # Longest first, so that two processors are busy to the end: x86_64_v4 takes as long as all the others together.
 MODULES = [*reversed(VARIANTS), "naive", "step", "cpu"]
 
 # No -ffast-math: NaN must stay NaN. These two only drop errno and floating-point exceptions, which nothing reads.
-OPTIMIZE = {"unix": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"], "msvc": ["/O2"]}
+OPTIMIZE = {"unix": ["-g0", "-fno-math-errno", "-fno-trapping-math"], "msvc": ["/O2"]}
 # -fno-wrapv: CPython's own flags would hide signed overflow from the sanitizer.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fstrict-overflow", *SANITIZERS]
@@ -48,9 +53,9 @@ class BuildKernels(build_ext):
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         compile_openmp, link_openmp = self.openmp(kind)
         for extension in self.extensions:
-            variant = VARIANTS.get(extension.name.rpartition(".")[2], {}).get(kind, [])
+            variant = VARIANTS.get(extension.name.rpartition(".")[2], OTHERS)[kind]
             optimize = SANITIZE if DEBUG and kind == "unix" else OPTIMIZE[kind]
-            extension.extra_compile_args = [*optimize, *variant, *compile_openmp]
+            extension.extra_compile_args = [*variant, *optimize, *compile_openmp]
             extension.extra_link_args = [*link_openmp]
             if kind == "unix":
                 extension.extra_link_args += SANITIZERS if DEBUG else stripped()

@@ -5,7 +5,9 @@
 >>> network.compile(loss='cross_entropy', optimizer='adam')
 """
 
-from gwucnn import datasets, ops
+from typing import TYPE_CHECKING, Any
+
+from gwucnn import ops
 from gwucnn._version import __version__
 from gwucnn.activation_functions import (
     ActivationFunction,
@@ -23,6 +25,9 @@ from gwucnn.loss_functions import MSE, BinaryCrossentropy, CrossEntropy, LogLoss
 from gwucnn.metrics import accuracy, confusion_matrix, to_categorical
 from gwucnn.optimizers import SGD, Adam, Optimizer
 from gwucnn.seeds import set_random_seed
+
+if TYPE_CHECKING:
+    from gwucnn import datasets
 
 __all__ = [
     "MSE",
@@ -62,3 +67,16 @@ __all__ = [
     "show_config",
     "to_categorical",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `datasets` on first use: the readers of its files cost a third of what all the rest does."""
+    if name == "datasets":
+        import importlib
+
+        return importlib.import_module("gwucnn.datasets")
+    raise AttributeError(f"module 'gwucnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 1 if the accuracy of (b) is below ``--require``. Wrong options, or images that
-        cannot be had, end the program with status 2.
+        The exit status: 0, or 1 if the accuracy of (b) is below ``--require`` or its numbers overflow. Wrong
+        options, or images that cannot be had, end the program with status 2.
     """
     parser = build_parser()
     options = parser.parse_args(argv)
@@ -75,7 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     report: dict[str, Any] = {"version": __version__, "variant": isa(), "threads": get_num_threads()}
     say(f"gwucnn {report['version']}, {report['variant']} kernels, threads: {report['threads']}")
     report["slides"] = zero_or_one(options.seed, say)
-    report |= ten_digits(data, options, say)
+    try:
+        report |= ten_digits(data, options, say)
+    except FloatingPointError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     passed = options.require is None or report["accuracy"] >= options.require
     if not passed:
         say(f"demo: expected an accuracy of {options.require}, got {report['accuracy']}; try more --epochs")

@@ -64,12 +64,23 @@ class Engine:
         float32 or float64: of weights, activations and gradients.
     fuse : bool
         Whether to replace runs of layers by fused steps.
+    winograd : bool
+        Whether convolutions may take the faster algorithm with the larger error.
     """
 
-    def __init__(self, layers: Sequence[Layer], out_shape: tuple[int, ...], dtype: Any, *, fuse: bool = True) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        out_shape: tuple[int, ...],
+        dtype: Any,
+        *,
+        fuse: bool = True,
+        winograd: bool = True,
+    ) -> None:
         self.layers = layers
         self.out_shape = out_shape
         self.dtype = np.dtype(dtype)
+        self._winograd = winograd
         self.arena = Arena([parameter for layer in layers for parameter in layer.parameters], dtype)
         self._trainable_grads = self.arena.grads[: self.arena.trainable]
         self.steps, self._activation = plan(layers, fuse=fuse)
@@ -102,13 +113,13 @@ class Engine:
         except IndexError:
             workspace = None
         if workspace is None or not workspace.fits:
-            workspace = Workspace(len(self.steps), self.dtype, training=False)
+            workspace = Workspace(len(self.steps), self.dtype, training=False, winograd=self._winograd)
         yield workspace
         self._idle.append(workspace)
 
     def _training_workspace(self) -> Workspace:
         if self._training is None or not self._training.fits:
-            self._training = Workspace(len(self.steps), self.dtype, training=True)
+            self._training = Workspace(len(self.steps), self.dtype, training=True, winograd=self._winograd)
         return self._training
 
     def _once_or_again(self, workspace: Workspace, key: Any, work: Callable[[], Any]) -> Any:

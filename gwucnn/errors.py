@@ -30,7 +30,7 @@ class SizeMismatchWarning(UserWarning):
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn about the line of the user's program that led here, however deep in the package this is."""
-    package, level = __name__.partition(".")[0], 1
+    package, level = __name__.partition(".")[0], 2
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         frame, level = frame.f_back, level + 1

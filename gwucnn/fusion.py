@@ -72,6 +72,7 @@ class ConvReluPool(Layer):
             conv.kernel.value,
             conv.bias.value if conv.add_bias else None,
             winner=winner,
+            winograd=space.winograd,
             dilation_rate=conv.dilation_rate,
             groups=conv.groups,
             out=space.array("y", shape),

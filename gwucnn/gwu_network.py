@@ -48,6 +48,12 @@ class GWUNetwork:
     seed : int, optional
         Of the network's own random numbers: first weights, shuffling. By default drawn from numpy's global
         state, so that `np.random.seed` before building repeats a run.
+    fuse : bool
+        Compute runs of layers such as convolution, relu and pooling in one step. False computes layer by layer:
+        the same but for rounding, and slower.
+    winograd : bool
+        Let 3x3 convolutions of many channels take Winograd's algorithm: twice as fast, with a larger rounding
+        error in float32 (see `gwucnn.ops.base.winograd_pays`).
 
     Examples
     --------
@@ -70,6 +76,7 @@ class GWUNetwork:
         precision: str = "float32",
         seed: int | None = None,
         fuse: bool = True,
+        winograd: bool = True,
     ) -> None:
         formats = {"channels_last": False, "channels_first": True}
         self._channels_first = look_up("GWUNetwork", "data_format", data_format, formats)
@@ -79,7 +86,7 @@ class GWUNetwork:
         )
         self.precision = precision
         self.seed = None if seed is None else check_size("GWUNetwork", "seed", seed, 0)
-        self.fuse = bool(fuse)
+        self.fuse, self.winograd = bool(fuse), bool(winograd)
         self.layers: list[Layer] = []
         self._shapes: list[tuple[int, ...]] = []  # outputs of the layers whose input is known
         self._in_shape: tuple[int, ...] | None = None
@@ -223,7 +230,7 @@ class GWUNetwork:
             if self._compiled is not None:
                 self._check_loss(self._compiled[0])
             new = [parameter for parameter in self.parameters if parameter.value is None]
-            engine = Engine(self.layers, self._shapes[-1], self._dtype, fuse=self.fuse)
+            engine = Engine(self.layers, self._shapes[-1], self._dtype, fuse=self.fuse, winograd=self.winograd)
             for parameter in new:
                 parameter.initializer(parameter.value, self._rng)
             if self._compiled is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from typing import Any
 
@@ -38,6 +37,8 @@ class History:
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row an epoch, with a head line."""
+        import csv
+
         with open(path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history, "seconds"])

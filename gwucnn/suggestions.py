@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _hint(name: object, known: Iterable[str]) -> str:
+    import difflib  # a name is wrong once in a while, the package is imported each time
+
     close = difflib.get_close_matches(name.lower(), known, n=1) if isinstance(name, str) else []
     return f"; did you mean {close[0]!r}?" if close else ""
 

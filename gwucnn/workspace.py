@@ -31,6 +31,8 @@ class Space:
     needs_dx : bool
         Whether anybody wants the gradient by the layer's input; the first layer of a network can leave it
         out.
+    winograd : bool
+        Whether convolutions may take the faster algorithm with the larger error.
     saved : dict
         What forward leaves for backward.
     """
@@ -41,11 +43,13 @@ class Space:
         *,
         training: bool = False,
         needs_dx: bool = True,
+        winograd: bool = False,
         tape: Tape | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.training = training
         self.needs_dx = needs_dx
+        self.winograd = winograd
         self.saved: dict[str, Any] = {}
         self._tape = Tape() if tape is None else tape
         self._memory: dict[str, Any] = {}
@@ -109,11 +113,12 @@ class Workspace:
         For whoever runs the steps: what it recorded, to be used again as long as `tape.moves` stays the same.
     """
 
-    def __init__(self, steps: int, dtype: Any, *, training: bool) -> None:
+    def __init__(self, steps: int, dtype: Any, *, training: bool, winograd: bool = False) -> None:
         self.tape = Tape()
         self.replays: dict[Any, Any] = {}
         self.spaces = [
-            Space(dtype, training=training, needs_dx=index > 0, tape=self.tape) for index in range(steps)
+            Space(dtype, training=training, needs_dx=index > 0, winograd=winograd, tape=self.tape)
+            for index in range(steps)
         ]
         self.outer = Space(dtype, training=training, tape=self.tape)
         self._made_for = (kernels.isa(), kernels.get_num_threads())

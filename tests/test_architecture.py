@@ -16,14 +16,14 @@ import gwucnn
 PACKAGE = Path(gwucnn.__file__).parent
 
 STOREYS = [
-    {"_ext", "_version", "errors"},
+    {"_ext", "errors", "_version"},
     {"shapes", "kernels", "suggestions"},
     {"ops", "parameters", "workspace", "initializers", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers"},
     {"layers.base"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},
-    {"fusion", "serialization", "history", "batches", "summary"},
-    {"callbacks", "engine", "progress"},
+    {"batches", "fusion", "serialization", "history", "progress", "summary"},
+    {"engine", "callbacks"},
     {"gwu_network"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
     {"sklearn"},

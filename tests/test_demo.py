@@ -76,6 +76,14 @@ def test_required_accuracy_missed(capfd):
     assert re.search(r"demo: expected an accuracy of 0\.95, got 0\.\d+; try more --epochs", errors)
 
 
+def test_numbers_that_overflow_are_an_error_in_one_line(capfd):
+    with np.errstate(all="ignore"):
+        assert demo.main([*QUICK, "--lr", "1e30", "--json"]) == 1
+    output, errors = capfd.readouterr()
+    assert output == ""
+    assert re.search(r"\ndemo: fit: expected finite numbers.*lower lr", errors)
+
+
 def test_same_seed_gives_the_same_numbers(capsys):
     reports = []
     for seed in "112":

@@ -71,6 +71,7 @@ typedef struct {
 #include "vectors.h"
 #include "tile.h"
 #include "winner.h"
+#include "winograd.h"
 enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #undef REAL
 #undef INTEGER
@@ -83,6 +84,7 @@ enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #include "vectors.h"
 #include "tile.h"
 #include "winner.h"
+#include "winograd.h"
 enum { LANES_F64 = VECTOR_BYTES / sizeof(double) };
 #undef REAL
 #undef INTEGER

@@ -220,10 +220,14 @@ class WeightedLayer(Layer):
         self.multiply_backward_input(dy, dx, space)
         return dx
 
+    def with_activation(self, activation: type[ActivationFunction] | None) -> WeightedLayer:
+        """Return the same layer, sharing its parameters, with another activation."""
+        other = copy.copy(self)
+        other.activation = activation
+        return other
+
     def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:
-        linear = copy.copy(self)
-        linear.activation = None
-        return linear, self.activation
+        return self.with_activation(None), self.activation
 
     def config(self) -> dict[str, Any]:
         changed = {

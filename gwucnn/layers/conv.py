@@ -123,7 +123,7 @@ class Conv2D(WeightedLayer):
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
         bias = self.bias.value if self.add_bias else None
-        space.run("conv2d", ops.conv2d, x, self.kernel.value, bias, out=y, **self._keywords)
+        space.run("conv2d", ops.conv2d, x, self.kernel.value, bias, out=y, winograd=space.winograd, **self._keywords)
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
         space.run(
@@ -134,6 +134,7 @@ class Conv2D(WeightedLayer):
             weight_shape=self.kernel.shape,
             out=self.kernel.grad,
             accumulate=True,
+            winograd=space.winograd,
             **self._keywords,
         )
 
@@ -145,6 +146,7 @@ class Conv2D(WeightedLayer):
             self.kernel.value,
             input_shape=dx.shape,
             out=dx,
+            winograd=space.winograd,
             **self._keywords,
         )
 

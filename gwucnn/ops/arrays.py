@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from gwucnn import kernels
 from gwucnn.ops.base import Array, Op, as_arrays, as_output
 
@@ -20,5 +22,5 @@ def all_finite(x: Array, *, out: None = None) -> Callable[[], bool]:
 @Op
 def fill_zero(*, out: Array) -> Callable[[], Array]:
     """Set every number of `out` (float32 or float64, any shape) to 0, whatever it was, and return it."""
-    as_arrays("fill_zero", out=out)
-    return kernels.active.FillZero(as_output("fill_zero", out, out.shape, [out[:0]]))
+    (given,) = as_arrays("fill_zero", out=out)
+    return kernels.active.FillZero(as_output("fill_zero", out, given.shape, [np.empty(0, given.dtype)]))

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from gwucnn import kernels
 from gwucnn.errors import ShapeError
-from gwucnn.shapes import Shape
+from gwucnn.shapes import Shape, Window
 
-__all__ = ["Array", "Op", "as_arrays", "as_output", "as_shape", "check_shape"]
+__all__ = ["Array", "Op", "as_arrays", "as_output", "as_shape", "check_shape", "winograd_pays"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -93,3 +94,30 @@ def as_output(
     if any(a is not None and np.may_share_memory(a, out) for a in inputs):
         raise ValueError(f"{who}: expected {name} to have memory of its own, got an array that overlaps an input")
     return out
+
+
+# From `python -m gwucnn.bench --kernels` on AVX-512: below 32 channels or 28 tiles (a block) the plain way is as fast,
+# and so it is where more than half of the last tiles hang over the edge.
+LEAST_CHANNELS = 32
+LEAST_TILES = 28
+LEAST_USED = 0.5
+
+
+def winograd_pays(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Window, groups: int) -> bool:
+    """Return whether Winograd's algorithm applies to a convolution and is the faster one.
+
+    F(4x4, 3x3) needs a quarter of the multiplications and, with its transforms, runs 2 to 2.6 times as fast where
+    there are channels enough to pay for them. Its error in float32 is larger than the plain way's: below
+    8 * u * (4 + sqrt(9*C)) times the sum of the terms' magnitudes from 32 channels on, u = 2**-24 (tested). That is
+    why ops use it only when told to, by ``winograd=True``, and a network with ``winograd=False`` never does.
+    """
+    lanes = kernels.active.LANES[np.dtype(dtype).char]
+    N, H, W, C = x_shape
+    KH, KW, _, F = weight_shape
+    if (KH, KW) != (3, 3) or window.strides != (1, 1) or window.dilation != (1, 1) or groups != 1:
+        return False
+    if C % lanes or F % lanes or min(C, F) < LEAST_CHANNELS or max(window.offset((H, W))) > 2:
+        return False
+    OH, OW = window.output((H, W))
+    tiles = -(-OH // 4) * -(-OW // 4)
+    return N * tiles >= LEAST_TILES and OH * OW >= LEAST_USED * 16 * tiles

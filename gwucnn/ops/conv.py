@@ -7,7 +7,7 @@ from typing import Any
 
 from gwucnn import kernels
 from gwucnn.errors import ShapeError
-from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape
+from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape, winograd_pays
 from gwucnn.shapes import Padding, Shape, Size, Window, check_size
 
 __all__ = ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
@@ -51,6 +51,7 @@ def conv2d(
     padding: Padding = "valid",
     dilation_rate: Size = 1,
     groups: int = 1,
+    winograd: bool = False,
     out: Array | None = None,
 ) -> Callable[[], Array]:
     """Cross-correlate images with filters.
@@ -75,6 +76,8 @@ def conv2d(
         Pixels of zeros around the image; 'same' makes the output ceil(H / SH) x ceil(W / SW).
     groups : int
         Channels and filters are split into so many parts that do not see each other.
+    winograd : bool
+        Allow the faster algorithm for 3x3 filters, with a larger error; see `gwucnn.ops.base.winograd_pays`.
     out : dtype of x, shape (N, OH, OW, F), optional
         Overwritten and returned. Must not share memory with the inputs.
 
@@ -115,6 +118,8 @@ def conv2d(
     if bias is not None:
         check_shape("conv2d", "bias", bias, (F,), "(F,)")
     out = as_output("conv2d", out, (N, *window.output((H, W)), F), [x, weight, bias])
+    if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups):
+        return kernels.active.WinogradConv2D(x, weight, bias, out, window.offset((H, W)))
     return kernels.active.Conv2D(x, weight, bias, out, *_geometry(window, (H, W), groups))
 
 
@@ -128,6 +133,7 @@ def conv2d_backward_input(
     padding: Padding = "valid",
     dilation_rate: Size = 1,
     groups: int = 1,
+    winograd: bool = False,
     out: Array | None = None,
 ) -> Callable[[], Array]:
     """Return the gradient of `conv2d` by its images: each gradient spread back over its window.
@@ -144,7 +150,7 @@ def conv2d_backward_input(
     weight : dtype of dy, shape (KH, KW, C // groups, F)
     input_shape : (N, H, W, C)
         Shape of the images; the output alone does not tell it when strides do not divide.
-    strides, padding, dilation_rate, groups
+    strides, padding, dilation_rate, groups, winograd
         As given to `conv2d`.
     out : dtype of dy, shape (N, H, W, C), optional
         Overwritten and returned.
@@ -170,6 +176,8 @@ def conv2d_backward_input(
     N, H, W, _ = input_shape
     check_shape(who, "dy", dy, (N, *window.output((H, W)), weight.shape[3]), "(N, OH, OW, F)")
     out = as_output(who, out, input_shape, [dy, weight])
+    if winograd and winograd_pays(dy.dtype, input_shape, weight.shape, window, groups):
+        return kernels.active.WinogradConv2DBackwardInput(dy, weight, out, window.offset((H, W)))
     return kernels.active.Conv2DBackwardInput(dy, weight, out, *_geometry(window, (H, W), groups))
 
 
@@ -183,6 +191,7 @@ def conv2d_backward_weight(
     padding: Padding = "valid",
     dilation_rate: Size = 1,
     groups: int = 1,
+    winograd: bool = False,
     out: Array | None = None,
     accumulate: bool = False,
 ) -> Callable[[], Array]:
@@ -199,7 +208,7 @@ def conv2d_backward_weight(
     dy : dtype of x, shape (N, OH, OW, F)
         Gradient by the output.
     weight_shape : (KH, KW, C // groups, F)
-    strides, padding, dilation_rate, groups
+    strides, padding, dilation_rate, groups, winograd
         As given to `conv2d`.
     out : dtype of x, shape `weight_shape`, optional
         Overwritten and returned.
@@ -230,4 +239,6 @@ def conv2d_backward_weight(
     if accumulate and out is None:
         raise ValueError(f"{who}: expected out= to add to with accumulate=True, got None")
     out = as_output(who, out, weight_shape, [x, dy])
+    if winograd and winograd_pays(x.dtype, x.shape, weight_shape, window, groups):
+        return kernels.active.WinogradConv2DBackwardWeight(x, dy, out, window.offset((H, W)), accumulate)
     return kernels.active.Conv2DBackwardWeight(x, dy, out, *_geometry(window, (H, W), groups), accumulate)

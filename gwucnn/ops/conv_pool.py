@@ -13,8 +13,8 @@ import numpy as np
 
 from gwucnn import kernels
 from gwucnn.errors import ShapeError
-from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape
-from gwucnn.shapes import Padding, Shape, Size, Window
+from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape, winograd_pays
+from gwucnn.shapes import Padding, Shape, Size, Window, check_size
 
 __all__ = ["conv2d_relu_pool", "conv2d_relu_pool_backward_input", "conv2d_relu_pool_backward_weight", "has_gradients"]
 
@@ -36,16 +36,42 @@ def has_gradients(dtype: Any, weight_shape: Shape, dilation: tuple[int, int], gr
 
 
 def _windows(
-    who: str, x_shape: Shape, weight_shape: Shape, strides: Size, padding: Padding, dilation_rate: Size
+    who: str,
+    x: str,
+    x_shape: Shape,
+    weight: str,
+    weight_shape: Shape,
+    options: tuple[Size, Padding, Size],
+    groups: int = 1,
 ) -> tuple[Window, tuple[int, int]]:
-    """Return the filter's window and the size of the pooled images."""
-    if len(x_shape) != 4 or len(weight_shape) != 4:
-        raise ShapeError(f"{who}: expected images (N, H, W, C) and filters, got {x_shape} and {weight_shape}")
-    window = Window.of(who, weight_shape[:2], strides, padding, dilation_rate)
+    """Check that images and filters fit each other; return the filter's window and the size of the pooled images.
+
+    `x` and `weight` are what the op calls the arguments of which these are the shapes.
+    """
+    check_size(who, "groups", groups)
+    if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
+        raise ShapeError(f"{who}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
+    if len(weight_shape) != 4 or min(weight_shape) < 1:
+        raise ShapeError(f"{who}: expected {weight} of shape (KH, KW, C // groups, F), got {weight_shape}")
+    if x_shape[3] != weight_shape[2] * groups or weight_shape[3] % groups:
+        raise ShapeError(
+            f"{who}: expected {weight} for C={x_shape[3]} channels in groups={groups}, got {weight} {weight_shape}"
+        )
+    strides, padding, dilation_rate = options
+    window = Window.of(who, weight_shape[:2], strides, padding, dilation_rate, name=weight)
     OH, OW = window.output(x_shape[1:3])
     if min(OH, OW) < 2:
-        raise ShapeError(f"{who}: expected a convolution of at least 2x2 pixels, got {OH}x{OW}")
+        raise ShapeError(f"{who}: expected {x} to give a convolution of at least 2x2 pixels, got {OH}x{OW}")
     return window, (OH // 2, OW // 2)
+
+
+def _as_winner(who: str, winner: Any, shape: Shape) -> Array:
+    """Return the winners that a forward pass recorded for outputs of `shape`, C-contiguous."""
+    winner = np.ascontiguousarray(winner)
+    if winner.dtype != np.uint8:
+        raise TypeError(f"{who}: expected winner of uint8, got {winner.dtype}")
+    check_shape(who, "winner", winner, shape, "(N, PH, PW, F)")
+    return winner
 
 
 @Op
@@ -58,12 +84,13 @@ def conv2d_relu_pool(
     padding: Padding = "valid",
     dilation_rate: Size = 1,
     groups: int = 1,
+    winograd: bool = False,
     winner: Array | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return max_pool2d(relu(conv2d(x, weight, bias)), 2), to the last bit.
+    """Return max_pool2d(relu(conv2d(x, weight, bias)), 2), to the last bit (with winograd: to rounding).
 
-    x, weight, bias, strides, padding, dilation_rate, groups : as in `conv2d`.
+    x, weight, bias, strides, padding, dilation_rate, groups, winograd : as in `conv2d`.
     winner : uint8, shape (N, OH // 2, OW // 2, F), optional. Receives 2*a + b of the first largest pixel of each
     window, or 4 where none is above 0.
     out : dtype of x, shape (N, OH // 2, OW // 2, F), optional. Overwritten and returned.
@@ -71,17 +98,18 @@ def conv2d_relu_pool(
     """
     who = "conv2d_relu_pool"
     x, weight, bias = as_arrays(who, x=x, weight=weight, bias=bias)
-    window, pooled = _windows(who, x.shape, weight.shape, strides, padding, dilation_rate)
-    N, H, W, C = x.shape
+    options = (strides, padding, dilation_rate)
+    window, pooled = _windows(who, "x", x.shape, "weight", weight.shape, options, groups)
+    N, H, W, _ = x.shape
     F = weight.shape[3]
-    if C != weight.shape[2] * groups or F % groups:
-        raise ShapeError(f"{who}: expected weight for C={C} channels in groups={groups}, got weight {weight.shape}")
     if bias is not None:
         check_shape(who, "bias", bias, (F,), "(F,)")
     out = as_output(who, out, (N, *pooled, F), [x, weight, bias])
     if winner is not None:
         winner = as_output(who, winner, out.shape, [x, weight, bias, out], name="winner", dtype=np.uint8)
     offset = window.offset((H, W))
+    if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups):
+        return kernels.active.WinogradConv2DReluPool(x, weight, bias, out, winner, offset)
     return kernels.active.Conv2DReluPool(
         x, weight, bias, out, winner, window.strides, window.dilation, offset, groups
     )
@@ -102,16 +130,21 @@ def conv2d_relu_pool_backward_weight(
     """Add the gradient of `conv2d_relu_pool` by its filters to `out`, and that by its bias to `bias_grad`.
 
     x : float32 or float64, shape (N, H, W, C). dy : dtype of x, shape (N, PH, PW, F), gradient by the pooled output.
-    winner : uint8, as dy, from the forward pass. bias_grad : shape (F,), optional. out : shape (KH, KW, C, F).
+    winner : uint8, as dy, from the forward pass; where it is above 3 the gradient is dropped. bias_grad : shape (F,),
+    optional. out : shape (KH, KW, C, F), returned.
     Raises ShapeError for shapes that do not fit, ValueError for sizes without a kernel (see `has_gradients`).
     """
     who = "conv2d_relu_pool_backward_weight"
     x, dy = as_arrays(who, x=x, dy=dy)
-    as_arrays(who, x=x, out=out)
-    window, pooled = _windows(who, x.shape, out.shape, strides, padding, dilation_rate)
-    check_shape(who, "dy", dy, (x.shape[0], *pooled, out.shape[3]), "(N, PH, PW, F)")
-    check_shape(who, "winner", winner, dy.shape, "(N, PH, PW, F)")
-    out = as_output(who, out, out.shape, [x, dy])
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{who}: expected out to be an array to add to, got {type(out)}")
+    window, pooled = _windows(who, "x", x.shape, "out", out.shape, (strides, padding, dilation_rate))
+    shape = (x.shape[0], *pooled, out.shape[3])
+    check_shape(who, "dy", dy, shape, "(N, PH, PW, F)")
+    winner = _as_winner(who, winner, shape)
+    out = as_output(who, out, out.shape, [x, dy, winner])
+    if bias_grad is not None:
+        bias_grad = as_output(who, bias_grad, out.shape[3:], [x, dy, winner, out], name="bias_grad")
     listed = has_gradients(x.dtype, out.shape, window.dilation, 1)[1]
     offset = window.offset(x.shape[1:3])
     if listed:
@@ -134,16 +167,18 @@ def conv2d_relu_pool_backward_input(
 ) -> Callable[[], Array]:
     """Return the gradient of `conv2d_relu_pool` by its images.
 
-    dy : float32 or float64, shape (N, PH, PW, F). winner : uint8, as dy, from the forward pass. weight : (3, 3, C, F).
+    dy : float32 or float64, shape (N, PH, PW, F). winner : uint8, as dy, from the forward pass; where it is above 3
+    the gradient is dropped. weight : (3, 3, C, F).
     input_shape : (N, H, W, C). out : that shape, optional, overwritten and returned.
     Raises ShapeError for shapes that do not fit, ValueError for sizes without a kernel (see `has_gradients`).
     """
     who = "conv2d_relu_pool_backward_input"
     dy, weight = as_arrays(who, dy=dy, weight=weight)
     input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
-    window, pooled = _windows(who, input_shape, weight.shape, strides, padding, 1)
-    check_shape(who, "dy", dy, (input_shape[0], *pooled, weight.shape[3]), "(N, PH, PW, F)")
-    check_shape(who, "winner", winner, dy.shape, "(N, PH, PW, F)")
+    window, pooled = _windows(who, "input_shape", input_shape, "weight", weight.shape, (strides, padding, 1))
+    shape = (input_shape[0], *pooled, weight.shape[3])
+    check_shape(who, "dy", dy, shape, "(N, PH, PW, F)")
+    winner = _as_winner(who, winner, shape)
     out = as_output(who, out, input_shape, [dy, weight, winner])
     offset = window.offset(input_shape[1:3])
     return kernels.active.WinnerBackwardInput(dy, winner, weight, out, window.strides, offset)

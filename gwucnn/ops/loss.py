@@ -15,16 +15,21 @@ from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
 __all__ = ["sigmoid_log_loss", "softmax_cross_entropy", "squared_error"]
 
 
-def _bind(
-    who: str, kernel: Any, z: Array, target: Array, share: Array, probability: Array | None, gradient: Array, scale: float
-) -> Callable[[], float]:
-    z, target, share = as_arrays(who, z=z, target=target, share=share)
-    check_shape(who, "z", z, (None, None), "(N, K)")
+def _checked(who: str, target: Array, share: Array, gradient: Array, **given: Array) -> list[Array]:
+    """Return the network's outputs (given as z= or y=), target, share and gradient, checked against each other."""
+    ((name, z),) = given.items()
+    z, target, share = as_arrays(who, **given, target=target, share=share)
+    check_shape(who, name, z, (None, None), "(N, K)")
     check_shape(who, "target", target, z.shape, "(N, K)")
     check_shape(who, "share", share, z.shape[:1], "(N,)")
-    gradient = as_output(who, gradient, z.shape, [z, target, share], name="gradient")
-    if probability is not None:
-        probability = as_output(who, probability, z.shape, [z, target, share, gradient], name="probability")
+    return [z, target, share, as_output(who, gradient, z.shape, [z, target, share], name="gradient")]
+
+
+def _with_probability(
+    who: str, kernel: Any, z: Array, target: Array, share: Array, probability: Array, gradient: Array, scale: float
+) -> Callable[[], float]:
+    z, target, share, gradient = _checked(who, target, share, gradient, z=z)
+    probability = as_output(who, probability, z.shape, [z, target, share, gradient], name="probability")
     return kernel(z, target, share, probability, gradient, scale)
 
 
@@ -38,7 +43,8 @@ def sigmoid_log_loss(
     probability, gradient : shape (N, K), overwritten with p and (p - t) * share * scale.
     Returns the loss, a float. Computed from z, so that it stays finite where p rounds to 0 or 1.
     """
-    return _bind("sigmoid_log_loss", kernels.active.SigmoidLogLoss, z, target, share, probability, gradient, scale)
+    kernel = kernels.active.SigmoidLogLoss
+    return _with_probability("sigmoid_log_loss", kernel, z, target, share, probability, gradient, scale)
 
 
 @Op
@@ -52,7 +58,7 @@ def softmax_cross_entropy(
     Returns the loss, a float. Computed from z, so that it stays finite where p rounds to 0.
     """
     kernel = kernels.active.SoftmaxCrossEntropy
-    return _bind("softmax_cross_entropy", kernel, z, target, share, probability, gradient, scale)
+    return _with_probability("softmax_cross_entropy", kernel, z, target, share, probability, gradient, scale)
 
 
 @Op
@@ -62,4 +68,5 @@ def squared_error(y: Array, target: Array, share: Array, *, gradient: Array, sca
     y, target : float32 or float64, shape (N, K). share : shape (N,).
     gradient : shape (N, K), overwritten with 2 * (y - t) * share * scale. Returns the loss, a float.
     """
-    return _bind("squared_error", kernels.active.SquaredError, y, target, share, None, gradient, scale)
+    y, target, share, gradient = _checked("squared_error", target, share, gradient, y=y)
+    return kernels.active.SquaredError(y, target, share, None, gradient, scale)
