@@ -31,10 +31,12 @@ if X86_64:
 # The other modules hold no fast loops: -O2 takes a third off their time to compile.
 OTHERS = {"unix": ["-O2"], "msvc": []}
 
-# Longest first, so that two processors are busy to the end: x86_64_v4 takes as long as all the others together.
+# Longest first, so that two processors are busy to the end: x86_64_v4 takes as long as all the others
+# together.
 MODULES = [*reversed(VARIANTS), "naive", "step", "cpu"]
 
-# No -ffast-math: NaN must stay NaN. These two only drop errno and floating-point exceptions, which nothing reads.
+# No -ffast-math: NaN must stay NaN. These two only drop errno and floating-point exceptions, which nothing
+# reads.
 OPTIMIZE = {"unix": ["-g0", "-fno-math-errno", "-fno-trapping-math"], "msvc": ["/O2"]}
 # -fno-wrapv: CPython's own flags would hide signed overflow from the sanitizer.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]

@@ -125,7 +125,8 @@ class Engine:
     def _once_or_again(self, workspace: Workspace, key: Any, work: Callable[[], Any]) -> Any:
         """Do `work` and record the steps it calls; when `key` comes again, replay them and return what it returned.
 
-        `key` tells all that `work` depends on besides the buffers' contents: what is done, and the batch's size.
+        `key` tells all that `work` depends on besides the buffers' contents: what is done, and the batch's
+        size.
         """
         replay = workspace.replays.get(key)
         if replay is not None and replay.moves == workspace.tape.moves:
@@ -134,7 +135,7 @@ class Engine:
         if not self._replays:
             return work()
         if replay is not None:
-            workspace.replays.clear()       # memory has moved under all of them
+            workspace.replays.clear()  # memory has moved under all of them
         workspace.tape.steps = []
         try:
             result = work()

@@ -1,8 +1,8 @@
 """What runs instead of what was written.
 
-`network.layers` is what the user wrote and is never edited; the plan is what runs. It is made once, when the network
-is built, and shares the layers' parameters, so that saving, counting and printing never notice it. A network with
-`fuse=False` runs the layers one by one: the fused steps' oracle.
+`network.layers` is what the user wrote and is never edited; the plan is what runs. It is made once, when the
+network is built, and shares the layers' parameters, so that saving, counting and printing never notice it. A
+network with `fuse=False` runs the layers one by one: the fused steps' oracle.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gwucnn.layers import Conv2D, Layer, MaxPooling2D
 from gwucnn.ops.conv_pool import has_gradients
 from gwucnn.workspace import Space
 
-__all__ = ["ConvReluPool", "plan"]
+__all__ = ["ConvPool", "plan"]
 
 
 def plan(
@@ -47,8 +47,8 @@ def _fused(steps: list[Layer]) -> list[Layer]:
     return fused
 
 
-class ConvReluPool(Layer):
-    """Convolution, bias, relu and 2x2 max pooling in one step; holds the layers' own parameters."""
+class ConvPool(Layer):
+    """Convolution, bias, relu (or none) and 2x2 max pooling in one step; holds the layers' own parameters."""
 
     replays = True
 
@@ -73,6 +73,7 @@ class ConvReluPool(Layer):
             conv.bias.value if conv.add_bias else None,
             winner=winner,
             winograd=space.winograd,
+            relu=conv.activation is not None,
             dilation_rate=conv.dilation_rate,
             groups=conv.groups,
             out=space.array("y", shape),
@@ -82,7 +83,8 @@ class ConvReluPool(Layer):
     def backward(self, dy: Any, space: Space) -> Any:
         conv, x, winner = self._conv, space.saved["x"], space.saved["winner"]
         by_weight, by_input = has_gradients(space.dtype, conv.kernel.shape, conv.dilation_rate, conv.groups)
-        # Where a kernel for winners is missing, the gradient of the full-size images is written out after all.
+        # Where a kernel for winners is missing, the gradient of the full-size images is written out after
+        # all.
         dz = None
         if (self.trainable and not by_weight) or (space.needs_dx and not by_input):
             dz = self._spread(dy, winner, space)
@@ -100,10 +102,12 @@ class ConvReluPool(Layer):
         )
 
     def _spread(self, dy: Any, winner: Any, space: Space) -> Any:
-        """Return the gradient before relu and pooling. Winner 4, shut by relu, is no pixel of a window."""
+        """Return the gradient before relu and pooling. A winner of 4, shut by relu, is no pixel of the window."""
         shape = (dy.shape[0], *self._conv.out_shape)
         out = space.array("dz", shape)
-        return space.run("spread", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out)
+        return space.run(
+            "spread", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out
+        )
 
     def _backward_weight(self, x: Any, dy: Any, winner: Any, dz: Any, space: Space) -> None:
         conv = self._conv
@@ -125,23 +129,27 @@ class ConvReluPool(Layer):
         )
 
 
-def _conv_relu_pool(conv: Layer, pool: Layer) -> Layer | None:
-    """Fuse a convolution that ends with relu and a pooling of 2x2 windows side by side, or return None."""
-    plain = isinstance(pool, MaxPooling2D) and pool.pool_size == pool.strides == (2, 2) and pool.padding == "valid"
-    if not plain or not isinstance(conv, Conv2D) or conv.activation is not RELUActivation:
+def _conv_pool(conv: Layer, pool: Layer) -> Layer | None:
+    """Fuse a convolution, with relu or nothing behind it, and a pooling of 2x2 windows side by side, or return None."""
+    plain = (
+        isinstance(pool, MaxPooling2D)
+        and pool.pool_size == pool.strides == (2, 2)
+        and pool.padding == "valid"
+    )
+    if not plain or not isinstance(conv, Conv2D) or conv.activation not in (None, RELUActivation):
         return None
-    return ConvReluPool(conv, pool)
+    return ConvPool(conv, pool)
 
 
-def _conv_then_relu_pool(conv: Layer, relu: Layer, pool: Layer) -> Layer | None:
+def _conv_relu_pool(conv: Layer, relu: Layer, pool: Layer) -> Layer | None:
     """The same with relu as a layer of its own."""
     if not isinstance(conv, Conv2D) or conv.activation is not None:
         return None
-    return _conv_relu_pool(conv.with_activation(RELUActivation), pool)
+    return _conv_pool(conv.with_activation(RELUActivation), pool)
 
 
 # Longest first. A maker may decline by returning None.
 PATTERNS: dict[tuple[type[Layer], ...], Any] = {
-    (Conv2D, RELU, MaxPooling2D): _conv_then_relu_pool,
-    (Conv2D, MaxPooling2D): _conv_relu_pool,
+    (Conv2D, RELU, MaxPooling2D): _conv_relu_pool,
+    (Conv2D, MaxPooling2D): _conv_pool,
 }

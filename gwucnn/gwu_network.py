@@ -49,8 +49,8 @@ class GWUNetwork:
         Of the network's own random numbers: first weights, shuffling. By default drawn from numpy's global
         state, so that `np.random.seed` before building repeats a run.
     fuse : bool
-        Compute runs of layers such as convolution, relu and pooling in one step. False computes layer by layer:
-        the same but for rounding, and slower.
+        Compute runs of layers such as convolution, relu and pooling in one step. False computes layer by
+        layer: the same but for rounding, and slower.
     winograd : bool
         Let 3x3 convolutions of many channels take Winograd's algorithm: twice as fast, with a larger rounding
         error in float32 (see `gwucnn.ops.base.winograd_pays`).
@@ -86,7 +86,8 @@ class GWUNetwork:
         )
         self.precision = precision
         self.seed = None if seed is None else check_size("GWUNetwork", "seed", seed, 0)
-        self.fuse, self.winograd = bool(fuse), bool(winograd)
+        self.fuse = check_flag("GWUNetwork", "fuse", fuse)
+        self.winograd = check_flag("GWUNetwork", "winograd", winograd)
         self.layers: list[Layer] = []
         self._shapes: list[tuple[int, ...]] = []  # outputs of the layers whose input is known
         self._in_shape: tuple[int, ...] | None = None
@@ -230,7 +231,9 @@ class GWUNetwork:
             if self._compiled is not None:
                 self._check_loss(self._compiled[0])
             new = [parameter for parameter in self.parameters if parameter.value is None]
-            engine = Engine(self.layers, self._shapes[-1], self._dtype, fuse=self.fuse, winograd=self.winograd)
+            engine = Engine(
+                self.layers, self._shapes[-1], self._dtype, fuse=self.fuse, winograd=self.winograd
+            )
             for parameter in new:
                 parameter.initializer(parameter.value, self._rng)
             if self._compiled is not None:

@@ -64,7 +64,7 @@ def _labels(who: str, y: Any, K: int) -> Any:
     labels = y.reshape(-1)
     whole = labels.astype(np.int64) if labels.dtype.kind in "biuf" and np.isfinite(labels).all() else None
     if whole is None or (whole != labels).any():
-        raise ValueError(f"{who}: expected integer labels, got {y.dtype} values such as {labels[:3]!r}")
+        raise ValueError(f"{who}: expected integer labels, got {y.dtype} values such as {labels[:3]}")
     if whole.size and not (whole.min() >= 0 and whole.max() < K):
         wrong = whole.min() if whole.min() < 0 else whole.max()
         raise ValueError(

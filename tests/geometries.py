@@ -121,6 +121,43 @@ DENSE = [
     Dense("513 rows", (513, 3), 7),
 ]
 
+# Convolution with 2x2 pooling. A tile covers up to 3 pooled pixels; the gradients have kernels for 3x3
+# filters of whole vectors of channels (2, 4, 8 or 16 of them) and for filters of few channels, and none for
+# the rest.
+CONV_POOL = [
+    *(Conv(f"OW = {OW}", (1, 6, OW + 2, 3), (3, 3, 3, 17)) for OW in (2, 3, 4, 6, 7, 8, 12, 14, 15)),
+    *(Conv(f"{F} filters", (2, 7, 8, 3), (3, 3, 3, F)) for F in (1, 2, 8, 16, 32, 33)),
+    *(Conv(f"{C} channels", (2, 8, 9, C), (3, 3, C, 18)) for C in (1, 2, 8, 16, 32, 48)),
+    Conv("2 x 2 outputs", (3, 4, 4, 16), (3, 3, 16, 2)),
+    Conv("3 x 3 outputs", (3, 5, 5, 1), (3, 3, 1, 16)),
+    Conv("the slides", (1, 28, 28, 1), (3, 3, 1, 2)),
+    Conv("no images", (0, 6, 7, 16), (3, 3, 16, 16)),
+    Conv("many small images", (9, 5, 4, 16), (3, 3, 16, 3)),
+    Conv("144 filters", (2, 8, 9, 2), (3, 3, 2, 144)),
+    Conv("144 filters of 16 channels", (1, 6, 7, 16), (3, 3, 16, 144)),
+    Conv("1 x 1 filters", (2, 5, 7, 3), (1, 1, 3, 16)),
+    Conv("5 x 5 filters", (2, 9, 10, 1), (5, 5, 1, 16)),
+    Conv("5 x 5 filters of 16 channels", (1, 9, 8, 16), (5, 5, 16, 6)),
+    Conv("one row of filters", (1, 5, 11, 2), (1, 4, 2, 32)),
+    Conv("strides", (2, 9, 12, 2), (3, 2, 2, 16), {"strides": (1, 2)}),
+    Conv("strides that leave pixels over", (2, 11, 12, 16), (3, 3, 16, 5), {"strides": 2}),
+    Conv("strides larger than the filter", (1, 15, 18, 16), (3, 3, 16, 17), {"strides": (4, 5)}),
+    Conv("same", (2, 6, 9, 3), (3, 3, 3, 16), {"padding": "same"}),
+    Conv("same, 16 channels", (2, 6, 9, 16), (3, 3, 16, 4), {"padding": "same"}),
+    Conv("same, even filter", (1, 6, 5, 2), (2, 4, 2, 16), {"padding": "same"}),
+    Conv("same, strides", (2, 9, 8, 16), (3, 3, 16, 6), {"padding": "same", "strides": (2, 1)}),
+    Conv("four paddings", (2, 5, 6, 2), (3, 4, 2, 16), {"padding": ((0, 2), (3, 1)), "strides": (1, 2)}),
+    Conv("four paddings, 16 channels", (2, 5, 6, 16), (3, 3, 16, 3), {"padding": ((0, 2), (3, 1))}),
+    Conv("padding below alone", (1, 4, 6, 16), (3, 3, 16, 3), {"padding": ((0, 1), (0, 0))}),
+    Conv("padding larger than the filter", (1, 3, 2, 16), (3, 3, 16, 3), {"padding": ((4, 3), (5, 6))}),
+    Conv("padding makes the filter fit", (1, 1, 1, 2), (3, 4, 2, 16), {"padding": ((1, 2), (0, 4))}),
+    Conv("dilation", (1, 9, 10, 2), (3, 3, 2, 16), {"dilation_rate": (2, 3)}),
+    Conv("dilation, 16 channels", (1, 7, 8, 16), (3, 3, 16, 3), {"dilation_rate": 2}),
+    Conv("dilation and strides", (1, 11, 12, 1), (2, 3, 1, 32), {"dilation_rate": (3, 2), "strides": (2, 1)}),
+    Conv("two groups", (2, 7, 6, 6), (3, 2, 3, 8), {"groups": 2}),
+    Conv("depthwise", (2, 6, 7, 17), (3, 3, 1, 17), {"groups": 17, "padding": 1}),
+]
+
 
 def names(cases):
     """Return the reason for each case, as pytest's ids."""

@@ -42,7 +42,8 @@ def test_mean_and_variance(name, shape):
     window = int(np.prod(shape[:-2]))
     variance = VARIANCES[name](window * shape[-2], window * shape[-1])
     values = np.concatenate([filled(name, shape, seed).ravel() for seed in range(10)])
-    # Of n draws the mean strays by sigma / sqrt(n), the variance by at most sqrt(2 / n) of itself: five times that.
+    # Of n draws the mean strays by sigma / sqrt(n), the variance by at most sqrt(2 / n) of itself: five times
+    # that.
     n = values.size
     assert abs(values.mean()) < 5 * np.sqrt(variance / n)
     assert abs(values.var() / variance - 1) < 5 * np.sqrt(2 / n)

@@ -80,7 +80,9 @@ def test_an_unsupported_name_is_an_error(monkeypatch):
 
 def test_a_missing_extension_says_how_to_build_it(tmp_path):
     """What one sees who imports the source folder."""
-    shutil.copytree(PACKAGE, tmp_path / "gwucnn", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    shutil.copytree(
+        PACKAGE, tmp_path / "gwucnn", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    )
     done = run("import gwucnn", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert last_line(done) == (

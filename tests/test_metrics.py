@@ -89,7 +89,11 @@ def test_to_categorical():
 @pytest.mark.parametrize(
     ("y", "num_classes", "message"),
     [
-        ([0, 3], 3, "expected labels from 0 to 2, got 0 to 3; number the classes from 0, or raise num_classes"),
+        (
+            [0, 3],
+            3,
+            "expected labels from 0 to 2, got 0 to 3; number the classes from 0, or raise num_classes",
+        ),
         ([-1, 3], None, "expected labels from 0 to 3, got -1 to 3; number the classes"),
         ([0.5, 1], None, r"expected integer labels, got float64 values such as \[0.5 1. \]"),
         ([np.nan], None, r"expected integer labels, got float64 values such as \[nan\]"),

@@ -45,7 +45,8 @@ cdef class Elementwise(Step):
         self.unit_cost = ELEMENTS * self.operations()
 
     cdef double operations(self) noexcept nogil:
-        return 1.0
+        # Reading and writing a number takes as long as this many operations on numbers in registers.
+        return 40.0
 
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         """Compute the numbers from `first` up to, not including, `last`."""
@@ -72,7 +73,7 @@ cdef void relu_some(const real_t *x, real_t *y, Py_ssize_t first, Py_ssize_t las
 
 cdef class Sigmoid(Elementwise):
     cdef double operations(self) noexcept nogil:
-        return 20.0
+        return 400.0
 
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         cdef Py_ssize_t i
@@ -135,7 +136,7 @@ cdef class Rowwise(Step):
         self.K = array.shape[array.ndim - 1]
         self.R = array.size // max(self.K, 1)
         self.units = self.R
-        self.unit_cost = 20.0 * self.K
+        self.unit_cost = 400.0 * self.K
         return 0
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:

@@ -1,16 +1,17 @@
-# Convolution, bias, relu and 2x2 max pooling in one pass over the images.
+# Convolution, bias, relu (if asked for) and 2x2 max pooling in one pass over the images.
 #
-#   y[n, i, j, f] = max(0, max over a < 2, b < 2 of conv[n, 2*i + a, 2*j + b, f])
+#   y[n, i, j, f] = max over a < 2, b < 2 of conv[n, 2*i + a, 2*j + b, f], and with relu of 0
 #
 # with conv of conv.pxi, bias included. relu and maximum commute. The winner byte is 2*a + b of the first largest, or 4
 # where relu shut all four (see winner.h). Rows and columns of the convolution that pooling drops are not computed.
 
-cdef class Conv2DReluPool(Conv2D):
+cdef class Conv2DPool(Conv2D):
     """Forward; records winners if given an array for them."""
 
     cdef uint8_t *winner
+    cdef bint relu
 
-    def __init__(self, x, weight, bias, y, winner, strides, dilation, offset, Py_ssize_t groups):
+    def __init__(self, x, weight, bias, y, winner, strides, dilation, offset, Py_ssize_t groups, bint relu):
         cdef Geometry g = pooled_geometry(x.shape, weight.shape, y.shape, strides, dilation, offset, groups)
         cdef Py_ssize_t pixels = g.N * g.OH * g.OW, p
         self.x = self.real(x, g.N * g.H * g.W * g.C, False)
@@ -22,6 +23,7 @@ cdef class Conv2DReluPool(Conv2D):
         if winner is not None:
             self.winner = <uint8_t *>self.other(winner, pixels // 4 * g.F, 1, True)
         self.out = y
+        self.relu = relu
         self.slide(&g, pixels)
         # From here on a row is one of pooled pixels.
         self.row_step = 2 * g.SH
@@ -51,15 +53,15 @@ cdef Geometry pooled_geometry(tuple x_shape, tuple weight_shape, tuple pooled_sh
 
 
 cdef inline void pooled_tile(int m, const Correlation *walk, const real_t *x, const real_t *w, const real_t *bias,
-                             real_t *y, uint8_t *winner, Py_ssize_t lanes) noexcept nogil:
+                             real_t *y, uint8_t *winner, bint relu, Py_ssize_t lanes) noexcept nogil:
     if real_t is float:
-        pooled_tile_f32(m, walk, x, w, bias, y, winner, lanes)
+        pooled_tile_f32(m, walk, x, w, bias, y, winner, relu, lanes)
     else:
-        pooled_tile_f64(m, walk, x, w, bias, y, winner, lanes)
+        pooled_tile_f64(m, walk, x, w, bias, y, winner, relu, lanes)
 
 
 cdef inline void pooled_rows(
-    Conv2DReluPool self,
+    Conv2DPool self,
     const Plane *plane,
     const real_t *x,                # window of the first pixel                           IN
     Py_ssize_t x_row,
@@ -84,5 +86,5 @@ cdef inline void pooled_rows(
                 m = min(TILE_POOLED, columns - j)
                 at = i * plane.y_row + j * walk.y_pixel + f
                 pooled_tile(<int>m, &walk, x + i * x_row + 2 * j * walk.x_pixel, w, bias, y + at,
-                            winner + at if winner != NULL else NULL, min(plane.outputs - f, block))
+                            winner + at if winner != NULL else NULL, self.relu, min(plane.outputs - f, block))
                 j += m

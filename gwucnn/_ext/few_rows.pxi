@@ -103,12 +103,23 @@ cdef void matrix_times(
             for u in range(U // SUMS):
                 for k in range(SUMS):
                     sums[k] += weight[u * SUMS + k] * dy[u * SUMS + k]
-            for k in range(SUMS):
-                total += sums[k]
+            total = add_up(sums)
         for u in range(U // SUMS * SUMS, U):
             total += weight[u] * dy[u]
         dx[d] = total
         weight += U
+
+
+cdef inline real_t add_up(real_t *sums) noexcept nogil:
+    # Half onto half: one sum after the other would wait four cycles for each.
+    cdef Py_ssize_t k
+    for k in range(16):
+        sums[k] += sums[k + 16]
+    for k in range(8):
+        sums[k] += sums[k + 8]
+    for k in range(4):
+        sums[k] += sums[k + 4]
+    return (sums[0] + sums[1]) + (sums[2] + sums[3])
 
 
 cdef class DenseFewRowsBackwardWeight(FewRows):

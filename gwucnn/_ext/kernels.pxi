@@ -32,9 +32,9 @@ cdef extern from "tiles.h" nogil:
     enum: TILE_POOLED
     enum: WINNER_VECTORS
     void pooled_tile_f32(int m, const Correlation *c, const float *x, const float *w, const float *bias, float *y,
-                         uint8_t *winner, Py_ssize_t lanes)
+                         uint8_t *winner, bint relu, Py_ssize_t lanes)
     void pooled_tile_f64(int m, const Correlation *c, const double *x, const double *w, const double *bias,
-                         double *y, uint8_t *winner, Py_ssize_t lanes)
+                         double *y, uint8_t *winner, bint relu, Py_ssize_t lanes)
     void winner_weight_tile_f32(int vectors, Py_ssize_t count, const int *at, const float *g, const float *x,
                                 Py_ssize_t x_row, Py_ssize_t x_pixel, float *dw)
     void winner_weight_tile_f64(int vectors, Py_ssize_t count, const int *at, const double *g, const double *x,
@@ -56,7 +56,8 @@ cdef extern from "tiles.h" nogil:
     void winograd_outputs_f32(const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias, float *y,
                               Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
     void winograd_pooled_f32(const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias, float *y,
-                             uint8_t *winner, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
+                             uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
+                             int columns)
     void winograd_image_f64(const double *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C, double *v,
                             Py_ssize_t element)
     void winograd_gradient_f64(const double *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F, double *z,
@@ -66,7 +67,8 @@ cdef extern from "tiles.h" nogil:
     void winograd_outputs_f64(const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias, double *y,
                               Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
     void winograd_pooled_f64(const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias, double *y,
-                             uint8_t *winner, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
+                             uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
+                             int columns)
 
 # Numbers in a vector, by dtype character: some kernels want channels or filters in whole vectors.
 LANES = {"f": LANES_F32, "d": LANES_F64}

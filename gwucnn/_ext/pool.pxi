@@ -6,9 +6,9 @@
 # the window has at most 255 pixels, so that backward need not see x again.
 #
 # A NaN wins over every number and the first NaN over later ones: written as "not smaller or equal, unless the best is
-# NaN already", since a plain `>` would drop it. Loops run over channels innermost, where memory is contiguous, and
-# select instead of branching, so that they become vector code. Backward selects too: a winner record with any
-# contents at all can only make a gradient vanish, never write outside the window.
+# NaN already", since a plain `>` would drop it. Loops run over channels innermost, where memory is contiguous (except where there are few), and
+# select instead of branching, so that they become vector code. Backward selects, or checks: a winner record with
+# any contents at all can only make a gradient vanish, never write outside the window.
 
 ctypedef fused winner_t:
     uint8_t
@@ -36,6 +36,11 @@ cdef Pooling pooling_of(tuple x_shape, tuple y_shape, size, strides, offset):
     return p
 
 
+# Below this many channels windows are done channel by channel.
+cdef enum:
+    FEW = 8
+
+
 cdef class MaxPool2D(Step):
     """Forward maximum; records winners if given an array for them."""
 
@@ -55,7 +60,7 @@ cdef class MaxPool2D(Step):
             self.winner = self.other(winner, p.N * p.OH * p.OW * p.C, 1 if self.small else 4, True)
         self.out = y
         self.units = p.N * p.OH
-        self.unit_cost = 4.0 * p.OW * p.C * p.PH * p.PW
+        self.unit_cost = 20.0 * p.OW * p.C * p.PH * p.PW
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         cdef Py_ssize_t unit
@@ -85,6 +90,12 @@ cdef void max_row(
         winner += unit * p.OW * p.C
     for j in range(p.OW):
         w = j * p.SW - p.left
+        if p.C < FEW:
+            max_few(p, x, h, w, y, winner)
+            y += p.C
+            if winner != NULL:
+                winner += p.C
+            continue
         first = True
         for u in range(max(-h, 0), min(p.PH, p.H - h)):
             for v in range(max(-w, 0), min(p.PW, p.W - w)):
@@ -93,6 +104,28 @@ cdef void max_row(
         y += p.C
         if winner != NULL:
             winner += p.C
+
+
+cdef inline void max_few(const Pooling *p, const real_t *x, Py_ssize_t h, Py_ssize_t w, real_t *y,
+                         winner_t *winner) noexcept nogil:
+    # Too few channels for a vector: one after the other, the best in a register.
+    cdef Py_ssize_t c, u, v, first_u = max(-h, 0), last_u = min(p.PH, p.H - h)
+    cdef Py_ssize_t first_v = max(-w, 0), last_v = min(p.PW, p.W - w)
+    cdef real_t best, a
+    cdef Py_ssize_t place
+    cdef bint take
+    for c in range(p.C):
+        place = first_u * p.PW + first_v
+        best = x[((h + first_u) * p.W + w + first_v) * p.C + c]
+        for u in range(first_u, last_u):
+            for v in range(first_v, last_v):
+                a = x[((h + u) * p.W + w + v) * p.C + c]
+                take = (not a <= best) & (best == best)
+                best = a if take else best
+                place = u * p.PW + v if take else place
+        y[c] = best
+        if winner != NULL:
+            winner[c] = <winner_t>place
 
 
 cdef inline void max_pixel(const real_t *x, real_t *y, winner_t *winner, Py_ssize_t C, winner_t place,
@@ -132,7 +165,7 @@ cdef class MaxPool2DBackward(Step):
         self.winner = self.other(winner, p.N * p.OH * p.OW * p.C, 1 if self.small else 4, False)
         self.out = dx
         self.units = p.N
-        self.unit_cost = 4.0 * p.OH * p.OW * p.C * p.PH * p.PW
+        self.unit_cost = 20.0 * p.OH * p.OW * p.C * p.PH * p.PW
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         cdef Py_ssize_t n
@@ -165,6 +198,15 @@ cdef void max_image_backward(
         h = i * p.SH - p.top
         for j in range(p.OW):
             w = j * p.SW - p.left
+            if p.C < FEW:
+                # Straight to the winner, wherever it says, as long as that is in the window and in the image.
+                for c in range(p.C):
+                    u, v = winner[c] // p.PW, winner[c] % p.PW
+                    if 0 <= winner[c] and u < p.PH and 0 <= h + u < p.H and 0 <= w + v < p.W:
+                        dx[((h + u) * p.W + w + v) * p.C + c] += dy[c]
+                dy += p.C
+                winner += p.C
+                continue
             for u in range(max(-h, 0), min(p.PH, p.H - h)):
                 for v in range(max(-w, 0), min(p.PW, p.W - w)):
                     place = <winner_t>(u * p.PW + v)

@@ -26,8 +26,9 @@ cdef extern from "threads.h" nogil:
 # A call looks for Ctrl-C at least this often: about 50 ms at the 20 GFLOP/s of a slow kernel on one core.
 cdef double OPERATIONS_BETWEEN_SIGNALS = 1e9
 
-# Waking a second thread costs 2 to 5 microseconds; below this many operations a thread it does not pay.
-cdef double OPERATIONS_WORTH_A_THREAD = 2e5
+# Waking a second thread costs 5 to 10 microseconds, as long as a vector unit takes for so many operations. Work that
+# is bound by memory or scalar functions counts each number as the operations that would take as long.
+cdef double OPERATIONS_WORTH_A_THREAD = 3e6
 
 # 64 bytes: one cache line and the widest vector, so that no scratch row straddles two lines.
 cdef enum:

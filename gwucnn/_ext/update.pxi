@@ -20,7 +20,7 @@ cdef class Update(Step):
         self.grad = self.real(grad, self.size, False)
         self.out = value
         self.units = (self.size + ELEMENTS - 1) // ELEMENTS
-        self.unit_cost = 8.0 * ELEMENTS
+        self.unit_cost = 60.0 * ELEMENTS
 
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         """Update the values from `first` up to, not including, `last`."""
@@ -87,7 +87,7 @@ cdef class Adam(Update):
         self.m = self.real(m, self.size, True)
         self.v = self.real(v, self.size, True)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-        self.unit_cost = 40.0 * ELEMENTS
+        self.unit_cost = 120.0 * ELEMENTS
 
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         cdef double rate = self.lr / (1 - pow(self.beta_1, self.step)), root = sqrt(1 - pow(self.beta_2, self.step))

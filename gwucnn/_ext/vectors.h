@@ -27,8 +27,8 @@ INLINE NAME(vec) NAME(choose)(NAME(mask) m, NAME(vec) a, NAME(vec) b)
     return (NAME(vec))((m & (NAME(mask))a) | (~m & (NAME(mask))b));
 }
 
-/* The largest of four, or 0 if none is above 0, and which: 0 to 3 for the first largest, 4 for none. NaN is largest. */
-INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, unsigned char *winner)
+/* The largest of four and which, 0 to 3 for the first largest; with relu 0 and 4 if none is above 0. NaN is largest. */
+INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
 {
     NAME(vec) best = s[0];
     NAME(mask) place = (NAME(mask)){0};
@@ -37,8 +37,11 @@ INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, unsigned char *winner
         best = NAME(choose)(take, s[k], best);
         place = (take & k) | (~take & place);
     }
-    const NAME(mask) shut = best <= (NAME(vec)){0};
-    place = (shut & 4) | (~shut & place);
+    NAME(mask) shut = (NAME(mask)){0};
+    if (relu) {
+        shut = best <= (NAME(vec)){0};
+        place = (shut & 4) | (~shut & place);
+    }
     *(NAME(bytes) *)winner = __builtin_convertvector(place, NAME(bytes));
     return (NAME(vec))(~shut & (NAME(mask))best);
 }
@@ -68,7 +71,7 @@ INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum)
     for (int i = 0; i < LANES; i++) sum.lane[i] += a.lane[i] * b.lane[i];
     return sum;
 }
-INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, unsigned char *winner)
+INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
 {
     NAME(vec) best = s[0];
     for (int i = 0; i < LANES; i++) {
@@ -78,7 +81,7 @@ INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, unsigned char *winner
                 best.lane[i] = s[k].lane[i];
                 winner[i] = (unsigned char)k;
             }
-        if (best.lane[i] <= 0) {
+        if (relu && best.lane[i] <= 0) {
             best.lane[i] = 0;
             winner[i] = 4;
         }

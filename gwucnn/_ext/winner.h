@@ -1,4 +1,4 @@
-/* Tiles for a convolution with relu and 2x2 max pooling, forward and backward.
+/* Tiles for a convolution with 2x2 max pooling, with or without relu between, forward and backward.
  *
  * Forward, the sums of a window's four pixels are compared while they are in registers: the full-size images are never
  * written. A byte for each pooled pixel and filter records which pixel won, 0 to 3, or 4 where relu shut all.
@@ -19,6 +19,7 @@ INLINE void NAME(pooled_body)(
     const REAL *bias,           /* (V * LANES,) or NULL                                 IN  */
     REAL *y,                    /* (M, y_pixel): only the first `lanes` are written     OUT */
     unsigned char *winner,      /* as y, or NULL                                        OUT */
+    int relu,
     ptrdiff_t lanes)
 {
     NAME(vec) sum[TILE_PIXELS][2];
@@ -29,18 +30,18 @@ INLINE void NAME(pooled_body)(
                                        sum[2 * M + 2 * m + 1][v]};
             const ptrdiff_t at = m * c->y_pixel + v * LANES, some = lanes - v * LANES;
             unsigned char who[VECTOR_BYTES / sizeof(REAL)];
-            NAME(store_some)(y + at, NAME(largest_of_four)(four, who), some);
+            NAME(store_some)(y + at, NAME(largest_of_four)(four, relu, who), some);
             if (winner && some > 0) memcpy(winner + at, who, (size_t)(some < LANES ? some : LANES));
         }
 }
 
 static void NAME(pooled_tile)(int m, const Correlation *c, const REAL *x, const REAL *w, const REAL *bias, REAL *y,
-                              unsigned char *winner, ptrdiff_t lanes)
+                              unsigned char *winner, int relu, ptrdiff_t lanes)
 {
     const int wide = lanes > LANES;
 #define CASE(M) \
-    case M: if (wide) NAME(pooled_body)(M, 2, c, x, w, bias, y, winner, lanes); \
-            else NAME(pooled_body)(M, 1, c, x, w, bias, y, winner, lanes); \
+    case M: if (wide) NAME(pooled_body)(M, 2, c, x, w, bias, y, winner, relu, lanes); \
+            else NAME(pooled_body)(M, 1, c, x, w, bias, y, winner, relu, lanes); \
             break;
     switch (m) {
         CASE(1)

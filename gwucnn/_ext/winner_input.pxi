@@ -1,4 +1,4 @@
-# The gradient by the input of a convolution with relu and 2x2 max pooling, from the pooled gradient and the winner
+# The gradient by the input of a convolution with 2x2 max pooling, with or without relu between, from the pooled gradient and the winner
 # bytes.
 #
 #   dx[window of pixel (i, j, k) + (u, v), c] += sum over filters f that pixel k of window (i, j) won of

@@ -1,4 +1,4 @@
-# The gradient by weights and bias of a convolution with relu and 2x2 max pooling, from the pooled gradient and the
+# The gradient by weights and bias of a convolution with 2x2 max pooling, with or without relu between, from the pooled gradient and the
 # winner bytes.
 #
 #   dweight[u, v, c, f] += sum over winners q of filter f of g[q] * x[window of q + (u, v), c]

@@ -169,13 +169,14 @@ static void NAME(winograd_outputs)(
     }
 }
 
-/* The same through relu and 2x2 max pooling: up to 2x2 pooled pixels and their winners. */
+/* The same through relu, if asked for, and 2x2 max pooling: up to 2x2 pooled pixels and their winners. */
 static void NAME(winograd_pooled)(
     const REAL *m,              /* (36, F), `element` apart                             IN  */
     ptrdiff_t element, ptrdiff_t F,
     const REAL *bias,           /* (F,) or NULL                                         IN  */
     REAL *y,                    /* (rows, columns, F)                                   OUT */
     unsigned char *winner,      /* as y, or NULL                                        OUT */
+    int relu,
     ptrdiff_t y_row, ptrdiff_t y_pixel, int rows, int columns)
 {
     for (ptrdiff_t f = 0; f < F; f += LANES) {
@@ -192,7 +193,7 @@ static void NAME(winograd_pooled)(
                         NAME(add)(o[2 * i + 1][2 * j], b), NAME(add)(o[2 * i + 1][2 * j + 1], b)};
                     const ptrdiff_t at = i * y_row + j * y_pixel + f;
                     unsigned char who[VECTOR_BYTES / sizeof(REAL)];
-                    NAME(store)(y + at, NAME(largest_of_four)(four, who));
+                    NAME(store)(y + at, NAME(largest_of_four)(four, relu, who));
                     if (winner) memcpy(winner + at, who, sizeof(who));
                 }
     }

@@ -185,15 +185,17 @@ cdef inline void store_outputs(Winograd self, const real_t *products, Py_ssize_t
                              <int>min(4, self.OH - i), <int>min(4, self.OW - j))
 
 
-cdef class WinogradConv2DReluPool(WinogradConv2D):
-    """Forward convolution with relu and 2x2 max pooling; see conv_pool.pxi."""
+cdef class WinogradConv2DPool(WinogradConv2D):
+    """Forward convolution with relu, if asked for, and 2x2 max pooling; see conv_pool.pxi."""
 
     cdef uint8_t *winner
+    cdef bint relu
 
-    def __init__(self, x, weight, bias, y, winner, offset):
+    def __init__(self, x, weight, bias, y, winner, offset, bint relu):
         cdef Geometry g = pooled_geometry(x.shape, weight.shape, y.shape, (1, 1), (1, 1), offset, 1)
         cdef Py_ssize_t size = g.N * g.OH * g.OW // 4 * g.F
         self.hold(&g, x, weight, bias, y, size)
+        self.relu = relu
         if winner is not None:
             self.winner = <uint8_t *>self.other(winner, size, 1, True)
 
@@ -204,11 +206,11 @@ cdef class WinogradConv2DReluPool(WinogradConv2D):
         cdef uint8_t *winner = self.winner + at if self.winner != NULL else NULL
         if self.is_double:
             winograd_pooled_f64(<const double *>products, TILES * self.F, self.F, <const double *>self.bias,
-                                <double *>self.y + at, winner, PW * self.F, self.F, <int>min(2, PH - i),
+                                <double *>self.y + at, winner, self.relu, PW * self.F, self.F, <int>min(2, PH - i),
                                 <int>min(2, PW - j))
         else:
             winograd_pooled_f32(<const float *>products, TILES * self.F, self.F, <const float *>self.bias,
-                                <float *>self.y + at, winner, PW * self.F, self.F, <int>min(2, PH - i),
+                                <float *>self.y + at, winner, self.relu, PW * self.F, self.F, <int>min(2, PH - i),
                                 <int>min(2, PW - j))
 
 

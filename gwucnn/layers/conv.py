@@ -123,7 +123,9 @@ class Conv2D(WeightedLayer):
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
         bias = self.bias.value if self.add_bias else None
-        space.run("conv2d", ops.conv2d, x, self.kernel.value, bias, out=y, winograd=space.winograd, **self._keywords)
+        space.run(
+            "conv2d", ops.conv2d, x, self.kernel.value, bias, out=y, winograd=space.winograd, **self._keywords
+        )
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
         space.run(

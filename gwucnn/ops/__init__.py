@@ -1,7 +1,7 @@
 """Checked functions on arrays, channels last, float32 or float64: the arithmetic of all layers.
 
-Each can be called on its own; each takes ``out=``, which is overwritten and returned. See `gwucnn.ops.base.Op` for
-the second way to call them, which networks use.
+Each can be called on its own; each takes ``out=``, which is overwritten and returned. See
+`gwucnn.ops.base.Op` for the second way to call them, which networks use.
 """
 
 from gwucnn.ops.activation import relu, relu_backward, sigmoid, sigmoid_backward, softmax, softmax_backward

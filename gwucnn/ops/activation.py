@@ -70,8 +70,8 @@ def sigmoid_backward(dy: Array, y: Array, *, out: Array | None = None) -> Callab
 def softmax(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
     """Turn each row into probabilities: y[..., k] = exp(x[..., k] - max) / sum, over the last axis.
 
-    x : float32 or float64, shape (..., K). out : the same; may be x itself. Returns an array like x. A NaN makes
-    its own row NaN. Raises TypeError for other dtypes, ShapeError for an array without axes.
+    x : float32 or float64, shape (..., K). out : the same; may be x itself. Returns an array like x. A NaN
+    makes its own row NaN. Raises TypeError for other dtypes, ShapeError for an array without axes.
     """
     (x_checked,) = as_arrays("softmax", x=x)
     if x_checked.ndim == 0:

@@ -24,10 +24,10 @@ class Op:
     """A checked function on arrays.
 
     Calling an op checks the arguments, computes once and returns the result. `op.bind` takes the same arguments,
-    checks them and returns a step: a function without arguments that computes the same result again and again, in
-    the same output array, from whatever the argument arrays hold by then. Networks bind their ops once and then
-    only call steps, which costs a tenth of a microsecond. (An argument that is not a C-contiguous array is copied
-    when the step is made; the step goes on reading the copy.)
+    checks them and returns a step: a function without arguments that computes the same result again and
+    again, in the same output array, from whatever the argument arrays hold by then. Networks bind their ops
+    once and then only call steps, which costs a tenth of a microsecond. (An argument that is not a
+    C-contiguous array is copied when the step is made; the step goes on reading the copy.)
     """
 
     def __init__(self, bind: Callable[..., Callable[[], Any]]) -> None:
@@ -44,12 +44,15 @@ class Op:
 def as_arrays(who: str, **given: Any) -> list[Any]:
     """Return C-contiguous, aligned arrays of one floating type, copying only what is not so already.
 
-    Raises TypeError unless all of them are float32 or all are float64 of the machine's byte order. None stays None.
+    Raises TypeError unless all of them are float32 or all are float64 of the machine's byte order. None stays
+    None.
     """
     arrays = {name: None if a is None else np.asarray(a) for name, a in given.items()}
     dtypes = {name: a.dtype for name, a in arrays.items() if a is not None}
     if len(set(dtypes.values())) != 1 or next(iter(dtypes.values())) not in FLOATS:
-        got = ", ".join(f"{name} {dtype.name if dtype.isnative else dtype.str}" for name, dtype in dtypes.items())
+        got = ", ".join(
+            f"{name} {dtype.name if dtype.isnative else dtype.str}" for name, dtype in dtypes.items()
+        )
         raise TypeError(f"{who}: expected one dtype, float32 or float64, got {got}; convert with astype")
     return [None if a is None else np.require(a, requirements="CA") for a in arrays.values()]
 
@@ -67,13 +70,21 @@ def as_shape(who: str, name: str, shape: Any, letters: str) -> Shape:
 
 def check_shape(who: str, name: str, array: Array, shape: tuple[int | None, ...], letters: str) -> None:
     """Raise ShapeError unless `array` has `shape`, in which None is any size; `letters` says what the axes are."""
-    if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):
+    if array.ndim != len(shape) or any(
+        want not in (None, got) for want, got in zip(shape, array.shape, strict=True)
+    ):
         sizes = "" if None in shape else f" = {shape}"
         raise ShapeError(f"{who}: expected {name} of shape {letters}{sizes}, got {array.shape}")
 
 
 def as_output(
-    who: str, out: Array | None, shape: tuple[int, ...], inputs: list[Array], *, name: str = "out", dtype: Any = None
+    who: str,
+    out: Array | None,
+    shape: tuple[int, ...],
+    inputs: list[Array],
+    *,
+    name: str = "out",
+    dtype: Any = None,
 ) -> Array:
     """Return `out` if it can take a result of `shape`, or a new array if it is None.
 
@@ -84,20 +95,30 @@ def as_output(
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise TypeError(f"{who}: expected {name} to be an array of {dtype}, got {getattr(out, 'dtype', type(out))}")
+        raise TypeError(
+            f"{who}: expected {name} to be an array of {dtype}, got {getattr(out, 'dtype', type(out))}"
+        )
     if out.shape != shape:
         raise ShapeError(f"{who}: expected {name} of shape {shape}, got {out.shape}")
     flags = out.flags
     if not (flags.c_contiguous and flags.writeable and flags.aligned):
-        kind = "a non-contiguous" if not flags.c_contiguous else "an unaligned" if flags.writeable else "a read-only"
+        kind = (
+            "a non-contiguous"
+            if not flags.c_contiguous
+            else "an unaligned"
+            if flags.writeable
+            else "a read-only"
+        )
         raise ValueError(f"{who}: expected {name} to be a writeable C-contiguous array, got {kind} one")
     if any(a is not None and np.may_share_memory(a, out) for a in inputs):
-        raise ValueError(f"{who}: expected {name} to have memory of its own, got an array that overlaps an input")
+        raise ValueError(
+            f"{who}: expected {name} to have memory of its own, got an array that overlaps an input"
+        )
     return out
 
 
-# From `python -m gwucnn.bench --kernels` on AVX-512: below 32 channels or 28 tiles (a block) the plain way is as fast,
-# and so it is where more than half of the last tiles hang over the edge.
+# From `python -m gwucnn.bench --kernels` on AVX-512: below 32 channels or 28 tiles (a block) the plain way is
+# as fast, and so it is where more than half of the last tiles hang over the edge.
 LEAST_CHANNELS = 32
 LEAST_TILES = 28
 LEAST_USED = 0.5
@@ -106,10 +127,11 @@ LEAST_USED = 0.5
 def winograd_pays(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Window, groups: int) -> bool:
     """Return whether Winograd's algorithm applies to a convolution and is the faster one.
 
-    F(4x4, 3x3) needs a quarter of the multiplications and, with its transforms, runs 2 to 2.6 times as fast where
-    there are channels enough to pay for them. Its error in float32 is larger than the plain way's: below
-    8 * u * (4 + sqrt(9*C)) times the sum of the terms' magnitudes from 32 channels on, u = 2**-24 (tested). That is
-    why ops use it only when told to, by ``winograd=True``, and a network with ``winograd=False`` never does.
+    F(4x4, 3x3) needs a quarter of the multiplications and, with its transforms, runs 2 to 2.6 times as fast
+    where there are channels enough to pay for them. Its error in float32 is larger than the plain way's:
+    below 8 * u * (4 + sqrt(9*C)) times the sum of the terms' magnitudes from 32 channels on, u = 2**-24
+    (tested). That is why ops use it only when told to, by ``winograd=True``, and a network with
+    ``winograd=False`` never does.
     """
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     N, H, W, C = x_shape

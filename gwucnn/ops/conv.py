@@ -27,7 +27,9 @@ def _window(
         raise ShapeError(f"{who}: expected {weight} of shape (KH, KW, C // groups, F), got {weight_shape}")
     C, (KH, KW, Cg, F) = x_shape[3], weight_shape
     if C % groups or F % groups:
-        raise ShapeError(f"{who}: expected channels and filters to be multiples of groups={groups}, got C={C}, F={F}")
+        raise ShapeError(
+            f"{who}: expected channels and filters to be multiples of groups={groups}, got C={C}, F={F}"
+        )
     if Cg * groups != C:
         raise ShapeError(
             f"{who}: expected {weight} for {C // groups} channels (C={C}, groups={groups}), got one for {Cg}; "
@@ -94,9 +96,10 @@ def conv2d(
 
     Notes
     -----
-    Costs 2*N*OH*OW*F*C*KH*KW / groups operations. Sums run in x's dtype: the error of an output is at most about
-    (KH*KW*C/groups + 1) * u times the sum of its terms' magnitudes, u = 2**-24 or 2**-53 (N. J. Higham, "Accuracy
-    and Stability of Numerical Algorithms", section 3.1). A NaN reaches just the outputs whose windows hold it.
+    Costs 2*N*OH*OW*F*C*KH*KW / groups operations. Sums run in x's dtype: the error of an output is at most
+    about (KH*KW*C/groups + 1) * u times the sum of its terms' magnitudes, u = 2**-24 or 2**-53 (N. J. Higham,
+    "Accuracy and Stability of Numerical Algorithms", section 3.1). A NaN reaches just the outputs whose
+    windows hold it.
 
     References
     ----------
@@ -112,7 +115,9 @@ def conv2d(
            [20., 24.]], dtype=float32)
     """
     x, weight, bias = as_arrays("conv2d", x=x, weight=weight, bias=bias)
-    window = _window("conv2d", "x", x.shape, "weight", weight.shape, groups, (strides, padding, dilation_rate))
+    window = _window(
+        "conv2d", "x", x.shape, "weight", weight.shape, groups, (strides, padding, dilation_rate)
+    )
     N, H, W, _ = x.shape
     F = weight.shape[3]
     if bias is not None:
@@ -226,8 +231,8 @@ def conv2d_backward_weight(
 
     Notes
     -----
-    Costs as much as the forward pass. An empty batch gives zeros. The bits do not depend on the number of threads
-    except for small filters banks of few channels, where images are shared out between threads.
+    Costs as much as the forward pass. An empty batch gives zeros. The bits do not depend on the number of
+    threads except for small filters banks of few channels, where images are shared out between threads.
     """
     who = "conv2d_backward_weight"
     x, dy = as_arrays(who, x=x, dy=dy)

@@ -1,7 +1,7 @@
-"""Convolution, bias, relu and 2x2 max pooling as one op, and its gradients.
+"""Convolution, bias, relu (if wanted) and 2x2 max pooling as one op, and its gradients.
 
-What the chain conv2d -> relu -> max_pool2d(2) computes, without writing the full-size images between. Not for all
-sizes: see `has_gradients`.
+What the chain conv2d -> relu -> max_pool2d(2) computes, without writing the full-size images between. Not for
+all sizes: see `has_gradients`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,24 @@ from gwucnn.errors import ShapeError
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape, winograd_pays
 from gwucnn.shapes import Padding, Shape, Size, Window, check_size
 
-__all__ = ["conv2d_relu_pool", "conv2d_relu_pool_backward_input", "conv2d_relu_pool_backward_weight", "has_gradients"]
+__all__ = [
+    "conv2d_relu_pool",
+    "conv2d_relu_pool_backward_input",
+    "conv2d_relu_pool_backward_weight",
+    "has_gradients",
+]
 
 # Below this many channels the gradient by the weights works on masks instead of lists.
 FEW_CHANNELS = 8
 
 
-def has_gradients(dtype: Any, weight_shape: Shape, dilation: tuple[int, int], groups: int) -> tuple[bool, bool]:
+def has_gradients(
+    dtype: Any, weight_shape: Shape, dilation: tuple[int, int], groups: int
+) -> tuple[bool, bool]:
     """Return whether there is a kernel for the gradient by weights, and by input, for filters of this shape.
 
-    Both want one group. Lists of winners want 3x3 filters without dilation and channels in whole vectors; masks, for
-    few channels, want filters in whole vectors.
+    Both want one group. Lists of winners want 3x3 filters without dilation and channels in whole vectors;
+    masks, for few channels, want filters in whole vectors.
     """
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     KH, KW, C, F = weight_shape
@@ -44,7 +51,7 @@ def _windows(
     options: tuple[Size, Padding, Size],
     groups: int = 1,
 ) -> tuple[Window, tuple[int, int]]:
-    """Check that images and filters fit each other; return the filter's window and the size of the pooled images.
+    """Check that images and filters fit each other; return the filter's window and the pooled images' size.
 
     `x` and `weight` are what the op calls the arguments of which these are the shapes.
     """
@@ -55,7 +62,8 @@ def _windows(
         raise ShapeError(f"{who}: expected {weight} of shape (KH, KW, C // groups, F), got {weight_shape}")
     if x_shape[3] != weight_shape[2] * groups or weight_shape[3] % groups:
         raise ShapeError(
-            f"{who}: expected {weight} for C={x_shape[3]} channels in groups={groups}, got {weight} {weight_shape}"
+            f"{who}: expected {weight} for C={x_shape[3]} channels in groups={groups}, got {weight} "
+            f"{weight_shape}"
         )
     strides, padding, dilation_rate = options
     window = Window.of(who, weight_shape[:2], strides, padding, dilation_rate, name=weight)
@@ -85,14 +93,16 @@ def conv2d_relu_pool(
     dilation_rate: Size = 1,
     groups: int = 1,
     winograd: bool = False,
+    relu: bool = True,
     winner: Array | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
     """Return max_pool2d(relu(conv2d(x, weight, bias)), 2), to the last bit (with winograd: to rounding).
 
     x, weight, bias, strides, padding, dilation_rate, groups, winograd : as in `conv2d`.
-    winner : uint8, shape (N, OH // 2, OW // 2, F), optional. Receives 2*a + b of the first largest pixel of each
-    window, or 4 where none is above 0.
+    relu : False leaves relu out: then a window's largest value is its output, whatever its sign.
+    winner : uint8, shape (N, OH // 2, OW // 2, F), optional. Receives 2*a + b of the first largest pixel of
+    each window, or 4 where none is above 0.
     out : dtype of x, shape (N, OH // 2, OW // 2, F), optional. Overwritten and returned.
     Raises ShapeError and TypeError as `conv2d`. NaN in a window gives NaN.
     """
@@ -109,9 +119,9 @@ def conv2d_relu_pool(
         winner = as_output(who, winner, out.shape, [x, weight, bias, out], name="winner", dtype=np.uint8)
     offset = window.offset((H, W))
     if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups):
-        return kernels.active.WinogradConv2DReluPool(x, weight, bias, out, winner, offset)
-    return kernels.active.Conv2DReluPool(
-        x, weight, bias, out, winner, window.strides, window.dilation, offset, groups
+        return kernels.active.WinogradConv2DPool(x, weight, bias, out, winner, offset, relu)
+    return kernels.active.Conv2DPool(
+        x, weight, bias, out, winner, window.strides, window.dilation, offset, groups, relu
     )
 
 
@@ -129,9 +139,9 @@ def conv2d_relu_pool_backward_weight(
 ) -> Callable[[], Array]:
     """Add the gradient of `conv2d_relu_pool` by its filters to `out`, and that by its bias to `bias_grad`.
 
-    x : float32 or float64, shape (N, H, W, C). dy : dtype of x, shape (N, PH, PW, F), gradient by the pooled output.
-    winner : uint8, as dy, from the forward pass; where it is above 3 the gradient is dropped. bias_grad : shape (F,),
-    optional. out : shape (KH, KW, C, F), returned.
+    x : float32 or float64, shape (N, H, W, C). dy : dtype of x, shape (N, PH, PW, F), gradient by the pooled
+    output. winner : uint8, as dy, from the forward pass; where it is above 3 the gradient is dropped.
+    bias_grad : shape (F,), optional. out : shape (KH, KW, C, F), returned.
     Raises ShapeError for shapes that do not fit, ValueError for sizes without a kernel (see `has_gradients`).
     """
     who = "conv2d_relu_pool_backward_weight"
@@ -146,6 +156,13 @@ def conv2d_relu_pool_backward_weight(
     if bias_grad is not None:
         bias_grad = as_output(who, bias_grad, out.shape[3:], [x, dy, winner, out], name="bias_grad")
     listed = has_gradients(x.dtype, out.shape, window.dilation, 1)[1]
+    lanes = kernels.active.LANES[x.dtype.char]
+    if not listed and out.shape[3] % lanes:
+        raise ValueError(
+            f"{who}: expected filters in multiples of {lanes}, or 3x3 filters without dilation of "
+            f"channels in multiples of {lanes}, got out {out.shape}; use max_pool2d_backward and "
+            "conv2d_backward_weight"
+        )
     offset = window.offset(x.shape[1:3])
     if listed:
         return kernels.active.WinnerBackwardWeight(x, dy, winner, out, bias_grad, window.strides, offset)
@@ -167,9 +184,9 @@ def conv2d_relu_pool_backward_input(
 ) -> Callable[[], Array]:
     """Return the gradient of `conv2d_relu_pool` by its images.
 
-    dy : float32 or float64, shape (N, PH, PW, F). winner : uint8, as dy, from the forward pass; where it is above 3
-    the gradient is dropped. weight : (3, 3, C, F).
-    input_shape : (N, H, W, C). out : that shape, optional, overwritten and returned.
+    dy : float32 or float64, shape (N, PH, PW, F). winner : uint8, as dy, from the forward pass; where it is
+    above 3 the gradient is dropped. weight : (3, 3, C, F). input_shape : (N, H, W, C). out : that shape,
+    optional, overwritten and returned.
     Raises ShapeError for shapes that do not fit, ValueError for sizes without a kernel (see `has_gradients`).
     """
     who = "conv2d_relu_pool_backward_input"
@@ -180,5 +197,11 @@ def conv2d_relu_pool_backward_input(
     check_shape(who, "dy", dy, shape, "(N, PH, PW, F)")
     winner = _as_winner(who, winner, shape)
     out = as_output(who, out, input_shape, [dy, weight, winner])
+    if not has_gradients(dy.dtype, weight.shape, (1, 1), 1)[1]:
+        lanes = kernels.active.LANES[dy.dtype.char]
+        raise ValueError(
+            f"{who}: expected 3x3 filters of channels in multiples of {lanes}, got weight {weight.shape}; "
+            "use max_pool2d_backward and conv2d_backward_input"
+        )
     offset = window.offset(input_shape[1:3])
     return kernels.active.WinnerBackwardInput(dy, winner, weight, out, window.strides, offset)

@@ -1,7 +1,7 @@
 """Losses of a batch with their gradients.
 
-Each op returns the loss as a float and fills `gradient`, and `probability` where it has one. A row's part of the
-loss and of the gradient is multiplied by `share[n]` (1/N for a plain mean) and by `scale`.
+Each op returns the loss as a float and fills `gradient`, and `probability` where it has one. A row's part of
+the loss and of the gradient is multiplied by `share[n]` (1/N for a plain mean) and by `scale`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["sigmoid_log_loss", "softmax_cross_entropy", "squared_error"]
 
 
 def _checked(who: str, target: Array, share: Array, gradient: Array, **given: Array) -> list[Array]:
-    """Return the network's outputs (given as z= or y=), target, share and gradient, checked against each other."""
+    """Return the network's outputs (given as z= or y=), target, share and gradient, checked."""
     ((name, z),) = given.items()
     z, target, share = as_arrays(who, **given, target=target, share=share)
     check_shape(who, name, z, (None, None), "(N, K)")
@@ -26,7 +26,14 @@ def _checked(who: str, target: Array, share: Array, gradient: Array, **given: Ar
 
 
 def _with_probability(
-    who: str, kernel: Any, z: Array, target: Array, share: Array, probability: Array, gradient: Array, scale: float
+    who: str,
+    kernel: Any,
+    z: Array,
+    target: Array,
+    share: Array,
+    probability: Array,
+    gradient: Array,
+    scale: float,
 ) -> Callable[[], float]:
     z, target, share, gradient = _checked(who, target, share, gradient, z=z)
     probability = as_output(who, probability, z.shape, [z, target, share, gradient], name="probability")
@@ -37,7 +44,7 @@ def _with_probability(
 def sigmoid_log_loss(
     z: Array, target: Array, share: Array, *, probability: Array, gradient: Array, scale: float = 1.0
 ) -> Callable[[], float]:
-    """Compute p = sigmoid(z) and the log loss, -sum over k of t*log(p) + (1 - t)*log(1 - p), with its gradient by z.
+    """Compute p = sigmoid(z), the log loss -sum over k of t*log(p) + (1 - t)*log(1 - p), and its gradient.
 
     z, target : float32 or float64, shape (N, K), targets from 0 to 1. share : shape (N,).
     probability, gradient : shape (N, K), overwritten with p and (p - t) * share * scale.
@@ -62,7 +69,9 @@ def softmax_cross_entropy(
 
 
 @Op
-def squared_error(y: Array, target: Array, share: Array, *, gradient: Array, scale: float = 1.0) -> Callable[[], float]:
+def squared_error(
+    y: Array, target: Array, share: Array, *, gradient: Array, scale: float = 1.0
+) -> Callable[[], float]:
     """Compute the sum of squared errors, sum over k of (y - t)**2, with its gradient by y.
 
     y, target : float32 or float64, shape (N, K). share : shape (N,).

@@ -20,7 +20,9 @@ def winner_dtype(pool_size: tuple[int, int]) -> Any:
     return np.uint8 if pool_size[0] * pool_size[1] <= 255 else np.int32
 
 
-def _window(who: str, x: str, x_shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Window:
+def _window(
+    who: str, x: str, x_shape: Shape, pool_size: Size, strides: Size | None, padding: Padding
+) -> Window:
     """Check that images and windows fit each other; `x` is what the op calls the argument of that shape."""
     if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
         raise ShapeError(f"{who}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
@@ -138,7 +140,11 @@ def max_pool2d_backward(
     check_shape(who, "dy", dy, shape, "(N, OH, OW, C)")
     winner = np.ascontiguousarray(winner)
     if winner.dtype != winner_dtype(window.size):
-        raise TypeError(f"{who}: expected winner of {np.dtype(winner_dtype(window.size))}, got {winner.dtype}")
+        raise TypeError(
+            f"{who}: expected winner of {np.dtype(winner_dtype(window.size))}, got {winner.dtype}"
+        )
     check_shape(who, "winner", winner, shape, "(N, OH, OW, C)")
     out = as_output(who, out, input_shape, [dy, winner])
-    return kernels.active.MaxPool2DBackward(dy, winner, out, window.size, window.strides, window.offset((H, W)))
+    return kernels.active.MaxPool2DBackward(
+        dy, winner, out, window.size, window.strides, window.offset((H, W))
+    )

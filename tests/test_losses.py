@@ -1,0 +1,359 @@
+"""Losses as gwu_nn's class methods, and as heads that take the last activation with them; targets and their errors."""
+
+import numpy as np
+import pytest
+
+import reference
+from compare import normals
+from gradcheck import assert_gradient
+from gwucnn import (
+    MSE,
+    BinaryCrossentropy,
+    CrossEntropy,
+    LogLoss,
+    RELUActivation,
+    SigmoidActivation,
+    SoftmaxActivation,
+)
+from gwucnn.errors import NotBuiltError, ShapeError
+from gwucnn.loss_functions import LOSSES, LossHead, loss_function
+from gwucnn.workspace import Space
+
+# loss, its reference by the numbers before the activation, that activation
+PAIRS = [
+    (LogLoss, reference.log_loss, SigmoidActivation),
+    (BinaryCrossentropy, reference.binary_crossentropy, SigmoidActivation),
+    (CrossEntropy, reference.categorical_crossentropy, SoftmaxActivation),
+    (MSE, reference.mse, None),
+]
+every_loss = pytest.mark.parametrize(
+    ("loss", "twin", "activation"), PAIRS, ids=[row[0].name for row in PAIRS]
+)
+TWINS = {"sigmoid": reference.sigmoid, "softmax": reference.softmax, "relu": reference.relu}
+
+
+def targets(rng, loss, shape):
+    if loss is CrossEntropy:
+        return np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+    return rng.random(shape)
+
+
+def applied(activation, z):
+    return z if activation is None else TWINS[activation.name](z)
+
+
+# ------------------------------------------------------------------------- as functions of what a network says
+
+
+@every_loss
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (7, 2)])
+def test_class_methods(loss, twin, activation, shape, rng):
+    if loss is CrossEntropy and shape[1] < 2:
+        shape = (1, 2)
+    z, t = rng.standard_normal(shape), targets(rng, loss, shape)
+    p = applied(activation, z)
+    value, gradient = twin(z, t)
+    assert loss.loss(t, p) == pytest.approx(value, rel=1e-10)
+    assert type(loss.loss(t, p)) is float
+    by_p = loss.loss_partial_derivative(t, p)
+    assert by_p.shape == shape
+    backwards = {"sigmoid": reference.sigmoid_backward, "softmax": reference.softmax_backward}
+    by_z = by_p if activation is None else backwards[activation.name](by_p, p)
+    np.testing.assert_allclose(by_z, gradient, rtol=1e-10, atol=1e-14)
+
+
+@every_loss
+def test_class_methods_are_their_own_derivatives(loss, twin, activation, rng):
+    t, p = targets(rng, loss, (4, 3)), rng.uniform(0.1, 0.9, (4, 3))
+    assert_gradient(loss.loss_partial_derivative(t, p), lambda: loss.loss(t, p), p)
+
+
+@pytest.mark.parametrize("loss", [LogLoss, BinaryCrossentropy, CrossEntropy])
+def test_log_of_zero_is_finite(loss):
+    """A certain and wrong answer costs much, but neither infinity nor NaN."""
+    y_true, y_pred = [[1, 0], [0, 1]], [[0, 1], [1, 0]]
+    assert 5 < loss.loss(y_true, y_pred) < 100
+    assert np.isfinite(loss.loss_partial_derivative(y_true, y_pred)).all()
+    assert 0 <= loss.loss(y_true, y_true) < 1e-6
+    assert np.isfinite(loss.loss_partial_derivative(y_true, y_true)).all()
+
+
+@pytest.mark.parametrize("loss", [LogLoss, BinaryCrossentropy, MSE])
+def test_a_column_against_a_row_of_numbers_does_not_broadcast(loss):
+    """(N,) against (N, 1) would make an (N, N) table of differences."""
+    y, p = np.array([0.0, 1.0, 1.0]), np.array([[0.2], [0.7], [0.9]])
+    expected = loss.loss(y[:, None], p)
+    assert loss.loss(y, p) == loss.loss(y[:, None], p[:, 0]) == loss.loss(list(y), list(p[:, 0])) == expected
+    assert loss.loss_partial_derivative(y, p).shape == (3, 1)
+    assert loss.loss_partial_derivative(y[:, None], p[:, 0]).shape == (3,)
+
+
+def test_cross_entropy_takes_labels():
+    p = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]])
+    expected = -(np.log(0.3) + np.log(0.6)) / 2
+    for y in ([2, 0], [[2], [0]], [2.0, 0.0], np.array([2, 0], np.uint8), [[0, 0, 1], [1, 0, 0]]):
+        assert CrossEntropy.loss(y, p) == pytest.approx(expected, rel=1e-12)
+        assert CrossEntropy.loss_partial_derivative(y, p).shape == p.shape
+
+
+def test_cross_entropy_does_not_apply_softmax_again():
+    p = np.array([[0.9, 0.1]])
+    assert CrossEntropy.loss([0], p) == pytest.approx(-np.log(0.9), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [LogLoss, BinaryCrossentropy, CrossEntropy, MSE])
+@pytest.mark.parametrize(
+    "shapes", [((3, 2), (2, 2)), ((4,), (2, 2)), ((2, 3), (3, 2)), ((1, 2), (2, 2)), ((), (2,))]
+)
+def test_other_shapes_are_an_error(loss, shapes):
+    y_true, y_pred = np.full(shapes[0], 0.5), np.full(shapes[1], 0.5)
+    with pytest.raises(ShapeError) as caught:
+        loss.loss(y_true, y_pred)
+    expected = f"{loss.name}: expected y_true of the shape of y_pred, {y_pred.shape}, got {y_true.shape}"
+    assert str(caught.value) == expected
+    with pytest.raises(ShapeError):
+        loss.loss_partial_derivative(y_true, y_pred)
+
+
+@every_loss
+def test_no_samples_have_no_loss(loss, twin, activation):
+    assert loss.loss(np.zeros((0, 3)), np.zeros((0, 3))) == 0
+    assert loss.loss_partial_derivative(np.zeros((0, 3)), np.zeros((0, 3))).shape == (0, 3)
+
+
+# ------------------------------------------------------------------------------ as the last part of a network
+
+
+def run_head(loss, activation, z, t, share=None):
+    """Return (loss, gradient by z, outputs) of a head, for targets as a network gathers them."""
+    head, space = LossHead(activation, loss()), Space(z.dtype, training=True)
+    share = np.full(len(z), 1 / max(len(z), 1)) if share is None else share
+    value, gradient, outputs = head.loss(z, t.astype(z.dtype), share.astype(z.dtype), space)
+    return value, np.array(gradient), np.array(outputs)
+
+
+@every_loss
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (5, 3), (33, 10)])
+def test_heads(loss, twin, activation, shape, isa, rng):
+    if loss is CrossEntropy and shape[1] < 2:
+        shape = (1, 2)
+    z, t = 3 * rng.standard_normal(shape), targets(rng, loss, shape)
+    value, gradient, outputs = run_head(loss, activation, z, t)
+    want, want_gradient = twin(z, t)
+    assert value == pytest.approx(want, rel=1e-10)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(outputs, applied(activation, z), rtol=1e-10)
+
+
+@every_loss
+def test_heads_in_float32_round_and_do_no_worse(loss, twin, activation, isa, rng):
+    shape = (33, 10)
+    z, t = normals(rng, shape, "float32"), targets(rng, loss, shape).astype("float32")
+    value, gradient, outputs = run_head(loss, activation, z, t)
+    want, want_gradient = twin(z, t)
+    assert gradient.dtype == outputs.dtype == np.float32
+    assert value == pytest.approx(want, rel=1e-6)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=0, atol=1e-6 * abs(want_gradient).max())
+    np.testing.assert_allclose(outputs, applied(activation, z), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation"),
+    [
+        *((row[0], row[2]) for row in PAIRS),
+        (MSE, SigmoidActivation),
+        (MSE, SoftmaxActivation),
+        (MSE, RELUActivation),
+    ],
+)
+def test_gradient_of_whole_heads(loss, activation, rng):
+    """Also of heads whose halves run one after the other."""
+    z, t = rng.standard_normal((4, 3)), targets(rng, loss, (4, 3))
+    share = np.array([0.1, 0.5, 0.0, 0.4])
+    _, gradient, outputs = run_head(loss, activation, z, t, share)
+    np.testing.assert_allclose(outputs, applied(activation, z), rtol=1e-12)
+    assert_gradient(gradient, lambda: run_head(loss, activation, z, t, share)[0], z)
+    assert not gradient[2].any(), "a sample without weight has no gradient"
+
+
+@every_loss
+def test_each_row_counts_by_its_share(loss, twin, activation, rng):
+    z, t = rng.standard_normal((3, 4)), targets(rng, loss, (3, 4))
+    share = np.array([0.2, 0.5, 0.3])
+    value, gradient, _ = run_head(loss, activation, z, t, share)
+    rows = [twin(z[n : n + 1], t[n : n + 1]) for n in range(3)]
+    assert value == pytest.approx(
+        sum(part * row[0] for part, row in zip(share, rows, strict=True)), rel=1e-12
+    )
+    weighted = [part * row[1] for part, row in zip(share, rows, strict=True)]
+    np.testing.assert_allclose(gradient, np.concatenate(weighted), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("loss", [LogLoss, BinaryCrossentropy])
+def test_heads_of_sigmoid_are_exact_where_probabilities_round(loss, dtype):
+    """At z = 200 the probability is 1 in floats, and log(1 - p) minus infinity; the loss is 200."""
+    z = np.array([[200.0], [-200.0]], dtype)
+    value, gradient, outputs = run_head(loss, SigmoidActivation, z, np.array([[0.0], [1.0]]))
+    assert value == 200
+    assert gradient.ravel().tolist() == [0.5, -0.5]
+    np.testing.assert_allclose(outputs, [[1], [0]], atol=1e-80)
+    assert run_head(loss, SigmoidActivation, z, np.array([[1.0], [0.0]]))[0] < 1e-80
+
+
+def test_heads_of_softmax_are_exact_where_probabilities_round(dtype):
+    z = np.array([[300.0, 0.0, -300.0]], dtype)
+    value, gradient, _ = run_head(CrossEntropy, SoftmaxActivation, z, np.array([[0.0, 0.0, 1.0]]))
+    assert value == 600
+    np.testing.assert_allclose(gradient, [[1, 0, -1]], atol=1e-30)
+
+
+@every_loss
+def test_nan_is_neither_hidden_nor_spread(loss, twin, activation):
+    z = np.array([[0.5, np.nan], [0.25, 0.5]])
+    value, gradient, outputs = run_head(loss, activation, z, np.array([[0.0, 1.0], [1.0, 0.0]]))
+    assert np.isnan(value)
+    assert np.isnan(gradient[0, 1]) and np.isfinite(gradient[1]).all()
+    assert np.isnan(outputs[0, 1]) and np.isfinite(outputs[1]).all()
+
+
+def test_a_head_without_a_loss():
+    z = np.array([[1.0, -1.0]])
+    head, space = LossHead(SigmoidActivation, None), Space("float64")
+    np.testing.assert_allclose(head.outputs(z, space), reference.sigmoid(z), rtol=1e-14)
+    assert LossHead(None, None).outputs(z, space) is z
+    with pytest.raises(
+        NotBuiltError, match=r"^loss: expected a network with a loss, .* call compile\(loss=\.\.\.\)"
+    ):
+        head.loss(z, z, np.ones(1), space)
+
+
+# ---------------------------------------------------------------------------------------------------- targets
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "y", "made"),
+    [
+        ("log_loss", 1, [0, 1], [[0], [1]]),
+        ("log_loss", 1, [[0.0], [1.0]], [[0], [1]]),
+        ("log_loss", 1, [True, False], [[1], [0]]),
+        ("log_loss", 2, [0, 1], [0, 1]),
+        ("log_loss", 2, [[0], [1]], [0, 1]),
+        ("log_loss", 2, [[1, 0], [0.25, 1]], [[1, 0], [0.25, 1]]),
+        ("binary_crossentropy", 3, [[1, 0, 1]], [[1, 0, 1]]),
+        ("cross_entropy", 3, [2, 0], [2, 0]),
+        ("cross_entropy", 3, np.array([2, 0], np.uint8), [2, 0]),
+        ("cross_entropy", 3, [[2], [0]], [2, 0]),
+        ("cross_entropy", 3, [2.0, 0.0], [2, 0]),
+        ("cross_entropy", 3, [[0, 0, 1], [0.5, 0.25, 0.25]], [[0, 0, 1], [0.5, 0.25, 0.25]]),
+        ("sparse_categorical_crossentropy", 3, [1], [1]),
+        ("categorical_crossentropy", 2, [[1, 0]], [[1, 0]]),
+        ("mse", 1, [0.5, -7], [[0.5], [-7]]),
+        ("mse", 3, [[1, 2, 3]], [[1, 2, 3]]),
+        ("mse", 2, np.zeros((0, 2)), np.zeros((0, 2)).tolist()),
+        ("cross_entropy", 3, [], []),
+    ],
+)
+def test_targets(name, outputs, y, made):
+    assert np.asarray(loss_function(name).targets(y, (outputs,))).tolist() == made
+
+
+BAD_TARGETS = [
+    ("log_loss", 1, [[0, 1]], "log_loss: expected y of shape (N, 1), got (1, 2); the last layer makes 1 number a sample, "
+     "y must have as many"),
+    ("mse", 3, [1, 2, 3], "mse: expected y of shape (N, 3), got (3,); the last layer makes 3 numbers a sample, y must have "
+     "as many"),
+    ("mse", 1, 4.0, "mse: expected y of shape (N, ...), a row for each sample, got a single value"),
+    ("log_loss", 2, 1, "log_loss: expected y of shape (N, ...), a row for each sample, got a single value"),
+    ("log_loss", 1, [0, 2], "log_loss: expected y from 0 to 1, got values from 0 to 2"),
+    ("log_loss", 2, [[-1, 0]], "log_loss: expected y from 0 to 1, got values from -1 to 0"),
+    ("log_loss", 2, [0, 2], "log_loss: expected labels from 0 to 1 for 2 outputs, got 2; give the last layer as many outputs "
+     "as there are classes"),
+    ("cross_entropy", 3, [0, 3], "cross_entropy: expected labels from 0 to 2 for 3 outputs, got 3; give the last layer as "
+     "many outputs as there are classes"),
+    ("cross_entropy", 3, [0, -1, 3], "cross_entropy: expected labels from 0 to 2 for 3 outputs, got -1; give the last layer "
+     "as many outputs as there are classes"),
+    ("cross_entropy", 3, [0.5, 1], "cross_entropy: expected integer labels, got float64 values such as [0.5 1. ]"),
+    ("cross_entropy", 3, [np.nan], "cross_entropy: expected integer labels, got float64 values such as [nan]"),
+    ("cross_entropy", 3, ["cat"], "cross_entropy: expected integer labels, got <U3 values such as ['cat']"),
+    ("cross_entropy", 3, [[0, 1]], "cross_entropy: expected y of shape (N, 3), got (1, 2); the last layer makes 3 numbers a "
+     "sample, y must have as many"),
+    ("cross_entropy", 2, [[1, 1]], "cross_entropy: expected rows of y that are one-hot or sum to 1; use "
+     "to_categorical(labels)"),
+    ("cross_entropy", 2, [[2, -1]], "cross_entropy: expected rows of y that are one-hot or sum to 1; use "
+     "to_categorical(labels)"),
+    ("mse", 1, [np.inf], "mse: expected finite y, got NaN or infinity"),
+    ("log_loss", 2, [[np.nan, 0]], "log_loss: expected finite y, got NaN or infinity"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "outputs", "y", "message"), BAD_TARGETS)
+def test_targets_that_do_not_fit(name, outputs, y, message):
+    with pytest.raises(ValueError) as caught:
+        loss_function(name).targets(y, (outputs,))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("y", [["a"], [None], [1j]])
+def test_targets_that_are_no_numbers(y):
+    with pytest.raises(TypeError, match="^mse: expected y to be numbers, got "):
+        loss_function("mse").targets(y, (1,))
+
+
+def test_targets_of_several_lengths():
+    with pytest.raises(ShapeError, match="^cross_entropy: expected rows of y of one length, got several"):
+        loss_function("cross_entropy").targets([[1, 0], [1]], (2,))
+
+
+# ------------------------------------------------------------------------------------------ names and endings
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_by_name_as_a_class_and_as_an_object(name):
+    by_name = loss_function(name)
+    assert type(by_name) is LOSSES[name]
+    assert type(loss_function(LOSSES[name])) is LOSSES[name]
+    assert loss_function(by_name) is by_name
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("crossentropy", "got 'crossentropy'; did you mean 'cross_entropy'?"),
+        ("MSE", "got 'MSE'; did you mean 'mse'?"),
+        ("hinge", "got 'hinge'"),
+        (None, "got None"),
+    ],
+)
+def test_unknown_losses(given, message):
+    with pytest.raises(ValueError) as caught:
+        loss_function(given)
+    names = ", ".join(map(repr, LOSSES))
+    assert str(caught.value) == f"compile: expected loss to be one of {names}, {message}"
+
+
+ENDINGS = [
+    (LogLoss, None, (2,), "log_loss: expected a network that ends with sigmoid, got a last layer with no activation; give the "
+     "last layer activation='sigmoid'"),
+    (LogLoss, SoftmaxActivation, (2,), "log_loss: expected a network that ends with sigmoid, got a last layer with activation "
+     "'softmax'; give the last layer activation='sigmoid'"),
+    (CrossEntropy, SigmoidActivation, (2,), "cross_entropy: expected a network that ends with softmax, got a last layer with "
+     "activation 'sigmoid'; give the last layer activation='softmax'"),
+    (CrossEntropy, None, (10,), "cross_entropy: expected a network that ends with softmax, got a last layer with no "
+     "activation; give the last layer activation='softmax'"),
+    (CrossEntropy, SoftmaxActivation, (1,), "cross_entropy: expected a network with one output for each class, at least two, "
+     "got (1,); for one yes-or-no output use activation='sigmoid' and loss='log_loss'"),
+    (LogLoss, SigmoidActivation, (4, 4, 2), "log_loss: expected a network with outputs (N, K), got (4, 4, 2); add Flatten()"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loss", "activation", "out_shape", "message"), ENDINGS)
+def test_endings_that_do_not_fit(loss, activation, out_shape, message):
+    with pytest.raises(ValueError) as caught:
+        loss().check_outputs(activation, out_shape)
+    assert str(caught.value) == message
+
+
+@every_loss
+def test_endings_that_fit(loss, twin, activation):
+    loss().check_outputs(activation, (3,))
+    MSE().check_outputs(activation, (4, 4, 2))

@@ -1,0 +1,283 @@
+"""How weights move: against formulae, against PyTorch, a first step by hand, and what optimizers refuse."""
+
+import gc
+
+import numpy as np
+import pytest
+
+import reference
+from gwucnn import SGD, Adam, Dense, GWUNetwork, kernels
+from gwucnn.errors import NotBuiltError
+from gwucnn.initializers import zeros
+from gwucnn.optimizers import OPTIMIZERS, optimizer
+from gwucnn.parameters import Arena, Parameter
+
+STEPS = 20
+SIZES = [1, 7, 16, 4099]  # on both sides of what a vector and a thread's share hold
+
+MOVES = [
+    (SGD, {}),
+    (SGD, {"lr": 0.5}),
+    (SGD, {"lr": 0.1, "momentum": 0.9}),
+    (SGD, {"lr": 0.1, "momentum": 0.5, "nesterov": True}),
+    (Adam, {}),
+    (Adam, {"lr": 0.1, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-3}),
+    (Adam, {"lr": 0.01, "beta_1": 0.0, "beta_2": 0.0}),
+]
+every_move = pytest.mark.parametrize(
+    ("kind", "options"), MOVES, ids=[f"{kind.__name__}-{'-'.join(options)}" for kind, options in MOVES]
+)
+
+
+def arena_of(values, frozen=0):
+    """Return an arena that holds these values, the last `frozen` of them not to be trained."""
+    trained = len(values) - frozen
+    arena = Arena([Parameter("w", (trained,), zeros), Parameter("rest", (frozen,), zeros, False)], values.dtype)
+    arena.values[...] = values
+    return arena
+
+
+def courses(kind, options, size, dtype, frozen=0):
+    """Yield (values, reference values) after each of the steps on random gradients."""
+    rng = np.random.default_rng(size)
+    arena = arena_of(rng.standard_normal(size + frozen).astype(dtype), frozen)
+    moves = kind(**options)
+    moves.bind(arena)
+    want, memory = arena.values.astype(np.float64), [np.zeros(size + frozen)] * len(moves.slots)
+    for step in range(1, STEPS + 1):
+        arena.grads[...] = rng.standard_normal(size + frozen)
+        moves.step()
+        if kind is Adam:
+            want, *memory = reference.adam(want, arena.grads, *memory, step, **{"lr": moves.lr} | options)
+        else:
+            want, velocity = reference.sgd(want, arena.grads, *(memory or [0]), **{"lr": moves.lr} | options)
+            memory = [velocity] if memory else []
+        yield arena.values, want
+    assert moves.updates == STEPS
+
+
+@every_move
+@pytest.mark.parametrize("size", SIZES)
+def test_twenty_steps(kind, options, size, isa):
+    for values, want in courses(kind, options, size, "float64"):
+        np.testing.assert_allclose(values, want, rtol=1e-12, atol=1e-12)
+
+
+@every_move
+def test_twenty_steps_in_float32_only_round(kind, options, isa):
+    """A value of about 1 is rounded in each step, by at most half a unit, and so is what is added to it."""
+    for values, want in courses(kind, options, 4099, "float32"):
+        assert values.dtype == np.float32
+        np.testing.assert_allclose(values, want, rtol=0, atol=STEPS * 2**-24 * 4 * max(1, abs(want).max()))
+
+
+@every_move
+def test_what_is_frozen_stays(kind, options):
+    start = np.random.default_rng(7).standard_normal(12)
+    for values, _ in courses(kind, options, 7, "float64", frozen=5):
+        np.testing.assert_array_equal(values[7:], start[7:])
+        assert (values[:7] != start[:7]).all()
+
+
+@every_move
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_pytorch_makes_the_same_steps(kind, options, precision):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(3)
+    arena = arena_of(rng.standard_normal(100).astype(precision))
+    moves = kind(**options)
+    moves.bind(arena)
+    twin = torch.nn.Parameter(torch.from_numpy(arena.values.copy()))
+    if kind is SGD:
+        theirs = torch.optim.SGD([twin], lr=moves.lr, momentum=moves.momentum, nesterov=moves.nesterov)
+    else:
+        theirs = torch.optim.Adam([twin], moves.lr, (moves.beta_1, moves.beta_2), moves.epsilon)
+    for _ in range(STEPS):
+        arena.grads[...] = rng.standard_normal(100)
+        twin.grad = torch.from_numpy(arena.grads.copy())
+        moves.step()
+        theirs.step()
+        room = 1e-12 if precision == "float64" else STEPS * 2**-24 * 4
+        np.testing.assert_allclose(arena.values, twin.detach().numpy(), rtol=room, atol=room)
+
+
+# ------------------------------------------------------------------------------------------ by hand, on paper
+
+
+def two_steps(moves):
+    """Return the values after one and after two steps from 1.0 with the gradients 0.5 and then -1.0."""
+    arena = arena_of(np.array([1.0]))
+    moves.bind(arena)
+    values = []
+    for gradient in (0.5, -1.0):
+        arena.grads[...] = gradient
+        moves.step()
+        values.append(arena.values[0])
+    return values
+
+
+def test_sgd_by_hand():
+    # 1 - 0.1 * 0.5 = 0.95;  0.95 - 0.1 * -1 = 1.05
+    assert two_steps(SGD(0.1)) == pytest.approx([0.95, 1.05], abs=1e-15)
+
+
+def test_momentum_by_hand():
+    # velocity 0.5:                     1 - 0.1 * 0.5     = 0.95
+    # velocity 0.9 * 0.5 - 1 = -0.55:   0.95 + 0.1 * 0.55 = 1.005
+    assert two_steps(SGD(0.1, momentum=0.9)) == pytest.approx([0.95, 1.005], abs=1e-15)
+
+
+def test_nesterov_by_hand():
+    # velocity 0.5,    direction 0.5 + 0.9 * 0.5 = 0.95:       1 - 0.1 * 0.95      = 0.905
+    # velocity -0.55,  direction -1 + 0.9 * -0.55 = -1.495:    0.905 + 0.1 * 1.495 = 1.0545
+    assert two_steps(SGD(0.1, momentum=0.9, nesterov=True)) == pytest.approx([0.905, 1.0545], abs=1e-15)
+
+
+def test_adam_by_hand():
+    # Step 1: m = 0.1 * 0.5 = 0.05, v = 0.001 * 0.25 = 0.00025; both unbiased: 0.05 / 0.1 = 0.5, 0.00025 / 0.001 = 0.25.
+    #         1 - 0.1 * 0.5 / (0.5 + 1e-7) = 0.90000002: the first step is lr long, whatever the gradient's size.
+    # Step 2: m = 0.9 * 0.05 - 0.1 = -0.055,  / (1 - 0.81)     = -0.28947368
+    #         v = 0.999 * 0.00025 + 0.001 = 0.00124975, / (1 - 0.998001) = 0.62518759, root 0.79068804
+    #         0.90000002 + 0.1 * 0.28947368 / (0.79068804 + 1e-7) = 0.93661036
+    assert two_steps(Adam(0.1)) == pytest.approx([0.90000002, 0.93661036], abs=1e-8)
+
+
+# --------------------------------------------------------------------------------------------------- binding
+
+
+def test_lr_may_change_between_batches():
+    arena = arena_of(np.zeros(3))
+    arena.grads[...] = 1
+    moves = SGD(1.0)
+    moves.bind(arena)
+    moves.step()
+    moves.lr = 0.25
+    moves.step()
+    np.testing.assert_array_equal(arena.values, [-1.25] * 3)
+
+
+def test_slots_have_names_and_the_size_of_what_is_trained():
+    for moves, names in [(SGD(), []), (SGD(momentum=0.5), ["velocity"]), (Adam(), ["m", "v"])]:
+        moves.bind(arena_of(np.zeros(7), frozen=2))
+        assert list(moves.slots) == names
+        assert all(slot.shape == (5,) and not slot.any() for slot in moves.slots.values())
+
+
+def test_binding_again_goes_on_and_binding_to_another_starts_anew():
+    arena, moves = arena_of(np.zeros(3)), Adam()
+    moves.bind(arena)
+    arena.grads[...] = 1
+    moves.step()
+    moves.bind(arena)
+    assert moves.updates == 1 and moves.slots["m"].all()
+    moves.bind(arena_of(np.zeros(4)))
+    assert moves.updates == 0 and moves.slots["m"].tolist() == [0] * 4
+
+
+def test_another_instruction_set_goes_on_where_the_first_stopped():
+    """Kernels may be exchanged in the middle of a training."""
+    before, values = kernels.isa(), []
+    for switches in (False, True):
+        arena, moves = arena_of(np.zeros(5)), Adam(0.1)
+        moves.bind(arena)
+        for step, name in enumerate(kernels.supported() * 2):
+            kernels.select(name if switches else before)
+            arena.grads[...] = np.arange(5) - step
+            moves.step()
+        kernels.select(before)
+        values.append(arena.values)
+    np.testing.assert_allclose(*values, rtol=1e-14)
+
+
+def test_nothing_to_train():
+    moves = Adam()
+    moves.bind(arena_of(np.zeros(0)))
+    moves.step()
+
+
+def test_a_step_before_weights_are_known():
+    with pytest.raises(NotBuiltError, match=r"^step: expected an optimizer that is bound .*; call bind\(arena\) first$"):
+        SGD().step()
+
+
+def test_one_optimizer_for_two_networks_is_an_error():
+    """It would move the weights of the second when the first is trained."""
+    shared = Adam()
+    first, second = (GWUNetwork([Dense(1, input_size=2)]) for _ in range(2))
+    first.compile("mse", optimizer=shared)
+    first.compile("mse", optimizer=shared)
+    with pytest.raises(ValueError) as caught:
+        second.compile("mse", optimizer=shared)
+    assert str(caught.value) == (
+        "compile: expected an optimizer that no other network uses, got Adam(lr=0.001, beta_1=0.9, beta_2=0.999, "
+        "epsilon=1e-07); make a new one"
+    )
+    del first
+    gc.collect()
+    second.compile("mse", optimizer=shared)
+
+
+# --------------------------------------------------------------------------------------------- names, errors
+
+
+def test_by_name_as_a_class_and_as_an_object():
+    for name, kind in OPTIMIZERS.items():
+        assert repr(optimizer(name, None)) == repr(kind())
+        assert optimizer(name, 0.5).lr == 0.5
+        assert optimizer(kind, np.float32(0.25)).lr == 0.25
+    given = Adam(0.125)
+    assert optimizer(given, None) is given
+    with pytest.raises(ValueError) as caught:
+        optimizer(SGD(), 0.1)
+    assert str(caught.value) == (
+        "compile: expected lr inside the optimizer, got lr=0.1 beside SGD(lr=0.01, momentum=0.0, nesterov=False); "
+        "leave it out"
+    )
+
+
+def test_repr_is_the_call_that_makes_it():
+    for moves in (SGD(1, 0.5, True), Adam(0.5, 0.25, 0.125, 1.0)):
+        assert repr(eval(repr(moves))) == repr(moves)
+        assert type(moves)(**moves.config()).config() == moves.config()
+
+
+@pytest.mark.parametrize(("name", "hint"), [("Adam", "; did you mean 'adam'?"), ("adm", "; did you mean 'adam'?"), (1, "")])
+def test_unknown_optimizers(name, hint):
+    with pytest.raises(ValueError) as caught:
+        optimizer(name, None)
+    assert str(caught.value) == f"compile: expected optimizer to be one of 'sgd', 'adam', got {name!r}{hint}"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD(0), "SGD: expected lr to be a positive number, got 0"),
+        (lambda: SGD(-0.1), "SGD: expected lr to be a positive number, got -0.1"),
+        (lambda: Adam("0.1"), "Adam: expected lr to be a positive number, got '0.1'"),
+        (lambda: Adam(float("nan")), "Adam: expected lr to be a positive number, got nan"),
+        (lambda: Adam(float("inf")), "Adam: expected lr to be a positive number, got inf"),
+        (lambda: Adam(None), "Adam: expected lr to be a positive number, got None"),
+        (lambda: SGD(True), "SGD: expected lr to be a positive number, got True"),
+        (lambda: setattr(SGD(), "lr", -1), "SGD: expected lr to be a positive number, got -1"),
+        (lambda: SGD(momentum=1), "SGD: expected momentum to be a number from 0 to less than 1, got 1"),
+        (lambda: SGD(momentum=-0.5), "SGD: expected momentum to be a number from 0 to less than 1, got -0.5"),
+        (lambda: SGD(momentum="0.9"), "SGD: expected momentum to be a number from 0 to less than 1, got '0.9'"),
+        (lambda: SGD(nesterov=True), "SGD: expected momentum above 0 with nesterov=True, got 0; try momentum=0.9"),
+        (lambda: SGD(0.1, 0.9, "yes"), "SGD: expected nesterov to be True or False, got 'yes'"),
+        (lambda: Adam(beta_1=1.0), "Adam: expected beta_1 to be a number from 0 to less than 1, got 1.0"),
+        (lambda: Adam(beta_2=2), "Adam: expected beta_2 to be a number from 0 to less than 1, got 2"),
+        (lambda: Adam(epsilon=0), "Adam: expected epsilon to be a positive number, got 0"),
+    ],
+)
+def test_numbers_that_no_optimizer_takes(make, message):
+    with pytest.raises(ValueError) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_unknown_keywords():
+    with pytest.raises(TypeError) as caught:
+        SGD(momentun=0.9)
+    assert str(caught.value) == (
+        "SGD: expected the arguments lr, momentum, nesterov, got 'momentun'; did you mean 'momentum'?"
+    )
