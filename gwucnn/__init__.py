@@ -1,7 +1,8 @@
 """Convolutional neural networks, compiled, for CPUs: the API of gwu_nn with everything that a CNN needs.
 
 >>> from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D
->>> network = GWUNetwork([Conv2D(8, 3, activation='relu'), MaxPooling2D(2), Flatten(), Dense(10, activation='softmax')])
+>>> layers = [Conv2D(8, 3, activation='relu'), MaxPooling2D(2), Flatten(), Dense(10, activation='softmax')]
+>>> network = GWUNetwork(layers)
 >>> network.compile(loss='cross_entropy', optimizer='adam')
 """
 

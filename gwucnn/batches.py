@@ -14,9 +14,10 @@ __all__ = [
     "Batches",
     "as_images",
     "check_finite",
-    "class_numbers",
     "sample_shape",
     "sample_weights",
+    "split_off",
+    "warn_missing",
     "warn_unscaled",
 ]
 
@@ -202,3 +203,32 @@ def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: A
                 f"fit: expected class_weight for classes from 0 to {classes - 1}, got one for {label!r}"
             )
         weights[labels == label] *= weight
+
+
+def split_off(data: Batches, share: float) -> tuple[Batches, Batches | None]:
+    """Return all but the last `share` of the samples, and those (None for a share of 0)."""
+    if not isinstance(share, (int, float, np.floating)) or not 0 <= share < 1:
+        raise ValueError(f"fit: expected validation_split from 0 to less than 1, got {share!r}")
+    kept = len(data) - int(len(data) * share)
+    if share and kept == len(data):
+        raise ValueError(
+            f"fit: expected validation_split to hold out a sample, got {share!r} of {len(data)}; give more "
+            "samples or validation_data"
+        )
+    return (
+        (data, None) if kept == len(data) else (data.subset(slice(0, kept)), data.subset(slice(kept, None)))
+    )
+
+
+def warn_missing(trained: Any, held_out: Any) -> bool:
+    """Warn about classes that are learnt but not validated; return whether there were any."""
+    learnt, validated = class_numbers(trained), class_numbers(held_out)
+    missing: Any = [] if learnt is None or validated is None else np.setdiff1d(learnt, validated)
+    if not len(missing):
+        return False
+    which = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    warn_user(
+        f"fit: expected every class in the validation split, got none of class {which} in the last "
+        f"{len(held_out)} samples; shuffle x and y together before fit, or give validation_data"
+    )
+    return True

@@ -123,7 +123,7 @@ class Engine:
         return self._training
 
     def _once_or_again(self, workspace: Workspace, key: Any, work: Callable[[], Any]) -> Any:
-        """Do `work` and record the steps it calls; when `key` comes again, replay them and return what it returned.
+        """Do `work` and record its steps; when `key` comes again, replay them and return what it returned.
 
         `key` tells all that `work` depends on besides the buffers' contents: what is done, and the batch's
         size.

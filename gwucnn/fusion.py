@@ -14,7 +14,7 @@ from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, RELUActivation
 from gwucnn.activation_layers import RELU
 from gwucnn.layers import Conv2D, Layer, MaxPooling2D
-from gwucnn.ops.conv_pool import has_gradients
+from gwucnn.ops.conv_pool import WINOGRAD_CHANNELS, has_gradients
 from gwucnn.workspace import Space
 
 __all__ = ["ConvPool", "plan"]
@@ -23,7 +23,7 @@ __all__ = ["ConvPool", "plan"]
 def plan(
     layers: Sequence[Layer], *, fuse: bool = True
 ) -> tuple[list[Layer], type[ActivationFunction] | None]:
-    """Return the steps to run in order, and the last activation, which the loss head runs together with the loss."""
+    """Return the steps to run in order, and the last activation, which runs together with the loss."""
     if not layers:
         return [], None
     last, activation = layers[-1].split_activation()
@@ -83,6 +83,7 @@ class ConvPool(Layer):
     def backward(self, dy: Any, space: Space) -> Any:
         conv, x, winner = self._conv, space.saved["x"], space.saved["winner"]
         by_weight, by_input = has_gradients(space.dtype, conv.kernel.shape, conv.dilation_rate, conv.groups)
+        by_input = by_input and not (space.winograd and conv.in_shape[2] >= WINOGRAD_CHANNELS)
         # Where a kernel for winners is missing, the gradient of the full-size images is written out after
         # all.
         dz = None
@@ -102,7 +103,7 @@ class ConvPool(Layer):
         )
 
     def _spread(self, dy: Any, winner: Any, space: Space) -> Any:
-        """Return the gradient before relu and pooling. A winner of 4, shut by relu, is no pixel of the window."""
+        """Return the gradient before relu and pooling. A winner of 4, shut by relu, is no pixel."""
         shape = (dy.shape[0], *self._conv.out_shape)
         out = space.array("dz", shape)
         return space.run(
@@ -130,13 +131,12 @@ class ConvPool(Layer):
 
 
 def _conv_pool(conv: Layer, pool: Layer) -> Layer | None:
-    """Fuse a convolution, with relu or nothing behind it, and a pooling of 2x2 windows side by side, or return None."""
-    plain = (
-        isinstance(pool, MaxPooling2D)
-        and pool.pool_size == pool.strides == (2, 2)
-        and pool.padding == "valid"
-    )
-    if not plain or not isinstance(conv, Conv2D) or conv.activation not in (None, RELUActivation):
+    """Fuse a convolution, with or without relu, and a pooling of 2x2 windows side by side, or return None."""
+    if not isinstance(conv, Conv2D) or conv.activation not in (None, RELUActivation):
+        return None
+    if not isinstance(pool, MaxPooling2D) or pool.padding != "valid":
+        return None
+    if not pool.pool_size == pool.strides == (2, 2):
         return None
     return ConvPool(conv, pool)
 

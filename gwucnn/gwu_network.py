@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,15 @@ from gwucnn.batches import (
     Batches,
     as_images,
     check_finite,
-    class_numbers,
     sample_shape,
     sample_weights,
+    split_off,
+    warn_missing,
     warn_unscaled,
 )
 from gwucnn.callbacks import Callbacks
 from gwucnn.engine import Engine, Totals
-from gwucnn.errors import NotBuiltError, ShapeError, SizeMismatchWarning, warn_user
+from gwucnn.errors import NotBuiltError, ShapeError
 from gwucnn.history import History
 from gwucnn.layers import Layer
 from gwucnn.loss_functions import LossFunction, loss_function
@@ -28,6 +28,7 @@ from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.parameters import Parameter
 from gwucnn.progress import progress
 from gwucnn.shapes import check_flag, check_size
+from gwucnn.stack import Stack
 from gwucnn.suggestions import keywords_checked, look_up
 from gwucnn.summary import summary
 
@@ -88,9 +89,7 @@ class GWUNetwork:
         self.seed = None if seed is None else check_size("GWUNetwork", "seed", seed, 0)
         self.fuse = check_flag("GWUNetwork", "fuse", fuse)
         self.winograd = check_flag("GWUNetwork", "winograd", winograd)
-        self.layers: list[Layer] = []
-        self._shapes: list[tuple[int, ...]] = []  # outputs of the layers whose input is known
-        self._in_shape: tuple[int, ...] | None = None
+        self._stack = Stack(self._channels_first)
         self._engine: Engine | None = None
         self._compiled: tuple[Any, Any, bool] | None = None
         self._generator: Any = None
@@ -102,137 +101,37 @@ class GWUNetwork:
 
     # ---------------------------------------------------------------- building
 
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers as they were added, from the bottom up."""
+        return self._stack.layers
+
     def add(self, layer: Layer) -> None:
         """Put a layer on top.
 
         Raises TypeError for anything but a layer, ValueError for one that is in a network already, ShapeError
         if its input is known by now and does not fit.
         """
-        if not isinstance(layer, Layer):
-            hint = (
-                f"; write {layer.__name__}(...)"
-                if isinstance(layer, type) and issubclass(layer, Layer)
-                else ""
-            )
-            raise TypeError(f"add: expected a layer, got {layer!r}{hint}")
-        if "." in layer.label:
-            raise ValueError(
-                f"add: expected a layer that is in no network yet, got {layer.label}; make a new one"
-            )
-        name = type(layer).__name__
-        layer.label = f"{len(self.layers)}.{name}"
-        if self._channels_first and hasattr(layer, "channels_first"):
-            layer.channels_first = True
-        self.layers.append(layer)
-        try:
-            if len(self.layers) == 1:
-                self._in_shape = self._stated(layer, 1)
-            self._propagate()
-        except BaseException:
-            self.layers.pop()
-            layer.label = name
-            raise
+        self._stack.add(layer)
         self._engine = None
-
-    def _stated(self, layer: Layer, channels: int) -> tuple[int, ...] | None:
-        """Return the input shape that a layer states, channels last; `channels` where it leaves them open."""
-        size: Any = layer.input_size
-        if size is None:
-            return None
-        if not layer.takes_images:
-            return (size,)
-        if isinstance(size, int):
-            return size, size, channels
-        if len(size) == 2:
-            return (*size, channels)
-        return (*size[1:], size[0]) if self._channels_first else tuple(size)
-
-    def _propagate(self) -> None:
-        """Build the layers whose input shape is known by now and that are not built yet."""
-        if self._in_shape is None:
-            return
-        for layer in self.layers[len(self._shapes) :]:
-            index = len(self._shapes)
-            shape = self._shapes[-1] if index else self._in_shape
-            if index:
-                self._check_stated(layer, shape, self.layers[index - 1])
-            made = layer.build(shape)
-            if not isinstance(made, tuple) or not all(isinstance(length, Integral) for length in made):
-                raise TypeError(
-                    f"{layer.label}: expected build to return a tuple, the shape of one output, got {made!r}"
-                )
-            layer.in_shape, layer.out_shape = shape, made
-            self._shapes.append(made)
-
-    def _check_stated(self, layer: Layer, shape: tuple[int, ...], before: Layer) -> None:
-        """Warn if a later layer states another size than the layer before makes, and correct it."""
-        stated = self._stated(layer, shape[-1])
-        # Images for a layer of features, or the other way round, are for its build to refuse.
-        if stated is None or stated == shape or len(shape) != (3 if layer.takes_images else 1):
-            return
-        was: Any = layer.input_size
-        if not layer.takes_images or (isinstance(was, int) and shape[0] == shape[1]):
-            true: Any = shape[0]
-        else:
-            true = shape[:2] if isinstance(was, int) or len(was) == 2 else self._shown(shape)
-        warn_user(
-            f"{type(layer).__name__}: input_size={was} stated, {type(before).__name__} makes "
-            f"{before.arithmetic()}; using {true}",
-            SizeMismatchWarning,
-        )
-        layer.input_size = true
-
-    def _shown(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return a shape in the order of the network's data_format."""
-        return (shape[2], *shape[:2]) if self._channels_first and len(shape) == 3 else shape
 
     def build(self, input_shape: Sequence[int | None] | int) -> None:
         """Make the weights for inputs of this shape: (H, W), (H, W, C) or D, with or without a leading None.
 
         Called by `fit` and `predict` if need be. Raises ShapeError if the layers do not fit on such inputs.
         """
-        shape: Any = (input_shape,) if isinstance(input_shape, Integral) else input_shape
-        if not isinstance(shape, (tuple, list)):
-            raise TypeError(f"build: expected input_shape to be sizes such as (28, 28), got {input_shape!r}")
-        if shape and shape[0] is None:
-            shape = shape[1:]
-        if len(shape) not in (1, 2, 3):
-            images = "(C, H, W)" if self._channels_first else "(H, W, C)"
-            raise ShapeError(
-                f"build: expected the shape of one input, (H, W), {images} or (D,), got "
-                f"{shape}; leave out the number of images"
-            )
-        shape = tuple(check_size("build", "input_shape", length) for length in shape)
-        if len(shape) == 2:
-            shape = (*shape, 1)
-        elif len(shape) == 3 and self._channels_first:
-            shape = (*shape[1:], shape[0])
-        self._build(shape)
+        self._build(self._stack.from_user(input_shape))
 
     def _build(self, shape: tuple[int, ...]) -> Engine:
         """Return the engine for samples of this shape (channels last), made now if there is none."""
-        if not self.layers:
-            raise NotBuiltError("GWUNetwork: expected at least one layer, got none; call add(layer) first")
-        first = self.layers[0]
-        if self._in_shape is not None and shape != self._in_shape:
-            want, got = (", ".join(map(str, ("N", *self._shown(sizes)))) for sizes in (self._in_shape, shape))
-            why = "as input_size states" if first.input_size is not None else "as the network was built"
-            if shape == self._in_shape[1:2]:
-                why += "; for one image pass x[None]"
-            raise ShapeError(f"{first.label}: expected inputs of shape ({want}), got ({got}); {why}")
-        if self._in_shape is None:
-            self._in_shape = shape
-            try:
-                self._propagate()
-            except BaseException:
-                self._in_shape, self._shapes = None, []
-                raise
+        stack = self._stack
+        stack.start(shape)
         if self._engine is None:
             if self._compiled is not None:
                 self._check_loss(self._compiled[0])
             new = [parameter for parameter in self.parameters if parameter.value is None]
             engine = Engine(
-                self.layers, self._shapes[-1], self._dtype, fuse=self.fuse, winograd=self.winograd
+                self.layers, stack.shapes[-1], self._dtype, fuse=self.fuse, winograd=self.winograd
             )
             for parameter in new:
                 parameter.initializer(parameter.value, self._rng)
@@ -284,21 +183,21 @@ class GWUNetwork:
         for metric in metrics:
             look_up("compile", "metrics", metric, {"accuracy": None})
         checked = loss_function(loss)
-        if self._shapes and len(self._shapes) == len(self.layers):
+        if self._stack.complete:
             self._check_loss(checked)
         moves = make_optimizer(optimizer, lr)
         moves.claim(self)
         self._compiled = checked, moves, "accuracy" in metrics
         if self._engine is not None and self._engine.arena.fits:
             self._engine.compile(*self._compiled[:2], reports_accuracy=self._compiled[2])
-        elif self._engine is not None and self._in_shape is not None:
+        elif self._engine is not None and self._stack.in_shape is not None:
             self._engine = None  # layers were frozen or freed since: weights that are trained lie first
-            self._build(self._in_shape)
+            self._build(self._stack.in_shape)
 
     def _check_loss(self, loss: LossFunction) -> None:
         """Raise an error if a network that ends so cannot be trained with this loss."""
         rest, activation = self.layers[-1].split_activation()
-        loss.check_outputs(activation, self._shapes[-1])
+        loss.check_outputs(activation, self._stack.shapes[-1])
         if rest is None and activation is not None and len(self.layers) > 1:
             before = self.layers[-2]
             if activation is loss.partner is before.split_activation()[1]:
@@ -313,7 +212,7 @@ class GWUNetwork:
             raise NotBuiltError(f"{who}: expected a compiled network; call compile(loss=...) first")
         x = as_images(who, x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
-        targets = self._compiled[0].targets(y, self._shown(engine.out_shape))
+        targets = self._compiled[0].targets(y, self._stack.shown(engine.out_shape))
         if len(targets) != len(x):
             raise ShapeError(f"{who}: expected as many y as x, got {len(targets)} and {len(x)}")
         if not len(x):
@@ -435,33 +334,12 @@ class GWUNetwork:
             held_out = self._data("fit: validation_data", *given)[1]
             check_finite("fit: validation_data", held_out.x)
             return data, held_out
-        if not isinstance(split, Real) or not 0 <= split < 1:
-            raise ValueError(f"fit: expected validation_split from 0 to less than 1, got {split!r}")
-        kept = len(data) - int(len(data) * split)
-        if split and kept == len(data):
-            raise ValueError(
-                f"fit: expected validation_split to hold out a sample, got {split!r} of {len(data)}; give "
-                "more samples or validation_data"
-            )
-        if kept == len(data):
-            return data, None
-        if self._compiled is not None and self._compiled[0].classifies:
-            self._warn_missing(data.targets[:kept], data.targets[kept:])
-        return data.subset(slice(0, kept)), data.subset(slice(kept, None))
-
-    def _warn_missing(self, trained: Any, held_out: Any) -> None:
-        """Warn, once, about classes that are learnt but not validated."""
-        learnt, validated = class_numbers(trained), class_numbers(held_out)
-        if learnt is None or validated is None or "classes" in self._warned:
-            return
-        missing = np.setdiff1d(learnt, validated)
-        if missing.size:
+        trained, rest = split_off(data, split)
+        classes = self._compiled is not None and self._compiled[0].classifies
+        unwarned = rest is not None and classes and "classes" not in self._warned
+        if unwarned and warn_missing(trained.targets, rest.targets):  # type: ignore[union-attr]
             self._warned.add("classes")
-            which = ", ".join(map(str, missing[:5])) + (", ..." if missing.size > 5 else "")
-            warn_user(
-                f"fit: expected every class in the validation split, got none of class {which} in the last "
-                f"{len(held_out)} samples; shuffle x and y together before fit, or give validation_data"
-            )
+        return trained, rest
 
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Move the weights once by the mean gradient of these samples; return their loss before."""
@@ -510,11 +388,11 @@ class GWUNetwork:
 
     def _need_weights(self, who: str) -> list[Parameter]:
         if self._engine is None:
-            if self._in_shape is None or not self.layers:
+            if self._stack.in_shape is None or not self.layers:
                 raise NotBuiltError(
                     f"{who}: expected a built network; give input_size, or call build(input_shape)"
                 )
-            self._build(self._in_shape)
+            self._build(self._stack.in_shape)
         return self.parameters
 
     def get_weights(self) -> list[Any]:
@@ -542,7 +420,7 @@ class GWUNetwork:
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the layers with their output shapes and numbers of weights."""
-        known = [self._shown(shape) for shape in self._shapes]
+        known = [self._stack.shown(shape) for shape in self._stack.shapes]
         print_fn(summary(self.layers, [*known, *[None] * (len(self.layers) - len(known))]))
 
     def __repr__(self) -> str:

@@ -88,7 +88,7 @@ class Window:
             name,
             pair(who, name, size),
             pair(who, "strides", strides),
-            padding if padding in ("valid", "same") else _explicit_padding(who, padding),  # type: ignore
+            padding if padding in ("valid", "same") else _explicit_padding(who, padding),
             pair(who, "dilation_rate", dilation),
         )
 

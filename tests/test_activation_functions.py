@@ -27,7 +27,12 @@ def test_values(function, dtype, rng):
 @every_function
 def test_integers_lists_and_halves_are_not_cut_to_integers(function):
     """gwu_nn's relu decided by its first result whether all became integers."""
-    for x in ([[-1, 2, 0.75]], [[-1, 2, 3]], np.array([[-1, 2, 3]], np.int8), np.array([[-1, 2, 0.5]], np.float16)):
+    for x in (
+        [[-1, 2, 0.75]],
+        [[-1, 2, 3]],
+        np.array([[-1, 2, 3]], np.int8),
+        np.array([[-1, 2, 0.5]], np.float16),
+    ):
         y = function.activation(x)
         assert y.dtype == np.float64
         np.testing.assert_allclose(y, FUNCTIONS[function](x), rtol=1e-14)

@@ -22,7 +22,7 @@ STOREYS = [
     {"activation_functions", "regularizers"},
     {"layers.base"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},
-    {"batches", "fusion", "serialization", "history", "progress", "summary"},
+    {"batches", "fusion", "serialization", "history", "progress", "stack", "summary"},
     {"engine", "callbacks"},
     {"gwu_network"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
@@ -176,5 +176,7 @@ def test_import_is_light_and_silent():
         "heavy = {'tqdm', 'safetensors', 'numpy.random', 'sklearn', 'scipy', 'matplotlib', 'torch', 'onnx'}\n"
         "assert not loaded & heavy, loaded & heavy\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", program], capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

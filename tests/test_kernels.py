@@ -23,7 +23,7 @@ def run(program, **environment):
         name: value for name, value in os.environ.items() if name not in ("GWUCNN_ISA", "OMP_NUM_THREADS")
     }
     return subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-P", "-c", program],
         env=inherited | environment,
         capture_output=True,
         text=True,

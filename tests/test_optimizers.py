@@ -32,7 +32,9 @@ every_move = pytest.mark.parametrize(
 def arena_of(values, frozen=0):
     """Return an arena that holds these values, the last `frozen` of them not to be trained."""
     trained = len(values) - frozen
-    arena = Arena([Parameter("w", (trained,), zeros), Parameter("rest", (frozen,), zeros, False)], values.dtype)
+    arena = Arena(
+        [Parameter("w", (trained,), zeros), Parameter("rest", (frozen,), zeros, False)], values.dtype
+    )
     arena.values[...] = values
     return arena
 
@@ -196,7 +198,9 @@ def test_nothing_to_train():
 
 
 def test_a_step_before_weights_are_known():
-    with pytest.raises(NotBuiltError, match=r"^step: expected an optimizer that is bound .*; call bind\(arena\) first$"):
+    with pytest.raises(
+        NotBuiltError, match=r"^step: expected an optimizer that is bound .*; call bind\(arena\) first$"
+    ):
         SGD().step()
 
 
@@ -241,7 +245,9 @@ def test_repr_is_the_call_that_makes_it():
         assert type(moves)(**moves.config()).config() == moves.config()
 
 
-@pytest.mark.parametrize(("name", "hint"), [("Adam", "; did you mean 'adam'?"), ("adm", "; did you mean 'adam'?"), (1, "")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("Adam", "; did you mean 'adam'?"), ("adm", "; did you mean 'adam'?"), (1, "")]
+)
 def test_unknown_optimizers(name, hint):
     with pytest.raises(ValueError) as caught:
         optimizer(name, None)
@@ -261,8 +267,14 @@ def test_unknown_optimizers(name, hint):
         (lambda: setattr(SGD(), "lr", -1), "SGD: expected lr to be a positive number, got -1"),
         (lambda: SGD(momentum=1), "SGD: expected momentum to be a number from 0 to less than 1, got 1"),
         (lambda: SGD(momentum=-0.5), "SGD: expected momentum to be a number from 0 to less than 1, got -0.5"),
-        (lambda: SGD(momentum="0.9"), "SGD: expected momentum to be a number from 0 to less than 1, got '0.9'"),
-        (lambda: SGD(nesterov=True), "SGD: expected momentum above 0 with nesterov=True, got 0; try momentum=0.9"),
+        (
+            lambda: SGD(momentum="0.9"),
+            "SGD: expected momentum to be a number from 0 to less than 1, got '0.9'",
+        ),
+        (
+            lambda: SGD(nesterov=True),
+            "SGD: expected momentum above 0 with nesterov=True, got 0; try momentum=0.9",
+        ),
         (lambda: SGD(0.1, 0.9, "yes"), "SGD: expected nesterov to be True or False, got 'yes'"),
         (lambda: Adam(beta_1=1.0), "Adam: expected beta_1 to be a number from 0 to less than 1, got 1.0"),
         (lambda: Adam(beta_2=2), "Adam: expected beta_2 to be a number from 0 to less than 1, got 2"),

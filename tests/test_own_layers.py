@@ -75,7 +75,7 @@ def data(rng):
 
 
 def test_a_layer_without_weights_takes_part(data):
-    x, y = data
+    x, _ = data
     plain, halved = network(), network(Halve())
     plain.build((8, 8))
     halved.build((8, 8))

@@ -159,7 +159,7 @@ class WeightedLayer(Layer):
         initializer(self.label, "bias_initializer", bias_initializer)
 
     @property
-    def trainable(self) -> bool:  # type: ignore[override]
+    def trainable(self) -> bool:
         """Whether training moves kernel and bias. A change takes effect at the network's next `compile`."""
         return self._trainable
 

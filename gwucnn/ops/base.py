@@ -23,10 +23,10 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 class Op:
     """A checked function on arrays.
 
-    Calling an op checks the arguments, computes once and returns the result. `op.bind` takes the same arguments,
-    checks them and returns a step: a function without arguments that computes the same result again and
-    again, in the same output array, from whatever the argument arrays hold by then. Networks bind their ops
-    once and then only call steps, which costs a tenth of a microsecond. (An argument that is not a
+    Calling an op checks the arguments, computes once and returns the result. `op.bind` takes the same
+    arguments, checks them and returns a step: a function without arguments that computes the same result
+    again and again, in the same output array, from whatever the argument arrays hold by then. Networks bind
+    their ops once and then only call steps, which costs a tenth of a microsecond. (An argument that is not a
     C-contiguous array is copied when the step is made; the step goes on reading the copy.)
     """
 
@@ -54,7 +54,7 @@ def as_arrays(who: str, **given: Any) -> list[Any]:
             f"{name} {dtype.name if dtype.isnative else dtype.str}" for name, dtype in dtypes.items()
         )
         raise TypeError(f"{who}: expected one dtype, float32 or float64, got {got}; convert with astype")
-    return [None if a is None else np.require(a, requirements="CA") for a in arrays.values()]
+    return [None if a is None else np.require(a, requirements=["C", "A"]) for a in arrays.values()]
 
 
 def as_shape(who: str, name: str, shape: Any, letters: str) -> Shape:
@@ -69,7 +69,7 @@ def as_shape(who: str, name: str, shape: Any, letters: str) -> Shape:
 
 
 def check_shape(who: str, name: str, array: Array, shape: tuple[int | None, ...], letters: str) -> None:
-    """Raise ShapeError unless `array` has `shape`, in which None is any size; `letters` says what the axes are."""
+    """Raise ShapeError unless `array` has `shape`, in which None is any size; `letters` names the axes."""
     if array.ndim != len(shape) or any(
         want not in (None, got) for want, got in zip(shape, array.shape, strict=True)
     ):
@@ -88,8 +88,8 @@ def as_output(
 ) -> Array:
     """Return `out` if it can take a result of `shape`, or a new array if it is None.
 
-    Raises ShapeError for another shape, TypeError for another dtype, ValueError if it is read-only, not contiguous,
-    or shares memory with an input.
+    Raises ShapeError for another shape, TypeError for another dtype, ValueError if it is read-only, not
+    contiguous, or shares memory with an input.
     """
     dtype = inputs[0].dtype if dtype is None else np.dtype(dtype)
     if out is None:

@@ -32,8 +32,8 @@ def _window(
         )
     if Cg * groups != C:
         raise ShapeError(
-            f"{who}: expected {weight} for {C // groups} channels (C={C}, groups={groups}), got one for {Cg}; "
-            f"{x} {x_shape}, {weight} {weight_shape}"
+            f"{who}: expected {weight} for {C // groups} channels (C={C}, groups={groups}), "
+            f"got one for {Cg}; {x} {x_shape}, {weight} {weight_shape}"
         )
     strides, padding, dilation_rate = options
     return Window.of(who, (KH, KW), strides, padding, dilation_rate, name=weight)

@@ -27,6 +27,10 @@ __all__ = [
 FEW_CHANNELS = 8
 
 
+# From this many channels on, Winograd's gradient of full-size images is faster than lists of winners.
+WINOGRAD_CHANNELS = 128
+
+
 def has_gradients(
     dtype: Any, weight_shape: Shape, dilation: tuple[int, int], groups: int
 ) -> tuple[bool, bool]:
@@ -203,5 +207,5 @@ def conv2d_relu_pool_backward_input(
             f"{who}: expected 3x3 filters of channels in multiples of {lanes}, got weight {weight.shape}; "
             "use max_pool2d_backward and conv2d_backward_input"
         )
-    offset = window.offset(input_shape[1:3])
+    offset = window.offset((input_shape[1], input_shape[2]))
     return kernels.active.WinnerBackwardInput(dy, winner, weight, out, window.strides, offset)

@@ -30,8 +30,8 @@ def _window(
     pads = [pad for side in window.pad(x_shape[1:3]) for pad in side]
     if max(pads[:2]) >= window.size[0] or max(pads[2:]) >= window.size[1]:
         raise ShapeError(
-            f"{who}: expected padding smaller than the window {window.size}, got {padding!r}; a window in the padding "
-            "alone would have no value"
+            f"{who}: expected padding smaller than the window {window.size}, got {padding!r}; "
+            "a window in the padding alone would have no value"
         )
     return window
 
