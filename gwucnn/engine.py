@@ -23,6 +23,10 @@ from gwucnn.workspace import Space, Workspace
 
 __all__ = ["Engine", "Totals"]
 
+# Programs that a workspace remembers: for whole batches and the last of an epoch, to predict and to evaluate.
+# Each holds steps with scratch memory of their own.
+MOST_REPLAYS = 4
+
 
 class Totals:
     """Loss and accuracy of an epoch so far, each sample with its weight."""
@@ -134,14 +138,16 @@ class Engine:
             return replay.result
         if not self._replays:
             return work()
-        if replay is not None:
-            workspace.replays.clear()  # memory has moved under all of them
         workspace.tape.steps = []
         try:
             result = work()
-            workspace.replays[key] = _Replay(Program(workspace.tape.steps), result, workspace.tape.moves)
+            program = Program(workspace.tape.steps)
         finally:
             workspace.tape.steps = None
+        # What is stale would keep the memory of before alive.
+        kept = [(k, r) for k, r in workspace.replays.items() if r.moves == workspace.tape.moves and k != key]
+        workspace.replays = dict(kept[1 - MOST_REPLAYS :])
+        workspace.replays[key] = _Replay(program, result, workspace.tape.moves)
         return result
 
     def _forward(self, x: Any, workspace: Workspace) -> Any:

@@ -88,7 +88,7 @@ class Stack:
             raise ShapeError(f"{first.label}: expected inputs of shape ({want}), got ({got}); {why}")
 
     def from_user(self, input_shape: Any) -> Shape:
-        """Return the input shape that a user gave, channels last: (H, W), three sizes or D; a first None is N."""
+        """Return the input shape a user gave, channels last: two or three sizes, or D; a first None is N."""
         shape: Any = (input_shape,) if isinstance(input_shape, Integral) else input_shape
         if not isinstance(shape, (tuple, list)):
             raise TypeError(f"build: expected input_shape to be sizes such as (28, 28), got {input_shape!r}")

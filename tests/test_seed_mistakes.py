@@ -203,8 +203,9 @@ def test_weights_moved_inside_backward(rng):
         Flatten(),
         Dense(2, activation="sigmoid"),
     ]
+    shape = (6, 6, 1)
     for layer in layers:
-        in_shape = layer.build(in_shape if layer is not layers[0] else (6, 6, 1))
+        shape = layer.build(shape)
     arena = Arena([p for layer in layers for p in layer.parameters], "float64")
     arena.values[...] = rng.uniform(-1, 1, arena.values.size)
     before, spaces = arena.values.copy(), [Space("float64", training=True) for _ in layers]
