@@ -129,12 +129,15 @@ class GWUNetwork:
         if self._engine is None:
             if self._compiled is not None:
                 self._check_loss(self._compiled[0])
-            new = [parameter for parameter in self.parameters if parameter.value is None]
+            for parameter in self.parameters:
+                if parameter.value is None:
+                    # Filled before it is kept: Ctrl-C in between must not leave weights that nobody drew.
+                    value = np.empty(parameter.shape, self._dtype)
+                    parameter.initializer(value, self._rng)
+                    parameter.value = value
             engine = Engine(
                 self.layers, stack.shapes[-1], self._dtype, fuse=self.fuse, winograd=self.winograd
             )
-            for parameter in new:
-                parameter.initializer(parameter.value, self._rng)
             if self._compiled is not None:
                 loss, optimizer, reports_accuracy = self._compiled
                 engine.compile(loss, optimizer, reports_accuracy=reports_accuracy)

@@ -415,3 +415,18 @@ def test_repr():
     assert repr(GWUNetwork([Conv2D(), Sigmoid()])) == (
         "GWUNetwork([\n    Conv2D(filters=2, kernel_size=(3, 3)),\n    Sigmoid(),\n])"
     )
+
+
+def test_weights_that_could_not_be_drawn_are_drawn_at_the_next_call():
+    """Whatever breaks off the making of weights: none of them may stay zero for want of an initializer."""
+    network, twin = (GWUNetwork([Dense(3, input_size=4), Dense(2)], seed=3) for _ in range(2))
+    network.layers[1].kernel.initializer, draws = interrupted, network.layers[1].kernel.initializer
+    with pytest.raises(KeyboardInterrupt):
+        network.get_weights()
+    network.layers[1].kernel.initializer = draws
+    for got, want in zip(network.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def interrupted(array, rng):
+    raise KeyboardInterrupt

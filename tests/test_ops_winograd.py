@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+
 import reference
 from compare import normals
 from guarded import AVAILABLE, guarded
-
 from gwucnn import GWUNetwork, kernels, ops
 from gwucnn.layers import Conv2D, Flatten, MaxPooling2D
 from gwucnn.ops.base import winograd_pays
