@@ -29,7 +29,7 @@ def forward(case, place, rng, dtype):
 
 
 def draw_winners(case, rng):
-    """Return winners of any contents, and the same with all numbers of no pixel made 4, for the reference."""
+    """Return winners of any contents, most of them pixels of a window."""
     winner = rng.integers(0, 256, chain.pooled_shape(case.x, case.weight, **case.options)).astype(np.uint8)
     winner[rng.random(winner.shape) < 0.7] &= 3
     return winner

@@ -183,6 +183,8 @@ def test_five_steps_of_training_agree(net, isa, dtype, rng):
     for got, want, before, still in zip(fused.get_weights(), plain.get_weights(), start, frozen, strict=True):
         assert_near(got, want, dtype)
         assert (got == before).all() == still
+    for network in (fused, plain):
+        assert not any(parameter.grad.any() for parameter in network.parameters if not parameter.trainable)
     x, y = batches[0]
     assert_near(fused.predict(x), plain.predict(x), dtype)
     record, want = (network.evaluate(x, y, return_dict=True) for network in (fused, plain))

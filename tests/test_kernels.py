@@ -27,7 +27,7 @@ def run(program, **environment):
         env=inherited | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=30,
         check=False,
     )
 

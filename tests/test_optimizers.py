@@ -186,6 +186,7 @@ def test_another_instruction_set_goes_on_where_the_first_stopped():
             kernels.select(name if switches else before)
             arena.grads[...] = np.arange(5) - step
             moves.step()
+            assert type(moves._update).__module__ == f"gwucnn._ext.{kernels.MODULES[kernels.isa()]}"
         kernels.select(before)
         values.append(arena.values)
     np.testing.assert_allclose(*values, rtol=1e-14)

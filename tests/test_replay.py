@@ -2,6 +2,7 @@
 
 import _thread
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -255,6 +256,23 @@ def test_a_gradient_that_is_not_finite_is_found_when_replayed(rng):
 # ---------------------------------------------------------------------------------------------------- Ctrl-C
 
 
+@pytest.mark.parametrize("layer", range(5))
+def test_a_batch_that_breaks_off_after_memory_has_moved(layer, rng, monkeypatch):
+    """Then what was recorded for smaller batches must not be replayed: it works on the memory of before."""
+    pair = twins(FUSED)
+    small, large = networks.data(FUSED, rng, 4), networks.data(FUSED, rng, 9)
+    train(pair, small, small)
+    step = pair[0]._engine.steps[layer % 4]
+
+    def strike(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(step, "forward" if layer < 4 else "backward", strike)
+        pair[0].train_on_batch(*large)
+    train(pair, networks.data(FUSED, rng, 4), small, large, small)
+
+
 @pytest.mark.parametrize("net", [FUSED, OWN], ids=["replayed", "called"])
 def test_ctrl_c_in_a_long_fit_leaves_a_usable_network(net, rng):
     """Wherever it strikes: the network then learns and predicts what one without interruption does."""
@@ -264,11 +282,13 @@ def test_ctrl_c_in_a_long_fit_leaves_a_usable_network(net, rng):
     for other in (network, fresh):
         other.compile(loss="cross_entropy", optimizer=SGD(0.01))
     fresh.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
+    deadline = time.monotonic() + 20
+    late = lambda _: time.monotonic() > deadline  # noqa: E731
     for milliseconds in (1, 2, 4, 7, 11, 16, 22, 29):
         striker = threading.Timer(milliseconds / 1000, _thread.interrupt_main)
         with pytest.raises(KeyboardInterrupt):
             striker.start()
-            network.fit(x, y, epochs=10**9, batch_size=8, validation_data=(x[:5], y[:5]), verbose=0)
+            network.fit(x, y, 10**9, 8, validation_data=(x[:5], y[:5]), callbacks=[late], verbose=0)
         striker.join()
         assert all(np.isfinite(weight).all() for weight in network.get_weights())
         network.set_weights(start)

@@ -7,7 +7,8 @@
 # For each image and filter the winners are listed, then one tile of 9 taps by two vectors of channels runs over the
 # list. Images are taken some at a time, so that they stay in the second-level cache while all filters pass.
 #
-# Threads own filters: the sums do not depend on how many there are.
+# Threads own filters, so no sum is split by their number (but work that pauses to look for Ctrl-C is cut into pieces,
+# whose length depends on it, and each piece's sums are added by themselves).
 
 # Filters whose lists are made in one pass over an image, and bytes of images that share a pass over the filters.
 cdef enum:

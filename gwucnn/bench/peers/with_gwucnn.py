@@ -1,0 +1,86 @@
+"""gwucnn, by its public interface: ``train_on_batch`` and ``predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import gwucnn
+from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, ops
+
+# Rows and columns of the matrices whose product shows what the machine can do: large enough to be all
+# arithmetic.
+SIDE = 1536
+
+
+def set_threads(threads: int) -> None:
+    gwucnn.set_num_threads(threads)
+
+
+def version() -> str:
+    return gwucnn.__version__
+
+
+def layer(told: dict[str, Any]) -> gwucnn.Layer:
+    """Make the layer that a description means."""
+    common = {"activation": told.get("activation"), "add_bias": told.get("bias", False)}
+    match told["kind"]:
+        case "conv":
+            return Conv2D(told["filters"], told["size"], padding=told["padding"], **common)
+        case "pool":
+            return MaxPooling2D(told["size"])
+        case "flatten":
+            return Flatten()
+    return Dense(told["units"], **common)
+
+
+class Network:
+    """The network as a user would write it.
+
+    The form 'reference' is the same in float64 and with every layer run as it is written: the answer that
+    all are held against.
+    """
+
+    def __init__(self, case: dict[str, Any], arrays: dict[str, Any], form: str) -> None:
+        exact: dict[str, Any] = (
+            {"precision": "float64", "fuse": False, "winograd": False} if form == "reference" else {}
+        )
+        self._x, self._y = arrays.pop("x"), arrays.pop("y")
+        self._weights = [arrays[f"w{number}"] for number in range(len(arrays))]
+        self._batch = case["batch"]
+        self._network = GWUNetwork([layer(told) for told in case["layers"]], seed=0, **exact)
+        self._network.compile(case["loss"], lr=case["lr"], metrics=())
+        self._network.build(case["layers"][0]["in"])
+        self.reset()
+
+    def reset(self) -> None:
+        self._network.set_weights(self._weights)
+
+    def train(self) -> float:
+        return self._network.train_on_batch(self._x, self._y)
+
+    def predict(self) -> Any:
+        return self._network.predict(self._x, self._batch)
+
+    def finish(self) -> None:
+        """Nothing is ever queued."""
+
+    @staticmethod
+    def to_numpy(result: Any) -> Any:
+        return np.asarray(result)
+
+
+def peak(fastest: Callable[..., float], seconds: float) -> dict[str, float]:
+    """Measure the float32 rate of a large matrix product, in operations a second: gwucnn's and numpy's."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((SIDE, SIDE), np.float32) for _ in range(2))
+    out = np.empty_like(a)
+    ours = ops.dense.bind(a, b)
+    np.testing.assert_allclose(ours()[:8], a[:8] @ b, rtol=0, atol=1e-3)
+    work = 2 * SIDE**3
+    return {
+        "gwucnn": work / fastest(ours, seconds),
+        "numpy": work / fastest(lambda: np.matmul(a, b, out=out), seconds),
+    }
