@@ -237,6 +237,8 @@ def test_a_peer_that_answers_rightly_is_timed(fake, settings):
     for result in (ours, theirs):
         assert result["gflops"] == pytest.approx(1000 / result["ms"] / 1e6)
         assert result["processors"] > 0
+        assert result["ms"] == min(result["ms_of_rounds"])
+        assert len(result["ms_of_rounds"]) == settings.rounds
 
 
 @pytest.mark.parametrize(

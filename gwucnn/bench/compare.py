@@ -90,8 +90,9 @@ def compare(
         A row of the report: 'workload', 'mode', 'batch', 'operations', 'results' by name, 'fastest_peer'
         and 'ratio'. A result has 'status': 'timed', 'mismatch' (its answer differs; not timed), 'failed'
         (its process died or complained) or 'not offered' (it cannot train), with 'message' where
-        something is wrong, and if timed 'ms', 'gflops', 'peak_memory_mb', 'form', 'version', 'difference'
-        from the reference and 'processors', the most that were busy on average of a turn.
+        something is wrong, and if timed 'ms', 'ms_of_rounds', 'gflops', 'peak_memory_mb', 'form',
+        'version', 'difference' from the reference and 'processors', the most that were busy on average of a
+        turn.
     """
     label = f"{workload.name} {mode}"
     arrays = settings.folder / f"{workload.name}.npz"
@@ -185,17 +186,17 @@ def _enter(
 
 
 def _take_turn(entry: Entry, settings: Settings) -> None:
-    """Let the contestant run for its seconds; keep its shortest time."""
+    """Let the contestant run for its seconds; take note of its shortest time."""
     time.sleep(REST)
     try:
         turn = entry.process.ask("turn", seconds=settings.seconds)
     except RuntimeError as error:
         entry.drop("failed", str(error))
         return
-    ms, processors = turn["seconds"] * 1000, turn["processors"]
     result = entry.result
-    result["ms"] = min(ms, result.get("ms", ms))
-    result["processors"] = max(processors, result.get("processors", processors))
+    result.setdefault("ms_of_rounds", []).append(turn["seconds"] * 1000)
+    result["ms"] = min(result["ms_of_rounds"])
+    result["processors"] = max(turn["processors"], result.get("processors", 0.0))
 
 
 def _finish(entry: Entry, operations: int) -> None:

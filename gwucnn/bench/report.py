@@ -70,7 +70,12 @@ def _compared(report: dict[str, Any]) -> Iterable[str]:
 
 
 def _notes(rows: Sequence[dict[str, Any]], names: Sequence[str], threads: int) -> Iterable[str]:
-    """Yield what must be said about single results."""
+    """Yield how far to trust the times, and what must be said about single ones."""
+    turns = [r["ms_of_rounds"] for row in rows for r in row["results"].values() if "ms_of_rounds" in r]
+    if turns:
+        spread = sorted(max(times) / min(times) for times in turns)
+        median = spread[len(spread) // 2]
+        yield f"noise, slowest round by fastest: median {median:.2f}, at most {spread[-1]:.2f}"
     for name in names:
         forms = {_label(row): row["results"].get(name, {}).get("form") for row in rows}
         if len(set(forms.values()) - {None}) > 1:

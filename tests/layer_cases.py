@@ -1,0 +1,109 @@
+"""Layers of every kind with every option, built and given their inputs: one table for all tests of layers."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import reference
+from gradcheck import spaced
+from gwucnn import RELU, Conv2D, Dense, Flatten, MaxPooling2D, Sigmoid, Softmax
+from gwucnn.parameters import Arena
+
+
+class Case(NamedTuple):
+    why: str
+    layer: type
+    options: dict[str, Any]
+    in_shape: tuple[int, ...]
+
+    def build(self, dtype="float64", seed=0):
+        """Return a built layer with weights that are no zeros, its arena, and the shape of its outputs."""
+        layer = self.layer(**self.options)
+        if "channels_first" in self.why:
+            layer.channels_first = True
+        out_shape = layer.build(self.in_shape)
+        arena = Arena(layer.parameters, dtype)
+        arena.values[...] = np.random.default_rng(seed).uniform(0.1, 0.9, arena.values.size)
+        arena.values[::2] *= -1
+        return layer, arena, out_shape
+
+
+IMAGE = (5, 6, 4)
+
+CASES = [
+    Case("plain", Conv2D, {}, (5, 6, 1)),
+    Case("filters", Conv2D, {"filters": 5, "kernel_size": (2, 3)}, IMAGE),
+    Case("bias", Conv2D, {"filters": 3, "add_bias": True}, IMAGE),
+    Case("strides", Conv2D, {"strides": (2, 3), "add_bias": True}, (6, 8, 3)),
+    Case("same", Conv2D, {"filters": 3, "padding": "same"}, IMAGE),
+    Case("same, strides", Conv2D, {"strides": 2, "padding": "same"}, (5, 8, 2)),
+    Case("padding", Conv2D, {"padding": 1}, IMAGE),
+    Case("padding by axis", Conv2D, {"padding": (2, 0)}, IMAGE),
+    Case("four paddings", Conv2D, {"padding": ((0, 2), (3, 1))}, (4, 4, 2)),
+    Case("dilation", Conv2D, {"kernel_size": 2, "dilation_rate": (2, 3)}, IMAGE),
+    Case("groups", Conv2D, {"filters": 6, "groups": 2, "add_bias": True}, IMAGE),
+    Case("each channel by itself", Conv2D, {"filters": 4, "groups": 4}, IMAGE),
+    Case("relu", Conv2D, {"filters": 3, "activation": "relu", "add_bias": True}, IMAGE),
+    Case("sigmoid", Conv2D, {"filters": 3, "activation": "sigmoid"}, IMAGE),
+    Case("softmax", Conv2D, {"filters": 3, "activation": "softmax"}, IMAGE),
+    Case("one pixel", Conv2D, {"filters": 3, "kernel_size": 1}, (1, 1, 2)),
+    Case("window of the whole image", Conv2D, {"filters": 17, "kernel_size": (4, 3)}, (4, 3, 1)),
+    Case("everything", Conv2D,
+         {"filters": 6, "kernel_size": (2, 3), "strides": (2, 1), "padding": ((1, 0), (2, 1)), "dilation_rate": (1, 2),
+          "groups": 2, "activation": "sigmoid", "add_bias": True, "name": "all"}, (5, 6, 2)),
+    Case("halves", MaxPooling2D, {}, (4, 6, 3)),
+    Case("pixels left over", MaxPooling2D, {}, (5, 7, 2)),
+    Case("overlap", MaxPooling2D, {"pool_size": 3, "strides": 1}, IMAGE),
+    Case("overlap by axis", MaxPooling2D, {"pool_size": (2, 3), "strides": (1, 2)}, IMAGE),
+    Case("same, overlap", MaxPooling2D, {"pool_size": 3, "strides": 2, "padding": "same"}, IMAGE),
+    Case("padding", MaxPooling2D, {"pool_size": 3, "padding": ((1, 2), (0, 1))}, IMAGE),
+    Case("gaps", MaxPooling2D, {"pool_size": 1, "strides": 3, "name": "sparse"}, IMAGE),
+    Case("a window of 256 pixels", MaxPooling2D, {"pool_size": 16}, (16, 16, 1)),
+    Case("images", Flatten, {}, IMAGE),
+    Case("images, channels_first", Flatten, {}, IMAGE),
+    Case("rows", Flatten, {"name": "flat"}, (7,)),
+    Case("plain", Dense, {"output_size": 4}, (7,)),
+    Case("bias", Dense, {"output_size": 3, "add_bias": True}, (5,)),
+    Case("relu", Dense, {"output_size": 6, "add_bias": True, "activation": "relu"}, (5,)),
+    Case("sigmoid", Dense, {"output_size": 2, "activation": "sigmoid"}, (5,)),
+    Case("softmax", Dense, {"output_size": 4, "add_bias": True, "activation": "softmax"}, (5,)),
+    Case("one number", Dense, {"output_size": 1}, (1,)),
+    *(Case(f"{kind}", layer, {}, shape)
+      for layer in (RELU, Sigmoid, Softmax) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
+]  # fmt: skip
+
+
+ACTIVATIONS = {"relu": reference.relu, "sigmoid": reference.sigmoid, "softmax": reference.softmax}
+
+
+def expected(layer, x, magnitude=False):
+    """Return what the layer makes of x, by reference.py; or the sums of magnitudes before the activation."""
+    size = abs if magnitude else np.asarray
+    if isinstance(layer, (Conv2D, Dense)):
+        kernel = size(layer.kernel.value)
+        bias = size(layer.bias.value) if layer.add_bias else None
+        if isinstance(layer, Dense):
+            z = reference.dense(size(x), kernel, bias)
+        else:
+            names = ("strides", "padding", "dilation_rate", "groups")
+            z = reference.conv2d(size(x), kernel, bias, **{name: getattr(layer, name) for name in names})
+        return z if magnitude or layer.activation is None else ACTIVATIONS[layer.activation.name](z)
+    if isinstance(layer, MaxPooling2D):
+        return size(reference.max_pool2d(x, layer.pool_size, layer.strides, layer.padding)[0])
+    if isinstance(layer, Flatten):
+        moved = np.moveaxis(x, -1, 1) if layer.channels_first else x
+        return size(moved.reshape(len(x), -1))
+    return size(ACTIVATIONS[layer.function.name](x))
+
+
+def inputs(case, N, dtype="float64", seed=1):
+    """Return images whose values all differ, and which nobody may write to."""
+    x = spaced(np.random.default_rng(seed), (N, *case.in_shape)).astype(dtype)
+    x.flags.writeable = False
+    return x
+
+
+def gradients(case, N, dtype="float64", seed=2):
+    dy = np.random.default_rng(seed).standard_normal((N, *case.build()[2])).astype(dtype)
+    dy.flags.writeable = False
+    return dy

@@ -1,0 +1,161 @@
+"""What watches training: callbacks, bars and lines, warnings about data that will not train."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+from gwucnn import Adam, Dense, GWUNetwork
+from trainees import small, small_data
+
+
+@pytest.fixture
+def data(rng):
+    return small_data(rng)
+
+
+# -------------------------------------------------------------------------------------------------- callbacks
+
+
+def test_a_callback_is_a_function_of_the_record(data):
+    records = []
+    small().fit(*data, epochs=2, batch_size=4, callbacks=[records.append])
+    assert [list(record) for record in records] == [["epoch", "loss", "accuracy", "lr", "seconds"]] * 2
+    assert [record["epoch"] for record in records] == [0, 1]
+    assert all(
+        0 <= record["accuracy"] <= 1 and record["seconds"] > 0 and record["lr"] == 0.1 for record in records
+    )
+
+
+def test_true_stops_and_all_callbacks_have_seen_it(data):
+    seen = []
+    history = small().fit(
+        *data,
+        epochs=9,
+        callbacks=[lambda record: record["epoch"] == 2, lambda record: seen.append(record["epoch"])],
+    )
+    assert history.epoch == seen == [0, 1, 2]
+
+
+class Watcher:
+    """Writes down which of its hooks was called."""
+
+    def __init__(self, answer=None):
+        self.calls, self.answer = [], answer
+
+    def set_network(self, network):
+        self.calls.append(network)
+
+    def on_train_begin(self):
+        self.calls.append("begin")
+
+    def on_epoch_end(self, record):
+        self.calls.append(record["epoch"])
+        return self.answer
+
+    def on_train_end(self):
+        self.calls.append("end")
+
+
+def test_a_callback_is_an_object_with_hooks(data):
+    network, watcher = small(), Watcher()
+    network.fit(*data, epochs=2, callbacks=(watcher,))
+    assert watcher.calls == [network, "begin", 0, 1, "end"]
+    stopping = Watcher(answer=True)
+    assert small().fit(*data, epochs=5, callbacks=[stopping]).epoch == [0]
+    assert stopping.calls[1:] == ["begin", 0, "end"]
+
+
+def test_any_of_the_hooks_will_do(data):
+    class OnlyEnd:
+        ended = False
+
+        def on_train_end(self):
+            self.ended = True
+
+    only = OnlyEnd()
+    small().fit(*data, callbacks=[only])
+    assert only.ended
+
+
+def test_a_callback_may_change_the_learning_rate(data):
+    network, moves = small(), Adam(0.1)
+    network.compile("cross_entropy", optimizer=moves)
+
+    def halve(record):
+        moves.lr /= 2
+
+    history = network.fit(*data, epochs=3, callbacks=[halve])
+    assert history.history["lr"] == [0.1, 0.05, 0.025]
+
+
+def test_a_record_that_a_callback_changes_is_its_own_affair(data):
+    history = small().fit(*data, epochs=2, callbacks=[lambda record: record.clear()])
+    assert len(history.history["loss"]) == 2
+
+
+# ---------------------------------------------------------------------------------------- what one sees of it
+
+
+def test_verbose_0_and_auto_without_a_terminal_are_silent(data, capsys):
+    for verbose in (0, "auto", False):
+        small().fit(*data, verbose=verbose)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_verbose_1_is_a_bar_an_epoch(data, capsys):
+    small().fit(*data, epochs=2, batch_size=6, verbose=1, validation_data=data)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "epoch 1/2: 100%" in err and "epoch 2/2: 100%" in err and "20.0/20.0" in err
+    assert re.search(r"loss=\d\.\d{4}, accuracy=\d\.\d{4}, val_loss=\d\.\d{4}, val_accuracy=\d\.\d{4}\]", err)
+    assert err.endswith("\n")
+
+
+def test_verbose_auto_on_a_terminal_is_a_bar(data, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    small().fit(*data, batch_size=5)
+    assert "epoch 1/1: 100%" in capsys.readouterr().err
+
+
+def test_verbose_2_is_a_line_an_epoch(data, capsys):
+    small().fit(*data, epochs=4, initial_epoch=2, verbose=2)
+    out, err = capsys.readouterr()
+    assert err == ""
+    first, second = out.splitlines()
+    pattern = r"epoch {}/4: loss \d\.\d{{4}}, accuracy \d\.\d{{4}} \(\d+\.\d s, \d+ images/s\)"
+    assert re.fullmatch(pattern.format(3), first) and re.fullmatch(pattern.format(4), second)
+
+
+def test_a_bar_is_closed_when_training_breaks_off(data, capsys):
+    def fail(record):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        small().fit(*data, verbose=1, callbacks=[fail])
+    assert capsys.readouterr().err.endswith("\n")
+
+
+def test_pixels_that_nobody_scaled_are_warned_about_once(rng):
+    x, y = rng.integers(0, 256, (6, 6, 6)).astype(np.uint8), [0, 1, 2, 0, 1, 2]
+    x[0, 0, 0] = 255
+    network = small(lr=1e-6)
+    with pytest.warns(UserWarning) as caught:
+        network.fit(x, y)
+    assert [(str(warning.message), warning.filename) for warning in caught] == [
+        (
+            "fit: expected pixels of about 0 to 1, got values up to 255; divide by 255, or training will not get far",
+            __file__,
+        )
+    ]
+    network.fit(x, y)
+    network.predict(x)
+    with pytest.warns(UserWarning, match="got values up to 100;"):
+        small(lr=1e-6).fit(np.full((3, 6, 6), -100.0), [0, 1, 2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small().fit(x / 255, y)
+        table = GWUNetwork([Dense(1)])
+        table.compile("mse", lr=1e-9)
+        table.fit(np.full((3, 2), 1000.0), [0, 1, 2])
