@@ -1,7 +1,7 @@
 """The house stands: every import goes to a strictly lower storey, and importing the package stays light.
 
 A room is a module, or a folder as a whole. It may lean on what lies on lower storeys. Inside a folder a file
-may import `base` and no other file beside it; `__init__` may import all of its own.
+may import `base` and no other file beside it; `__init__` and `__main__` may import all of their own.
 """
 
 import ast
@@ -75,6 +75,7 @@ def violations(root):
     for file in sorted(root.rglob("*.py")):
         where = file.relative_to(root)
         home, is_init = list(where.parts[:-1]), where.stem == "__init__"
+        is_program = where.stem == "__main__" and bool(home)
         module = home if is_init else [*home, where.stem]
         own = room_of(module)
         if own not in STOREY_OF:
@@ -82,7 +83,7 @@ def violations(root):
             continue
         for line, target in imported(ast.parse(file.read_text(encoding="utf-8")), root, home):
             inside = target[:1] == home[:1] and bool(home)
-            if module == [] or (inside and (is_init or target[1:] == ["base"])):
+            if module == [] or (inside and (is_init or is_program or target[1:] == ["base"])):
                 continue
             room = room_of(target)
             if STOREY_OF.get(room, len(STOREYS)) >= STOREY_OF[own]:
