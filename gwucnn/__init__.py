@@ -25,6 +25,7 @@ from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D
 from gwucnn.loss_functions import MSE, BinaryCrossentropy, CrossEntropy, LogLoss, LossFunction
 from gwucnn.metrics import accuracy, confusion_matrix, to_categorical
 from gwucnn.optimizers import SGD, Adam, Optimizer
+from gwucnn.parameters import Parameter
 from gwucnn.seeds import set_random_seed
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ __all__ = [
     "MaxPooling2D",
     "NotBuiltError",
     "Optimizer",
+    "Parameter",
     "RELUActivation",
     "ShapeError",
     "Sigmoid",

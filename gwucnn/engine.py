@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gwucnn._ext.step import Program
+from gwucnn._ext.step import Program, Step
 from gwucnn.batches import Batches
 from gwucnn.errors import NotBuiltError
 from gwucnn.fusion import plan
@@ -99,6 +99,7 @@ class Engine:
         """Take the loss to make small and the optimizer to do it with."""
         loss.check_outputs(self._activation, self.out_shape)
         self.head = LossHead(self._activation, loss)
+        self._replays = self.head.replays and all(step.replays for step in self.steps)
         self.optimizer = optimizer
         self.reports_accuracy = reports_accuracy and loss.classifies
         optimizer.bind(self.arena)
@@ -141,13 +142,16 @@ class Engine:
         workspace.tape.steps = []
         try:
             result = work()
-            program = Program(workspace.tape.steps)
+            steps = workspace.tape.steps
         finally:
             workspace.tape.steps = None
+        if not all(isinstance(step, Step) for step in steps):
+            self._replays = False  # an op of the user's own, which only Python can call
+            return result
         # What is stale would keep the memory of before alive.
         kept = [(k, r) for k, r in workspace.replays.items() if r.moves == workspace.tape.moves and k != key]
         workspace.replays = dict(kept[1 - MOST_REPLAYS :])
-        workspace.replays[key] = _Replay(program, result, workspace.tape.moves)
+        workspace.replays[key] = _Replay(Program(steps), result, workspace.tape.moves)
         return result
 
     def _forward(self, x: Any, workspace: Workspace) -> Any:
@@ -187,8 +191,8 @@ class Engine:
                 batch = self._gather(batches, indices, workspace)
 
                 def work(batch: _Batch = batch) -> Any:
-                    _, outputs = self._loss(batch, workspace)
-                    return workspace.outer.step("loss"), outputs
+                    loss, _, outputs = self._loss(batch, workspace)
+                    return loss, outputs
 
                 loss, outputs = self._once_or_again(workspace, ("evaluate", len(batch.x)), work)
                 totals.add(loss.value, batch.weight, batch.target, outputs)
@@ -200,11 +204,12 @@ class Engine:
         target = batches.outputs(indices, self.out_shape, outer)
         return _Batch(x, target, *batches.shares(indices, len(x), outer))
 
-    def _loss(self, batch: _Batch, workspace: Workspace) -> tuple[Any, Any]:
-        """Compute a batch's loss; return its gradient by z, and the outputs."""
+    def _loss(self, batch: _Batch, workspace: Workspace) -> tuple[Any, Any, Any]:
+        """Compute a batch's loss; return what holds its value, its gradient by z, and the outputs."""
         z = self._forward(batch.x, workspace)
-        _, gradient, outputs = self.head.loss(z, batch.target, batch.share, workspace.outer)
-        return gradient, outputs
+        value, gradient, outputs = self.head.loss(z, batch.target, batch.share, workspace.outer)
+        step = workspace.outer.step("loss") if self.head.replays else _Computed(value)
+        return step, gradient, outputs
 
     def train_step(self, batches: Batches, indices: Any, totals: Totals) -> float:
         """Move the weights once; return the batch's loss.
@@ -219,11 +224,11 @@ class Engine:
         def work() -> Any:
             outer = workspace.outer
             outer.run("zero", fill_zero, out=self.arena.grads)
-            dy, outputs = self._loss(batch, workspace)
+            loss, dy, outputs = self._loss(batch, workspace)
             for step, space in zip(reversed(self.steps), reversed(workspace.spaces), strict=True):
                 dy = step.backward(dy, space)
             outer.run("finite", all_finite, self._trainable_grads)
-            return outer.step("loss"), outer.step("finite"), outputs
+            return loss, outer.step("finite"), outputs
 
         loss, finite, outputs = self._once_or_again(workspace, ("train", len(batch.x)), work)
         if not (finite.value and isfinite(loss.value)):
@@ -253,6 +258,12 @@ class _Batch(NamedTuple):
     target: Any
     share: Any
     weight: float
+
+
+class _Computed(NamedTuple):
+    """The value of a loss that no step of ours computed."""
+
+    value: float
 
 
 class _Replay(NamedTuple):

@@ -84,8 +84,16 @@ class LossFunction:
     name: ClassVar[str]
     # The activation that is computed together with this loss.
     partner: ClassVar[type[ActivationFunction] | None] = None
+    # Whether `step` does nothing but call an op through space.run("loss", ...), so that it can be replayed.
+    replays: ClassVar[bool] = False
     # Whether to report accuracy: the targets are classes, not quantities.
     classifies: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # A step of one's own may do anything, whatever the class that it derives from says.
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__ and "replays" not in cls.__dict__:
+            cls.replays = False
 
     @classmethod
     def loss(cls, y_true: Any, y_pred: Any) -> float:
@@ -138,6 +146,7 @@ class LogLoss(LossFunction):
     """
 
     name = "log_loss"
+    replays = True
     partner = SigmoidActivation
 
     @classmethod
@@ -197,6 +206,7 @@ class CrossEntropy(LossFunction):
     """
 
     name = "cross_entropy"
+    replays = True
     partner = SoftmaxActivation
 
     @classmethod
@@ -245,6 +255,7 @@ class MSE(LossFunction):
     """Mean squared error, averaged over outputs and batch: (1/(N*K)) * sum of (y - t)**2."""
 
     name = "mse"
+    replays = True
     classifies = False
 
     @classmethod
@@ -293,6 +304,11 @@ class LossHead:
         self.activation = activation
         self.loss_function = loss
         self._paired = loss is not None and activation is not None and loss.partner is activation
+
+    @property
+    def replays(self) -> bool:
+        """Whether a batch's loss comes from a step that can be called again by itself."""
+        return self.loss_function is not None and self.loss_function.replays
 
     def outputs(self, z: Any, space: Space) -> Any:
         """Return the network's outputs, a buffer of `space`."""

@@ -94,7 +94,7 @@ def test_import_is_silent_and_its_cost_is_printed():
     )
     runs = [
         subprocess.run(
-            [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
+            [sys.executable, "-P", "-W", "error", "-c", program], capture_output=True, text=True, check=True
         )
         for _ in range(3)
     ]
@@ -114,7 +114,7 @@ def test_every_module_can_be_imported_by_itself(name):
         "gwucnn.layers.conv",
         "gwucnn.ops",
     ):
-        subprocess.run([sys.executable, "-W", "error", "-c", f"import {name}"], check=True)
+        subprocess.run([sys.executable, "-P", "-W", "error", "-c", f"import {name}"], check=True)
     assert importlib.import_module(name).__name__ == name
 
 
