@@ -1,6 +1,8 @@
 """Batches that are replayed: the same bits as when every layer is called again, whatever happens in between."""
 
 import _thread
+import gc
+import signal
 import threading
 import time
 import tracemalloc
@@ -273,6 +275,17 @@ def test_a_batch_that_breaks_off_after_memory_has_moved(layer, rng, monkeypatch)
     train(pair, networks.data(FUSED, rng, 4), small, large, small)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Let Ctrl-C be heard: a background job ignores it, and hypothesis' watch over collections would lose it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()
+    yield
+    gc.enable()
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("net", [FUSED, OWN], ids=["replayed", "called"])
 def test_ctrl_c_in_a_long_fit_leaves_a_usable_network(net, rng):
     """Wherever it strikes: the network then learns and predicts what one without interruption does."""
