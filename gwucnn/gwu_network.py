@@ -304,7 +304,7 @@ class GWUNetwork:
                 totals = engine.totals()
                 for number, indices in enumerate(data.split(batch_size, order)):
                     self._train(f"fit: epoch {epoch + 1}, batch {number + 1}", engine, data, indices, totals)
-                    bar.advance(min(batch_size, len(data) - number * batch_size), totals.loss)
+                    bar.advance(min(batch_size, len(data) - number * batch_size), totals)
                 record = {"epoch": epoch, **totals.record()}
                 if held_out is not None:
                     record |= engine.evaluate(held_out, max(batch_size, 256)).record("val_")

@@ -10,8 +10,6 @@ import numpy as np
 
 __all__ = ["Arena", "Parameter"]
 
-Initializer = Callable[[np.ndarray[Any, Any], Any], None]
-
 
 class Parameter:
     """One array of weights of a layer.
@@ -32,7 +30,11 @@ class Parameter:
     """
 
     def __init__(
-        self, name: str, shape: tuple[int, ...], initializer: Initializer, trainable: bool = True
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Callable[[Any, Any], None],
+        trainable: bool = True,
     ) -> None:
         self.name = name
         self.shape = shape

@@ -30,8 +30,8 @@ class Progress:
     def begin(self, epoch: int) -> None:
         """Start an epoch, counted from 0."""
 
-    def advance(self, samples: int, loss: float) -> None:
-        """Take note of a batch and the mean loss so far."""
+    def advance(self, samples: int, totals: Any) -> None:
+        """Take note of a batch; `totals.record()` gives the epoch's numbers so far."""
 
     def end(self, record: dict[str, Any]) -> None:
         """Finish an epoch."""
@@ -56,9 +56,10 @@ class Bar(Progress):
             total=self.samples, desc=f"epoch {epoch + 1}/{self.epochs}", unit=" images", unit_scale=True
         )
 
-    def advance(self, samples: int, loss: float) -> None:
-        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-        self._bar.update(samples)
+    def advance(self, samples: int, totals: Any) -> None:
+        # Numbers are put into words only when tqdm has drawn, some times a second: a batch may take 50 us.
+        if self._bar.update(samples):
+            self._bar.set_postfix(_numbers(totals.record()), refresh=False)
 
     def end(self, record: dict[str, Any]) -> None:
         self._bar.set_postfix(_numbers(record))

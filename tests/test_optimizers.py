@@ -196,6 +196,7 @@ def test_nothing_to_train():
     moves = Adam()
     moves.bind(arena_of(np.zeros(0)))
     moves.step()
+    assert moves.updates == 1
 
 
 def test_a_step_before_weights_are_known():

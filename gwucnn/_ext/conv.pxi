@@ -34,6 +34,16 @@ cdef Geometry geometry_of(tuple x_shape, tuple weight_shape, tuple y_shape, stri
     return g
 
 
+cdef inline bint border_of(const Geometry *g, Py_ssize_t *height, Py_ssize_t *width) noexcept nogil:
+    """Set the size of the image with its border as far as windows reach; without a border, the image's own."""
+    height[0] = (g.OH - 1) * g.SH + (g.KH - 1) * g.DH + 1
+    width[0] = (g.OW - 1) * g.SW + (g.KW - 1) * g.DW + 1
+    if g.top > 0 or g.left > 0 or height[0] > g.H or width[0] > g.W:
+        return True
+    height[0], width[0] = g.H, g.W
+    return False
+
+
 cdef inline double operations_of(const Geometry *g) noexcept nogil:
     return 2.0 * g.N * g.OH * g.OW * g.F * (g.C // g.groups) * g.KH * g.KW
 
@@ -84,11 +94,7 @@ cdef class Conv2D(Correlate):
         self.top, self.left = g.top, g.left
         self.row_step = g.SH
         self.reach = (g.KH - 1) * g.DH + 1
-        self.height = (g.OH - 1) * g.SH + self.reach
-        self.width = (g.OW - 1) * g.SW + (g.KW - 1) * g.DW + 1
-        self.bordered = g.top > 0 or g.left > 0 or self.height > g.H or self.width > g.W
-        if not self.bordered:
-            self.width = g.W
+        self.bordered = border_of(g, &self.height, &self.width)
         self.y_image = g.OH * g.OW * g.F
         # Whole vectors can be read where they lie, unless that is slow and there are pixels enough to pay for a copy.
         self.packs = ((g.F // g.groups) % lanes_of(self.is_double) != 0

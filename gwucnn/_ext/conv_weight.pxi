@@ -47,11 +47,7 @@ cdef class Conv2DBackwardWeight(Step):
         lanes = lanes_of(self.is_double)
         self.flatten(&g)
         self.g = g
-        self.height = (g.OH - 1) * g.SH + (g.KH - 1) * g.DH + 1
-        self.width = (g.OW - 1) * g.SW + (g.KW - 1) * g.DW + 1
-        self.bordered = g.top > 0 or g.left > 0 or self.height > g.H or self.width > g.W
-        if not self.bordered:
-            self.width = g.W
+        self.bordered = border_of(&g, &self.height, &self.width)
         # A tile reads whole vectors of dy. Where the filters of a group end inside one, dy is copied with room.
         self.Fg = g.F // groups
         self.widened = self.Fg % lanes != 0

@@ -3,8 +3,8 @@
 """A step: one kernel bound to the arrays that it works on.
 
 Everything that can be decided once is decided when a step is made: the arrays are checked and their addresses
-taken, sizes are multiplied out, scratch memory is reserved. Calling the step then only computes, in some tens of
-nanoseconds beside the arithmetic; a network calls the same steps batch after batch.
+taken, sizes are multiplied out, scratch memory is reserved. Calling the step then only computes, about half a
+microsecond beside the arithmetic (most of it OpenMP's); a network calls the same steps batch after batch.
 
 A kernel derives from Step, takes its pointers with `real` or `other` in `__init__`, says how many independent
 `units` of work there are, and overrides `compute`, which must not touch Python. The checks here are the last line
@@ -23,11 +23,12 @@ cdef extern from "threads.h" nogil:
     int openmp_threads()
     void set_openmp_threads(int n)
 
-# A call looks for Ctrl-C at least this often: about 50 ms at the 20 GFLOP/s of a slow kernel on one core.
+# A call looks for Ctrl-C at least this often: 37 ms at the 27 GFLOP/s of a float32 convolution without AVX.
 cdef double OPERATIONS_BETWEEN_SIGNALS = 1e9
 
-# Waking a second thread costs 5 to 10 microseconds, as long as a vector unit takes for so many operations. Work that
-# is bound by memory or scalar functions counts each number as the operations that would take as long.
+# So much work for each thread takes about 20 microseconds at a vector unit's 150 GFLOP/s; sharing work between two
+# threads was measured to cost 2 to 13. Work that is bound by memory or scalar functions counts each number as the
+# operations that would take as long.
 cdef double OPERATIONS_WORTH_A_THREAD = 3e6
 
 # 64 bytes: one cache line and the widest vector, so that no scratch row straddles two lines.

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Bytes in a vector register, and how many output pixels by two vectors of sums the register file holds beside two
- * weights and a pixel: 14 * 2 + 3 of 32, or 6 * 2 + 3 of 16 (measured: other heights are slower). */
+ * weights and a pixel: 14 * 2 + 3 of 32, or 6 * 2 + 3 of 16. */
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #define TILE_PIXELS 14

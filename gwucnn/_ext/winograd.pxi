@@ -8,8 +8,8 @@
 #
 # with U = G g G^T made from the filters at each call. V and M of a block of tiles stay in the second-level cache.
 #
-# Additions replace multiplications at a price: the error in float32 is some ten times the plain way's, see
-# gwucnn.ops.winograd. Channels and filters come in whole vectors.
+# Additions replace multiplications at a price in accuracy: see `winograd_pays` in gwucnn/ops/base.py. Channels and
+# filters come in whole vectors.
 
 # Elements of a transformed tile, and tiles in a block: two register tiles of 14.
 cdef enum:

@@ -67,7 +67,7 @@ def load_mnist(
     Notes
     -----
     Seconds, measured on one core, for all 70,000 images: IDX and npz 0.4, csv 1.3, OpenML's cache 7 with
-    pandas installed, and without it 44, and 1 GB of memory.
+    pandas installed, and more without it.
 
     References
     ----------

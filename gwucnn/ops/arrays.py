@@ -13,7 +13,7 @@ __all__ = ["all_finite", "fill_zero"]
 
 
 @Op
-def all_finite(x: Array, *, out: None = None) -> Callable[[], bool]:
+def all_finite(x: Array) -> Callable[[], bool]:
     """Return whether no number of x (float32 or float64, any shape) is NaN or infinite. One pass, no copy."""
     (x,) = as_arrays("all_finite", x=x)
     return kernels.active.AllFinite(x)

@@ -6,37 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from gwucnn import kernels
-from gwucnn.errors import ShapeError
-from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape, winograd_pays
-from gwucnn.shapes import Padding, Shape, Size, Window, check_size
+from gwucnn.ops.base import (
+    Array,
+    Op,
+    as_arrays,
+    as_output,
+    as_shape,
+    check_shape,
+    filter_window,
+    winograd_pays,
+)
+from gwucnn.shapes import Padding, Shape, Size, Window
 
 __all__ = ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
-
-
-def _window(
-    who: str, x: str, x_shape: Shape, weight: str, weight_shape: Shape, groups: int, options: tuple[Any, ...]
-) -> Window:
-    """Check that images, filters and groups fit each other, and return the filter's window.
-
-    `x` and `weight` are what the op calls the arguments of which these are the shapes.
-    """
-    check_size(who, "groups", groups)
-    if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
-        raise ShapeError(f"{who}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
-    if len(weight_shape) != 4 or min(weight_shape) < 1:
-        raise ShapeError(f"{who}: expected {weight} of shape (KH, KW, C // groups, F), got {weight_shape}")
-    C, (KH, KW, Cg, F) = x_shape[3], weight_shape
-    if C % groups or F % groups:
-        raise ShapeError(
-            f"{who}: expected channels and filters to be multiples of groups={groups}, got C={C}, F={F}"
-        )
-    if Cg * groups != C:
-        raise ShapeError(
-            f"{who}: expected {weight} for {C // groups} channels (C={C}, groups={groups}), "
-            f"got one for {Cg}; {x} {x_shape}, {weight} {weight_shape}"
-        )
-    strides, padding, dilation_rate = options
-    return Window.of(who, (KH, KW), strides, padding, dilation_rate, name=weight)
 
 
 def _geometry(window: Window, image: tuple[int, int], groups: int) -> tuple[Any, ...]:
@@ -115,7 +97,7 @@ def conv2d(
            [20., 24.]], dtype=float32)
     """
     x, weight, bias = as_arrays("conv2d", x=x, weight=weight, bias=bias)
-    window = _window(
+    window = filter_window(
         "conv2d", "x", x.shape, "weight", weight.shape, groups, (strides, padding, dilation_rate)
     )
     N, H, W, _ = x.shape
@@ -177,7 +159,7 @@ def conv2d_backward_input(
     dy, weight = as_arrays(who, dy=dy, weight=weight)
     input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
     options = (strides, padding, dilation_rate)
-    window = _window(who, "input_shape", input_shape, "weight", weight.shape, groups, options)
+    window = filter_window(who, "input_shape", input_shape, "weight", weight.shape, groups, options)
     N, H, W, _ = input_shape
     check_shape(who, "dy", dy, (N, *window.output((H, W)), weight.shape[3]), "(N, OH, OW, F)")
     out = as_output(who, out, input_shape, [dy, weight])
@@ -238,7 +220,7 @@ def conv2d_backward_weight(
     x, dy = as_arrays(who, x=x, dy=dy)
     weight_shape = as_shape(who, "weight_shape", weight_shape, "(KH, KW, C // groups, F)")
     options = (strides, padding, dilation_rate)
-    window = _window(who, "x", x.shape, "weight_shape", weight_shape, groups, options)
+    window = filter_window(who, "x", x.shape, "weight_shape", weight_shape, groups, options)
     N, H, W, _ = x.shape
     check_shape(who, "dy", dy, (N, *window.output((H, W)), weight_shape[3]), "(N, OH, OW, F)")
     if accumulate and out is None:

@@ -13,8 +13,17 @@ import numpy as np
 
 from gwucnn import kernels
 from gwucnn.errors import ShapeError
-from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape, winograd_pays
-from gwucnn.shapes import Padding, Shape, Size, Window, check_size
+from gwucnn.ops.base import (
+    Array,
+    Op,
+    as_arrays,
+    as_output,
+    as_shape,
+    check_shape,
+    filter_window,
+    winograd_pays,
+)
+from gwucnn.shapes import Padding, Shape, Size, Window
 
 __all__ = [
     "conv2d_relu_pool",
@@ -26,8 +35,8 @@ __all__ = [
 # Below this many channels the gradient by the weights works on masks instead of lists.
 FEW_CHANNELS = 8
 
-
-# From this many channels on, Winograd's gradient of full-size images is faster than lists of winners.
+# From this many channels on, Winograd's gradient of full-size images takes the place of lists of winners. A
+# training step of vgg-b64 gains 3% so, no more from 64 channels on; mnist-b128 (32 channels) would lose 28%.
 WINOGRAD_CHANNELS = 128
 
 
@@ -59,19 +68,8 @@ def _windows(
 
     `x` and `weight` are what the op calls the arguments of which these are the shapes.
     """
-    check_size(who, "groups", groups)
-    if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
-        raise ShapeError(f"{who}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
-    if len(weight_shape) != 4 or min(weight_shape) < 1:
-        raise ShapeError(f"{who}: expected {weight} of shape (KH, KW, C // groups, F), got {weight_shape}")
-    if x_shape[3] != weight_shape[2] * groups or weight_shape[3] % groups:
-        raise ShapeError(
-            f"{who}: expected {weight} for C={x_shape[3]} channels in groups={groups}, got {weight} "
-            f"{weight_shape}"
-        )
-    strides, padding, dilation_rate = options
-    window = Window.of(who, weight_shape[:2], strides, padding, dilation_rate, name=weight)
-    OH, OW = window.output(x_shape[1:3])
+    window = filter_window(who, x, x_shape, weight, weight_shape, groups, options)
+    OH, OW = window.output((x_shape[1], x_shape[2]))
     if min(OH, OW) < 2:
         raise ShapeError(f"{who}: expected {x} to give a convolution of at least 2x2 pixels, got {OH}x{OW}")
     return window, (OH // 2, OW // 2)

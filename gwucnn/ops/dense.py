@@ -17,9 +17,9 @@ __all__ = ["dense", "dense_backward_input", "dense_backward_weight", "sum_rows"]
 ONE_PIXEL = (1, 1), (1, 1), (0, 0), 1
 
 
-# Up to here, kernels that read the weights in place are faster than packing them (measured with 338 x 100
-# weights).
-FEW_ROWS = 4
+# Up to here kernels that read the weights in place are faster than packing them: in 15 of 18 cases measured,
+# forward and both gradients with weights of 338 x 100, 1600 x 10 and 4096 x 128. Four rows: in 3 of 9.
+FEW_ROWS = 2
 
 
 def _pixels(rows: Array) -> Array:

@@ -18,10 +18,12 @@ SIDE = 1536
 
 
 def set_threads(threads: int) -> None:
+    """Let the library use so many threads; called before it computes anything."""
     gwucnn.set_num_threads(threads)
 
 
 def version() -> str:
+    """Return the version of the library that is timed."""
     return gwucnn.__version__
 
 

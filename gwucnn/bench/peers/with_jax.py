@@ -21,6 +21,7 @@ def set_threads(threads: int) -> None:
 
 
 def version() -> str:
+    """Return the version of the library that is timed."""
     return jax.__version__
 
 

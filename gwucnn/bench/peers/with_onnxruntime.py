@@ -16,11 +16,13 @@ options = onnxruntime.SessionOptions()
 
 
 def set_threads(threads: int) -> None:
+    """Let the library use so many threads; called before it computes anything."""
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
 
 
 def version() -> str:
+    """Return the version of the library that is timed."""
     return onnxruntime.__version__
 
 

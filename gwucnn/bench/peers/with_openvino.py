@@ -17,11 +17,13 @@ config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HI
 
 
 def set_threads(threads: int) -> None:
+    """Let the library use so many threads; called before it computes anything."""
     config["INFERENCE_NUM_THREADS"] = threads
     config["ENABLE_CPU_PINNING"] = False
 
 
 def version() -> str:
+    """Return the version of the library that is timed."""
     return openvino.__version__.partition("-")[0]
 
 

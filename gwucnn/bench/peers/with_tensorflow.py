@@ -12,11 +12,13 @@ import tensorflow as tf
 
 
 def set_threads(threads: int) -> None:
+    """Let the library use so many threads; called before it computes anything."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def version() -> str:
+    """Return the version of the library that is timed."""
     return tf.__version__
 
 

@@ -15,10 +15,12 @@ from torch.nn import functional
 
 
 def set_threads(threads: int) -> None:
+    """Let the library use so many threads; called before it computes anything."""
     torch.set_num_threads(threads)
 
 
 def version() -> str:
+    """Return the version of the library that is timed."""
     return torch.__version__
 
 
