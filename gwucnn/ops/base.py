@@ -165,9 +165,9 @@ def winograd_pays(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Windo
 
     F(4x4, 3x3) needs a quarter of the multiplications and, with its transforms, runs 1.4 to 3.5 times as fast
     (measured with 32 to 256 channels on AVX-512). Its error in float32 is larger than the plain way's, 3 to 4
-    times in the mean: below 8 * u * (4 + sqrt(9*C)) times the sum of the terms' magnitudes from 32 channels
-    on, u = 2**-24 (tested). That is why ops use it only when told to, by ``winograd=True``, and a network with
-    ``winograd=False`` never does.
+    times in the mean: from 32 channels on it stays below 8 * u * (4 + sqrt(9*C)) times the sum of the
+    terms' magnitudes, u = 2**-24 (tested). That is why ops use it only when told to, by ``winograd=True``,
+    and a network with ``winograd=False`` never does.
     """
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     N, H, W, C = x_shape
