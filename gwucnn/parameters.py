@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Arena", "Parameter"]
+from gwucnn.errors import ShapeError
+
+__all__ = ["Arena", "Parameter", "assign"]
 
 
 class Parameter:
@@ -87,3 +89,18 @@ class Arena:
         flags = [parameter.trainable for parameter in self._parameters]
         size = sum(parameter.size for parameter in self._parameters if parameter.trainable)
         return flags == sorted(flags, reverse=True) and size == self.trainable
+
+
+def assign(who: str, parameters: Sequence[Parameter], weights: Sequence[Any]) -> None:
+    """Copy arrays into the values of parameters; all or, if one does not fit, none."""
+    arrays = [np.asarray(weight) for weight in weights]
+    if len(arrays) != len(parameters):
+        raise ShapeError(f"{who}: expected {len(parameters)} arrays, got {len(arrays)}")
+    for number, (parameter, array) in enumerate(zip(parameters, arrays, strict=True)):
+        which = f"{who}: expected array {number} ({parameter.name})"
+        if array.shape != parameter.shape:
+            raise ShapeError(f"{which} of shape {parameter.shape}, got {array.shape}")
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{which} to be numbers, got {array.dtype}")
+    for parameter, array in zip(parameters, arrays, strict=True):
+        parameter.value[...] = array

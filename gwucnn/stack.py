@@ -7,6 +7,7 @@ from typing import Any
 
 from gwucnn.errors import NotBuiltError, ShapeError, SizeMismatchWarning, warn_user
 from gwucnn.layers import Layer
+from gwucnn.loss_functions import LossFunction
 from gwucnn.shapes import Shape, check_size
 
 __all__ = ["Stack"]
@@ -104,6 +105,18 @@ class Stack:
         if len(shape) == 2:
             return (*shape, 1)
         return (*shape[1:], shape[0]) if len(shape) == 3 and self.channels_first else shape
+
+    def check_loss(self, loss: LossFunction) -> None:
+        """Raise an error if a network that ends so cannot be trained with this loss."""
+        rest, activation = self.layers[-1].split_activation()
+        loss.check_outputs(activation, self.shapes[-1])
+        if rest is None and activation is not None and len(self.layers) > 1:
+            before = self.layers[-2]
+            if activation is loss.partner is before.split_activation()[1]:
+                raise ValueError(
+                    f"{loss.name}: expected one {activation.name} at the end, got two, in {before.label} and "
+                    f"{self.layers[-1].label}; leave one out"
+                )
 
     def _stated(self, layer: Layer, channels: int) -> Shape | None:
         """Return the input shape that a layer states; `channels` where it leaves them open."""

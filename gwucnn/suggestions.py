@@ -42,12 +42,12 @@ def check_keywords(who: str, function: Callable[..., Any], given: Iterable[str])
 
 def keywords_checked(method: F) -> F:
     """Let a method answer to an unknown keyword with the nearest one that it knows."""
-    who = method.__qualname__.partition(".")[0] if method.__name__ == "__init__" else method.__name__
     known = frozenset(inspect.signature(method).parameters)
 
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if not kwargs.keys() <= known:
+            who = type(args[0]).__name__ if method.__name__ == "__init__" else method.__name__
             check_keywords(who, method, kwargs)
         return method(*args, **kwargs)
 

@@ -1,0 +1,170 @@
+"""What users hand to a network, checked once before anything moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gwucnn.batches import Batches
+from gwucnn.errors import ShapeError, warn_user
+from gwucnn.loss_functions import LossFunction
+
+__all__ = [
+    "as_images",
+    "check_finite",
+    "pair_of_data",
+    "sample_weights",
+    "split_off",
+    "warn_missing",
+    "warn_unscaled",
+    "with_targets",
+]
+
+# Pixels are meant to be of the order of 1; above this one forgot to divide 0..255 by 255.
+UNSCALED = 20.0
+
+
+def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
+    """Return x as an array of numbers, (N, D) or images (N, ., ., .) with their channels where they were.
+
+    Lists and integers are welcome. Raises TypeError for anything but numbers, ShapeError for a single sample.
+    """
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise ShapeError(f"{who}: expected x of samples of one size, got several sizes ({error})") from None
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"{who}: expected x to be an array of numbers, got {x.dtype}")
+    if x.ndim not in (2, 3, 4):
+        images = "(N, C, H, W)" if data_format == "channels_first" else "(N, H, W, C)"
+        raise ShapeError(
+            f"{who}: expected x of shape (N, H, W), {images} or (N, D), got {x.shape}; for one sample pass "
+            "x[None]"
+        )
+    if x.ndim == 3:
+        x = x[:, None] if data_format == "channels_first" else x[..., None]
+    return x
+
+
+def with_targets(
+    who: str, x: Any, y: Any, loss: LossFunction, out_shape: tuple[int, ...], data_format: str
+) -> Batches:
+    """Return what `as_images` gave together with the targets that the loss makes of y."""
+    first = data_format == "channels_first" and len(out_shape) == 3
+    targets = loss.targets(y, (out_shape[2], *out_shape[:2]) if first else out_shape)
+    if len(targets) != len(x):
+        raise ShapeError(f"{who}: expected as many y as x, got {len(targets)} and {len(x)}")
+    if not len(x):
+        raise ValueError(f"{who}: expected at least one sample, got none")
+    if first and targets.ndim == 4:
+        targets = targets.transpose(0, 2, 3, 1)
+    return Batches(x, targets, data_format=data_format)
+
+
+def pair_of_data(given: Any) -> Any:
+    """Return validation_data if it is a pair (x, y)."""
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise ValueError(f"fit: expected validation_data to be a pair (x, y), got {type(given).__name__}")
+    return given
+
+
+def check_finite(who: str, x: Any) -> None:
+    """Raise ValueError if an image holds NaN or infinity."""
+    # A sum of finite numbers may overflow; extremes do not.
+    if x.dtype.kind == "f" and x.size and not (np.isfinite(x.min()) and np.isfinite(x.max())):
+        wrong = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0]
+        raise ValueError(
+            f"{who}: expected finite images, got NaN or infinity in image {wrong}; remove or repair it"
+        )
+
+
+def warn_unscaled(who: str, x: Any) -> bool:
+    """Warn about pixels that nobody scaled; return whether there was reason to."""
+    largest = float(max(x.max(), -float(x.min()))) if x.ndim == 4 and x.size else 0.0
+    if largest > UNSCALED:
+        warn_user(
+            f"{who}: expected pixels of about 0 to 1, got values up to {largest:g}; divide by 255, or "
+            "training will not get far"
+        )
+    return largest > UNSCALED
+
+
+def class_numbers(targets: Any) -> Any:
+    """Return each sample's class (N,) from what a loss made of y, or None if not each is of one class."""
+    if targets.ndim == 1:
+        return targets
+    if targets.ndim == 2 and targets.shape[1] == 1:
+        return (targets[:, 0] > 0.5).astype(np.int64)
+    if targets.ndim == 2 and len(targets) and (abs(targets.sum(axis=1) - 1) < 1e-3).all():
+        return targets.argmax(axis=1)
+    return None
+
+
+def sample_weights(targets: Any, classes: int, class_weight: Any, sample_weight: Any) -> Any:
+    """Return how much each sample counts, float64 of shape (N,), or None if all count the same.
+
+    targets : what a loss made of y. classes : how many there are, 0 for quantities.
+    """
+    if class_weight is None and sample_weight is None:
+        return None
+    weights = np.ones(len(targets))
+    if sample_weight is not None:
+        weights = np.array(sample_weight, np.float64)
+        if weights.shape != (len(targets),):
+            raise ShapeError(f"fit: expected sample_weight of shape ({len(targets)},), got {weights.shape}")
+    if class_weight is not None:
+        _multiply_by_class(weights, targets, classes, class_weight)
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("fit: expected weights of samples and classes that are finite and not negative")
+    if weights.size and not weights.any():
+        raise ValueError("fit: expected a sample that counts, got weights that are all 0")
+    return weights
+
+
+def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: Any) -> None:
+    labels = class_numbers(targets) if classes else None
+    if labels is None:
+        raise ValueError(
+            "fit: expected class_weight only where each sample is of one class; use sample_weight"
+        )
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            f"fit: expected class_weight to be a dict such as {{0: 1.0, 1: 2.5}}, got {class_weight!r}"
+        )
+    for label, weight in class_weight.items():
+        if label not in range(classes):
+            raise ValueError(
+                f"fit: expected class_weight for classes from 0 to {classes - 1}, got one for {label!r}"
+            )
+        weights[labels == label] *= weight
+
+
+def split_off(data: Batches, share: float) -> tuple[Batches, Batches | None]:
+    """Return all but the last `share` of the samples, and those (None for a share of 0)."""
+    if not isinstance(share, (int, float, np.floating)) or not 0 <= share < 1:
+        raise ValueError(f"fit: expected validation_split from 0 to less than 1, got {share!r}")
+    kept = len(data) - int(len(data) * share)
+    if share and kept == len(data):
+        raise ValueError(
+            f"fit: expected validation_split to hold out a sample, got {share!r} of {len(data)}; give more "
+            "samples or validation_data"
+        )
+    return (
+        (data, None) if kept == len(data) else (data.subset(slice(0, kept)), data.subset(slice(kept, None)))
+    )
+
+
+def warn_missing(trained: Any, held_out: Any) -> bool:
+    """Warn about classes that are learnt but not validated; return whether there were any."""
+    learnt, validated = class_numbers(trained), class_numbers(held_out)
+    missing: Any = [] if learnt is None or validated is None else np.setdiff1d(learnt, validated)
+    if not len(missing):
+        return False
+    which = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    warn_user(
+        f"fit: expected every class in the validation split, got none of class {which} in the last "
+        f"{len(held_out)} samples; shuffle x and y together before fit, or give validation_data"
+    )
+    return True

@@ -1,0 +1,170 @@
+"""A network as a thing: its layers, their weights, what it makes of images and says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gwucnn.batches import Batches, sample_shape
+from gwucnn.data_checks import as_images
+from gwucnn.engine import Engine
+from gwucnn.errors import NotBuiltError
+from gwucnn.layers import Layer
+from gwucnn.parameters import Parameter, assign
+from gwucnn.shapes import check_flag, check_size
+from gwucnn.stack import Stack
+from gwucnn.suggestions import keywords_checked, look_up
+from gwucnn.summary import summary
+
+__all__ = ["NetworkBase"]
+
+
+class NetworkBase:
+    """Layers that are built as soon as their shapes are known, and used. `GWUNetwork` adds the training."""
+
+    @keywords_checked
+    def __init__(
+        self,
+        layers: Iterable[Layer] = (),
+        *,
+        data_format: str = "channels_last",
+        precision: str = "float32",
+        seed: int | None = None,
+        fuse: bool = True,
+        winograd: bool = True,
+    ) -> None:
+        formats = {"channels_last": False, "channels_first": True}
+        self._channels_first = look_up("GWUNetwork", "data_format", data_format, formats)
+        self.data_format = data_format
+        self._dtype = look_up(
+            "GWUNetwork", "precision", precision, {"float32": np.float32, "float64": np.float64}
+        )
+        self.precision = precision
+        self.seed = None if seed is None else check_size("GWUNetwork", "seed", seed, 0)
+        self.fuse = check_flag("GWUNetwork", "fuse", fuse)
+        self.winograd = check_flag("GWUNetwork", "winograd", winograd)
+        self._stack = Stack(self._channels_first)
+        self._engine: Engine | None = None
+        self._compiled: tuple[Any, Any, bool] | None = None
+        self._generator: Any = None
+        self._warned: set[str] = set()  # of what one warning is enough
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"GWUNetwork: expected a list of layers, got {layers!r}; write GWUNetwork([...])")
+        for layer in layers:
+            self.add(layer)
+
+    # ---------------------------------------------------------------- building
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers as they were added, from the bottom up."""
+        return self._stack.layers
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer on top.
+
+        Raises TypeError for anything but a layer, ValueError for one that is in a network already, ShapeError
+        if its input is known by now and does not fit.
+        """
+        self._stack.add(layer)
+        self._engine = None
+
+    def build(self, input_shape: Sequence[int | None] | int) -> None:
+        """Make the weights for inputs of this shape: (H, W), (H, W, C) or D, with or without a leading None.
+
+        Called by `fit` and `predict` if need be. Raises ShapeError if the layers do not fit on such inputs.
+        """
+        self._build(self._stack.from_user(input_shape))
+
+    def _build(self, shape: tuple[int, ...]) -> Engine:
+        """Return the engine for samples of this shape (channels last), made now if there is none."""
+        stack = self._stack
+        stack.start(shape)
+        if self._engine is None:
+            if self._compiled is not None:
+                self._stack.check_loss(self._compiled[0])
+            for parameter in self.parameters:
+                if parameter.value is None:
+                    # Filled before it is kept: Ctrl-C in between must not leave weights that nobody drew.
+                    value = np.empty(parameter.shape, self._dtype)
+                    parameter.initializer(value, self._rng)
+                    parameter.value = value
+            engine = Engine(
+                self.layers, stack.shapes[-1], self._dtype, fuse=self.fuse, winograd=self.winograd
+            )
+            if self._compiled is not None:
+                loss, optimizer, reports_accuracy = self._compiled
+                engine.compile(loss, optimizer, reports_accuracy=reports_accuracy)
+            self._engine = engine
+        return self._engine
+
+    @property
+    def _rng(self) -> Any:
+        if self._generator is None:
+            seed = np.random.randint(2**32, size=4, dtype=np.uint32) if self.seed is None else self.seed
+            self._generator = np.random.default_rng(seed)
+        return self._generator
+
+    # ---------------------------------------------------------------- using
+
+    @keywords_checked
+    def predict(self, x: Any, batch_size: int = 256) -> Any:
+        """Return the outputs for images (N, H, W) or (N, H, W, C), or features (N, D), in fresh memory.
+
+        Threads may predict with one network at the same time. A NaN in an image makes that image's outputs
+        NaN.
+        """
+        batch_size = check_size("predict", "batch_size", batch_size)
+        x = as_images("predict", x, self.data_format)
+        engine = self._build(sample_shape(x, self.data_format))
+        return self._as_shown(engine.predict(Batches(x, data_format=self.data_format), batch_size))
+
+    def activations(self, x: Any) -> list[Any]:
+        """Return what each layer makes of x: a list of arrays, channels in the network's order."""
+        x = as_images("activations", x, self.data_format)
+        engine = self._build(sample_shape(x, self.data_format))
+        return [self._as_shown(a) for a in engine.activations(Batches(x, data_format=self.data_format))]
+
+    def _as_shown(self, outputs: Any) -> Any:
+        """Return a layer's outputs with their channels where the network has them."""
+        images = self._channels_first and outputs.ndim == 4
+        return np.ascontiguousarray(outputs.transpose(0, 3, 1, 2)) if images else outputs
+
+    # ---------------------------------------------------------------- weights
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """All parameters, layer by layer."""
+        return [parameter for layer in self.layers for parameter in layer.parameters]
+
+    def _need_weights(self, who: str) -> list[Parameter]:
+        if self._engine is None:
+            if self._stack.in_shape is None or not self.layers:
+                raise NotBuiltError(
+                    f"{who}: expected a built network; give input_size, or call build(input_shape)"
+                )
+            self._build(self._stack.in_shape)
+        return self.parameters
+
+    def get_weights(self) -> list[Any]:
+        """Return copies of all weights, in Keras' order and layout."""
+        return [np.array(parameter.value) for parameter in self._need_weights("get_weights")]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Copy weights in, as `get_weights` or Keras' own returns them; all or, if one does not fit, none."""
+        assign("set_weights", self._need_weights("set_weights"), weights)
+
+    def count_params(self) -> int:
+        """Return how many numbers the weights are."""
+        return sum(parameter.size for parameter in self._need_weights("count_params"))
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print the layers with their output shapes and numbers of weights."""
+        known = [self._stack.shown(shape) for shape in self._stack.shapes]
+        print_fn(summary(self.layers, [*known, *[None] * (len(self.layers) - len(known))]))
+
+    def __repr__(self) -> str:
+        inside = "".join(f"\n    {layer!r}," for layer in self.layers)
+        return f"GWUNetwork([{inside}\n])" if inside else "GWUNetwork([])"

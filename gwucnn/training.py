@@ -1,0 +1,78 @@
+"""The loop of `fit`: epochs of batches, each epoch's record shown, kept and handed to the callbacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gwucnn.batches import Batches
+from gwucnn.callbacks import Callbacks
+from gwucnn.engine import Engine, Totals
+from gwucnn.history import History
+from gwucnn.progress import Progress
+
+__all__ = ["train", "train_step"]
+
+# Validation moves no weights, so that its batches need not be as small as those of training.
+VALIDATION_BATCH = 256
+
+Step = Callable[[str, Engine, Batches, Any, Totals], float]
+
+
+def train_step(where: str, engine: Engine, data: Batches, indices: Any, totals: Totals) -> float:
+    """Move the weights once by these samples and return their loss; `where` stands before what goes wrong."""
+    try:
+        return engine.train_step(data, indices, totals)
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"{where}: expected finite numbers, but {error}; lower lr or scale the images to 0..1 (the "
+            "weights are as they were before that batch)"
+        ) from None
+
+
+def train(
+    step: Step,
+    engine: Engine,
+    data: Batches,
+    held_out: Batches | None,
+    *,
+    epochs: Iterable[int],
+    batch_size: int,
+    rng: Any,
+    callbacks: Callbacks,
+    bar: Progress,
+) -> History:
+    """Train for these epochs, or until a callback stops, and return their records.
+
+    step : trains on one batch, as `train_step` does. rng : shuffles in each epoch; None keeps the order.
+    """
+    history = History()
+    callbacks.begin()
+    try:
+        for epoch in epochs:
+            start = time.perf_counter()
+            bar.begin(epoch)
+            record = {"epoch": epoch, **_epoch(step, engine, data, epoch, batch_size, rng, bar).record()}
+            if held_out is not None:
+                record |= engine.evaluate(held_out, max(batch_size, VALIDATION_BATCH)).record("val_")
+            record |= {"lr": engine.optimizer.lr, "seconds": time.perf_counter() - start}  # type: ignore[union-attr]
+            history.append(record)
+            bar.end(record)
+            if callbacks.end_epoch(record):
+                break
+    finally:
+        bar.close()
+    callbacks.end()
+    return history
+
+
+def _epoch(
+    step: Step, engine: Engine, data: Batches, epoch: int, batch_size: int, rng: Any, bar: Progress
+) -> Totals:
+    totals = engine.totals()
+    order = None if rng is None else rng.permutation(len(data))
+    for number, indices in enumerate(data.split(batch_size, order)):
+        step(f"fit: epoch {epoch + 1}, batch {number + 1}", engine, data, indices, totals)
+        bar.advance(min(batch_size, len(data) - number * batch_size), totals)
+    return totals
