@@ -27,6 +27,24 @@ def test_a_program_runs_its_steps_in_order(rng):
     assert Program(iter([]))() is None
 
 
+def test_a_program_that_is_told_so_goes_on_with_the_weights_it_prepared(rng, isa):
+    """What a step makes of weights is made again at each call, unless the caller answers for the weights."""
+    x, weight = rng.standard_normal((2, 6, 6, 3)), rng.standard_normal((3, 3, 3, 5))
+    y = np.empty((2, 4, 4, 5))
+    program = Program([ops.conv2d.bind(x, weight, out=y)])
+    program(same_weights=True)  # the first time there is nothing to go on with
+    first = ops.conv2d(x, weight)
+    assert_exact(y, first, np.float64)
+    weight *= 2
+    program(same_weights=True)
+    assert_exact(y, first, np.float64)
+    x *= 3
+    program(same_weights=True)
+    assert_exact(y, ops.conv2d(x, weight / 2), np.float64)
+    program()
+    assert_exact(y, ops.conv2d(x, weight), np.float64)
+
+
 def test_a_program_keeps_its_steps_and_their_arrays_alive(rng):
     x, y = rng.standard_normal((2, 100))
     want = ops.relu(x)

@@ -51,10 +51,8 @@ cdef class Elementwise(Step):
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         """Compute the numbers from `first` up to, not including, `last`."""
 
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t unit
-        for unit in prange(first, last, num_threads=threads, schedule="static"):
-            self.some(unit * ELEMENTS, min((unit + 1) * ELEMENTS, self.size))
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        self.some(index * ELEMENTS, min((index + 1) * ELEMENTS, self.size))
 
 
 cdef class Relu(Elementwise):
@@ -139,10 +137,8 @@ cdef class Rowwise(Step):
         self.unit_cost = 400.0 * self.K
         return 0
 
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t r
-        for r in prange(first, last, num_threads=threads, schedule="static"):
-            self.row(r)
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        self.row(index)
 
 
 cdef class Softmax(Rowwise):

@@ -26,6 +26,7 @@ cdef class Conv2DBackwardWeight(Step):
     cdef Py_ssize_t flat_pixels
     cdef Py_ssize_t tile_rows, row_tiles, column_tiles
     cdef Py_ssize_t tile_shares, image_shares
+    cdef Py_ssize_t first, last     # images at work
     cdef Py_ssize_t image_size, dy_size         # scratch numbers a thread
     cdef ptrdiff_t *places          # (KH*KW*Cg,): of each row's value in an image
     cdef void *x
@@ -58,7 +59,7 @@ cdef class Conv2DBackwardWeight(Step):
         self.walk.dy_pixel = self.Fgp * groups
         self.walk.dy_row = g.OW * self.walk.dy_pixel
         self.walk.dw_step = g.F
-        self.share_out(operations, lanes)
+        self.cut(operations, lanes)
 
     cdef int flatten(self, Geometry *g) except -1:
         """See a dense layer's batch as the pixels of one image, so that a tile runs over them without a stop."""
@@ -72,7 +73,7 @@ cdef class Conv2DBackwardWeight(Step):
         g.W = g.OW = chunk
         return 0
 
-    cdef int share_out(self, double operations, Py_ssize_t lanes) except -1:
+    cdef int cut(self, double operations, Py_ssize_t lanes) except -1:
         """Cut the weights into tiles and the work into shares, and reserve memory."""
         cdef Geometry *g = &self.g
         cdef Py_ssize_t Cg = g.C // g.groups, rows = g.KH * g.KW * Cg, u, v, c, span = rows if self.scattered else Cg
@@ -101,45 +102,55 @@ cdef class Conv2DBackwardWeight(Step):
         return 0
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        last = min(last, self.g.N)
-        if self.is_double:
-            self.all_shares(first, last, threads, <double *>self.dweight)
-        else:
-            self.all_shares(first, last, threads, <float *>self.dweight)
-
-    cdef void all_shares(self, Py_ssize_t first, Py_ssize_t last, int threads, real_t *dweight) noexcept nogil:
-        cdef Py_ssize_t share, k, size = self.g.KH * self.g.KW * (self.g.C // self.g.groups) * self.g.F
-        cdef real_t *partial = <real_t *>self.partial
+        cdef Py_ssize_t size = self.g.KH * self.g.KW * (self.g.C // self.g.groups) * self.g.F, share
+        cdef Py_ssize_t itemsize = 8 if self.is_double else 4
         if first == 0 and not self.accumulate:
-            memset(dweight, 0, size * sizeof(real_t))
+            memset(self.dweight, 0, size * itemsize)
+        self.first, self.last = first, min(last, self.g.N)
         if self.image_shares == 1:
-            for share in prange(self.tile_shares, num_threads=threads, schedule="static"):
-                weight_share[real_t](self, share, share, first, last, dweight)
+            self.share_out(0, 0, self.tile_shares, threads)
             return
-        memset(partial, 0, self.image_shares * size * sizeof(real_t))
-        for share in prange(self.image_shares, num_threads=threads, schedule="static"):
-            weight_share[real_t](self, 0, share, first + (last - first) * share // self.image_shares,
-                                 first + (last - first) * (share + 1) // self.image_shares, partial + share * size)
+        memset(self.partial, 0, self.image_shares * size * itemsize)
+        self.share_out(0, 0, self.image_shares, threads)
         for share in range(self.image_shares):
-            for k in range(size):
-                dweight[k] += partial[share * size + k]
+            if self.is_double:
+                add_to(<double *>self.dweight, <double *>self.partial + share * size, size)
+            else:
+                add_to(<float *>self.dweight, <float *>self.partial + share * size, size)
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if self.is_double:
+            weight_share(self, index, <double *>self.dweight)
+        else:
+            weight_share(self, index, <float *>self.dweight)
+
+
+cdef inline void add_to(real_t *sums, const real_t *terms, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(size):
+        sums[k] += terms[k]
 
 
 cdef void weight_share(
     Conv2DBackwardWeight self,
-    Py_ssize_t tile_share,
-    Py_ssize_t slot,                # of scratch memory
-    Py_ssize_t first, Py_ssize_t last,  # images
+    Py_ssize_t share,               # of the tiles, or of the images
     real_t *dweight,                # (KH*KW*Cg, F)                                       INOUT
 ) noexcept nogil:
     cdef Geometry *g = &self.g
-    cdef Py_ssize_t tiles = self.row_tiles * self.column_tiles * g.groups
-    cdef real_t *image_copy = <real_t *>self.image_scratch + slot * (self.image_size + self.dy_size)
+    cdef Py_ssize_t tiles = self.row_tiles * self.column_tiles * g.groups, images = self.last - self.first
+    cdef Py_ssize_t first_tile = tiles * share // self.tile_shares, last_tile = tiles * (share + 1) // self.tile_shares
+    cdef Py_ssize_t first = self.first, last = self.last
+    cdef real_t *image_copy = <real_t *>self.image_scratch + share * (self.image_size + self.dy_size)
     cdef real_t *dy_copy = image_copy + self.image_size
     cdef const real_t *x
     cdef const real_t *dy
     cdef Outer walk = self.walk
     cdef Py_ssize_t n, tile
+    if self.image_shares > 1:
+        first_tile, last_tile = 0, tiles
+        first += images * share // self.image_shares
+        last = self.first + images * (share + 1) // self.image_shares
+        dweight = <real_t *>self.partial + share * (g.KH * g.KW * (g.C // g.groups) * g.F)
     for n in range(first, last):
         x = <const real_t *>self.x + n * g.H * g.W * g.C
         dy = <const real_t *>self.dy + n * g.OH * g.OW * g.F
@@ -151,7 +162,7 @@ cdef void weight_share(
         if self.widened:
             widen(dy, dy_copy, walk.rows * walk.columns * g.groups, self.Fg, self.Fgp)
             dy = dy_copy
-        for tile in range(tiles * tile_share // self.tile_shares, tiles * (tile_share + 1) // self.tile_shares):
+        for tile in range(first_tile, last_tile):
             weight_tile(self, &walk, tile, x, dy, dweight)
 
 

@@ -16,7 +16,6 @@
 # Where windows reach over the border, the rows that a unit of work needs are copied once into scratch memory with
 # the border as zeros: the inner loops then have no special cases. The copy costs one move for KH*KW*F products.
 
-from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memset
 
 # Two vectors of filters a tile.
@@ -90,7 +89,7 @@ cdef class Correlate(Step):
     cdef ptrdiff_t *taps            # memory for the planes' taps
     cdef Py_ssize_t strips, strip_rows
     cdef Py_ssize_t block_groups    # few images: units are also cut by filters
-    cdef bint packs                 # whether weights are copied to `packed` at each call
+    cdef bint packs                 # whether weights are copied to `packed`
     cdef bint biased
     cdef void *x
     cdef void *weight
@@ -138,18 +137,18 @@ cdef class Correlate(Step):
         self.unit_cost = operations / max(self.units, 1)
         return 0
 
+    cdef void prepare(self) noexcept nogil:
+        if self.packs:
+            self.pack()
+
     cdef void pack(self) noexcept nogil:
         """Copy the weights to `packed`, in the order in which tiles read them."""
 
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t unit
-        if self.packs and first == 0:
-            self.pack()
-        for unit in prange(first, last, num_threads=threads, schedule="static"):
-            if self.is_double:
-                correlate_unit(self, unit, threadid(), <double *>self.x)
-            else:
-                correlate_unit(self, unit, threadid(), <float *>self.x)
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if self.is_double:
+            correlate_unit(self, index, thread, <double *>self.x)
+        else:
+            correlate_unit(self, index, thread, <float *>self.x)
 
     cdef void some_rows(self, const Plane *plane, const void *x, Py_ssize_t x_row, Py_ssize_t y_at,
                         Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t group) noexcept nogil:

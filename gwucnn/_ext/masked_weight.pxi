@@ -10,6 +10,7 @@ cdef class MaskedBackwardWeight(Step):
     cdef Geometry g
     cdef Outer walk
     cdef Py_ssize_t height, width, image_size, tiles, tile_rows, shares, size
+    cdef Py_ssize_t first, last     # images at work
     cdef bint bordered
     cdef ptrdiff_t *places          # (KH*KW*C,): of each weight row's value in an image
     cdef void *x
@@ -57,18 +58,20 @@ cdef class MaskedBackwardWeight(Step):
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         cdef Py_ssize_t share
-        last = min(last, self.g.N)
-        for share in prange(self.shares, num_threads=threads, schedule="static"):
-            if self.is_double:
-                masked_share(self, share, first, last, <double *>self.x, <double *>self.dy)
-            else:
-                masked_share(self, share, first, last, <float *>self.x, <float *>self.dy)
+        self.first, self.last = first, min(last, self.g.N)
+        self.share_out(0, 0, self.shares, threads)
         for share in range(self.shares):
             if self.is_double:
                 add_share(self, <double *>self.partial + share * self.size, <double *>self.dweight,
                           <double *>self.dbias)
             else:
                 add_share(self, <float *>self.partial + share * self.size, <float *>self.dweight, <float *>self.dbias)
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if self.is_double:
+            masked_share(self, index, self.first, self.last, <double *>self.x, <double *>self.dy)
+        else:
+            masked_share(self, index, self.first, self.last, <float *>self.x, <float *>self.dy)
 
 
 cdef void masked_share(MaskedBackwardWeight self, Py_ssize_t share, Py_ssize_t first, Py_ssize_t last,

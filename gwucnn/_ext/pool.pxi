@@ -62,17 +62,15 @@ cdef class MaxPool2D(Step):
         self.units = p.N * p.OH
         self.unit_cost = 20.0 * p.OW * p.C * p.PH * p.PW
 
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t unit
-        for unit in prange(first, last, num_threads=threads, schedule="static"):
-            if self.is_double and self.small:
-                max_row[double, uint8_t](&self.p, unit, <double *>self.x, <double *>self.y, <uint8_t *>self.winner)
-            elif self.is_double:
-                max_row[double, int32_t](&self.p, unit, <double *>self.x, <double *>self.y, <int32_t *>self.winner)
-            elif self.small:
-                max_row[float, uint8_t](&self.p, unit, <float *>self.x, <float *>self.y, <uint8_t *>self.winner)
-            else:
-                max_row[float, int32_t](&self.p, unit, <float *>self.x, <float *>self.y, <int32_t *>self.winner)
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if self.is_double and self.small:
+            max_row[double, uint8_t](&self.p, index, <double *>self.x, <double *>self.y, <uint8_t *>self.winner)
+        elif self.is_double:
+            max_row[double, int32_t](&self.p, index, <double *>self.x, <double *>self.y, <int32_t *>self.winner)
+        elif self.small:
+            max_row[float, uint8_t](&self.p, index, <float *>self.x, <float *>self.y, <uint8_t *>self.winner)
+        else:
+            max_row[float, int32_t](&self.p, index, <float *>self.x, <float *>self.y, <int32_t *>self.winner)
 
 
 cdef void max_row(
@@ -167,17 +165,15 @@ cdef class MaxPool2DBackward(Step):
         self.units = p.N
         self.unit_cost = 20.0 * p.OH * p.OW * p.C * p.PH * p.PW
 
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t n
-        for n in prange(first, last, num_threads=threads, schedule="static"):
-            if self.is_double and self.small:
-                max_image_backward(&self.p, n, <double *>self.dy, <uint8_t *>self.winner, <double *>self.dx)
-            elif self.is_double:
-                max_image_backward(&self.p, n, <double *>self.dy, <int32_t *>self.winner, <double *>self.dx)
-            elif self.small:
-                max_image_backward(&self.p, n, <float *>self.dy, <uint8_t *>self.winner, <float *>self.dx)
-            else:
-                max_image_backward(&self.p, n, <float *>self.dy, <int32_t *>self.winner, <float *>self.dx)
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if self.is_double and self.small:
+            max_image_backward(&self.p, index, <double *>self.dy, <uint8_t *>self.winner, <double *>self.dx)
+        elif self.is_double:
+            max_image_backward(&self.p, index, <double *>self.dy, <int32_t *>self.winner, <double *>self.dx)
+        elif self.small:
+            max_image_backward(&self.p, index, <float *>self.dy, <uint8_t *>self.winner, <float *>self.dx)
+        else:
+            max_image_backward(&self.p, index, <float *>self.dy, <int32_t *>self.winner, <float *>self.dx)
 
 
 cdef void max_image_backward(

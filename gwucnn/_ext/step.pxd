@@ -17,11 +17,15 @@ cdef class Step:
     cdef int max_threads            # scratch memory is there for so many
     cdef void *scratch[MAX_BLOCKS]  # freed with the step; see reserve()
     cdef int blocks
+    cdef bint prepared              # `prepare` was called since the weights changed, for all that the step knows
 
     cdef void *real(self, object array, Py_ssize_t size, bint writable) except? NULL
     cdef void *other(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL
     cdef void *_hold(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL
     cdef void *reserve(self, Py_ssize_t count, Py_ssize_t itemsize) except? NULL
     cdef void *reserve_reals(self, Py_ssize_t count) except? NULL
+    cdef void prepare(self) noexcept nogil
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil
+    cdef void share_out(self, int phase, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil
-    cdef int run(self) except -1
+    cdef int run(self, bint same_weights=*) except -1

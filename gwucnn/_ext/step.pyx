@@ -3,12 +3,17 @@
 """A step: one kernel bound to the arrays that it works on.
 
 Everything that can be decided once is decided when a step is made: the arrays are checked and their addresses
-taken, sizes are multiplied out, scratch memory is reserved. Calling the step then only computes, about half a
-microsecond beside the arithmetic (most of it OpenMP's); a network calls the same steps batch after batch.
+taken, sizes are multiplied out, scratch memory is reserved. Calling the step then only computes; a network calls
+the same steps batch after batch.
 
 A kernel derives from Step, takes its pointers with `real` or `other` in `__init__`, says how many independent
-`units` of work there are, and overrides `compute`, which must not touch Python. The checks here are the last line
-of defence: an array of another size than the kernel was told never reaches it, whatever the caller believed.
+`units` of work there are, and overrides `part`, which does one of them and must not touch Python. One whose work
+comes in phases that wait for each other overrides `compute` too, and calls `share_out` for each. What depends on
+nothing but weights, it does in `prepare`. The checks here are the last line of defence: an array of another size
+than the kernel was told never reaches it, whatever the caller believed.
+
+While a step computes, its threads take subnormal numbers (below 1.2e-38 in float32) for zero: the processor takes
+up to 60 times as long over them, and a network that is sure of its answers is full of them.
 
 A step keeps its arrays alive, and belongs to one thread at a time.
 """
@@ -16,12 +21,16 @@ A step keeps its arrays alive, and belongs to one thread at a time.
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer)
 from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport parallel, prange, threadid
 from libc.stdlib cimport free, malloc
 
 cdef extern from "threads.h" nogil:
     enum: GWUCNN_OPENMP
     int openmp_threads()
     void set_openmp_threads(int n)
+    ctypedef long long float_mode
+    float_mode flush_subnormals()
+    void restore_subnormals(float_mode before)
 
 # A call looks for Ctrl-C at least this often: 37 ms at the 27 GFLOP/s of a float32 convolution without AVX.
 cdef double OPERATIONS_BETWEEN_SIGNALS = 1e9
@@ -30,6 +39,10 @@ cdef double OPERATIONS_BETWEEN_SIGNALS = 1e9
 # threads was measured to cost 2 to 13. Work that is bound by memory or scalar functions counts each number as the
 # operations that would take as long.
 cdef double OPERATIONS_WORTH_A_THREAD = 3e6
+
+# Below so many operations, two or three microseconds, other Python threads can wait: to release the interpreter
+# and take it back costs more than OPERATIONS_WORTH_RELEASING.
+cdef double OPERATIONS_WORTH_RELEASING = 3e5
 
 # 64 bytes: one cache line and the widest vector, so that no scratch row straddles two lines.
 cdef enum:
@@ -110,25 +123,60 @@ cdef class Step:
         """Reserve scratch memory for `count` numbers of the step's own type."""
         return self.reserve(count, 8 if self.is_double else 4)
 
+    cdef void prepare(self) noexcept nogil:
+        """Bring the weights into the form in which the units want them."""
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        """Do one part of a phase's work; `thread` tells which scratch memory is free."""
+
+    cdef void share_out(self, int phase, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        """Do the parts from `first` up to, not including, `last`, in any order."""
+        cdef Py_ssize_t index
+        cdef float_mode before = 0
+        if threads == 1:
+            for index in range(first, last):
+                self.part(phase, index, 0)
+            return
+        with parallel(num_threads=threads):
+            before = flush_subnormals()
+            for index in prange(first, last, schedule="static"):
+                self.part(phase, index, threadid())
+            restore_subnormals(before)
+
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         """Do the units from `first` up to, not including, `last`."""
+        self.share_out(0, first, last, threads)
 
-    cdef int run(self) except -1:
-        """Compute all units, on as many threads as pay, looking for Ctrl-C now and then."""
+    cdef int run(self, bint same_weights=False) except -1:
+        """Compute all units, on as many threads as pay, looking for Ctrl-C now and then.
+
+        same_weights : the caller knows that no weight changed since the last run.
+        """
         cdef Py_ssize_t first = 0, last = self.units, some = self.units
         cdef double total = self.units * self.unit_cost
         cdef int threads = 1
+        cdef float_mode before = flush_subnormals()
+        if not (same_weights and self.prepared):
+            self.prepare()
+            self.prepared = True
+        if total < OPERATIONS_WORTH_RELEASING:
+            self.compute(first, last, 1)
+            restore_subnormals(before)
+            return 0
         if total > 2 * OPERATIONS_WORTH_A_THREAD:
             threads = min(self.max_threads, thread_limit, openmp_threads(),
                           <int>min(total / OPERATIONS_WORTH_A_THREAD, 1024.0))
             if total > OPERATIONS_BETWEEN_SIGNALS * threads:
                 some = max(<Py_ssize_t>threads, <Py_ssize_t>(OPERATIONS_BETWEEN_SIGNALS / self.unit_cost) * threads)
-        while first < last:
-            with nogil:
-                self.compute(first, min(first + some, last), threads)
-            first += some
-            if first < last:
-                PyErr_CheckSignals()
+        try:
+            while first < last:
+                with nogil:
+                    self.compute(first, min(first + some, last), threads)
+                first += some
+                if first < last:
+                    PyErr_CheckSignals()
+        finally:
+            restore_subnormals(before)
         return 0
 
     def __call__(self):
@@ -150,7 +198,8 @@ cdef class Program:
     def __len__(self):
         return len(self.steps)
 
-    def __call__(self):
+    def __call__(self, bint same_weights=False):
+        """Run all steps; with `same_weights`, of which the caller must be sure, without preparing weights again."""
         for step in self.steps:
-            (<Step>step).run()
+            (<Step>step).run(same_weights)
         PyErr_CheckSignals()

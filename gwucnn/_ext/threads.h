@@ -1,4 +1,4 @@
-/* How many threads OpenMP would start, also where there is no OpenMP (then one). */
+/* Threads, and how they treat subnormal numbers; both also where there is no OpenMP (then one thread). */
 #pragma once
 #ifdef _OPENMP
 #include <omp.h>
@@ -9,4 +9,31 @@ static inline void set_openmp_threads(int n) { omp_set_num_threads(n); }
 #define GWUCNN_OPENMP 0
 static inline int openmp_threads(void) { return 1; }
 static inline void set_openmp_threads(int n) { (void)n; }
+#endif
+
+/* Make this thread take subnormal numbers for zero, and return how it treated them before. */
+#if defined(__SSE2__) || defined(_M_X64)
+#include <xmmintrin.h>
+typedef unsigned int float_mode;
+static inline float_mode flush_subnormals(void)
+{
+    float_mode before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040);        /* bit 15 for results, bit 6 for operands */
+    return before;
+}
+static inline void restore_subnormals(float_mode before) { _mm_setcsr(before); }
+#elif defined(__aarch64__) && defined(__GNUC__)
+typedef unsigned long long float_mode;
+static inline float_mode flush_subnormals(void)
+{
+    float_mode before;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before | 1ull << 24));
+    return before;
+}
+static inline void restore_subnormals(float_mode before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+typedef int float_mode;
+static inline float_mode flush_subnormals(void) { return 0; }
+static inline void restore_subnormals(float_mode before) { (void)before; }
 #endif

@@ -25,10 +25,8 @@ cdef class Update(Step):
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         """Update the values from `first` up to, not including, `last`."""
 
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t unit
-        for unit in prange(first, last, num_threads=threads, schedule="static"):
-            self.some(unit * ELEMENTS, min((unit + 1) * ELEMENTS, self.size))
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        self.some(index * ELEMENTS, min((index + 1) * ELEMENTS, self.size))
 
 
 cdef class SGD(Update):

@@ -47,18 +47,17 @@ cdef class WinnerBackwardInput(Step):
         self.units = g.N
         self.unit_cost = operations_of(&g) / 4 / max(g.N, 1)
 
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t n
-        if first == 0:
-            if self.is_double:
-                pack_by_filter(self, <double *>self.weight, <double *>self.packed)
-            else:
-                pack_by_filter(self, <float *>self.weight, <float *>self.packed)
-        for n in prange(first, last, num_threads=threads, schedule="static"):
-            if self.is_double:
-                winner_input_image(self, n, threadid(), <double *>self.dy, <double *>self.dx)
-            else:
-                winner_input_image(self, n, threadid(), <float *>self.dy, <float *>self.dx)
+    cdef void prepare(self) noexcept nogil:
+        if self.is_double:
+            pack_by_filter(self, <double *>self.weight, <double *>self.packed)
+        else:
+            pack_by_filter(self, <float *>self.weight, <float *>self.packed)
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if self.is_double:
+            winner_input_image(self, index, thread, <double *>self.dy, <double *>self.dx)
+        else:
+            winner_input_image(self, index, thread, <float *>self.dy, <float *>self.dx)
 
 
 cdef void pack_by_filter(WinnerBackwardInput self, const real_t *weight, real_t *packed) noexcept nogil:

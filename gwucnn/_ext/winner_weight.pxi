@@ -23,6 +23,7 @@ cdef class WinnerBackwardWeight(Step):
     cdef Py_ssize_t height, width, image_size
     cdef bint bordered
     cdef Py_ssize_t shares          # threads that share the filters
+    cdef Py_ssize_t first, last     # units at work
     cdef Py_ssize_t images          # that are taken together
     cdef Py_ssize_t share_size      # scratch numbers a share
     cdef Py_ssize_t list_size
@@ -66,12 +67,14 @@ cdef class WinnerBackwardWeight(Step):
         self.unit_cost = operations_of(&g) / 4 / self.units
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t share
-        for share in prange(self.shares, num_threads=threads, schedule="static"):
-            if self.is_double:
-                winner_weight_share(self, share, first, last, <double *>self.x, <double *>self.dy)
-            else:
-                winner_weight_share(self, share, first, last, <float *>self.x, <float *>self.dy)
+        self.first, self.last = first, last
+        self.share_out(0, 0, self.shares, threads)
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if self.is_double:
+            winner_weight_share(self, index, self.first, self.last, <double *>self.x, <double *>self.dy)
+        else:
+            winner_weight_share(self, index, self.first, self.last, <float *>self.x, <float *>self.dy)
 
 
 cdef void winner_weight_share(WinnerBackwardWeight self, Py_ssize_t share, Py_ssize_t first, Py_ssize_t last,

@@ -6,7 +6,7 @@
 #   M[e, t, f] = sum over c of V[e, t, c] * U[e, c, f]          36 matrix products, by the register tile of tile.h
 #   outputs = A^T M A              for each tile and filter; bias, and relu with pooling, on the way out
 #
-# with U = G g G^T made from the filters at each call. V and M of a block of tiles stay in the second-level cache.
+# with U = G g G^T made from the filters by `prepare`. V and M of a block of tiles stay in the second-level cache.
 #
 # Additions replace multiplications at a price in accuracy: see `winograd_pays` in gwucnn/ops/base.py. Channels and
 # filters come in whole vectors.
@@ -48,21 +48,14 @@ cdef class Winograd(Step):
         self.unit_cost = 2.0 * ELEMENTS_OF_TILE * TILES * C * F
         return 0
 
-    cdef void prepare(self) noexcept nogil:
-        """Fill `filters`."""
-
     cdef void store_tile(self, const void *products, Py_ssize_t tile) noexcept nogil:
         """Transform and store the products of one tile; they lie TILES * F apart."""
 
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t unit
-        if first == 0:
-            self.prepare()
-        for unit in prange(first, last, num_threads=threads, schedule="static"):
-            if self.is_double:
-                winograd_block(self, unit, threadid(), <double *>self.x)
-            else:
-                winograd_block(self, unit, threadid(), <float *>self.x)
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if self.is_double:
+            winograd_block(self, index, thread, <double *>self.x)
+        else:
+            winograd_block(self, index, thread, <float *>self.x)
 
 
 cdef void winograd_block(Winograd self, Py_ssize_t unit, int thread, const real_t *x) noexcept nogil:

@@ -10,6 +10,11 @@
 # Bytes of V and Z in a block.
 cdef Py_ssize_t BLOCK_BYTES = 1 << 22
 
+# The phases of a block.
+cdef enum:
+    TRANSFORM
+    MULTIPLY
+
 
 cdef class WinogradConv2DBackwardWeight(Step):
     """For 3x3 filters and stride 1; written to `dweight`, or added if `accumulate`."""
@@ -17,6 +22,7 @@ cdef class WinogradConv2DBackwardWeight(Step):
     cdef Geometry g
     cdef bint accumulate
     cdef Py_ssize_t tile_rows, tile_columns, tiles, block
+    cdef Py_ssize_t first, count    # tiles at work
     cdef void *x
     cdef void *dy
     cdef void *dweight
@@ -53,22 +59,26 @@ cdef class WinogradConv2DBackwardWeight(Step):
         if first == 0:
             memset(self.sums, 0, ELEMENTS_OF_TILE * self.g.C * self.g.F * (8 if self.is_double else 4))
         for unit in range(first, last):
-            if self.is_double:
-                self.add_block(unit, threads, <double *>self.x)
-            else:
-                self.add_block(unit, threads, <float *>self.x)
+            self.first = unit * self.block
+            self.count = min(self.block, self.tiles - self.first)
+            self.share_out(TRANSFORM, 0, self.count, threads)
+            self.share_out(MULTIPLY, 0, ELEMENTS_OF_TILE, threads)
         if last == self.units:
             if self.is_double:
                 self.finish(<double *>self.sums)
             else:
                 self.finish(<float *>self.sums)
 
-    cdef void add_block(self, Py_ssize_t unit, int threads, const real_t *x) noexcept nogil:
-        cdef Py_ssize_t first = unit * self.block, count = min(self.block, self.tiles - first), t, e
-        for t in prange(count, num_threads=threads, schedule="static"):
-            transform_pair[real_t](self, first + t, t, threadid(), x)
-        for e in prange(ELEMENTS_OF_TILE, num_threads=threads, schedule="static"):
-            add_products[real_t](self, e, count, <real_t *>self.images)
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if phase == TRANSFORM:
+            if self.is_double:
+                transform_pair(self, index, thread, <double *>self.x)
+            else:
+                transform_pair(self, index, thread, <float *>self.x)
+        elif self.is_double:
+            add_products(self, index, <double *>self.images)
+        else:
+            add_products(self, index, <float *>self.images)
 
     cdef void finish(self, const real_t *sums) noexcept nogil:
         cdef Py_ssize_t lanes = lanes_of(real_t is double), size = self.g.C * self.g.F, k
@@ -82,11 +92,10 @@ cdef class WinogradConv2DBackwardWeight(Step):
                 winograd_filter_gradient_f64(sums + k * lanes, size, dweight + k * lanes, size)
 
 
-cdef void transform_pair(WinogradConv2DBackwardWeight self, Py_ssize_t tile, Py_ssize_t t, int thread,
-                         const real_t *x) noexcept nogil:
-    """Transform the pixels and the gradients of one tile into place t of the block."""
+cdef void transform_pair(WinogradConv2DBackwardWeight self, Py_ssize_t t, int thread, const real_t *x) noexcept nogil:
+    """Transform the pixels and the gradients of tile t of the block."""
     cdef Geometry *g = &self.g
-    cdef Py_ssize_t per_image = self.tile_rows * self.tile_columns
+    cdef Py_ssize_t tile = self.first + t, per_image = self.tile_rows * self.tile_columns
     cdef Py_ssize_t i = tile % per_image // self.tile_columns * 4, j = tile % self.tile_columns * 4
     cdef Py_ssize_t h = i - g.top, w = j - g.left, n = tile // per_image
     cdef real_t *patch = <real_t *>self.patches + thread * ELEMENTS_OF_TILE * max(g.C, g.F)
@@ -106,8 +115,7 @@ cdef void transform_pair(WinogradConv2DBackwardWeight self, Py_ssize_t tile, Py_
         gradient_transform(<const real_t *>patch, 4 * g.F, g.F, g.F, gradients, self.block * g.F)
 
 
-cdef void add_products(WinogradConv2DBackwardWeight self, Py_ssize_t e, Py_ssize_t count,
-                       const real_t *images) noexcept nogil:
+cdef void add_products(WinogradConv2DBackwardWeight self, Py_ssize_t e, const real_t *images) noexcept nogil:
     cdef Geometry *g = &self.g
     cdef Py_ssize_t lanes = lanes_of(real_t is double), c, f, rows
     cdef Py_ssize_t tiles = (g.C + TILE_PIXELS - 1) // TILE_PIXELS, some = (g.C + tiles - 1) // tiles
@@ -115,7 +123,7 @@ cdef void add_products(WinogradConv2DBackwardWeight self, Py_ssize_t e, Py_ssize
     cdef real_t *sums = <real_t *>self.sums + e * g.C * g.F
     cdef Outer walk
     images += e * self.block * g.C
-    walk.rows, walk.columns = 1, count
+    walk.rows, walk.columns = 1, self.count
     walk.x_row, walk.x_pixel, walk.dy_row, walk.dy_pixel, walk.dw_step = 0, g.C, 0, g.F, g.F
     f = 0
     while f < g.F:
