@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -110,17 +110,19 @@ class Engine:
         """Return empty sums for an epoch."""
         return Totals(Accuracy(self.out_shape[0]) if self.reports_accuracy else None)
 
-    @contextmanager
-    def _borrowed(self) -> Iterator[Workspace]:
+    def _borrow(self) -> Workspace:
+        """Return a workspace that no other thread has; back to `_idle` unless something went wrong."""
         # pop and append are atomic: threads that predict at once get a workspace each.
         try:
             workspace = self._idle.pop()
         except IndexError:
             workspace = None
-        if workspace is None or not workspace.fits:
-            workspace = Workspace(len(self.steps), self.dtype, training=False, winograd=self._winograd)
-        yield workspace
-        self._idle.append(workspace)
+        keeps = self.arena.sealed
+        if workspace is None or not workspace.fits or workspace.keeps_weights != keeps:
+            workspace = Workspace(
+                len(self.steps), self.dtype, training=False, winograd=self._winograd, keeps_weights=keeps
+            )
+        return workspace
 
     def _training_workspace(self) -> Workspace:
         if self._training is None or not self._training.fits:
@@ -133,9 +135,10 @@ class Engine:
         `key` tells all that `work` depends on besides the buffers' contents: what is done, and the batch's
         size.
         """
-        replay = workspace.replays.get(key)
+        replay, version = workspace.replays.get(key), self.arena.version
         if replay is not None and replay.moves == workspace.tape.moves:
-            replay.program()
+            replay.program(workspace.keeps_weights and self.arena.sealed and replay.version == version)
+            replay.version = version
             return replay.result
         if not self._replays:
             return work()
@@ -151,7 +154,7 @@ class Engine:
         # What is stale would keep the memory of before alive.
         kept = [(k, r) for k, r in workspace.replays.items() if r.moves == workspace.tape.moves and k != key]
         workspace.replays = dict(kept[1 - MOST_REPLAYS :])
-        workspace.replays[key] = _Replay(Program(steps), result, workspace.tape.moves)
+        workspace.replays[key] = _Replay(Program(steps), result, workspace.tape.moves, version)
         return result
 
     def _forward(self, x: Any, workspace: Workspace) -> Any:
@@ -162,15 +165,15 @@ class Engine:
     def predict(self, batches: Batches, size: int) -> Any:
         """Return the outputs of all samples in an array of their own."""
         outputs = np.empty((len(batches), *self.out_shape), self.dtype)
-        with self._borrowed() as workspace:
-            outer = workspace.outer
-            for indices in batches.split(size):
-                x = batches.inputs(indices, outer)
+        workspace = self._borrow()
+        for indices in batches.split(size):
+            x = batches.inputs(indices, workspace.outer)
 
-                def work(x: Any = x) -> Any:
-                    return self.head.outputs(self._forward(x, workspace), outer)
+            def work(x: Any = x) -> Any:
+                return self.head.outputs(self._forward(x, workspace), workspace.outer)
 
-                outputs[indices] = self._once_or_again(workspace, ("predict", len(x)), work)
+            outputs[indices] = self._once_or_again(workspace, ("predict", len(x)), work)
+        self._idle.append(workspace)
         return outputs
 
     def activations(self, batches: Batches) -> list[Any]:
@@ -186,16 +189,17 @@ class Engine:
     def evaluate(self, batches: Batches, size: int) -> Totals:
         """Return loss and accuracy of samples with targets; weights stay as they are."""
         totals = self.totals()
-        with self._borrowed() as workspace:
-            for indices in batches.split(size):
-                batch = self._gather(batches, indices, workspace)
+        workspace = self._borrow()
+        for indices in batches.split(size):
+            batch = self._gather(batches, indices, workspace)
 
-                def work(batch: _Batch = batch) -> Any:
-                    loss, _, outputs = self._loss(batch, workspace)
-                    return loss, outputs
+            def work(batch: _Batch = batch) -> Any:
+                loss, _, outputs = self._loss(batch, workspace)
+                return loss, outputs
 
-                loss, outputs = self._once_or_again(workspace, ("evaluate", len(batch.x)), work)
-                totals.add(loss.value, batch.weight, batch.target, outputs)
+            loss, outputs = self._once_or_again(workspace, ("evaluate", len(batch.x)), work)
+            totals.add(loss.value, batch.weight, batch.target, outputs)
+        self._idle.append(workspace)
         return totals
 
     def _gather(self, batches: Batches, indices: Any, workspace: Workspace) -> _Batch:
@@ -234,6 +238,7 @@ class Engine:
         if not (finite.value and isfinite(loss.value)):
             raise FloatingPointError(self._complaint(loss.value, batch, workspace))
         self.optimizer.step()
+        self.arena.version += 1
         totals.add(loss.value, batch.weight, batch.target, outputs)
         return loss.value
 
@@ -266,7 +271,9 @@ class _Computed(NamedTuple):
     value: float
 
 
-class _Replay(NamedTuple):
+@dataclass
+class _Replay:
     program: Program
     result: Any
-    moves: int
+    moves: int  # of the tape when it was recorded
+    version: int  # of the weights when they were last prepared

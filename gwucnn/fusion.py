@@ -69,10 +69,11 @@ class ConvPool(Layer):
             "conv2d_relu_pool",
             ops.conv2d_relu_pool,
             x,
-            conv.kernel.value,
-            conv.bias.value if conv.add_bias else None,
+            conv.kernel.constant,
+            conv.bias.constant if conv.add_bias else None,
             winner=winner,
             winograd=space.winograd,
+            constant_weight=space.keeps_weights,
             relu=conv.activation is not None,
             dilation_rate=conv.dilation_rate,
             groups=conv.groups,
@@ -99,7 +100,7 @@ class ConvPool(Layer):
             return dx
         op = ops.conv2d_relu_pool_backward_input
         return space.run(
-            "winner_input", op, dy, winner, conv.kernel.value, input_shape=x.shape, out=dx, **self._options
+            "winner_input", op, dy, winner, conv.kernel.constant, input_shape=x.shape, out=dx, **self._options
         )
 
     def _spread(self, dy: Any, winner: Any, space: Space) -> Any:

@@ -86,7 +86,7 @@ class NetworkBase:
             if self._compiled is not None:
                 self._stack.check_loss(self._compiled[0])
             for parameter in self.parameters:
-                if parameter.value is None:
+                if parameter.constant is None:
                     # Filled before it is kept: Ctrl-C in between must not leave weights that nobody drew.
                     value = np.empty(parameter.shape, self._dtype)
                     parameter.initializer(value, self._rng)
@@ -150,7 +150,7 @@ class NetworkBase:
 
     def get_weights(self) -> list[Any]:
         """Return copies of all weights, in Keras' order and layout."""
-        return [np.array(parameter.value) for parameter in self._need_weights("get_weights")]
+        return [np.array(parameter.constant) for parameter in self._need_weights("get_weights")]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Copy weights in, as `get_weights` or Keras' own returns them; all or, if one does not fit, none."""

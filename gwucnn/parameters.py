@@ -17,8 +17,8 @@ class Parameter:
     """One array of weights of a layer.
 
     Declared by the layer's `build` with a name, a shape and an initializer (see `gwucnn.initializers`).
-    `value` and `grad` are None until a network lays its parameters out in an Arena, and views into it from
-    then on.
+    `value`, `constant` and `grad` are None until a network lays its parameters out in an Arena, and views
+    into it from then on.
 
     Parameters
     ----------
@@ -29,6 +29,13 @@ class Parameter:
         Fills an array in place.
     trainable : bool
         False for weights that are frozen, and for running statistics: no optimizer touches them.
+
+    Attributes
+    ----------
+    constant : array
+        The weights, read-only: what a layer's forward and backward should use.
+    grad : array
+        By which the loss changes; backward adds to it.
     """
 
     def __init__(
@@ -42,8 +49,41 @@ class Parameter:
         self.shape = shape
         self.initializer = initializer
         self.trainable = trainable
-        self.value: Any = None
+        self.constant: Any = None
         self.grad: Any = None
+        self._value: Any = None
+        self._arena: Arena | None = None
+
+    @property
+    def value(self) -> Any:
+        """The weights, to be read and written.
+
+        Whoever holds this array can change weights unseen, so from then on the network prepares them anew for
+        each batch that it predicts. To read them use `constant`, to write them all assign to `value`.
+        """
+        if self._arena is not None:
+            self._arena.sealed = False
+        return self._value
+
+    @value.setter
+    def value(self, array: Any) -> None:
+        if self._arena is None:
+            self._hold(array)
+        else:
+            self._value[...] = array
+            self._arena.version += 1
+
+    def settle(self, arena: Arena, value: Any, grad: Any) -> None:
+        """Move into views of an arena's arrays."""
+        if self._value is not None:
+            value[...] = self._value
+        self._arena, self.grad = arena, grad
+        self._hold(value)
+
+    def _hold(self, value: Any) -> None:
+        self._value = value
+        self.constant = value.view()
+        self.constant.flags.writeable = False
 
     @property
     def size(self) -> int:
@@ -66,6 +106,10 @@ class Arena:
         By which the loss changes; what stands behind the trainable prefix is never used.
     trainable : int
         Length of the prefix that optimizers may change.
+    version : int
+        Goes up whenever values were changed.
+    sealed : bool
+        Whether nobody was ever given an array through which values could change unseen.
     """
 
     def __init__(self, parameters: Iterable[Parameter], dtype: Any) -> None:
@@ -73,14 +117,16 @@ class Arena:
         self.values = np.zeros(sum(parameter.size for parameter in ordered), dtype)
         self.grads = np.zeros_like(self.values)
         self.trainable = sum(parameter.size for parameter in ordered if parameter.trainable)
+        self.version = 0
+        self.sealed = True
         self._parameters = ordered
         start = 0
         for parameter in ordered:
             stop = start + parameter.size
-            value = self.values[start:stop].reshape(parameter.shape)
-            if parameter.value is not None:
-                value[...] = parameter.value
-            parameter.value, parameter.grad = value, self.grads[start:stop].reshape(parameter.shape)
+            shape = parameter.shape
+            parameter.settle(
+                self, self.values[start:stop].reshape(shape), self.grads[start:stop].reshape(shape)
+            )
             start = stop
 
     @property
@@ -103,4 +149,4 @@ def assign(who: str, parameters: Sequence[Parameter], weights: Sequence[Any]) ->
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{which} to be numbers, got {array.dtype}")
     for parameter, array in zip(parameters, arrays, strict=True):
-        parameter.value[...] = array
+        parameter.value = array

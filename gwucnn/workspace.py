@@ -33,6 +33,8 @@ class Space:
         out.
     winograd : bool
         Whether convolutions may take the faster algorithm with the larger error.
+    keeps_weights : bool
+        Whether steps are run again and again with the same weights, so that it pays to prepare these well.
     saved : dict
         What forward leaves for backward.
     """
@@ -44,12 +46,14 @@ class Space:
         training: bool = False,
         needs_dx: bool = True,
         winograd: bool = False,
+        keeps_weights: bool = False,
         tape: Tape | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.training = training
         self.needs_dx = needs_dx
         self.winograd = winograd
+        self.keeps_weights = keeps_weights
         self.saved: dict[str, Any] = {}
         self._tape = Tape() if tape is None else tape
         self._memory: dict[str, Any] = {}
@@ -109,15 +113,27 @@ class Workspace:
     ----------
     tape : Tape
         Shared by all spaces.
+    keeps_weights : bool
+        As in its spaces.
     replays : dict
         For whoever runs the steps: what it recorded, to be used again as long as `tape.moves` stays the same.
     """
 
-    def __init__(self, steps: int, dtype: Any, *, training: bool, winograd: bool = False) -> None:
+    def __init__(
+        self, steps: int, dtype: Any, *, training: bool, winograd: bool = False, keeps_weights: bool = False
+    ) -> None:
         self.tape = Tape()
+        self.keeps_weights = keeps_weights
         self.replays: dict[Any, Any] = {}
         self.spaces = [
-            Space(dtype, training=training, needs_dx=index > 0, winograd=winograd, tape=self.tape)
+            Space(
+                dtype,
+                training=training,
+                needs_dx=index > 0,
+                winograd=winograd,
+                keeps_weights=keeps_weights,
+                tape=self.tape,
+            )
             for index in range(steps)
         ]
         self.outer = Space(dtype, training=training, tape=self.tape)

@@ -71,7 +71,7 @@ cdef class Conv2D(Correlate):
 
     cdef Geometry g
 
-    def __init__(self, x, weight, bias, y, strides, dilation, offset, Py_ssize_t groups):
+    def __init__(self, x, weight, bias, y, strides, dilation, offset, Py_ssize_t groups, bint constant_weight=False):
         cdef Geometry g = geometry_of(x.shape, weight.shape, y.shape, strides, dilation, offset, groups)
         cdef double operations = operations_of(&g)
         cdef Py_ssize_t pixels = g.N * g.OH * g.OW
@@ -83,11 +83,14 @@ cdef class Conv2D(Correlate):
         self.y = self.real(y, pixels * g.F, True)
         self.out = y
         flatten_pixels(self, &g)
-        self.slide(&g, pixels)
+        self.slide(&g, pixels, constant_weight)
         self.plan(operations)
 
-    cdef int slide(self, const Geometry *g, Py_ssize_t pixels) except -1:
-        """Lay out a plane for each group: images of g under filters, `pixels` output pixels in all."""
+    cdef int slide(self, const Geometry *g, Py_ssize_t pixels, bint constant_weight) except -1:
+        """Lay out a plane for each group: images of g under filters, `pixels` output pixels in all.
+
+        constant_weight : many calls will be made with the same filters, so a copy of them costs nothing.
+        """
         cdef Py_ssize_t p
         self.g = g[0]
         self.N, self.H, self.W, self.C = g.N, g.H, g.W, g.C
@@ -96,9 +99,10 @@ cdef class Conv2D(Correlate):
         self.reach = (g.KH - 1) * g.DH + 1
         self.bordered = border_of(g, &self.height, &self.width)
         self.y_image = g.OH * g.OW * g.F
-        # Whole vectors can be read where they lie, unless that is slow and there are pixels enough to pay for a copy.
+        # Whole vectors can be read where they lie, unless that is slow and there are calls or pixels enough to pay for a
+        # copy.
         self.packs = ((g.F // g.groups) % lanes_of(self.is_double) != 0
-                      or (g.F * (8 if self.is_double else 4) > UNPACKED_ROW_BYTES and pixels > 4 * TILE_PIXELS))
+                      or (g.F * (8 if self.is_double else 4) > UNPACKED_ROW_BYTES and (constant_weight or pixels > 4 * TILE_PIXELS)))
         self.plane_count = g.groups
         self.planes = <Plane *>self.reserve(g.groups, sizeof(Plane))
         self.taps = <ptrdiff_t *>self.reserve(g.groups * g.KH * g.KW, sizeof(ptrdiff_t))

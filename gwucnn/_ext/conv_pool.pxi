@@ -11,7 +11,8 @@ cdef class Conv2DPool(Conv2D):
     cdef uint8_t *winner
     cdef bint relu
 
-    def __init__(self, x, weight, bias, y, winner, strides, dilation, offset, Py_ssize_t groups, bint relu):
+    def __init__(self, x, weight, bias, y, winner, strides, dilation, offset, Py_ssize_t groups, bint relu,
+                 bint constant_weight=False):
         cdef Geometry g = pooled_geometry(x.shape, weight.shape, y.shape, strides, dilation, offset, groups)
         cdef Py_ssize_t pixels = g.N * g.OH * g.OW, p
         self.x = self.real(x, g.N * g.H * g.W * g.C, False)
@@ -24,7 +25,7 @@ cdef class Conv2DPool(Conv2D):
             self.winner = <uint8_t *>self.other(winner, pixels // 4 * g.F, 1, True)
         self.out = y
         self.relu = relu
-        self.slide(&g, pixels)
+        self.slide(&g, pixels, constant_weight)
         # From here on a row is one of pooled pixels.
         self.row_step = 2 * g.SH
         self.reach = g.SH + (g.KH - 1) * g.DH + 1

@@ -122,9 +122,17 @@ class Conv2D(WeightedLayer):
         return self.out_shape
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
-        bias = self.bias.value if self.add_bias else None
+        bias = self.bias.constant if self.add_bias else None
         space.run(
-            "conv2d", ops.conv2d, x, self.kernel.value, bias, out=y, winograd=space.winograd, **self._keywords
+            "conv2d",
+            ops.conv2d,
+            x,
+            self.kernel.constant,
+            bias,
+            out=y,
+            winograd=space.winograd,
+            constant_weight=space.keeps_weights,
+            **self._keywords,
         )
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
@@ -145,7 +153,7 @@ class Conv2D(WeightedLayer):
             "backward_input",
             ops.conv2d_backward_input,
             dy,
-            self.kernel.value,
+            self.kernel.constant,
             input_shape=dx.shape,
             out=dx,
             winograd=space.winograd,

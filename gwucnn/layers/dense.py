@@ -75,14 +75,14 @@ class Dense(WeightedLayer):
         return self.out_shape
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
-        bias = self.bias.value if self.add_bias else None
-        space.run("dense", ops.dense, x, self.kernel.value, bias, out=y)
+        bias = self.bias.constant if self.add_bias else None
+        space.run("dense", ops.dense, x, self.kernel.constant, bias, out=y)
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
         space.run("backward_weight", ops.dense_backward_weight, x, dy, out=self.kernel.grad, accumulate=True)
 
     def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
-        space.run("backward_input", ops.dense_backward_input, dy, self.kernel.value, out=dx)
+        space.run("backward_input", ops.dense_backward_input, dy, self.kernel.constant, out=dx)
 
     def config(self) -> dict[str, Any]:
         shown: dict[str, Any] = {"output_size": self.output_size}

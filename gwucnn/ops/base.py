@@ -154,20 +154,30 @@ def filter_window(
 
 # Where it was measured to win on AVX-512, with something to spare. 16 channels gain 1.0 to 1.4 times, but the
 # error has no stated bound there. 16 tiles gain 1.2 times with 64 channels and nothing with 128, and 4 tiles
-# lose half: filters are transformed at each call. Tiles of which 0.4 is used gain 1.0 to 1.5 times.
+# lose half where filters are transformed at each call. Where they are transformed once, 4 tiles gain from
+# 1.15 (256 channels) to 2.6 times (64), and 1 tile nothing. Tiles of which 0.4 is used gain 1.0 to 1.5 times.
 LEAST_CHANNELS = 32
 LEAST_TILES = 28
+LEAST_TILES_CONSTANT = 4
 LEAST_USED = 0.5
 
 
-def winograd_pays(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Window, groups: int) -> bool:
+def winograd_pays(
+    dtype: Any,
+    x_shape: Shape,
+    weight_shape: Shape,
+    window: Window,
+    groups: int,
+    constant_weight: bool = False,
+) -> bool:
     """Return whether Winograd's algorithm applies to a convolution and is the faster one.
 
     F(4x4, 3x3) needs a quarter of the multiplications and, with its transforms, runs 1.4 to 3.5 times as fast
     (measured with 32 to 256 channels on AVX-512). Its error in float32 is larger than the plain way's, 3 to 4
     times in the mean: from 32 channels on it stays below 8 * u * (4 + sqrt(9*C)) times the sum of the
     terms' magnitudes, u = 2**-24 (tested). That is why ops use it only when told to, by ``winograd=True``,
-    and a network with ``winograd=False`` never does.
+    and a network with ``winograd=False`` never does. `constant_weight` says that filters are transformed once
+    for many calls.
     """
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     N, H, W, C = x_shape
@@ -178,4 +188,5 @@ def winograd_pays(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Windo
         return False
     OH, OW = window.output((H, W))
     tiles = -(-OH // 4) * -(-OW // 4)
-    return N * tiles >= LEAST_TILES and OH * OW >= LEAST_USED * 16 * tiles
+    least = LEAST_TILES_CONSTANT if constant_weight else LEAST_TILES
+    return N * tiles >= least and OH * OW >= LEAST_USED * 16 * tiles

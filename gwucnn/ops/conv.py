@@ -36,6 +36,7 @@ def conv2d(
     dilation_rate: Size = 1,
     groups: int = 1,
     winograd: bool = False,
+    constant_weight: bool = False,
     out: Array | None = None,
 ) -> Callable[[], Array]:
     """Cross-correlate images with filters.
@@ -62,6 +63,8 @@ def conv2d(
         Channels and filters are split into so many parts that do not see each other.
     winograd : bool
         Allow the faster algorithm for 3x3 filters, with a larger error; see `gwucnn.ops.base.winograd_pays`.
+    constant_weight : bool
+        Expect a bound step to be called many times with the same filters; says nothing about the result.
     out : dtype of x, shape (N, OH, OW, F), optional
         Overwritten and returned. Must not share memory with the inputs.
 
@@ -105,9 +108,10 @@ def conv2d(
     if bias is not None:
         check_shape("conv2d", "bias", bias, (F,), "(F,)")
     out = as_output("conv2d", out, (N, *window.output((H, W)), F), [x, weight, bias])
-    if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups):
+    if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
         return kernels.active.WinogradConv2D(x, weight, bias, out, window.offset((H, W)))
-    return kernels.active.Conv2D(x, weight, bias, out, *_geometry(window, (H, W), groups))
+    geometry = _geometry(window, (H, W), groups)
+    return kernels.active.Conv2D(x, weight, bias, out, *geometry, constant_weight)
 
 
 @Op

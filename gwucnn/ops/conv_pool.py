@@ -95,13 +95,14 @@ def conv2d_relu_pool(
     dilation_rate: Size = 1,
     groups: int = 1,
     winograd: bool = False,
+    constant_weight: bool = False,
     relu: bool = True,
     winner: Array | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
     """Return max_pool2d(relu(conv2d(x, weight, bias)), 2), to the last bit (with winograd: to rounding).
 
-    x, weight, bias, strides, padding, dilation_rate, groups, winograd : as in `conv2d`.
+    x, weight, bias, strides, padding, dilation_rate, groups, winograd, constant_weight : as in `conv2d`.
     relu : False leaves relu out: then a window's largest value is its output, whatever its sign.
     winner : uint8, shape (N, OH // 2, OW // 2, F), optional. Receives 2*a + b of the first largest pixel of
     each window, or 4 where none is above 0.
@@ -120,10 +121,10 @@ def conv2d_relu_pool(
     if winner is not None:
         winner = as_output(who, winner, out.shape, [x, weight, bias, out], name="winner", dtype=np.uint8)
     offset = window.offset((H, W))
-    if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups):
+    if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
         return kernels.active.WinogradConv2DPool(x, weight, bias, out, winner, offset, relu)
     return kernels.active.Conv2DPool(
-        x, weight, bias, out, winner, window.strides, window.dilation, offset, groups, relu
+        x, weight, bias, out, winner, window.strides, window.dilation, offset, groups, relu, constant_weight
     )
 
 
