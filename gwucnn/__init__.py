@@ -17,6 +17,7 @@ from gwucnn.activation_functions import (
     SoftmaxActivation,
 )
 from gwucnn.activation_layers import RELU, Sigmoid, Softmax
+from gwucnn.callbacks import CSVLogger, EarlyStopping, LambdaCallback, ReduceLROnPlateau
 from gwucnn.errors import FormatError, NotBuiltError, ShapeError, SizeMismatchWarning
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.history import History
@@ -38,13 +39,16 @@ __all__ = [
     "ActivationFunction",
     "Adam",
     "BinaryCrossentropy",
+    "CSVLogger",
     "Conv2D",
     "CrossEntropy",
     "Dense",
+    "EarlyStopping",
     "Flatten",
     "FormatError",
     "GWUNetwork",
     "History",
+    "LambdaCallback",
     "Layer",
     "LogLoss",
     "LossFunction",
@@ -53,6 +57,7 @@ __all__ = [
     "Optimizer",
     "Parameter",
     "RELUActivation",
+    "ReduceLROnPlateau",
     "ShapeError",
     "Sigmoid",
     "SigmoidActivation",

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gwucnn.batches import Batches, sample_shape
-from gwucnn.callbacks import Callbacks
 from gwucnn.data_checks import (
     as_images,
     check_finite,
@@ -20,8 +19,10 @@ from gwucnn.data_checks import (
 from gwucnn.engine import Engine, Totals
 from gwucnn.errors import NotBuiltError
 from gwucnn.history import History
+from gwucnn.hooks import Callbacks
 from gwucnn.loss_functions import loss_function
 from gwucnn.network_base import NetworkBase
+from gwucnn.optimizers import Optimizer
 from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.progress import progress
 from gwucnn.shapes import check_flag, check_size
@@ -63,6 +64,14 @@ class GWUNetwork(NetworkBase):
     >>> network.predict(x_test / 255).shape
     (500, 10)
     """
+
+    # Of the last `fit`, also while it runs and after it was broken off.
+    history: History | None = None
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """What moves the weights, with its learning rate `lr`; None before `compile`."""
+        return None if self._compiled is None else self._compiled[1]
 
     @keywords_checked
     def compile(
@@ -189,7 +198,8 @@ class GWUNetwork(NetworkBase):
             check_finite("fit: validation_data", held_out.x)
         bar, watchers = progress(verbose, epochs, len(data)), Callbacks(callbacks, self)
         self._warn(data, held_out if validation_data is None and loss.classifies else None)
-        return train(
+        self.history = History()
+        train(
             lambda *batch: self._train(*batch),
             engine,
             data,
@@ -199,7 +209,9 @@ class GWUNetwork(NetworkBase):
             rng=self._rng if shuffle else None,
             callbacks=watchers,
             bar=bar,
+            history=self.history,
         )
+        return self.history
 
     # One batch. Stands here so that a watcher may take its place.
     _train = staticmethod(train_step)

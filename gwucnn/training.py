@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gwucnn.batches import Batches
-from gwucnn.callbacks import Callbacks
 from gwucnn.engine import Engine, Totals
 from gwucnn.history import History
+from gwucnn.hooks import Callbacks
 from gwucnn.progress import Progress
 
 __all__ = ["train", "train_step"]
@@ -42,13 +42,13 @@ def train(
     rng: Any,
     callbacks: Callbacks,
     bar: Progress,
-) -> History:
-    """Train for these epochs, or until a callback stops, and return their records.
+    history: History,
+) -> None:
+    """Train for these epochs, or until a callback stops, and add their records to `history`.
 
     step : trains on one batch, as `train_step` does. rng : shuffles in each epoch; None keeps the order.
     """
-    history = History()
-    callbacks.begin()
+    callbacks.begin(_names(engine, held_out))
     try:
         for epoch in epochs:
             start = time.perf_counter()
@@ -64,7 +64,13 @@ def train(
     finally:
         bar.close()
     callbacks.end()
-    return history
+
+
+def _names(engine: Engine, held_out: Batches | None) -> list[str]:
+    """Return what a record holds, known before the first is there."""
+    reported = engine.totals()
+    validated = reported.record("val_") if held_out is not None else ()
+    return ["epoch", *reported.record(), *validated, "lr", "seconds"]
 
 
 def _epoch(
