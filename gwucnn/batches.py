@@ -53,6 +53,22 @@ class Batches:
             stop = min(start + size, len(self))
             yield slice(start, stop) if order is None else order[start:stop]
 
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self.x)
+
+    def epoch(self, size: int, rng: Any, where: str) -> Iterator[tuple[str, Batches, Any, int]]:
+        """Yield each batch: its name, samples, which of them, and how many. rng : shuffles, or None."""
+        order = None if rng is None else rng.permutation(len(self))
+        for number, indices in enumerate(self.split(size, order)):
+            count = min(size, len(self) - number * size)
+            yield f"{where}, batch {number + 1}", self, indices, count
+
+    def parts(self, who: str) -> Iterator[Batches]:
+        """Yield all samples at once, as a stream does batch by batch."""
+        yield self
+
     def inputs(self, indices: Any, space: Space) -> Any:
         """Gather images (n, H, W, C) or features (n, D) into a buffer of `space`."""
         picked = _pick(self.x, indices, space, "picked x")
@@ -92,7 +108,9 @@ FEW = 4096
 
 def _pick(array: Any, indices: Any, space: Space, name: str) -> Any:
     """Return the rows with these numbers: a view for a slice, else a copy, a large one in a buffer."""
-    if isinstance(indices, slice) or not array.flags.c_contiguous or array[:1].size * len(indices) < FEW:
+    # `take` would first copy an array that lies otherwise, all of it.
+    plain = array.flags.c_contiguous and array.flags.aligned
+    if isinstance(indices, slice) or not plain or array[:1].size * len(indices) < FEW:
         return array[indices]
     buffer = space.array(name, (len(indices), *array.shape[1:]), array.dtype)
     # Not 'raise', which would gather into memory of its own first; the numbers are those of `split`.

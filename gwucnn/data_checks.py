@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from gwucnn.batches import Batches
+from gwucnn.chunks import chunks, extremes
 from gwucnn.errors import ShapeError, warn_user
 from gwucnn.loss_functions import LossFunction
 
 __all__ = [
     "as_images",
+    "batch_weights",
     "check_finite",
     "pair_of_data",
+    "refuse_beside_stream",
     "sample_weights",
     "split_off",
     "warn_missing",
@@ -36,7 +40,7 @@ def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
     except ValueError as error:
         raise ShapeError(f"{who}: expected x of samples of one size, got several sizes ({error})") from None
     if x.dtype.kind not in "biuf":
-        raise TypeError(f"{who}: expected x to be an array of numbers, got {x.dtype}")
+        raise TypeError(f"{who}: expected x to be an array of numbers, got {_no_numbers(x)}")
     if x.ndim not in (2, 3, 4):
         images = "(N, C, H, W)" if data_format == "channels_first" else "(N, H, W, C)"
         raise ShapeError(
@@ -48,10 +52,35 @@ def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
     return x
 
 
+def _no_numbers(x: Any) -> str:
+    """Return what an array holds instead of numbers, and what to do about it."""
+    if x.dtype.kind in "US":
+        first = x.ravel()[:1].tolist()
+        return (
+            f"texts such as {first[0]!r}; read the files that they name into an array first"
+            if first
+            else "texts"
+        )
+    if x.dtype.kind != "O":
+        return f"{x.dtype}"
+    inside = x.item() if x.ndim == 0 else next(iter(x.ravel()), None)
+    got = "None" if inside is None else type(inside).__name__
+    if x.ndim:
+        return f"objects such as {got}"
+    if hasattr(inside, "__next__") or hasattr(inside, "__iter__"):
+        return f"{got}; give an array, or for batches (x, y) an object with __len__ and __getitem__"
+    return f"{got}; give an array (N, H, W), (N, H, W, C) or (N, D)"
+
+
 def with_targets(
     who: str, x: Any, y: Any, loss: LossFunction, out_shape: tuple[int, ...], data_format: str
 ) -> Batches:
     """Return what `as_images` gave together with the targets that the loss makes of y."""
+    if y is None:
+        raise TypeError(
+            f"{who}: expected y beside x, got x alone; give y too, or as x an object with __len__ and "
+            "__getitem__ that gives batches (x, y)"
+        )
     first = data_format == "channels_first" and len(out_shape) == 3
     targets = loss.targets(y, (out_shape[2], *out_shape[:2]) if first else out_shape)
     if len(targets) != len(x):
@@ -70,19 +99,43 @@ def pair_of_data(given: Any) -> Any:
     return given
 
 
-def check_finite(who: str, x: Any) -> None:
-    """Raise ValueError if an image holds NaN or infinity."""
-    # A sum of finite numbers may overflow; extremes do not.
-    if x.dtype.kind == "f" and x.size and not (np.isfinite(x.min()) and np.isfinite(x.max())):
-        wrong = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0]
+def refuse_beside_stream(batch_size: Any, validation_split: Any, sample_weight: Any) -> None:
+    """Raise ValueError for options of `fit` that only mean something for arrays."""
+    for name, given, instead in (
+        ("batch_size", batch_size is not None, "batches come as they are"),
+        ("validation_split", validation_split != 0, "give validation_data"),
+        ("sample_weight", sample_weight is not None, "give class_weight"),
+    ):
+        if given:
+            raise ValueError(
+                f"fit: expected {name} beside arrays only, got it beside an object that gives batches; leave "
+                f"it out, {instead}"
+            )
+
+
+def check_finite(who: str, x: Any) -> tuple[float, float]:
+    """Return the smallest and the largest number of x; raise ValueError if an image holds NaN or infinity."""
+    low, high = extremes(x)
+    if not (isfinite(low) and isfinite(high)):
+        wrong = _first_wrong(x)
         raise ValueError(
             f"{who}: expected finite images, got NaN or infinity in image {wrong}; remove or repair it"
         )
+    return low, high
 
 
-def warn_unscaled(who: str, x: Any) -> bool:
-    """Warn about pixels that nobody scaled; return whether there was reason to."""
-    largest = float(max(x.max(), -float(x.min()))) if x.ndim == 4 and x.size else 0.0
+def _first_wrong(x: Any) -> int:
+    """Return the number of the first image that is not finite."""
+    for start, piece in chunks(x):
+        wrong = np.flatnonzero(~np.isfinite(piece).all(axis=tuple(range(1, x.ndim))))
+        if len(wrong):
+            return start + int(wrong[0])
+    raise AssertionError("expected an image that is not finite")
+
+
+def warn_unscaled(who: str, x: Any, low: float, high: float) -> bool:
+    """Warn about pixels, from `low` to `high`, that nobody scaled; return whether there was reason to."""
+    largest = max(high, -low) if x.ndim == 4 else 0.0
     if largest > UNSCALED:
         warn_user(
             f"{who}: expected pixels of about 0 to 1, got values up to {largest:g}; divide by 255, or "
@@ -107,6 +160,14 @@ def sample_weights(targets: Any, classes: int, class_weight: Any, sample_weight:
 
     targets : what a loss made of y. classes : how many there are, 0 for quantities.
     """
+    weights = batch_weights(targets, classes, class_weight, sample_weight)
+    if weights is not None and weights.size and not weights.any():
+        raise ValueError("fit: expected a sample that counts, got weights that are all 0")
+    return weights
+
+
+def batch_weights(targets: Any, classes: int, class_weight: Any, sample_weight: Any = None) -> Any:
+    """Return the same for some of the samples, none of which need count."""
     if class_weight is None and sample_weight is None:
         return None
     weights = np.ones(len(targets))
@@ -118,8 +179,6 @@ def sample_weights(targets: Any, classes: int, class_weight: Any, sample_weight:
         _multiply_by_class(weights, targets, classes, class_weight)
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError("fit: expected weights of samples and classes that are finite and not negative")
-    if weights.size and not weights.any():
-        raise ValueError("fit: expected a sample that counts, got weights that are all 0")
     return weights
 
 

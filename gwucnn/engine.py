@@ -186,9 +186,9 @@ class Engine:
             every.append(x)
         return every
 
-    def evaluate(self, batches: Batches, size: int) -> Totals:
-        """Return loss and accuracy of samples with targets; weights stay as they are."""
-        totals = self.totals()
+    def evaluate(self, batches: Batches, size: int, totals: Totals | None = None) -> Totals:
+        """Return loss and accuracy of samples with targets, added to `totals`; weights stay as they are."""
+        totals = self.totals() if totals is None else totals
         workspace = self._borrow()
         for indices in batches.split(size):
             batch = self._gather(batches, indices, workspace)

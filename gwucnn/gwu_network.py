@@ -8,8 +8,10 @@ from typing import Any
 from gwucnn.batches import Batches, sample_shape
 from gwucnn.data_checks import (
     as_images,
+    batch_weights,
     check_finite,
     pair_of_data,
+    refuse_beside_stream,
     sample_weights,
     split_off,
     warn_missing,
@@ -26,8 +28,9 @@ from gwucnn.optimizers import Optimizer
 from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.progress import progress
 from gwucnn.shapes import check_flag, check_size
+from gwucnn.streams import Admit, Stream, is_stream
 from gwucnn.suggestions import keywords_checked, look_up
-from gwucnn.training import train, train_step
+from gwucnn.training import evaluate, train, train_step
 
 __all__ = ["GWUNetwork"]
 
@@ -125,16 +128,24 @@ class GWUNetwork(NetworkBase):
         engine = self._build(sample_shape(x, self.data_format))
         return engine, with_targets(who, x, y, self._compiled[0], engine.out_shape, self.data_format)
 
+    def _feed(self, who: str, x: Any, y: Any, admit: Admit) -> Batches | Stream:
+        """Return arrays, or batch by batch what a stream gives, as far as `admit` has nothing against it."""
+        if y is not None or not is_stream(x):
+            return admit(who, x, y)
+        if self._compiled is None:
+            raise NotBuiltError(f"{who}: expected a compiled network; call compile(loss=...) first")
+        return Stream(x, admit, who)
+
     @keywords_checked
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         epochs: int = 1,
         batch_size: int | None = None,
         *,
         validation_split: float = 0.0,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
         callbacks: Iterable[Any] = (),
         class_weight: dict[int, float] | None = None,
@@ -147,15 +158,19 @@ class GWUNetwork(NetworkBase):
         Parameters
         ----------
         x : array of numbers, shape (N, H, W), (N, H, W, C) or (N, D)
+            An array that is mapped from a file stays there: no more of it is read at a time than some MB and
+            a batch. Or, without y, any object whose `x[i]` is batch number i, a pair (x, y), for i less than
+            `len(x)`; then the batches are shuffled, not the samples.
         y : shape (N,), (N, 1) or (N, outputs)
             Labels, one-hot rows or quantities, as the loss wants.
         epochs : int
             Number of the last epoch, counted from 1.
         batch_size : int, optional
-            Samples between two updates of the weights; by default one, as on the slides.
+            Samples between two updates of the weights; by default one, as on the slides. Not beside batches
+            that come as they are.
         validation_split : float from 0 to less than 1
             This last part of x and y is not trained on but evaluated after each epoch.
-        validation_data : (x, y), optional
+        validation_data : (x, y) or an object that gives such batches, optional
             Evaluated after each epoch, instead.
         shuffle : bool
             Take the samples in a new random order in each epoch.
@@ -182,26 +197,32 @@ class GWUNetwork(NetworkBase):
         ShapeError, TypeError, ValueError, NotBuiltError
             For data and options that do not fit, before anything moves.
         """
+        streamed = y is None and is_stream(x)
+        if streamed:
+            refuse_beside_stream(batch_size, validation_split, sample_weight)
         batch_size = 1 if batch_size is None else check_size("fit", "batch_size", batch_size)
         epochs = check_size("fit", "epochs", epochs, 0)
         initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
         shuffle = check_flag("fit", "shuffle", shuffle)
-        engine, data = self._data("fit", x, y)
-        check_finite("fit", data.x)
-        loss = self._compiled[0]  # type: ignore[index]
-        classes = max(engine.out_shape[0], 2) if loss.classifies else 0
-        data.weights = sample_weights(data.targets, classes, class_weight, sample_weight)
-        if validation_data is None:
+
+        def admit(where: str, x: Any, y: Any) -> Batches:
+            data = self._data(where, x, y)[1]
+            self._check_pixels(where, data.x)
+            weigh = batch_weights if streamed else sample_weights
+            data.weights = weigh(data.targets, self._classes, class_weight, sample_weight)
+            return data
+
+        data, held_out = self._feed("fit", x, y, admit), None
+        if validation_data is not None:
+            held_out = self._validation(validation_data)
+        elif isinstance(data, Batches):
             data, held_out = split_off(data, validation_split)
-        else:
-            held_out = self._data("fit: validation_data", *pair_of_data(validation_data))[1]
-            check_finite("fit: validation_data", held_out.x)
-        bar, watchers = progress(verbose, epochs, len(data)), Callbacks(callbacks, self)
-        self._warn(data, held_out if validation_data is None and loss.classifies else None)
+            self._warn_missing(data, held_out)
+        bar, watchers = progress(verbose, epochs), Callbacks(callbacks, self)
         self.history = History()
         train(
-            lambda *batch: self._train(*batch),
-            engine,
+            self._train,
+            self._engine,  # type: ignore[arg-type]
             data,
             held_out,
             epochs=range(initial_epoch, epochs),
@@ -216,11 +237,34 @@ class GWUNetwork(NetworkBase):
     # One batch. Stands here so that a watcher may take its place.
     _train = staticmethod(train_step)
 
-    def _warn(self, data: Batches, split: Batches | None) -> None:
-        """Warn once about pixels that nobody scaled, and about classes that `split` lacks."""
-        if "pixels" not in self._warned and warn_unscaled("fit", data.x):
+    @property
+    def _classes(self) -> int:
+        """How many classes the outputs tell apart, 0 for quantities."""
+        loss, engine = self._compiled[0], self._engine  # type: ignore[index]
+        return max(engine.out_shape[0], 2) if loss.classifies else 0  # type: ignore[union-attr]
+
+    def _validation(self, given: Any) -> Batches | Stream:
+        """Return validation_data, checked."""
+
+        def admit(where: str, x: Any, y: Any) -> Batches:
+            data = self._data(where, x, y)[1]
+            check_finite(where, data.x)
+            return data
+
+        x, y = (given, None) if is_stream(given) else pair_of_data(given)
+        return self._feed("fit: validation_data", x, y, admit)
+
+    def _check_pixels(self, who: str, x: Any) -> None:
+        """Raise ValueError for pixels that are not finite; warn once about such as nobody scaled."""
+        low, high = check_finite(who, x)
+        if "pixels" not in self._warned and warn_unscaled("fit", x, low, high):
             self._warned.add("pixels")
-        if split is not None and "classes" not in self._warned and warn_missing(data.targets, split.targets):
+
+    def _warn_missing(self, data: Batches, split: Batches | None) -> None:
+        """Warn once about classes that are learnt but not in the part that was split off."""
+        if split is None or not self._classes or "classes" in self._warned:
+            return
+        if warn_missing(data.targets, split.targets):
             self._warned.add("classes")
 
     def train_on_batch(self, x: Any, y: Any) -> float:
@@ -229,9 +273,13 @@ class GWUNetwork(NetworkBase):
         return self._train("train_on_batch", engine, data, slice(None), Totals(None))
 
     @keywords_checked
-    def evaluate(self, x: Any, y: Any, batch_size: int = 256, *, return_dict: bool = False) -> Any:
-        """Return the mean loss of these samples, or with return_dict a dict with loss and accuracy."""
+    def evaluate(self, x: Any, y: Any = None, batch_size: int = 256, *, return_dict: bool = False) -> Any:
+        """Return the mean loss of these samples, or with return_dict a dict with loss and accuracy.
+
+        x, y : as for `fit`, also an object that gives batches. Weights stay as they are.
+        """
         batch_size = check_size("evaluate", "batch_size", batch_size)
-        engine, data = self._data("evaluate", x, y)
-        record = engine.evaluate(data, batch_size).record()
+        return_dict = check_flag("evaluate", "return_dict", return_dict)
+        data = self._feed("evaluate", x, y, lambda where, x, y: self._data(where, x, y)[1])
+        record = evaluate("evaluate", self._engine, data, batch_size).record()  # type: ignore[arg-type]
         return record if return_dict else record["loss"]

@@ -8,13 +8,14 @@ then no logarithm of a rounded probability is taken and the gradient is the plai
 
 from __future__ import annotations
 
-from math import prod
+from math import isfinite, prod
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, SigmoidActivation, SoftmaxActivation
+from gwucnn.chunks import extremes
 from gwucnn.errors import NotBuiltError, ShapeError
 from gwucnn.suggestions import look_up
 from gwucnn.workspace import Space
@@ -127,7 +128,7 @@ class LossFunction:
             )
         if y.dtype.kind not in "biuf":
             raise TypeError(f"{who}: expected y to be numbers, got {y.dtype}")
-        if y.dtype.kind == "f" and not np.isfinite(y).all():
+        if y.dtype.kind == "f" and not all(map(isfinite, extremes(y))):
             raise ValueError(f"{who}: expected finite y, got NaN or infinity")
         return y.reshape(-1, *out_shape)
 

@@ -15,6 +15,7 @@ from gwucnn.layers import Layer
 from gwucnn.parameters import Parameter, assign
 from gwucnn.shapes import check_flag, check_size
 from gwucnn.stack import Stack
+from gwucnn.streams import inputs_of, is_stream
 from gwucnn.suggestions import keywords_checked, look_up
 from gwucnn.summary import summary
 
@@ -113,10 +114,12 @@ class NetworkBase:
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """Return the outputs for images (N, H, W) or (N, H, W, C), or features (N, D), in fresh memory.
 
-        Threads may predict with one network at the same time. A NaN in an image makes that image's outputs
-        NaN.
+        x may also be an object that gives batches, as for `fit`. Threads may predict with one network at the
+        same time. A NaN in an image makes that image's outputs NaN.
         """
         batch_size = check_size("predict", "batch_size", batch_size)
+        if is_stream(x) and not isinstance(x, list):  # a list of tuples is samples of so many features
+            return np.concatenate([self.predict(part, batch_size) for part in inputs_of(x, "predict")])
         x = as_images("predict", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
         return self._as_shown(engine.predict(Batches(x, data_format=self.data_format), batch_size))

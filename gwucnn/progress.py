@@ -12,29 +12,29 @@ def _interactive() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
-def progress(verbose: int | str, epochs: int, samples: int) -> Progress:
+def progress(verbose: int | str, epochs: int) -> Progress:
     """Return what `verbose` asks for: 0 nothing, 1 a bar, 2 a line an epoch, 'auto' a bar on a terminal."""
     if verbose not in (0, 1, 2, "auto"):
         raise ValueError(f"fit: expected verbose to be 0, 1, 2 or 'auto', got {verbose!r}")
     if verbose == "auto":
         verbose = 1 if _interactive() else 0
-    return (Progress, Bar, Lines)[int(verbose)](epochs, samples)
+    return (Progress, Bar, Lines)[int(verbose)](epochs)
 
 
 class Progress:
     """Shows nothing; the base of what shows something."""
 
-    def __init__(self, epochs: int, samples: int) -> None:
-        self.epochs, self.samples = epochs, samples
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
 
-    def begin(self, epoch: int) -> None:
-        """Start an epoch, counted from 0."""
+    def begin(self, epoch: int, samples: int) -> None:
+        """Start an epoch, counted from 0, of about so many samples."""
 
     def advance(self, samples: int, totals: Any) -> None:
         """Take note of a batch; `totals.record()` gives the epoch's numbers so far."""
 
-    def end(self, record: dict[str, Any]) -> None:
-        """Finish an epoch."""
+    def end(self, record: dict[str, Any], samples: int) -> None:
+        """Finish an epoch, which had exactly so many samples."""
 
     def close(self) -> None:
         """Leave the terminal in order, whatever happened."""
@@ -49,11 +49,11 @@ class Bar(Progress):
 
     _bar: Any = None
 
-    def begin(self, epoch: int) -> None:
+    def begin(self, epoch: int, samples: int) -> None:
         from tqdm.auto import tqdm
 
         self._bar = tqdm(
-            total=self.samples, desc=f"epoch {epoch + 1}/{self.epochs}", unit=" images", unit_scale=True
+            total=samples, desc=f"epoch {epoch + 1}/{self.epochs}", unit=" images", unit_scale=True
         )
 
     def advance(self, samples: int, totals: Any) -> None:
@@ -61,7 +61,8 @@ class Bar(Progress):
         if self._bar.update(samples):
             self._bar.set_postfix(_numbers(totals.record()), refresh=False)
 
-    def end(self, record: dict[str, Any]) -> None:
+    def end(self, record: dict[str, Any], samples: int) -> None:
+        self._bar.total = samples
         self._bar.set_postfix(_numbers(record))
         self.close()
 
@@ -74,9 +75,9 @@ class Bar(Progress):
 class Lines(Progress):
     """One line an epoch, for log files."""
 
-    def end(self, record: dict[str, Any]) -> None:
+    def end(self, record: dict[str, Any], samples: int) -> None:
         numbers = ", ".join(f"{key} {value}" for key, value in _numbers(record).items())
-        speed = self.samples / max(record["seconds"], 1e-9)
+        speed = samples / max(record["seconds"], 1e-9)
         print(
             f"epoch {record['epoch'] + 1}/{self.epochs}: {numbers} ({record['seconds']:.1f} s, {speed:.0f} "
             "images/s)",

@@ -11,12 +11,14 @@ from gwucnn.engine import Engine, Totals
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
 from gwucnn.progress import Progress
+from gwucnn.streams import Stream
 
-__all__ = ["train", "train_step"]
+__all__ = ["evaluate", "train", "train_step"]
 
 # Validation moves no weights, so that its batches need not be as small as those of training.
 VALIDATION_BATCH = 256
 
+Data = Batches | Stream
 Step = Callable[[str, Engine, Batches, Any, Totals], float]
 
 
@@ -34,8 +36,8 @@ def train_step(where: str, engine: Engine, data: Batches, indices: Any, totals: 
 def train(
     step: Step,
     engine: Engine,
-    data: Batches,
-    held_out: Batches | None,
+    data: Data,
+    held_out: Data | None,
     *,
     epochs: Iterable[int],
     batch_size: int,
@@ -52,13 +54,17 @@ def train(
     try:
         for epoch in epochs:
             start = time.perf_counter()
-            bar.begin(epoch)
-            record = {"epoch": epoch, **_epoch(step, engine, data, epoch, batch_size, rng, bar).record()}
+            bar.begin(epoch, data.samples)
+            totals = _epoch(step, engine, data.epoch(batch_size, rng, f"fit: epoch {epoch + 1}"), bar)
+            record = {"epoch": epoch, **totals.record()}
             if held_out is not None:
-                record |= engine.evaluate(held_out, max(batch_size, VALIDATION_BATCH)).record("val_")
+                size = max(batch_size, VALIDATION_BATCH)
+                record |= evaluate(f"fit: epoch {epoch + 1}, validation_data", engine, held_out, size).record(
+                    "val_"
+                )
             record |= {"lr": engine.optimizer.lr, "seconds": time.perf_counter() - start}  # type: ignore[union-attr]
             history.append(record)
-            bar.end(record)
+            bar.end(record, data.samples)
             if callbacks.end_epoch(record):
                 break
     finally:
@@ -66,7 +72,7 @@ def train(
     callbacks.end()
 
 
-def _names(engine: Engine, held_out: Batches | None) -> list[str]:
+def _names(engine: Engine, held_out: Data | None) -> list[str]:
     """Return what a record holds, known before the first is there."""
     reported = engine.totals()
     validated = reported.record("val_") if held_out is not None else ()
@@ -74,11 +80,18 @@ def _names(engine: Engine, held_out: Batches | None) -> list[str]:
 
 
 def _epoch(
-    step: Step, engine: Engine, data: Batches, epoch: int, batch_size: int, rng: Any, bar: Progress
+    step: Step, engine: Engine, batches: Iterable[tuple[str, Batches, Any, int]], bar: Progress
 ) -> Totals:
     totals = engine.totals()
-    order = None if rng is None else rng.permutation(len(data))
-    for number, indices in enumerate(data.split(batch_size, order)):
-        step(f"fit: epoch {epoch + 1}, batch {number + 1}", engine, data, indices, totals)
-        bar.advance(min(batch_size, len(data) - number * batch_size), totals)
+    for where, data, indices, count in batches:
+        step(where, engine, data, indices, totals)
+        bar.advance(count, totals)
+    return totals
+
+
+def evaluate(who: str, engine: Engine, data: Data, size: int) -> Totals:
+    """Return loss and accuracy of all samples; weights stay as they are."""
+    totals = engine.totals()
+    for part in data.parts(who):
+        engine.evaluate(part, size, totals)
     return totals

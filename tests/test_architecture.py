@@ -17,7 +17,7 @@ PACKAGE = Path(gwucnn.__file__).parent
 
 STOREYS = [
     {"_ext", "errors", "_version"},
-    {"shapes", "kernels", "suggestions"},
+    {"chunks", "shapes", "kernels", "suggestions"},
     {"ops", "parameters", "workspace", "initializers", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers"},
     {"layers.base"},
@@ -34,7 +34,7 @@ STOREYS = [
         "stack",
         "summary",
     },
-    {"data_checks", "engine", "callbacks"},
+    {"callbacks", "data_checks", "engine", "streams"},
     {"network_base", "training"},
     {"gwu_network"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
