@@ -25,8 +25,9 @@ from gwucnn.kernels import get_num_threads, set_num_threads, show_config
 from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D
 from gwucnn.loss_functions import MSE, BinaryCrossentropy, CrossEntropy, LogLoss, LossFunction
 from gwucnn.metrics import accuracy, confusion_matrix, to_categorical
-from gwucnn.optimizers import SGD, Adam, Optimizer
+from gwucnn.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from gwucnn.parameters import Parameter
+from gwucnn.schedules import CosineDecay, ExponentialDecay, OneCycle, PiecewiseConstant, Schedule
 from gwucnn.seeds import set_random_seed
 
 if TYPE_CHECKING:
@@ -37,13 +38,17 @@ __all__ = [
     "RELU",
     "SGD",
     "ActivationFunction",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "BinaryCrossentropy",
     "CSVLogger",
     "Conv2D",
+    "CosineDecay",
     "CrossEntropy",
     "Dense",
     "EarlyStopping",
+    "ExponentialDecay",
     "Flatten",
     "FormatError",
     "GWUNetwork",
@@ -54,10 +59,14 @@ __all__ = [
     "LossFunction",
     "MaxPooling2D",
     "NotBuiltError",
+    "OneCycle",
     "Optimizer",
     "Parameter",
+    "PiecewiseConstant",
     "RELUActivation",
+    "RMSprop",
     "ReduceLROnPlateau",
+    "Schedule",
     "ShapeError",
     "Sigmoid",
     "SigmoidActivation",

@@ -6,71 +6,58 @@ The update rules are PyTorch's, the names and defaults Keras'.
 from __future__ import annotations
 
 import weakref
-from math import inf
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gwucnn import kernels
+from gwucnn.checks import check_fraction, check_not_negative, check_positive
+from gwucnn.described import Described
 from gwucnn.errors import NotBuiltError
 from gwucnn.parameters import Arena
+from gwucnn.schedules import Schedule, schedule
 from gwucnn.shapes import check_flag
-from gwucnn.suggestions import check_keywords, look_up
+from gwucnn.suggestions import look_up
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "Optimizer", "optimizer"]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "optimizer"]
 
 
-def _fraction(who: str, name: str, value: Any) -> float:
-    if not _is_number(value) or not 0 <= value < 1:
-        raise ValueError(f"{who}: expected {name} to be a number from 0 to less than 1, got {value!r}")
-    return float(value)
-
-
-def _positive(who: str, name: str, value: Any) -> float:
-    if not _is_number(value) or not 0 < value < inf:
-        raise ValueError(f"{who}: expected {name} to be a positive number, got {value!r}")
-    return float(value)
-
-
-class Optimizer:
+class Optimizer(Described):
     """Moves weights against their gradients.
 
     Attributes
     ----------
     lr : float
-        Learning rate. May be changed between batches.
+        Learning rate, of the last update if a schedule sets it. May be changed between batches: a number ends
+        the schedule, and a `gwucnn.schedules` object starts one.
+    schedule : Schedule or None
     slots : dict of name to array, shape (trainable numbers,)
-        What the optimizer remembers of earlier gradients.
+        What the optimizer remembers of earlier gradients. Write into these arrays to restore it.
     updates : int
-        Batches so far.
+        Batches so far. With the slots it is all that the next update depends on besides the gradients.
     """
 
     slot_names: ClassVar[tuple[str, ...]] = ()
+    _slots_start_at = 0.0
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Optimizer:
-        check_keywords(cls.__name__, cls.__init__, kwargs)
-        return super().__new__(cls)
-
-    def __init__(self, lr: float) -> None:
+    def __init__(self, lr: Any) -> None:
+        self.updates = 0
         self.lr = lr
         self.slots: dict[str, Any] = {}
-        self.updates = 0
         self._arena: Arena | None = None
         self._owner: Any = None
 
     @property
     def lr(self) -> float:
-        """Learning rate: a positive number."""
+        """Learning rate: a positive number, or a schedule."""
         return self._lr
 
     @lr.setter
-    def lr(self, value: float) -> None:
-        self._lr = _positive(type(self).__name__, "lr", value)
+    def lr(self, value: Any) -> None:
+        who = type(self).__name__
+        planned = schedule(who, "lr", value)
+        self._lr = check_positive(who, "lr", value) if planned is None else planned.rate(self.updates)
+        self.schedule: Schedule | None = planned
 
     def claim(self, owner: Any) -> None:
         """Belong to this network from now on; raise ValueError if it moves the weights of another."""
@@ -84,7 +71,7 @@ class Optimizer:
         """Take the arena whose values `step` moves; forget what was remembered of another one."""
         values, grads = arena.values[: arena.trainable], arena.grads[: arena.trainable]
         if self._arena is not arena:
-            self.slots = {name: np.zeros_like(values) for name in self._used_slots()}
+            self.slots = {name: np.full_like(values, self._slots_start_at) for name in self._used_slots()}
             self.updates = 0
         self._arena = arena
         self._made_for = kernels.isa()
@@ -98,6 +85,8 @@ class Optimizer:
             )
         if self._made_for != kernels.isa():
             self.bind(self._arena)
+        if self.schedule is not None:
+            self._lr = self.schedule.rate(self.updates)
         self.updates += 1
         self._update.lr = self._lr
         self._run()
@@ -111,14 +100,8 @@ class Optimizer:
     def _run(self) -> None:
         self._update()
 
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"lr": self.lr}
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
-        )
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "lr": self.lr if self.schedule is None else self.schedule}
 
 
 class SGD(Optimizer):
@@ -129,18 +112,16 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    lr : float
+    lr : float or Schedule
     momentum : float from 0 to less than 1
     nesterov : bool
         Needs momentum.
     """
 
-    def __init__(self, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
+    def __init__(self, lr: Any = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
         super().__init__(lr)
-        self.momentum, self.nesterov = (
-            _fraction("SGD", "momentum", momentum),
-            check_flag("SGD", "nesterov", nesterov),
-        )
+        self.momentum = check_fraction("SGD", "momentum", momentum)
+        self.nesterov = check_flag("SGD", "nesterov", nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("SGD: expected momentum above 0 with nesterov=True, got 0; try momentum=0.9")
 
@@ -150,16 +131,19 @@ class SGD(Optimizer):
     def _kernel(self, values: Any, grads: Any) -> Any:
         return kernels.active.SGD(values, grads, self.slots.get("velocity"), self.momentum, self.nesterov)
 
-    def config(self) -> dict[str, Any]:
-        return {"lr": self.lr, "momentum": self.momentum, "nesterov": self.nesterov}
-
 
 class Adam(Optimizer):
     """Adaptive moments: D. Kingma and J. Ba, arXiv:1412.6980, algorithm 1.
 
+    ::
+
+        m = beta_1 * m + (1 - beta_1) * grad
+        v = beta_2 * v + (1 - beta_2) * grad**2
+        value -= lr * m / (1 - beta_1**t) / (sqrt(v / (1 - beta_2**t)) + epsilon)        t = 1, 2, ...
+
     Parameters
     ----------
-    lr : float
+    lr : float or Schedule
     beta_1, beta_2 : float from 0 to less than 1
         How much of the averages of the gradient and of its square is kept at each step.
     epsilon : float
@@ -167,32 +151,134 @@ class Adam(Optimizer):
     """
 
     slot_names = ("m", "v")
+    weight_decay = 0.0
 
     def __init__(
-        self, lr: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
+        self, lr: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
     ) -> None:
         super().__init__(lr)
-        self.beta_1, self.beta_2 = _fraction("Adam", "beta_1", beta_1), _fraction("Adam", "beta_2", beta_2)
-        self.epsilon = _positive("Adam", "epsilon", epsilon)
+        who = type(self).__name__
+        self.beta_1, self.beta_2 = (
+            check_fraction(who, "beta_1", beta_1),
+            check_fraction(who, "beta_2", beta_2),
+        )
+        self.epsilon = check_positive(who, "epsilon", epsilon)
 
     def _kernel(self, values: Any, grads: Any) -> Any:
-        slots = self.slots
-        return kernels.active.Adam(
-            values, grads, slots["m"], slots["v"], self.beta_1, self.beta_2, self.epsilon
-        )
+        m, v = self.slots["m"], self.slots["v"]
+        rule = (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)
+        return kernels.active.Adam(values, grads, m, v, *rule)
 
     def _run(self) -> None:
         self._update.step = self.updates
         self._update()
 
-    def config(self) -> dict[str, Any]:
-        return {"lr": self.lr, "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: I. Loshchilov and F. Hutter, arXiv:1711.05101, algorithm 2.
+
+    First value -= lr * weight_decay * value, for biases too, then Adam's step.
+
+    Parameters
+    ----------
+    lr, beta_1, beta_2, epsilon
+        As in Adam.
+    weight_decay : float of at least 0
+    """
+
+    def __init__(
+        self,
+        lr: Any = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+    ) -> None:
+        super().__init__(lr, beta_1, beta_2, epsilon)
+        self.weight_decay = check_not_negative("AdamW", "weight_decay", weight_decay)
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+class RMSprop(Optimizer):
+    """Divide by the root of a running average of squares: T. Tieleman and G. Hinton, lecture 6.5, 2012.
+
+    ::
+
+        square = rho * square + (1 - rho) * grad**2
+        value -= lr * grad / (sqrt(square) + epsilon)
+
+    Centered, square - mean**2 stands under the root, with mean = rho * mean + (1 - rho) * grad (A. Graves,
+    arXiv:1308.0850, section 4.2); with momentum, velocity = momentum * velocity + grad / (...) takes the
+    quotient's place. epsilon is outside of the root, as in PyTorch.
+
+    Parameters
+    ----------
+    lr : float or Schedule
+    rho : float from 0 to less than 1
+        How much of the averages is kept at each step.
+    momentum : float from 0 to less than 1
+    epsilon : float above 0
+    centered : bool
+    """
+
+    def __init__(
+        self,
+        lr: Any = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+    ) -> None:
+        super().__init__(lr)
+        self.rho = check_fraction("RMSprop", "rho", rho)
+        self.momentum = check_fraction("RMSprop", "momentum", momentum)
+        self.epsilon = check_positive("RMSprop", "epsilon", epsilon)
+        self.centered = check_flag("RMSprop", "centered", centered)
+
+    def _used_slots(self) -> tuple[str, ...]:
+        return ("square", *["mean"] * self.centered, *["velocity"] * (self.momentum > 0))
+
+    def _kernel(self, values: Any, grads: Any) -> Any:
+        slots = [self.slots.get(name) for name in ("square", "mean", "velocity")]
+        return kernels.active.RMSprop(values, grads, *slots, self.rho, self.momentum, self.epsilon)
 
 
-def optimizer(given: Any, lr: float | None) -> Optimizer:
+class Adagrad(Optimizer):
+    """Divide by the root of the sum of all squares: J. Duchi et al., JMLR 12 (2011), figure 1.
+
+    accumulator += grad**2; value -= lr * grad / (sqrt(accumulator) + epsilon).
+
+    Parameters
+    ----------
+    lr : float or Schedule
+    initial_accumulator_value : float of at least 0
+    epsilon : float above 0
+    """
+
+    slot_names = ("accumulator",)
+
+    def __init__(
+        self, lr: Any = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7
+    ) -> None:
+        super().__init__(lr)
+        self.initial_accumulator_value = self._slots_start_at = check_not_negative(
+            "Adagrad", "initial_accumulator_value", initial_accumulator_value
+        )
+        self.epsilon = check_positive("Adagrad", "epsilon", epsilon)
+
+    def _kernel(self, values: Any, grads: Any) -> Any:
+        return kernels.active.Adagrad(values, grads, self.slots["accumulator"], self.epsilon)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+}
+
+
+def optimizer(given: Any, lr: Any) -> Optimizer:
     """Return an optimizer given by name or class, with `lr` or its own default, or as an object."""
     if isinstance(given, Optimizer):
         if lr is not None:

@@ -275,3 +275,25 @@ def adam(value, grad, first, second, step, *, lr, beta_1=0.9, beta_2=0.999, epsi
     second = beta_2 * np.float64(second) + (1 - beta_2) * grad**2
     mean, square = first / (1 - beta_1**step), second / (1 - beta_2**step)
     return np.float64(value) - lr * mean / (np.sqrt(square) + epsilon), first, second
+
+
+def adamw(value, grad, first, second, step, *, lr, weight_decay=0.004, **options):
+    """(value, first moment, second moment) after step number 1, 2, ... of torch.optim.AdamW's rule."""
+    return adam(np.float64(value) * (1 - lr * weight_decay), grad, first, second, step, lr=lr, **options)
+
+
+def rmsprop(value, grad, square, mean, velocity, *, lr, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False):
+    """(value, mean square, mean, velocity) after one step of torch.optim.RMSprop's rule."""
+    grad = np.float64(grad)
+    square = rho * np.float64(square) + (1 - rho) * grad**2
+    mean = rho * np.float64(mean) + (1 - rho) * grad
+    root = np.sqrt(np.maximum(square - mean**2, 0) if centered else square)
+    velocity = momentum * np.float64(velocity) + grad / (root + epsilon)
+    return np.float64(value) - lr * velocity, square, mean, velocity
+
+
+def adagrad(value, grad, total, *, lr, epsilon=1e-7):
+    """(value, sum of squares) after one step of torch.optim.Adagrad's rule."""
+    grad = np.float64(grad)
+    total = total + grad**2
+    return np.float64(value) - lr * grad / (np.sqrt(total) + epsilon), total

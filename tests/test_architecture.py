@@ -16,8 +16,8 @@ import gwucnn
 PACKAGE = Path(gwucnn.__file__).parent
 
 STOREYS = [
-    {"_ext", "errors", "_version"},
-    {"chunks", "shapes", "kernels", "suggestions"},
+    {"_ext", "errors", "suggestions", "_version"},
+    {"checks", "chunks", "described", "kernels", "shapes"},
     {"ops", "parameters", "workspace", "initializers", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers"},
     {"layers.base"},

@@ -18,7 +18,7 @@ MISTYPED = [
      "compile: expected loss to be one of 'log_loss', 'binary_crossentropy', 'cross_entropy', 'categorical_crossentropy', "
      "'sparse_categorical_crossentropy', 'mse', got 'log_los'; did you mean 'log_loss'?"),
     (lambda: GWUNetwork().compile("mse", optimizer="Adam"), ValueError,
-     "compile: expected optimizer to be one of 'sgd', 'adam', got 'Adam'; did you mean 'adam'?"),
+     "compile: expected optimizer to be one of 'sgd', 'adam', 'adamw', 'rmsprop', 'adagrad', got 'Adam'; did you mean 'adam'?"),
     (lambda: GWUNetwork().compile("mse", lr="fast"), ValueError,
      "SGD: expected lr to be a positive number, got 'fast'"),
     (lambda: GWUNetwork().compile("mse", 0.1, Adam()), ValueError,

@@ -1,12 +1,13 @@
 """How weights move: against formulae, against PyTorch, a first step by hand, and what optimizers refuse."""
 
 import gc
+import json
 
 import numpy as np
 import pytest
 
 import reference
-from gwucnn import SGD, Adam, Dense, GWUNetwork, kernels
+from gwucnn import SGD, Adagrad, Adam, AdamW, Dense, GWUNetwork, RMSprop, kernels
 from gwucnn.errors import NotBuiltError
 from gwucnn.initializers import zeros
 from gwucnn.optimizers import OPTIMIZERS, optimizer
@@ -23,6 +24,16 @@ MOVES = [
     (Adam, {}),
     (Adam, {"lr": 0.1, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-3}),
     (Adam, {"lr": 0.01, "beta_1": 0.0, "beta_2": 0.0}),
+    (AdamW, {}),
+    (AdamW, {"lr": 0.1, "weight_decay": 0.5, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-3}),
+    (AdamW, {"weight_decay": 0.0}),
+    (RMSprop, {}),
+    (RMSprop, {"lr": 0.01, "rho": 0.5, "momentum": 0.9, "epsilon": 1e-3}),
+    (RMSprop, {"lr": 0.01, "rho": 0.75, "centered": True, "epsilon": 0.5}),
+    (RMSprop, {"lr": 0.01, "momentum": 0.5, "centered": True, "epsilon": 0.5}),
+    (RMSprop, {"lr": 0.01, "rho": 0.0}),
+    (Adagrad, {}),
+    (Adagrad, {"lr": 0.1, "initial_accumulator_value": 0.0, "epsilon": 1e-3}),
 ]
 every_move = pytest.mark.parametrize(
     ("kind", "options"), MOVES, ids=[f"{kind.__name__}-{'-'.join(options)}" for kind, options in MOVES]
@@ -39,22 +50,35 @@ def arena_of(values, frozen=0):
     return arena
 
 
+class Twin:
+    """The reference of an optimizer: it remembers what reference.py returns."""
+
+    def __init__(self, moves, values):
+        self.kind, self.options, self.steps = type(moves), moves.config(), 0
+        self.values, zeros_alike = values.astype(np.float64), np.zeros(values.shape)
+        count = {SGD: 1, Adam: 2, AdamW: 2, RMSprop: 3, Adagrad: 1}[self.kind]
+        start = self.options.pop("initial_accumulator_value", 0.0)
+        self.memory = [zeros_alike + start] * count
+
+    def step(self, grads):
+        self.steps += 1
+        number = [self.steps] if self.kind in (Adam, AdamW) else []
+        rule = getattr(reference, self.kind.__name__.lower())
+        self.values, *self.memory = rule(self.values, grads, *self.memory, *number, **self.options)
+        return self.values
+
+
 def courses(kind, options, size, dtype, frozen=0):
     """Yield (values, reference values) after each of the steps on random gradients."""
     rng = np.random.default_rng(size)
     arena = arena_of(rng.standard_normal(size + frozen).astype(dtype), frozen)
     moves = kind(**options)
     moves.bind(arena)
-    want, memory = arena.values.astype(np.float64), [np.zeros(size + frozen)] * len(moves.slots)
-    for step in range(1, STEPS + 1):
+    twin = Twin(moves, arena.values)
+    for _ in range(STEPS):
         arena.grads[...] = rng.standard_normal(size + frozen)
         moves.step()
-        if kind is Adam:
-            want, *memory = reference.adam(want, arena.grads, *memory, step, **{"lr": moves.lr} | options)
-        else:
-            want, velocity = reference.sgd(want, arena.grads, *(memory or [0]), **{"lr": moves.lr} | options)
-            memory = [velocity] if memory else []
-        yield arena.values, want
+        yield arena.values, twin.step(arena.grads)
     assert moves.updates == STEPS
 
 
@@ -81,6 +105,15 @@ def test_what_is_frozen_stays(kind, options):
         assert (values[:7] != start[:7]).all()
 
 
+def torch_twin(torch, moves, parameters):
+    """Return PyTorch's optimizer with the same numbers under its own names."""
+    names = {"rho": "alpha", "epsilon": "eps"}
+    given = {names.get(name, name): value for name, value in moves.config().items()}
+    if "beta_1" in given:
+        given["betas"] = given.pop("beta_1"), given.pop("beta_2")
+    return getattr(torch.optim, type(moves).__name__)(parameters, **given)
+
+
 @every_move
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_pytorch_makes_the_same_steps(kind, options, precision):
@@ -90,10 +123,7 @@ def test_pytorch_makes_the_same_steps(kind, options, precision):
     moves = kind(**options)
     moves.bind(arena)
     twin = torch.nn.Parameter(torch.from_numpy(arena.values.copy()))
-    if kind is SGD:
-        theirs = torch.optim.SGD([twin], lr=moves.lr, momentum=moves.momentum, nesterov=moves.nesterov)
-    else:
-        theirs = torch.optim.Adam([twin], moves.lr, (moves.beta_1, moves.beta_2), moves.epsilon)
+    theirs = torch_twin(torch, moves, [twin])
     for _ in range(STEPS):
         arena.grads[...] = rng.standard_normal(100)
         twin.grad = torch.from_numpy(arena.grads.copy())
@@ -144,6 +174,44 @@ def test_adam_by_hand():
     assert two_steps(Adam(0.1)) == pytest.approx([0.90000002, 0.93661036], abs=1e-8)
 
 
+def test_adamw_by_hand():
+    # Adam's step 1 from 1 - 0.1 * 0.5 * 1 = 0.95:            0.95 - 0.1       = 0.85
+    # Step 2 from 0.85 * 0.95 = 0.8075, moved as Adam's above: 0.8075 + 0.03661 = 0.84411
+    assert two_steps(AdamW(0.1, weight_decay=0.5)) == pytest.approx([0.85, 0.84411035], abs=1e-7)
+
+
+def test_rmsprop_by_hand():
+    # square 0.1 * 0.25 = 0.025, root 0.15811388:             1 - 0.01 * 0.5 / root  = 0.96837722
+    # square 0.9 * 0.025 + 0.1 = 0.1225, root 0.35:           0.96837722 + 0.01 / 0.35 = 0.99694865
+    assert two_steps(RMSprop(0.01)) == pytest.approx([0.96837722, 0.99694865], abs=1e-7)
+
+
+def test_adagrad_by_hand():
+    # accumulator 0.1 + 0.25 = 0.35, root 0.59160798:         1 - 0.1 * 0.5 / root    = 0.91548457
+    # accumulator 1.35, root 1.16189500:                      0.91548457 + 0.1 / root = 1.00155088
+    assert two_steps(Adagrad(0.1)) == pytest.approx([0.91548457, 1.00155088], abs=1e-7)
+
+
+def test_centered_averages_of_equal_gradients_leave_nothing_under_the_root(isa, dtype):
+    """square - mean**2 is a little more or less than 0 then, and the root of less would be NaN."""
+    rng, moves = np.random.default_rng(0), RMSprop(1e-9, centered=True)
+    arena = arena_of(np.zeros(1000, dtype))
+    moves.bind(arena)
+    arena.grads[...] = rng.uniform(0.1, 10, 1000)
+    for _ in range(400):
+        moves.step()
+    assert np.isfinite(arena.values).all()
+
+
+@every_move
+def test_nan_in_a_gradient_is_not_hidden(kind, options, isa):
+    arena, moves = arena_of(np.ones(20)), kind(**options)
+    moves.bind(arena)
+    arena.grads[3] = np.nan
+    moves.step()
+    assert np.isnan(arena.values[3]) and np.isfinite(np.delete(arena.values, 3)).all()
+
+
 # --------------------------------------------------------------------------------------------------- binding
 
 
@@ -159,10 +227,44 @@ def test_lr_may_change_between_batches():
 
 
 def test_slots_have_names_and_the_size_of_what_is_trained():
-    for moves, names in [(SGD(), []), (SGD(momentum=0.5), ["velocity"]), (Adam(), ["m", "v"])]:
+    for moves, names in [
+        (SGD(), []),
+        (SGD(momentum=0.5), ["velocity"]),
+        (Adam(), ["m", "v"]),
+        (AdamW(), ["m", "v"]),
+        (RMSprop(), ["square"]),
+        (RMSprop(momentum=0.5), ["square", "velocity"]),
+        (RMSprop(centered=True), ["square", "mean"]),
+        (RMSprop(momentum=0.5, centered=True), ["square", "mean", "velocity"]),
+    ]:
         moves.bind(arena_of(np.zeros(7), frozen=2))
         assert list(moves.slots) == names
         assert all(slot.shape == (5,) and not slot.any() for slot in moves.slots.values())
+    moves = Adagrad(initial_accumulator_value=0.25)
+    moves.bind(arena_of(np.zeros(7, "float32"), frozen=2))
+    assert moves.slots["accumulator"].tolist() == [0.25] * 5
+    assert moves.slots["accumulator"].dtype == np.float32
+
+
+@every_move
+def test_slots_and_updates_are_all_that_is_remembered(kind, options):
+    """Written into another optimizer, they let it go on bit for bit: what a checkpoint does."""
+    rng = np.random.default_rng(5)
+    arena, first = arena_of(rng.standard_normal(30)), kind(**options)
+    first.bind(arena)
+    for _ in range(3):
+        arena.grads[...] = rng.standard_normal(30)
+        first.step()
+    other, second = arena_of(arena.values), kind(**json.loads(json.dumps(first.config())))
+    second.bind(other)
+    for name, slot in first.slots.items():
+        second.slots[name][...] = slot
+    second.updates = first.updates
+    for _ in range(3):
+        arena.grads[...] = other.grads[...] = rng.standard_normal(30)
+        first.step()
+        second.step()
+        np.testing.assert_array_equal(arena.values, other.values)
 
 
 def test_binding_again_goes_on_and_binding_to_another_starts_anew():
@@ -242,7 +344,13 @@ def test_by_name_as_a_class_and_as_an_object():
 
 
 def test_repr_is_the_call_that_makes_it():
-    for moves in (SGD(1, 0.5, True), Adam(0.5, 0.25, 0.125, 1.0)):
+    for moves in (
+        SGD(1, 0.5, True),
+        Adam(0.5, 0.25, 0.125, 1.0),
+        AdamW(0.5, 0.25, 0.125, 0.75, 1.0),
+        RMSprop(0.5, 0.25, 0.125, 1.0, True),
+        Adagrad(0.5, 0.25, 0.125),
+    ):
         assert repr(eval(repr(moves))) == repr(moves)
         assert type(moves)(**moves.config()).config() == moves.config()
 
@@ -251,9 +359,10 @@ def test_repr_is_the_call_that_makes_it():
     ("name", "hint"), [("Adam", "; did you mean 'adam'?"), ("adm", "; did you mean 'adam'?"), (1, "")]
 )
 def test_unknown_optimizers(name, hint):
+    names = "'sgd', 'adam', 'adamw', 'rmsprop', 'adagrad'"
     with pytest.raises(ValueError) as caught:
         optimizer(name, None)
-    assert str(caught.value) == f"compile: expected optimizer to be one of 'sgd', 'adam', got {name!r}{hint}"
+    assert str(caught.value) == f"compile: expected optimizer to be one of {names}, got {name!r}{hint}"
 
 
 @pytest.mark.parametrize(
@@ -281,6 +390,23 @@ def test_unknown_optimizers(name, hint):
         (lambda: Adam(beta_1=1.0), "Adam: expected beta_1 to be a number from 0 to less than 1, got 1.0"),
         (lambda: Adam(beta_2=2), "Adam: expected beta_2 to be a number from 0 to less than 1, got 2"),
         (lambda: Adam(epsilon=0), "Adam: expected epsilon to be a positive number, got 0"),
+        (lambda: AdamW(beta_2=2), "AdamW: expected beta_2 to be a number from 0 to less than 1, got 2"),
+        (
+            lambda: AdamW(weight_decay=-1),
+            "AdamW: expected weight_decay to be a number of at least 0, got -1",
+        ),
+        (lambda: RMSprop(rho=1), "RMSprop: expected rho to be a number from 0 to less than 1, got 1"),
+        (
+            lambda: RMSprop(momentum=-1),
+            "RMSprop: expected momentum to be a number from 0 to less than 1, got -1",
+        ),
+        (lambda: RMSprop(epsilon=0), "RMSprop: expected epsilon to be a positive number, got 0"),
+        (lambda: RMSprop(centered=2), "RMSprop: expected centered to be True or False, got 2"),
+        (
+            lambda: Adagrad(initial_accumulator_value=float("inf")),
+            "Adagrad: expected initial_accumulator_value to be a number of at least 0, got inf",
+        ),
+        (lambda: Adagrad(epsilon=-1), "Adagrad: expected epsilon to be a positive number, got -1"),
     ],
 )
 def test_numbers_that_no_optimizer_takes(make, message):

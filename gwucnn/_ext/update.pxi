@@ -1,8 +1,8 @@
 # Optimizer passes over the flat arrays of all weights of a network, and a look for numbers that are not finite.
 #
 # One loop reads gradient and slots and writes slots and value while they are in registers; the update rules are
-# PyTorch's (torch.optim.SGD and Adam, 2.13), with Keras' names. The learning rate changes between calls, so it is an
-# attribute.
+# PyTorch's (torch.optim.SGD, Adam, AdamW, RMSprop and Adagrad, 2.13), with Keras' names. The learning rate changes
+# between calls, so it is an attribute.
 
 from libc.math cimport pow, sqrt, sqrtf
 
@@ -71,30 +71,31 @@ cdef void sgd(real_t *value, const real_t *grad, real_t *velocity, Py_ssize_t fi
 cdef class Adam(Update):
     """Kingma and Ba, arXiv:1412.6980, algorithm 1, in PyTorch's order of operations.
 
-    m = beta_1*m + (1 - beta_1)*grad; v = beta_2*v + (1 - beta_2)*grad**2;
+    m = beta_1*m + (1 - beta_1)*grad; v = beta_2*v + (1 - beta_2)*grad**2; value *= 1 - lr*weight_decay;
     value -= lr / (1 - beta_1**t) * m / (sqrt(v) / sqrt(1 - beta_2**t) + epsilon), t counted by `step`.
     """
 
     cdef public long long step
     cdef void *m
     cdef void *v
-    cdef double beta_1, beta_2, epsilon
+    cdef double beta_1, beta_2, epsilon, weight_decay
 
-    def __init__(self, value, grad, m, v, double beta_1, double beta_2, double epsilon):
+    def __init__(self, value, grad, m, v, double beta_1, double beta_2, double epsilon, double weight_decay):
         Update.__init__(self, value, grad)
         self.m = self.real(m, self.size, True)
         self.v = self.real(v, self.size, True)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.beta_1, self.beta_2, self.epsilon, self.weight_decay = beta_1, beta_2, epsilon, weight_decay
         self.unit_cost = 120.0 * ELEMENTS
 
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         cdef double rate = self.lr / (1 - pow(self.beta_1, self.step)), root = sqrt(1 - pow(self.beta_2, self.step))
+        cdef double shrink = 1 - self.lr * self.weight_decay
         if self.is_double:
             adam(<double *>self.value, <double *>self.grad, <double *>self.m, <double *>self.v, first, last, rate,
-                 root, self.beta_1, self.beta_2, self.epsilon)
+                 root, self.beta_1, self.beta_2, self.epsilon, shrink)
         else:
             adam(<float *>self.value, <float *>self.grad, <float *>self.m, <float *>self.v, first, last, <float>rate,
-                 <float>root, self.beta_1, self.beta_2, <float>self.epsilon)
+                 <float>root, self.beta_1, self.beta_2, <float>self.epsilon, <float>shrink)
 
 
 cdef inline real_t square_root(real_t x) noexcept nogil:
@@ -105,7 +106,7 @@ cdef inline real_t square_root(real_t x) noexcept nogil:
 
 
 cdef void adam(real_t *value, const real_t *grad, real_t *m, real_t *v, Py_ssize_t first, Py_ssize_t last, real_t rate,
-               real_t root, double beta_1, double beta_2, real_t epsilon) noexcept nogil:
+               real_t root, double beta_1, double beta_2, real_t epsilon, real_t shrink) noexcept nogil:
     cdef Py_ssize_t i
     # Rounded once, here: 1 - beta in float32 would carry the rounding error of beta.
     cdef real_t keep_1 = <real_t>beta_1, keep_2 = <real_t>beta_2, add_1 = <real_t>(1 - beta_1)
@@ -113,7 +114,87 @@ cdef void adam(real_t *value, const real_t *grad, real_t *m, real_t *v, Py_ssize
     for i in range(first, last):
         m[i] = keep_1 * m[i] + add_1 * grad[i]
         v[i] = keep_2 * v[i] + add_2 * grad[i] * grad[i]
-        value[i] -= rate * m[i] / (square_root(v[i]) / root + epsilon)
+        value[i] = shrink * value[i] - rate * m[i] / (square_root(v[i]) / root + epsilon)
+
+
+cdef class RMSprop(Update):
+    """square = rho*square + (1 - rho)*grad**2; value -= lr * grad / (sqrt(square) + epsilon).
+
+    With `mean`, the average of grad, square - mean**2 stands under the root; with `velocity`, momentum * velocity plus
+    the quotient takes the quotient's place.
+    """
+
+    cdef void *square
+    cdef void *mean                 # NULL unless centered
+    cdef void *velocity             # NULL without momentum
+    cdef double rho, momentum, epsilon
+
+    def __init__(self, value, grad, square, mean, velocity, double rho, double momentum, double epsilon):
+        Update.__init__(self, value, grad)
+        self.square = self.real(square, self.size, True)
+        if mean is not None:
+            self.mean = self.real(mean, self.size, True)
+        if velocity is not None:
+            self.velocity = self.real(velocity, self.size, True)
+        self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
+        self.unit_cost = 120.0 * ELEMENTS
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            rmsprop(<double *>self.value, <double *>self.grad, <double *>self.square, <double *>self.mean,
+                    <double *>self.velocity, first, last, self.lr, self.rho, self.momentum, self.epsilon)
+        else:
+            rmsprop(<float *>self.value, <float *>self.grad, <float *>self.square, <float *>self.mean,
+                    <float *>self.velocity, first, last, <float>self.lr, self.rho, <float>self.momentum,
+                    <float>self.epsilon)
+
+
+cdef void rmsprop(real_t *value, const real_t *grad, real_t *square, real_t *mean, real_t *velocity, Py_ssize_t first,
+                  Py_ssize_t last, real_t lr, double rho, real_t momentum, real_t epsilon) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real_t keep = <real_t>rho, add = <real_t>(1 - rho), under, move
+    for i in range(first, last):
+        square[i] = keep * square[i] + add * grad[i] * grad[i]
+        under = square[i]
+        if mean != NULL:
+            mean[i] = keep * mean[i] + add * grad[i]
+            # A variance that is 0 may round to less; the comparison leaves NaN alone.
+            under = under - mean[i] * mean[i]
+            under = <real_t>0 if under < 0 else under
+        move = grad[i] / (square_root(under) + epsilon)
+        if velocity != NULL:
+            velocity[i] = momentum * velocity[i] + move
+            move = velocity[i]
+        value[i] -= lr * move
+
+
+cdef class Adagrad(Update):
+    """accumulator += grad**2; value -= lr * grad / (sqrt(accumulator) + epsilon)."""
+
+    cdef void *accumulator
+    cdef double epsilon
+
+    def __init__(self, value, grad, accumulator, double epsilon):
+        Update.__init__(self, value, grad)
+        self.accumulator = self.real(accumulator, self.size, True)
+        self.epsilon = epsilon
+        self.unit_cost = 120.0 * ELEMENTS
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            adagrad(<double *>self.value, <double *>self.grad, <double *>self.accumulator, first, last, self.lr,
+                    self.epsilon)
+        else:
+            adagrad(<float *>self.value, <float *>self.grad, <float *>self.accumulator, first, last, <float>self.lr,
+                    <float>self.epsilon)
+
+
+cdef void adagrad(real_t *value, const real_t *grad, real_t *accumulator, Py_ssize_t first, Py_ssize_t last, real_t lr,
+                  real_t epsilon) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        accumulator[i] += grad[i] * grad[i]
+        value[i] -= lr * grad[i] / (square_root(accumulator[i]) + epsilon)
 
 
 cdef class AllFinite(Step):

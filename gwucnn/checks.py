@@ -1,0 +1,34 @@
+"""Numbers that users give: checked where they come in, with the argument's name in the error."""
+
+from __future__ import annotations
+
+from math import inf
+from numbers import Real
+from typing import Any
+
+__all__ = ["check_fraction", "check_not_negative", "check_positive"]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_fraction(who: str, name: str, value: Any) -> float:
+    """Return `value` as a float from 0 to less than 1, or raise a ValueError that names it."""
+    if not _is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"{who}: expected {name} to be a number from 0 to less than 1, got {value!r}")
+    return float(value)
+
+
+def check_positive(who: str, name: str, value: Any) -> float:
+    """Return `value` as a finite float above 0, or raise a ValueError that names it."""
+    if not _is_number(value) or not 0 < value < inf:
+        raise ValueError(f"{who}: expected {name} to be a positive number, got {value!r}")
+    return float(value)
+
+
+def check_not_negative(who: str, name: str, value: Any) -> float:
+    """Return `value` as a finite float of at least 0, or raise a ValueError that names it."""
+    if not _is_number(value) or not 0 <= value < inf:
+        raise ValueError(f"{who}: expected {name} to be a number of at least 0, got {value!r}")
+    return float(value)

@@ -1,0 +1,55 @@
+"""Small objects that are nothing but their constructor's arguments: written down, shown and made again.
+
+Optimizers, schedules, regularizers, losses. Written down, one is ``{"class_name": ..., "config": {...}}``, as
+in Keras: values that JSON can hold, with the class looked up in a closed table when it is made again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from gwucnn.suggestions import check_keywords, look_up
+
+__all__ = ["Described", "rebuilt", "written"]
+
+T = TypeVar("T")
+
+
+class Described:
+    """The base. A derived class keeps each of its constructor's arguments in an attribute of that name."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls.__init__ is object.__init__ and (args or kwargs):
+            raise TypeError(f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}")
+        check_keywords(cls.__name__, cls.__init__, kwargs)
+        return super().__new__(cls)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments as they are."""
+        _, *parameters = inspect.signature(type(self).__init__).parameters.values()
+        named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return {name: getattr(self, name) for name in named}
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, in values that JSON can hold."""
+        return {name: written(value) for name, value in self.arguments().items()}
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.arguments().items())
+        return f"{type(self).__name__}({shown})"
+
+
+def written(thing: Any) -> Any:
+    """Return a Described object as a dict from which `rebuilt` makes it again, anything else as it is."""
+    if not isinstance(thing, Described):
+        return thing
+    return {"class_name": type(thing).__name__, "config": thing.config()}
+
+
+def rebuilt(who: str, what: str, given: Mapping[str, Any], table: Mapping[str, type[T]]) -> T:
+    """Return the object that `written` wrote down. Raises ValueError for anything else."""
+    if given.keys() != {"class_name", "config"} or not isinstance(given["config"], Mapping):
+        raise ValueError(f"{who}: expected {what} as {{'class_name': ..., 'config': {{...}}}}, got {given!r}")
+    return look_up(who, what, given["class_name"], table)(**given["config"])
