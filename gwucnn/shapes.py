@@ -6,12 +6,13 @@ V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning",
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
+from typing import Self
 
 from gwucnn.errors import ShapeError
 
-__all__ = ["Padding", "Shape", "Size", "Window", "check_flag", "check_size", "pair"]
+__all__ = ["Padding", "Shape", "Size", "TransposedWindow", "Window", "check_flag", "check_size", "pair"]
 
 Shape = tuple[int, ...]
 Size = int | Sequence[int]
@@ -81,7 +82,7 @@ class Window:
         padding: object,
         dilation: object = 1,
         name: str = "kernel_size",
-    ) -> Window:
+    ) -> Self:
         """Check user input and return it as a Window."""
         return cls(
             who,
@@ -131,9 +132,82 @@ class Window:
     def arithmetic(self, image: tuple[int, int]) -> str:
         """Return how the output's size comes about: '26 = (28 - 3) + 1' or '26x24, 26 = ... and 24 = ...'."""
         made = self.output(image)
-        sums = []
-        for axis, (length, stride, reach) in enumerate(zip(image, self.strides, self.reach, strict=True)):
-            padding = sum(self.pad(image)[axis])
-            inside = f"{length} + {padding} - {reach}" if padding else f"{length} - {reach}"
-            sums.append(f"{made[axis]} = ({inside})" + (f" // {stride}" if stride > 1 else "") + " + 1")
+        sums = [f"{made[axis]} = {self._sum(axis, image)}" for axis in range(2)]
         return sums[0] if sums[0] == sums[1] else f"{made[0]}x{made[1]}, {sums[0]} and {sums[1]}"
+
+    def _sum(self, axis: int, image: tuple[int, int]) -> str:
+        length, stride, reach = image[axis], self.strides[axis], self.reach[axis]
+        padding = sum(self.pad(image)[axis])
+        inside = f"{length} + {padding} - {reach}" if padding else f"{length} - {reach}"
+        return f"({inside})" + (f" // {stride}" if stride > 1 else "") + " + 1"
+
+
+@dataclass(frozen=True)
+class TransposedWindow(Window):
+    """A window that each pixel of an image is spread over, where a `Window` is gathered into one.
+
+    Pixel h reaches the output rows from h*stride - top on, (H - 1)*stride + reach rows in all, of which
+    `padding` cuts some off: none for 'valid', what exceeds H*stride for 'same' (at the bottom the more),
+    else what it says. `output_padding` adds rows and columns at the bottom and right, which may lie beyond
+    all windows. None is Keras' choice: none, and with 'valid' as many as make the output H*stride large.
+    """
+
+    output_padding: tuple[int, int] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        who: str,
+        size: object,
+        strides: object,
+        padding: object,
+        dilation: object = 1,
+        name: str = "kernel_size",
+        output_padding: object = None,
+    ) -> Self:
+        window = super().of(who, size, strides, padding, dilation, name)
+        if output_padding is None:
+            return window
+        more = pair(who, "output_padding", output_padding, 0)
+        if any(n >= max(sizes) for n, *sizes in zip(more, window.strides, window.dilation, strict=True)):
+            raise ValueError(
+                f"{who}: expected output_padding smaller than strides={window.strides}, or than "
+                f"dilation_rate={window.dilation}, got {output_padding!r}"
+            )
+        return replace(window, output_padding=more)
+
+    def _whole(self, axis: int, image: tuple[int, int]) -> int:
+        """Return over how many rows or columns the windows of an image reach."""
+        return (image[axis] - 1) * self.strides[axis] + self.reach[axis]
+
+    def pad(self, image: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return how much is cut off, ((top, bottom), (left, right)); less than 0 where some is added."""
+        return self._cut(0, image), self._cut(1, image)
+
+    def _cut(self, axis: int, image: tuple[int, int]) -> tuple[int, int]:
+        stride, reach = self.strides[axis], self.reach[axis]
+        more = None if self.output_padding is None else self.output_padding[axis]
+        if self.padding == "valid":
+            return 0, -(max(stride - reach, 0) if more is None else more)
+        if self.padding == "same":
+            # Keras counts output_padding from (H - 1)*stride, and one more where the window has a middle.
+            cut = reach - (stride if more is None else reach % 2 + more)
+            return max(cut, 0) // 2, cut - max(cut, 0) // 2
+        before, after = super().pad(image)[axis]
+        return before, after - (more or 0)
+
+    def output(self, image: tuple[int, int]) -> tuple[int, int]:
+        """Return the size of the output, or raise ShapeError if padding leaves nothing of it."""
+        H, W = (self._whole(axis, image) - sum(self._cut(axis, image)) for axis in range(2))
+        if H < 1 or W < 1:
+            raise ShapeError(
+                f"{self.who}: expected padding to leave pixels of an output of "
+                f"{self._whole(0, image)}x{self._whole(1, image)}, got {self.padding!r}, which makes it "
+                f"{H}x{W}"
+            )
+        return H, W
+
+    def _sum(self, axis: int, image: tuple[int, int]) -> str:
+        cut = sum(self._cut(axis, image))
+        change = f" {'-' if cut > 0 else '+'} {abs(cut)}" if cut else ""
+        return f"({image[axis]} - 1) * {self.strides[axis]} + {self.reach[axis]}{change}"

@@ -82,6 +82,56 @@ CONV = [
     ),
 ]
 
+# Transposed convolutions: weight (KH, KW, F / groups, C), outputs before inputs.
+TRANSPOSED = [
+    Conv("stride 1", (2, 4, 5, 3), (3, 3, 17, 3)),
+    Conv("one pixel", (1, 1, 1, 1), (1, 1, 1, 1)),
+    Conv("1 x 1 filters", (2, 5, 3, 6), (1, 1, 9, 6)),
+    Conv("1 x 1 filters, strides", (2, 3, 4, 3), (1, 1, 18, 3), {"strides": (2, 3)}),
+    *(Conv(f"{F} filters", (2, 4, 3, 5), (3, 2, F, 5), {"strides": 2}) for F in (1, 8, 16, 33)),
+    *(Conv(f"{C} channels", (1, 4, 6, C), (4, 4, 3, C), {"strides": 2}) for C in (1, 2, 17, 33)),
+    Conv("strides larger than the filter", (2, 3, 4, 2), (2, 1, 3, 2), {"strides": (3, 4)}),
+    Conv("the same, nothing added", (1, 3, 4, 2), (2, 1, 3, 2), {"strides": (3, 4), "output_padding": 0}),
+    Conv("output padding", (1, 4, 3, 2), (3, 3, 3, 2), {"strides": (2, 3), "output_padding": (1, 2)}),
+    Conv("output padding by dilation", (1, 4, 3, 2), (3, 3, 3, 2), {"dilation_rate": 3, "output_padding": 2}),
+    Conv("same", (2, 4, 5, 3), (3, 3, 4, 3), {"padding": "same"}),
+    *(
+        Conv(f"same, {K} x {K}, strides", (1, 4, 3, 2), (K, K, 5, 2), {"padding": "same", "strides": (2, 3)})
+        for K in (1, 2, 3, 4, 5, 7)
+    ),
+    *(
+        Conv(
+            f"same, {K} x {K}, output padding {more}",
+            (1, 4, 3, 2),
+            (K, K, 5, 2),
+            {"padding": "same", "strides": (2, 3), "output_padding": more},
+        )
+        for K in (1, 2, 3, 4, 5)
+        for more in (0, 1)
+    ),
+    Conv("same, dilation", (1, 4, 5, 2), (3, 2, 4, 2), {"padding": "same", "strides": 2, "dilation_rate": 2}),
+    Conv("padding", (1, 5, 6, 3), (3, 3, 8, 3), {"strides": 2, "padding": 1, "output_padding": 1}),
+    Conv("padding by axis", (1, 5, 6, 3), (4, 2, 3, 3), {"strides": 2, "padding": (2, 0)}),
+    Conv("four paddings", (2, 4, 5, 2), (3, 4, 5, 2), {"strides": (1, 2), "padding": ((0, 2), (3, 1))}),
+    Conv("padding cuts off whole windows", (1, 5, 4, 2), (2, 2, 3, 2), {"padding": ((3, 2), (2, 1))}),
+    Conv("one pixel is left", (1, 3, 2, 2), (2, 2, 3, 2), {"strides": 2, "padding": ((3, 2), (0, 3))}),
+    Conv("no images", (0, 3, 4, 2), (3, 3, 4, 2), {"strides": 2}),
+    Conv("groups", (2, 4, 3, 6), (3, 2, 4, 6), {"groups": 2, "strides": 2}),
+    Conv("each channel by itself", (1, 4, 5, 7), (3, 3, 1, 7), {"groups": 7, "strides": 2, "padding": 1}),
+    Conv(
+        "everything at once",
+        (2, 5, 4, 4),
+        (2, 3, 3, 4),
+        {
+            "groups": 2,
+            "strides": (2, 3),
+            "dilation_rate": (3, 2),
+            "padding": ((1, 2), (3, 0)),
+            "output_padding": (1, 2),
+        },
+    ),
+]
+
 POOL = [
     Pool("halves", (2, 4, 6, 3), 2),
     Pool("pixels left over", (1, 5, 7, 3), 2),

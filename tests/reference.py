@@ -113,6 +113,81 @@ def conv2d_backward_weight(x, dy, weight_shape, *, strides=1, padding="valid", d
     return dweight
 
 
+# ---------------------------------------------------------------------------------- transposed convolution
+
+
+def transposed_sides(size, window, strides=1, padding="valid", output_padding=None, dilation_rate=1):
+    """Return, by axis, (length, first): rows of the output, and which row of the whole is its first.
+
+    The whole is what no padding is cut from. Keras' rule: keras/src/backend/common/backend_utils.py, functions
+    _get_output_shape_given_tf_padding and _convert_conv_transpose_padding_args_from_keras_to_jax.
+    """
+    sides = []
+    more = (None, None) if output_padding is None else pair(output_padding)
+    spans = zip(size, pair(window), pair(strides), pair(dilation_rate), more, range(2), strict=True)
+    for n, k, s, d, extra, axis in spans:
+        k = (k - 1) * d + 1
+        if padding == "valid":
+            sides.append(((n - 1) * s + k + (max(k, s) - k if extra is None else extra), 0))
+        elif padding == "same":
+            length = n * s if extra is None else (n - 1) * s + k % 2 + extra
+            # What an input dilated with zeros gets on its left so that a valid convolution gives `length`.
+            all_of_it = s + k - 2 if extra is None else k + k % 2 - 2 + extra
+            sides.append((length, k - 1 - min(all_of_it // 2 + all_of_it % 2, k - 1)))
+        else:
+            before, after = pads(padding, size, window)[axis]
+            sides.append(((n - 1) * s + k - before - after + (extra or 0), before))
+    return sides
+
+
+def _stamps(x_shape, weight_shape, strides, padding, output_padding, dilation_rate, groups):
+    """Return the shape of the whole, the part of it that is the output, and a list of (pixel, tap, place)."""
+    (N, H, W, C), (KH, KW, FG, _) = x_shape, weight_shape
+    (SH, SW), (DH, DW) = pair(strides), pair(dilation_rate)
+    rows, columns = transposed_sides((H, W), (KH, KW), strides, padding, output_padding, dilation_rate)
+    whole = (
+        N,
+        max((H + 1) * SH + KH * DH, sum(rows)),
+        max((W + 1) * SW + KW * DW, sum(columns)),
+        FG * groups,
+    )
+    part = np.s_[:, rows[1] : sum(rows), columns[1] : sum(columns)]
+    pixels = []
+    for h, w, u, v, c in np.ndindex(H, W, KH, KW, C):
+        first = c // (C // groups) * FG
+        place = np.s_[:, h * SH + u * DH, w * SW + v * DW, first : first + FG]
+        pixels.append((np.s_[:, h, w, c], np.s_[u, v, :, c], place))
+    return whole, part, pixels
+
+
+def conv2d_transpose(
+    x, weight, bias=None, *, strides=1, padding="valid", output_padding=None, dilation_rate=1, groups=1
+):
+    """y (N, OH, OW, F): every pixel stamps its filters, weight (KH, KW, F / groups, C), on a larger image."""
+    x, weight = np.float64(x), np.float64(weight)
+    options = (strides, padding, output_padding, dilation_rate, groups)
+    whole, part, pixels = _stamps(x.shape, weight.shape, *options)
+    y = np.zeros(whole)
+    for pixel, tap, place in pixels:
+        y[place] += x[pixel][:, None] * weight[tap]
+    return y[part] if bias is None else y[part] + np.float64(bias)
+
+
+def conv2d_transpose_backward(
+    x, weight, dy, *, strides=1, padding="valid", output_padding=None, dilation_rate=1, groups=1
+):
+    """dx and dweight: what each stamp left of dy, by the other factor."""
+    x, weight = np.float64(x), np.float64(weight)
+    options = (strides, padding, output_padding, dilation_rate, groups)
+    whole, part, pixels = _stamps(x.shape, weight.shape, *options)
+    spread, dx, dweight = np.zeros(whole), np.zeros(x.shape), np.zeros(weight.shape)
+    spread[part] = dy
+    for pixel, tap, place in pixels:
+        dx[pixel] += spread[place] @ weight[tap]
+        dweight[tap] += x[pixel] @ spread[place]
+    return dx, dweight
+
+
 # ------------------------------------------------------------------------------------------------- pooling
 
 

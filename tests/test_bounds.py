@@ -13,7 +13,7 @@ import pytest
 
 import reference
 from compare import assert_exact, integers
-from geometries import CONV, DENSE, POOL
+from geometries import CONV, DENSE, POOL, TRANSPOSED
 from guarded import AVAILABLE, guarded
 from gwucnn import kernels, ops
 
@@ -29,6 +29,14 @@ def calls(rng, dtype):
         yield case.why, "conv2d", (x, weight), (), case.options
         yield case.why, "conv2d_backward_input", (dy, weight), (case.x,), case.options
         yield case.why, "conv2d_backward_weight", (x, dy), (case.weight,), case.options
+    for case in TRANSPOSED:
+        F = case.weight[2] * case.options.get("groups", 1)
+        x, weight, bias = (integers(rng, s, dtype) for s in (case.x, case.weight, (F,)))
+        dy = integers(rng, reference.conv2d_transpose(x, weight, **case.options).shape, dtype)
+        yield case.why, "conv2d_transpose", (x, weight, bias), (), case.options
+        yield case.why, "conv2d_transpose", (x, weight), (), case.options
+        yield case.why, "conv2d_transpose_backward_input", (dy, weight), (case.x,), case.options
+        yield case.why, "conv2d_transpose_backward_weight", (x, dy), (case.weight,), case.options
     for case in POOL:
         x = integers(rng, case.x, dtype)
         y, winner = reference.max_pool2d(x, case.pool_size, **case.options)

@@ -26,6 +26,21 @@ CALLS = {
         ((3, 2, 6, 8),),
         {"strides": (2, 1)},
     ),
+    "conv2d_transpose": lambda n: (
+        {"x": (n, 5, 4, 8), "weight": (3, 2, 3, 8), "bias": (6,)},
+        (),
+        {"strides": 2, "groups": 2, "padding": "same"},
+    ),
+    "conv2d_transpose_backward_input": lambda n: (
+        {"dy": (n, 11, 8, 6), "weight": (3, 2, 6, 8)},
+        ((n, 5, 4, 8),),
+        {"strides": 2},
+    ),
+    "conv2d_transpose_backward_weight": lambda n: (
+        {"x": (n, 5, 4, 8), "dy": (n, 11, 8, 6)},
+        ((3, 2, 6, 8),),
+        {"strides": 2},
+    ),
     "max_pool2d": lambda n: ({"x": (n, 8, 9, 6)}, (2,), {}),
     "max_pool2d_backward": lambda n: (
         {"dy": (n, 4, 4, 6), "winner": (n, 4, 4, 6)},

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gwucnn.errors import ShapeError
-from gwucnn.shapes import Window, check_flag, check_size, pair
-from reference import output_size, pads
+from gwucnn.shapes import TransposedWindow, Window, check_flag, check_size, pair
+from reference import output_size, pads, transposed_sides
 
 SIZES = [1, 2, 3, 5, 8]
 PADDINGS = ["valid", "same", 0, 2, (1, 0), ((0, 2), (3, 1))]
@@ -125,3 +125,46 @@ def test_flags(value):
 def test_what_is_no_flag(value):
     with pytest.raises(ValueError, match="^f: expected add_bias to be True or False, got .*; a hint$"):
         check_flag("f", "add_bias", value, "; a hint")
+
+
+# ------------------------------------------------------------------------------------------ transposed windows
+
+
+@pytest.mark.parametrize("padding", PADDINGS, ids=str)
+@pytest.mark.parametrize("strides", [1, 2, (3, 1)], ids=str)
+@pytest.mark.parametrize("more", [None, 0, (1, 0)], ids=str)
+@pytest.mark.parametrize("dilation", [1, (2, 1)], ids=str)
+def test_transposed_sizes(padding, strides, more, dilation):
+    if more == (1, 0) and strides == dilation == 1:
+        more = None  # no output has one row more than its windows reach
+    for H, W, KH, KW in itertools.product(SIZES, SIZES, [1, 2, 3], [1, 4]):
+        window = TransposedWindow.of("test", (KH, KW), strides, padding, dilation, output_padding=more)
+        rows, columns = transposed_sides((H, W), (KH, KW), strides, padding, more, dilation)
+        assert window.offset((H, W)) == (rows[1], columns[1])
+        if rows[0] < 1 or columns[0] < 1:
+            with pytest.raises(ShapeError, match=r"^test: expected padding to leave pixels"):
+                window.output((H, W))
+        else:
+            assert window.output((H, W)) == (rows[0], columns[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "image", "text"),
+    [
+        ((3, 2, "valid"), (4, 4), "9 = (4 - 1) * 2 + 3"),
+        ((2, 3, "valid"), (4, 4), "12 = (4 - 1) * 3 + 2 + 1"),
+        ((3, 2, "same"), (4, 5), "8x10, 8 = (4 - 1) * 2 + 3 - 1 and 10 = (5 - 1) * 2 + 3 - 1"),
+        ((3, 2, 1), (4, 4), "7 = (4 - 1) * 2 + 3 - 2"),
+    ],
+)
+def test_transposed_arithmetic(arguments, image, text):
+    assert TransposedWindow.of("test", *arguments).arithmetic(image) == text
+
+
+def test_output_padding_that_no_stride_makes():
+    with pytest.raises(ValueError) as caught:
+        TransposedWindow.of("test", 3, (2, 1), "valid", output_padding=(1, 1))
+    assert str(caught.value) == (
+        "test: expected output_padding smaller than strides=(2, 1), or than dilation_rate=(1, 1), got (1, 1)"
+    )
+    assert TransposedWindow.of("test", 3, (2, 1), "valid", (1, 2), output_padding=1).output((4, 4)) == (10, 9)

@@ -135,12 +135,9 @@ cdef class Conv2D(Correlate):
         for p in range(self.plane_count):
             if self.is_double:
                 pack_filters(self, p, <const double *>self.weight, <double *>self.packed)
-                if self.biased:
-                    pack_bias(self, p, <const double *>self.bias, <double *>self.packed_bias)
             else:
                 pack_filters(self, p, <const float *>self.weight, <float *>self.packed)
-                if self.biased:
-                    pack_bias(self, p, <const float *>self.bias, <float *>self.packed_bias)
+            pack_bias(self, p, p)
 
 
 cdef void pack_filters(
@@ -164,11 +161,16 @@ cdef void pack_filters(
         f += wide
 
 
-cdef void pack_bias(Conv2D self, Py_ssize_t group, const real_t *bias, real_t *packed) noexcept nogil:
-    cdef Plane *plane = &self.planes[group]
-    cdef Py_ssize_t Fg = plane.outputs
-    memset(packed + plane.bias, 0, round_up(Fg, lanes_of(real_t is double)) * sizeof(real_t))
-    memcpy(packed + plane.bias, bias + group * Fg, Fg * sizeof(real_t))
+cdef void pack_bias(Correlate self, Py_ssize_t p, Py_ssize_t group) noexcept nogil:
+    """Copy the biases of a group's outputs to where plane p looks for them, the last vector filled up with zeros."""
+    cdef Plane *plane = &self.planes[p]
+    cdef Py_ssize_t itemsize = 8 if self.is_double else 4, size = plane.outputs * itemsize
+    cdef Py_ssize_t room = round_up(plane.outputs, lanes_of(self.is_double)) * itemsize
+    cdef char *packed
+    if self.biased:
+        packed = <char *>self.packed_bias + plane.bias * itemsize
+        memcpy(packed, <const char *>self.bias + group * size, size)
+        memset(packed + size, 0, room - size)
 
 
 cdef class Conv2DBackwardInput(Correlate):
@@ -177,17 +179,23 @@ cdef class Conv2DBackwardInput(Correlate):
     Input row h, counted with the padding, has phase a = (h + top) % SH and lies at t = (h + top) // SH. It received
     products through filter row u from output row t - q, where u*DH - a = q*SH: rows of one phase share their taps,
     so each pair of phases is a plane. With stride 1 there is one plane.
+
+    With a bias for each channel of dx it is the transposed convolution of images dy; what its padding cuts off
+    and what it adds at the bottom and right is all in dx's shape and the offset.
     """
 
     cdef Geometry g
     cdef Py_ssize_t row_shift, column_shift     # source row of output row t - q, less t - q
 
-    def __init__(self, dy, weight, dx, strides, dilation, offset, Py_ssize_t groups):
+    def __init__(self, dy, weight, dx, strides, dilation, offset, Py_ssize_t groups, bias=None):
         cdef Geometry g = geometry_of(dx.shape, weight.shape, dy.shape, strides, dilation, offset, groups)
         cdef double operations = operations_of(&g)
         cdef Py_ssize_t a, b, group, p = 0
         self.x = self.real(dy, g.N * g.OH * g.OW * g.F, False)
         self.weight = self.real(weight, g.KH * g.KW * (g.C // groups) * g.F, False)
+        self.biased = bias is not None
+        if self.biased:
+            self.bias = self.real(bias, g.C, False)
         self.y = self.real(dx, g.N * g.H * g.W * g.C, True)
         self.out = dx
         flatten_pixels(self, &g)
@@ -253,6 +261,7 @@ cdef class Conv2DBackwardInput(Correlate):
                 pack_turned(self, p, group, h, w, <const double *>self.weight, <double *>self.packed)
             else:
                 pack_turned(self, p, group, h, w, <const float *>self.weight, <float *>self.packed)
+            pack_bias(self, p, group)
 
 
 cdef enum:

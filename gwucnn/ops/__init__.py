@@ -13,6 +13,11 @@ from gwucnn.ops.conv_pool import (
     conv2d_relu_pool_backward_input,
     conv2d_relu_pool_backward_weight,
 )
+from gwucnn.ops.conv_transpose import (
+    conv2d_transpose,
+    conv2d_transpose_backward_input,
+    conv2d_transpose_backward_weight,
+)
 from gwucnn.ops.dense import dense, dense_backward_input, dense_backward_weight, sum_rows
 from gwucnn.ops.loss import sigmoid_log_loss, softmax_cross_entropy, squared_error
 from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
@@ -26,6 +31,9 @@ __all__ = [
     "conv2d_relu_pool",
     "conv2d_relu_pool_backward_input",
     "conv2d_relu_pool_backward_weight",
+    "conv2d_transpose",
+    "conv2d_transpose_backward_input",
+    "conv2d_transpose_backward_weight",
     "dense",
     "dense_backward_input",
     "dense_backward_weight",
