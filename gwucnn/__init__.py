@@ -22,7 +22,7 @@ from gwucnn.errors import FormatError, NotBuiltError, ShapeError, SizeMismatchWa
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.history import History
 from gwucnn.kernels import get_num_threads, set_num_threads, show_config
-from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D
+from gwucnn.layers import Concatenate, Conv2D, Dense, Flatten, Layer, MaxPooling2D, Residual
 from gwucnn.loss_functions import MSE, BinaryCrossentropy, CrossEntropy, LogLoss, LossFunction
 from gwucnn.metrics import accuracy, confusion_matrix, to_categorical
 from gwucnn.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
@@ -43,6 +43,7 @@ __all__ = [
     "AdamW",
     "BinaryCrossentropy",
     "CSVLogger",
+    "Concatenate",
     "Conv2D",
     "CosineDecay",
     "CrossEntropy",
@@ -66,6 +67,7 @@ __all__ = [
     "RELUActivation",
     "RMSprop",
     "ReduceLROnPlateau",
+    "Residual",
     "Schedule",
     "ShapeError",
     "Sigmoid",

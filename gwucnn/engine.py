@@ -14,6 +14,7 @@ from gwucnn.batches import Batches
 from gwucnn.errors import NotBuiltError
 from gwucnn.fusion import plan
 from gwucnn.layers import Layer
+from gwucnn.layers.base import leaves
 from gwucnn.loss_functions import LossFunction, LossHead
 from gwucnn.metrics import Accuracy
 from gwucnn.ops import all_finite, fill_zero
@@ -246,13 +247,15 @@ class Engine:
         """Say where numbers that are not finite began, by a second pass."""
         x = batch.x
         for step, space in zip(self.steps, workspace.spaces, strict=True):
-            x = step.forward(x, space)
-            if not np.isfinite(x).all():
-                return f"the loss is {loss}, and numbers that are not finite begin at {step.label}"
-        for step in reversed(self.steps):
-            for parameter in step.parameters:
+            y = step.forward(x, space)
+            if not np.isfinite(y).all():
+                where = step.blame(x, space)
+                return f"the loss is {loss}, and numbers that are not finite begin at {where}"
+            x = y
+        for layer in reversed([leaf for step in self.steps for leaf in leaves(step)]):
+            for parameter in layer.parameters:
                 if not np.isfinite(parameter.grad).all():
-                    return f"the gradient of {step.label}'s {parameter.name} is not finite"
+                    return f"the gradient of {layer.label}'s {parameter.name} is not finite"
         return f"the loss is {loss}"
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, RELUActivation
 from gwucnn.activation_layers import RELU
-from gwucnn.layers import Conv2D, Layer, MaxPooling2D
+from gwucnn.layers import Conv2D, Layer, MaxPooling2D, Residual
+from gwucnn.layers.nested import Nested
 from gwucnn.ops.conv_pool import WINOGRAD_CHANNELS, has_gradients
 from gwucnn.workspace import Space
 
@@ -32,7 +33,8 @@ def plan(
 
 
 def _fused(steps: list[Layer]) -> list[Layer]:
-    """Replace runs of layers that one step can do."""
+    """Replace runs of layers that one step can do, also inside of layers that hold others."""
+    steps = [step.planned(_fused) if isinstance(step, Nested) else step for step in steps]
     fused: list[Layer] = []
     while steps:
         for pattern, make in PATTERNS.items():
@@ -149,8 +151,14 @@ def _conv_relu_pool(conv: Layer, relu: Layer, pool: Layer) -> Layer | None:
     return _conv_pool(conv.with_activation(RELUActivation), pool)
 
 
+def _residual_relu(block: Layer, relu: Layer) -> Layer | None:
+    """Apply relu while the sum is in registers."""
+    return block.with_relu() if isinstance(block, Residual) else None
+
+
 # Longest first. A maker may decline by returning None.
 PATTERNS: dict[tuple[type[Layer], ...], Any] = {
     (Conv2D, RELU, MaxPooling2D): _conv_relu_pool,
     (Conv2D, MaxPooling2D): _conv_pool,
+    (Residual, RELU): _residual_relu,
 }

@@ -166,7 +166,8 @@ class NetworkBase:
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the layers with their output shapes and numbers of weights."""
         known = [self._stack.shown(shape) for shape in self._stack.shapes]
-        print_fn(summary(self.layers, [*known, *[None] * (len(self.layers) - len(known))]))
+        unknown = [None] * (len(self.layers) - len(known))
+        print_fn(summary(self.layers, [*known, *unknown], self._stack.shown))
 
     def __repr__(self) -> str:
         inside = "".join(f"\n    {layer!r}," for layer in self.layers)

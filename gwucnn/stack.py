@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from numbers import Integral
 from typing import Any
 
-from gwucnn.errors import NotBuiltError, ShapeError, SizeMismatchWarning, warn_user
+from gwucnn.building import build_layer, need_new_layer, shown, stated
+from gwucnn.errors import NotBuiltError, ShapeError
 from gwucnn.layers import Layer
 from gwucnn.loss_functions import LossFunction
 from gwucnn.shapes import Shape, check_size
@@ -40,18 +42,11 @@ class Stack:
 
     def shown(self, shape: Shape) -> Shape:
         """Return a shape in the user's order."""
-        return (shape[2], *shape[:2]) if self.channels_first and len(shape) == 3 else shape
+        return shown(shape, self.channels_first)
 
     def add(self, layer: Layer) -> None:
         """Put a layer on top; leave everything as it was if it does not fit."""
-        if not isinstance(layer, Layer):
-            is_class = isinstance(layer, type) and issubclass(layer, Layer)
-            hint = f"; write {layer.__name__}(...)" if is_class else ""
-            raise TypeError(f"add: expected a layer, got {layer!r}{hint}")
-        if "." in layer.label:
-            raise ValueError(
-                f"add: expected a layer that is in no network yet, got {layer.label}; make a new one"
-            )
+        need_new_layer("add", layer)
         name = type(layer).__name__
         layer.label = f"{len(self.layers)}.{name}"
         if self.channels_first and hasattr(layer, "channels_first"):
@@ -59,7 +54,7 @@ class Stack:
         self.layers.append(layer)
         try:
             if len(self.layers) == 1:
-                self.in_shape = self._stated(layer, 1)
+                self.in_shape = stated(layer, 1, self.channels_first)
             self._propagate()
         except BaseException:
             self.layers.pop()
@@ -118,50 +113,17 @@ class Stack:
                     f"{self.layers[-1].label}; leave one out"
                 )
 
-    def _stated(self, layer: Layer, channels: int) -> Shape | None:
-        """Return the input shape that a layer states; `channels` where it leaves them open."""
-        size: Any = layer.input_size
-        if size is None:
-            return None
-        if not layer.takes_images:
-            return (size,)
-        if isinstance(size, int):
-            return size, size, channels
-        if len(size) == 2:
-            return (*size, channels)
-        return (*size[1:], size[0]) if self.channels_first else tuple(size)
-
     def _propagate(self) -> None:
         """Build the layers whose input shape is known by now and that are not built yet."""
         if self.in_shape is None:
             return
         for layer in self.layers[len(self.shapes) :]:
-            index = len(self.shapes)
-            shape = self.shapes[-1] if index else self.in_shape
-            if index:
-                self._check_stated(layer, shape, self.layers[index - 1])
-            made = layer.build(shape)
-            if not isinstance(made, tuple) or not all(isinstance(length, Integral) for length in made):
-                raise TypeError(
-                    f"{layer.label}: expected build to return a tuple, the shape of one output, got {made!r}"
-                )
-            layer.in_shape, layer.out_shape = shape, made
-            self.shapes.append(made)
+            shape, source = self.in_shape, None
+            if self.shapes:
+                shape, before = self.shapes[-1], self.layers[len(self.shapes) - 1]
+                source = functools.partial(_made_by, before)
+            self.shapes.append(build_layer(layer, shape, self.channels_first, source))
 
-    def _check_stated(self, layer: Layer, shape: Shape, before: Layer) -> None:
-        """Warn if a later layer states another size than the layer before makes, and correct it."""
-        stated = self._stated(layer, shape[-1])
-        # Images for a layer of features, or the other way round, are for its build to refuse.
-        if stated is None or stated == shape or len(shape) != (3 if layer.takes_images else 1):
-            return
-        was: Any = layer.input_size
-        if not layer.takes_images or (isinstance(was, int) and shape[0] == shape[1]):
-            true: Any = shape[0]
-        else:
-            true = shape[:2] if isinstance(was, int) or len(was) == 2 else self.shown(shape)
-        warn_user(
-            f"{type(layer).__name__}: input_size={was} stated, {type(before).__name__} makes "
-            f"{before.arithmetic()}; using {true}",
-            SizeMismatchWarning,
-        )
-        layer.input_size = true
+
+def _made_by(layer: Layer) -> str:
+    return f"{type(layer).__name__} makes {layer.arithmetic()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from math import prod
 from operator import is_
 from typing import Any
@@ -60,6 +61,20 @@ class Space:
         self._views: dict[tuple[str, tuple[int, ...], Any], Any] = {}
         self._reshaped: dict[str, tuple[Any, Any]] = {}
         self._bound: dict[str, tuple[tuple[Any, ...], Any]] = {}
+        self._children: dict[Hashable, Space] = {}
+
+    def child(self, name: Hashable, *, needs_dx: bool = True) -> Space:
+        """Return the space called `name` of a layer inside this one, the same one each time."""
+        child = self._children.get(name)
+        if child is None:
+            child = self._children[name] = Space(
+                self.dtype,
+                training=self.training,
+                needs_dx=needs_dx,
+                winograd=self.winograd,
+                tape=self._tape,
+            )
+        return child
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Return the buffer called `name` in this shape; contents are undefined.

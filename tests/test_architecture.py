@@ -21,6 +21,7 @@ STOREYS = [
     {"ops", "parameters", "workspace", "initializers", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers"},
     {"layers.base"},
+    {"building"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},
     {
         "batches",

@@ -9,6 +9,7 @@ indices. `x` goes in, `y` comes out, `dy dx dweight dbias` are the gradients of 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from gwucnn.activation_functions import ActivationFunction, activation_function
@@ -17,10 +18,21 @@ from gwucnn.initializers import initializer
 from gwucnn.ops import sum_rows
 from gwucnn.parameters import Parameter
 from gwucnn.shapes import Shape, check_flag, check_size, pair
-from gwucnn.suggestions import check_keywords
+from gwucnn.suggestions import check_keywords, look_up
 from gwucnn.workspace import Space
 
-__all__ = ["Array", "Layer", "Shape", "Space", "WeightedLayer", "image_size"]
+__all__ = [
+    "CLASSES",
+    "Array",
+    "Layer",
+    "Shape",
+    "Space",
+    "WeightedLayer",
+    "described",
+    "from_description",
+    "image_size",
+    "leaves",
+]
 
 Array = Any
 
@@ -38,6 +50,30 @@ def image_size(who: str, size: Any) -> int | tuple[int, ...] | None:
         return tuple(check_size(who, "input_size", length) for length in size)
     checked = pair(who, "input_size", size)
     return checked if isinstance(size, (tuple, list)) else checked[0]
+
+
+# Layers by the names of their classes, the package's own before a user's: what descriptions can name.
+CLASSES: dict[str, type[Layer]] = {}
+
+
+def described(layer: Layer) -> dict[str, Any]:
+    """Return what a layer is, in values that JSON can hold; `from_description` makes it again."""
+    return {"class": type(layer).__name__, "config": layer.config()}
+
+
+def from_description(who: str, description: Mapping[str, Any]) -> Layer:
+    """Return a new layer from {'class': name, 'config': its constructor's arguments}, without weights."""
+    if description.keys() != {"class", "config"} or not isinstance(description["config"], Mapping):
+        raise ValueError(f"{who}: expected {{'class': name, 'config': arguments}}, got {description!r}")
+    return look_up(who, "class", description["class"], CLASSES)(**description["config"])
+
+
+def leaves(layer: Layer) -> Iterator[Layer]:
+    """Yield the layers inside a layer that hold no others; the layer itself if it holds none."""
+    if not layer.children:
+        yield layer
+    for child in layer.children:
+        yield from leaves(child)
 
 
 class Layer:
@@ -72,6 +108,8 @@ class Layer:
     # Whether forward and backward do nothing but call ops through space.run, on buffers of the space. Batches
     # of one size can then be replayed without calling them. False in a layer that computes by itself.
     replays: bool = False
+    # The layers inside of a layer that holds others, in the order of their parameters.
+    children: tuple[Layer, ...] = ()
     # Whether input_size states an image, whose channels may stay open, or a number of features.
     takes_images: ClassVar[bool] = True
 
@@ -80,6 +118,9 @@ class Layer:
         # What a base promised of its own methods, one that replaces them has to promise again.
         if "replays" not in vars(cls) and not REPLAYED.isdisjoint(vars(cls)):
             cls.replays = False
+        held = CLASSES.get(cls.__name__)
+        if held is None or held.__module__.partition(".")[0] != __name__.partition(".")[0]:
+            CLASSES[cls.__name__] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
         if cls.__init__ is object.__init__ and (args or kwargs):
@@ -107,6 +148,10 @@ class Layer:
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, in values that JSON can hold."""
         return {}
+
+    def blame(self, x: Array, space: Space) -> str:
+        """Return whose outputs for x are the first that are not finite, if some of this layer's are not."""
+        return self.label
 
     def arithmetic(self) -> str:
         """Return how the size of the output comes about, for messages: '26 = (28 - 3) + 1'."""

@@ -5,7 +5,7 @@ Each can be called on its own; each takes ``out=``, which is overwritten and ret
 """
 
 from gwucnn.ops.activation import relu, relu_backward, sigmoid, sigmoid_backward, softmax, softmax_backward
-from gwucnn.ops.arrays import all_finite, fill_zero
+from gwucnn.ops.arrays import add, all_finite, fill_zero, put_channels, take_channels
 from gwucnn.ops.base import Op
 from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from gwucnn.ops.conv_pool import (
@@ -24,6 +24,7 @@ from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
 
 __all__ = [
     "Op",
+    "add",
     "all_finite",
     "conv2d",
     "conv2d_backward_input",
@@ -40,6 +41,7 @@ __all__ = [
     "fill_zero",
     "max_pool2d",
     "max_pool2d_backward",
+    "put_channels",
     "relu",
     "relu_backward",
     "sigmoid",
@@ -50,4 +52,5 @@ __all__ = [
     "softmax_cross_entropy",
     "squared_error",
     "sum_rows",
+    "take_channels",
 ]

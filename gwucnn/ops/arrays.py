@@ -1,4 +1,4 @@
-"""Ops on flat arrays that a training step needs."""
+"""Ops on whole arrays: what a training step needs, and what layers that hold others do with their results."""
 
 from __future__ import annotations
 
@@ -7,9 +7,102 @@ from collections.abc import Callable
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.ops.base import Array, Op, as_arrays, as_output
+from gwucnn.errors import ShapeError
+from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
+from gwucnn.shapes import check_size
 
-__all__ = ["all_finite", "fill_zero"]
+__all__ = ["add", "all_finite", "fill_zero", "put_channels", "take_channels"]
+
+
+@Op
+def add(x: Array, y: Array, *, relu: bool = False, out: Array | None = None) -> Callable[[], Array]:
+    """Add two arrays, number by number: x + y, or max(x + y, 0) with `relu`. NaN stays NaN.
+
+    x, y : float32 or float64, of one shape. out : the same; may be x or y itself. Returns an array like x.
+    Raises ShapeError or TypeError if they differ: nothing is broadcast.
+
+    >>> import numpy as np
+    >>> add(np.array([1.0, -3.0]), np.array([2.0, 2.0]), relu=True)
+    array([3., 0.])
+    """
+    x, y = as_arrays("add", x=x, y=y)
+    check_shape("add", "y", y, x.shape, "that of x")
+    out = as_output("add", out, x.shape, [a for a in (x, y) if a is not out])
+    return kernels.active.Add(x, y, out, relu)
+
+
+@Op
+def put_channels(x: Array, start: int, *, out: Array) -> Callable[[], Array]:
+    """Lay all channels of x into some of `out`: out[..., start + c] = x[..., c]. Its others stay as they are.
+
+    Called for one array after the other, it joins arrays along their last axis.
+
+    Parameters
+    ----------
+    x : float32 or float64, shape (..., C)
+    start : int
+        The first channel of `out` that is overwritten.
+    out : dtype of x, shape (..., D) with D at least start + C
+        Returned.
+
+    Raises
+    ------
+    ShapeError
+        If `out` has too few channels behind `start`, or other axes than x before the last.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> put_channels(np.ones((2, 1)), 2, out=np.zeros((2, 3)))
+    array([[0., 0., 1.],
+           [0., 0., 1.]])
+    """
+    x, given = as_arrays("put_channels", x=x, out=out)
+    if x.ndim == 0:
+        raise ShapeError("put_channels: expected x of shape (..., C), got a single number")
+    start, C, D = _channels("put_channels", "out", given, start, x.shape[-1])
+    out = as_output("put_channels", out, (*x.shape[:-1], D), [x])
+    return kernels.active.CopyChannels(x, out, 0, start, C)
+
+
+@Op
+def take_channels(x: Array, start: int, channels: int, *, out: Array | None = None) -> Callable[[], Array]:
+    """Copy some channels out of x: y[..., c] = x[..., start + c] for c < channels.
+
+    Parameters
+    ----------
+    x : float32 or float64, shape (..., C)
+    start, channels : int
+        The first one, and how many.
+    out : dtype of x, shape (..., channels), optional
+        Overwritten and returned.
+
+    Raises
+    ------
+    ShapeError
+        If x has fewer channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> take_channels(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), 1, 2)
+    array([[2., 3.],
+           [5., 6.]])
+    """
+    (x,) = as_arrays("take_channels", x=x)
+    start, channels, _ = _channels(
+        "take_channels", "x", x, start, check_size("take_channels", "channels", channels)
+    )
+    out = as_output("take_channels", out, (*x.shape[:-1], channels), [x])
+    return kernels.active.CopyChannels(x, out, start, 0, channels)
+
+
+def _channels(who: str, name: str, array: Array, start: int, count: int) -> tuple[int, int, int]:
+    """Check that `array` has `count` channels from `start` on; return both, and how many it has in all."""
+    start = check_size(who, "start", start, 0)
+    if array.ndim == 0 or array.shape[-1] < start + count:
+        raise ShapeError(f"{who}: expected {name} with at least {start + count} channels, got {array.shape}")
+    return start, count, array.shape[-1]
 
 
 @Op

@@ -1,0 +1,68 @@
+# What blocks of layers do with whole arrays: add two, and lay channels side by side or take them apart.
+#
+#   add            out[i] = x[i] + y[i], or max(x[i] + y[i], 0) with relu (NaN stays NaN)
+#   copy channels  out[r, to + k] = x[r, start + k],  k < count        rows r of A channels in x, of B channels in out
+#
+# Both move numbers and compute next to nothing: memory sets the pace.
+
+
+cdef class Add(Elementwise):
+    """b = a + y, number by number; b may be a or y."""
+
+    cdef void *y
+    cdef bint relu
+
+    def __init__(self, x, y, out, bint relu):
+        Elementwise.__init__(self, x, out)
+        self.y = self.real(y, self.size, False)
+        self.relu = relu
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            add_some(<double *>self.a, <double *>self.y, <double *>self.b, first, last, self.relu)
+        else:
+            add_some(<float *>self.a, <float *>self.y, <float *>self.b, first, last, self.relu)
+
+
+cdef void add_some(
+    const real_t *x,            # IN   (size)
+    const real_t *y,            # IN   (size)
+    real_t *out,                # OUT  (size)
+    Py_ssize_t first, Py_ssize_t last, bint relu) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real_t total
+    if relu:
+        for i in range(first, last):
+            total = x[i] + y[i]
+            out[i] = 0 if total <= 0 else total
+    else:
+        for i in range(first, last):
+            out[i] = x[i] + y[i]
+
+
+cdef class CopyChannels(Step):
+    """Channels of x, from `start` on, to out, where they begin at `to`; the other channels of out are left alone."""
+
+    cdef const char *x
+    cdef char *y
+    cdef Py_ssize_t R, x_row, y_row, bytes  # rows; from row to row of x and out, and to copy in each: in bytes
+    cdef Py_ssize_t rows                    # in a unit
+
+    def __init__(self, x, out, Py_ssize_t start, Py_ssize_t to, Py_ssize_t count):
+        cdef Py_ssize_t A = x.shape[x.ndim - 1], B = out.shape[out.ndim - 1], item = x.itemsize
+        if min(start, to, count) < 0 or count > A - start or count > B - to:
+            raise ValueError(f"CopyChannels: expected channels that exist, got {count} from {start} of {A} on, "
+                             f"to {to} of {B} on")
+        self.R = x.size // max(A, 1)
+        self.x = <const char *>self.real(x, self.R * A, False) + start * item
+        self.y = <char *>self.real(out, self.R * B, True) + to * item
+        self.x_row, self.y_row, self.bytes = A * item, B * item, count * item
+        self.out = out
+        self.rows = max(ELEMENTS // max(count, 1), 1)
+        self.units = (self.R + self.rows - 1) // self.rows
+        self.unit_cost = 40.0 * count * self.rows
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        cdef Py_ssize_t r
+        for r in range(index * self.rows, min((index + 1) * self.rows, self.R)):
+            memcpy(self.y + r * self.y_row, self.x + r * self.x_row, self.bytes)

@@ -1,0 +1,79 @@
+"""How a layer is put behind another: in a network, and in a block of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+from gwucnn.errors import SizeMismatchWarning, warn_user
+from gwucnn.layers.base import Layer
+from gwucnn.shapes import Shape
+
+__all__ = ["build_layer", "need_new_layer", "shown", "stated"]
+
+
+def need_new_layer(who: str, layer: Any) -> None:
+    """Raise TypeError unless `layer` is one, ValueError if it has its place in a network or a block."""
+    if not isinstance(layer, Layer):
+        is_class = isinstance(layer, type) and issubclass(layer, Layer)
+        hint = f"; write {layer.__name__}(...)" if is_class else ""
+        raise TypeError(f"{who}: expected a layer, got {layer!r}{hint}")
+    if "." in layer.label:
+        raise ValueError(
+            f"{who}: expected a layer that is in no network yet, got {layer.label}; make a new one"
+        )
+
+
+def shown(shape: Shape, channels_first: bool) -> Shape:
+    """Return a shape, which is channels last, in the user's order."""
+    return (shape[2], *shape[:2]) if channels_first and len(shape) == 3 else shape
+
+
+def stated(layer: Layer, channels: int, channels_first: bool) -> Shape | None:
+    """Return the input shape that a layer states; `channels` where it leaves them open."""
+    size: Any = layer.input_size
+    if size is None:
+        return None
+    if not layer.takes_images:
+        return (size,)
+    if isinstance(size, int):
+        return size, size, channels
+    if len(size) == 2:
+        return (*size, channels)
+    return (*size[1:], size[0]) if channels_first else tuple(size)
+
+
+def build_layer(
+    layer: Layer, in_shape: Shape, channels_first: bool, source: Callable[[], str] | None = None
+) -> Shape:
+    """Build a layer for inputs of this shape, and return that of its outputs.
+
+    `source` tells what makes the inputs, 'Conv2D makes 26 = (28 - 3) + 1': a layer that states another size
+    than they have is corrected, with a warning. Without `source` the size was taken from the layer.
+    """
+    if source is not None:
+        _correct_stated(layer, in_shape, channels_first, source)
+    made = layer.build(in_shape)
+    if not isinstance(made, tuple) or not all(isinstance(length, Integral) for length in made):
+        raise TypeError(
+            f"{layer.label}: expected build to return a tuple, the shape of one output, got {made!r}"
+        )
+    layer.in_shape, layer.out_shape = in_shape, made
+    return made
+
+
+def _correct_stated(layer: Layer, shape: Shape, channels_first: bool, source: Callable[[], str]) -> None:
+    said = stated(layer, shape[-1], channels_first)
+    # Images for a layer of features, or the other way round, are for its build to refuse.
+    if said is None or said == shape or len(shape) != (3 if layer.takes_images else 1):
+        return
+    was: Any = layer.input_size
+    if not layer.takes_images or (isinstance(was, int) and shape[0] == shape[1]):
+        true: Any = shape[0]
+    else:
+        true = shape[:2] if isinstance(was, int) or len(was) == 2 else shown(shape, channels_first)
+    warn_user(
+        f"{type(layer).__name__}: input_size={was} stated, {source()}; using {true}", SizeMismatchWarning
+    )
+    layer.input_size = true

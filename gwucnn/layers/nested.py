@@ -1,0 +1,338 @@
+"""Layers that hold layers: a sum with a shortcut, and branches side by side."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gwucnn import ops
+from gwucnn.building import build_layer, need_new_layer, shown
+from gwucnn.errors import ShapeError
+from gwucnn.layers.base import Array, Layer, Shape, Space, described, from_description
+from gwucnn.shapes import check_flag
+
+__all__ = ["Concatenate", "Nested", "Residual"]
+
+
+class Nested(Layer):
+    """A layer that holds rows of layers, each of which works on its input; a derived class joins the results.
+
+    What is inside keeps its own buffers, in spaces inside this layer's space, and its own place in messages:
+    '3.Residual.0.Conv2D'.
+
+    Attributes
+    ----------
+    children : tuple of Layer
+        All layers inside, row by row.
+    trainable : bool
+        Setting it sets that of all layers inside. True if any of them is trainable.
+    channels_first : bool
+        Set by a network with that data_format, also for the layers inside.
+    """
+
+    replays = True
+    _label = ""
+    _channels_first = False
+    _places: Sequence[str] = ()  # of each row: what stands before the numbers in its layers' labels
+    _rows: Sequence[Sequence[Layer]] = ()
+
+    def hold(self, rows: Mapping[str, Sequence[Layer]], name: str | None) -> None:
+        """Take the layers, by the places of their rows."""
+        layers = [layer for row in rows.values() for layer in row]
+        for number, layer in enumerate(layers):
+            need_new_layer(self.label, layer)
+            if any(layer is other for other in layers[:number]):
+                raise ValueError(
+                    f"{self.label}: expected layers of which each has one place, got {layer!r} twice; make "
+                    "one for each place"
+                )
+        self._places, self._rows, self.name = list(rows), list(rows.values()), name
+        self.children = tuple(layers)
+        self.label = self._label
+
+    @property
+    def label(self) -> str:
+        """Who an error is about; the layers inside get theirs from it."""
+        return self._label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        self._label = label
+        for place, row in zip(self._places, self._rows, strict=True):
+            for number, layer in enumerate(row):
+                layer.label = f"{label}.{place}{number}.{type(layer).__name__}"
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training moves any of the weights inside. A change takes effect at the next `compile`."""
+        return any(layer.trainable for layer in self.children)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = check_flag(self.label, "trainable", value)
+        for layer in self.children:
+            layer.trainable = value
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the network's user gives and sees images with their channels first."""
+        return self._channels_first
+
+    @channels_first.setter
+    def channels_first(self, value: bool) -> None:
+        self._channels_first = value
+        for layer in self.children:
+            if hasattr(layer, "channels_first"):
+                layer.channels_first = value
+
+    def build_rows(self, in_shape: Shape) -> list[Shape]:
+        """Build all layers; return the shape that each row makes."""
+        made = [self._build_row(row, in_shape) for row in self._rows]
+        self.in_shape = in_shape
+        self.parameters = tuple(parameter for layer in self.children for parameter in layer.parameters)
+        self._set_replays()
+        return made
+
+    def _build_row(self, row: Sequence[Layer], shape: Shape) -> Shape:
+        before: Layer | None = None
+        for layer in row:
+
+            def source(shape: Shape = shape, before: Layer | None = before) -> str:
+                if before is None:
+                    return f"{type(self).__name__} takes {' x '.join(map(str, self._shown(shape)))}"
+                return f"{type(before).__name__} makes {before.arithmetic()}"
+
+            shape, before = build_layer(layer, shape, self.channels_first, source), layer
+        return shape
+
+    def _set_replays(self) -> None:
+        self.replays = type(self).replays and all(layer.replays for row in self._rows for layer in row)
+
+    def _shown(self, shape: Shape) -> Shape:
+        return shown(shape, self.channels_first)
+
+    def _space(self, row: int, number: int, space: Space) -> Space:
+        return space.child((row, number), needs_dx=space.needs_dx or number > 0)
+
+    def forward_row(self, row: int, x: Array, space: Space) -> Array:
+        """Return what a row of layers makes of x; x itself if it holds none."""
+        for number, layer in enumerate(self._rows[row]):
+            x = layer.forward(x, self._space(row, number, space))
+        return x
+
+    def backward_row(self, row: int, dy: Array, space: Space) -> Array:
+        """Take the gradient by a row's output down to its input."""
+        layers = self._rows[row]
+        for number in reversed(range(len(layers))):
+            dy = layers[number].backward(dy, self._space(row, number, space))
+        return dy
+
+    def blame(self, x: Array, space: Space) -> str:
+        for row, layers in enumerate(self._rows):
+            below = x
+            for number, layer in enumerate(layers):
+                inner = self._space(row, number, space)
+                y = layer.forward(below, inner)
+                if not np.isfinite(y).all():
+                    return layer.blame(below, inner)
+                below = y
+        return self.label
+
+    def planned(self, plan: Callable[[list[Layer]], list[Layer]]) -> Nested:
+        """Return a copy, sharing all parameters, whose rows are what `plan` makes of each."""
+        other = copy.copy(self)
+        other._rows = [plan(list(row)) for row in self._rows]
+        other.children = tuple(layer for row in other._rows for layer in row)
+        other._set_replays()
+        return other
+
+
+class Residual(Nested):
+    """Add what some layers make of the input to the input itself, so that they learn a difference.
+
+    ::
+
+        y = F(x) + S(x)             F: `layers`, one after the other; S: `shortcut`, or S(x) = x
+        dx = dF(dy) + dS(dy)        the same dy goes into both
+
+    K. He et al., "Deep residual learning for image recognition", arXiv:1512.03385, equations 1 and 2.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        Work one after the other.
+    shortcut : Layer or list of Layer, optional
+        What is done to x beside them; nothing by default. Where F changes the shape, a projection such as
+        Conv2D(filters, 1, strides=2).
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For no layers, or a layer that has its place already; TypeError for what is no layer.
+    ShapeError
+        At `add` or `build`, if F(x) and S(x) differ in shape.
+
+    Notes
+    -----
+    Weights stand in the order of `layers`, then `shortcut`.
+
+    Examples
+    --------
+    >>> from gwucnn import Conv2D
+    >>> block = Residual([Conv2D(4, padding='same', activation='relu'), Conv2D(4, padding='same')])
+    >>> block.build((8, 8, 4))
+    (8, 8, 4)
+    """
+
+    replays = True
+    _relu = False
+
+    def __init__(self, layers: Any, shortcut: Any = None, *, name: str | None = None) -> None:
+        self.layers = _row(self.label, "layers", layers)
+        self.shortcut = [] if shortcut is None else _row(self.label, "shortcut", shortcut)
+        if not self.layers:
+            raise ValueError(f"{self.label}: expected at least one layer beside the shortcut, got none")
+        self.hold({"": self.layers, "shortcut.": self.shortcut}, name)
+
+    def build(self, in_shape: Shape) -> Shape:
+        made, passed = self.build_rows(in_shape)
+        if made != passed:
+            images = len(made) == len(passed) == 3
+            hint = f"; give shortcut=Conv2D({made[-1]}, 1), with the layers' strides" if images else ""
+            raise ShapeError(
+                f"{self.label}: expected layers and shortcut to make the same shape, got {self._shown(made)} "
+                f"and {self._shown(passed)}{hint}"
+            )
+        self.out_shape = made
+        return made
+
+    def with_relu(self) -> Residual:
+        """Return the same block, sharing its parameters, with relu after the sum."""
+        other = copy.copy(self)
+        other._relu = True
+        return other
+
+    def forward(self, x: Array, space: Space) -> Array:
+        made, passed = self.forward_row(0, x, space), self.forward_row(1, x, space)
+        y = space.saved["y"] = space.array("y", made.shape)
+        return space.run("sum", ops.add, made, passed, relu=self._relu, out=y)
+
+    def backward(self, dy: Array, space: Space) -> Array | None:
+        if self._relu:
+            dz = space.array("dz", dy.shape)
+            dy = space.run("relu_backward", ops.relu_backward, dy, space.saved["y"], out=dz)
+        made, passed = self.backward_row(0, dy, space), self.backward_row(1, dy, space)
+        if not space.needs_dx:
+            return None
+        return space.run("dx", ops.add, made, passed, out=space.array("dx", made.shape))
+
+    def config(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {"layers": [described(layer) for layer in self.layers]}
+        if self.shortcut:
+            shown["shortcut"] = [described(layer) for layer in self.shortcut]
+        return shown if self.name is None else shown | {"name": self.name}
+
+    def __repr__(self) -> str:
+        shortcut = f", shortcut={self.shortcut!r}" if self.shortcut else ""
+        return f"Residual({self.layers!r}{shortcut}{_named(self)})"
+
+
+class Concatenate(Nested):
+    """Put side by side, along the channels (or features), what several branches make of the same input.
+
+    ::
+
+        y[..., start[b] + c] = branch b's output [..., c]       start[b]: sum of the channels before
+        dx = sum over b of branch b's gradient, from dy[..., start[b] : start[b + 1]]
+
+    C. Szegedy et al., "Going deeper with convolutions", arXiv:1409.4842, figure 2.
+
+    Parameters
+    ----------
+    branches : list of (Layer or list of Layer)
+        The layers of a branch work one after the other; an empty list hands the input itself on.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For no branches, or a layer that has its place already; TypeError for what is no layer.
+    ShapeError
+        At `add` or `build`, if branches differ in more than the channels.
+
+    Examples
+    --------
+    >>> from gwucnn import Conv2D, MaxPooling2D
+    >>> block = Concatenate([Conv2D(4, 1), [Conv2D(2, 1), Conv2D(6, 5, padding='same')], []])
+    >>> block.build((8, 8, 3))
+    (8, 8, 13)
+    """
+
+    replays = True
+
+    def __init__(self, branches: Any, *, name: str | None = None) -> None:
+        if isinstance(branches, (str, Layer, Mapping)) or not isinstance(branches, Iterable):
+            raise TypeError(f"{self.label}: expected branches to be a list of branches, got {branches!r}")
+        self.branches = [_row(self.label, "a branch", branch) for branch in branches]
+        if not self.branches:
+            raise ValueError(f"{self.label}: expected at least one branch, got none")
+        self.hold({f"{number}.": branch for number, branch in enumerate(self.branches)}, name)
+
+    def build(self, in_shape: Shape) -> Shape:
+        made = self.build_rows(in_shape)
+        for number, shape in enumerate(made):
+            if not shape or shape[:-1] != made[0][:-1]:
+                raise ShapeError(
+                    f"{self.label}: expected branches that differ in their channels alone, got "
+                    f"{self._shown(made[0])} from branch 0 and {self._shown(shape)} from branch {number}; "
+                    "padding='same' keeps the size of images"
+                )
+        self._channels = [shape[-1] for shape in made]
+        self._starts = [sum(self._channels[:number]) for number in range(len(made))]
+        self.out_shape = (*made[0][:-1], sum(self._channels))
+        return self.out_shape
+
+    def forward(self, x: Array, space: Space) -> Array:
+        y = space.array("y", (x.shape[0], *self.out_shape))
+        for row, start in enumerate(self._starts):
+            space.run(f"put{row}", ops.put_channels, self.forward_row(row, x, space), start=start, out=y)
+        return y
+
+    def backward(self, dy: Array, space: Space) -> Array | None:
+        dx = None
+        for row, (start, channels) in enumerate(zip(self._starts, self._channels, strict=True)):
+            part = space.array(f"dy{row}", (*dy.shape[:-1], channels))
+            space.run(f"take{row}", ops.take_channels, dy, start=start, channels=channels, out=part)
+            more = self.backward_row(row, part, space)
+            if space.needs_dx and dx is not None:
+                more = space.run(f"sum{row}", ops.add, dx, more, out=space.array("dx", more.shape))
+            dx = more
+        return dx if space.needs_dx else None
+
+    def arithmetic(self) -> str:
+        total = f"{self.out_shape[-1]} = {' + '.join(map(str, self._channels))}"
+        return f"{' x '.join(map(str, self._shown(self.out_shape)))}, {total}"
+
+    def config(self) -> dict[str, Any]:
+        shown = {"branches": [[described(layer) for layer in branch] for branch in self.branches]}
+        return shown if self.name is None else shown | {"name": self.name}
+
+    def __repr__(self) -> str:
+        return f"Concatenate({self.branches!r}{_named(self)})"
+
+
+def _row(who: str, what: str, given: Any) -> list[Layer]:
+    """Return one layer, or several, as a list; descriptions, as in a layer's config, become layers."""
+    if isinstance(given, (Layer, type, Mapping)):
+        given = [given]
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{who}: expected {what} to be a layer or a list of layers, got {given!r}")
+    return [from_description(who, layer) if isinstance(layer, Mapping) else layer for layer in given]
+
+
+def _named(layer: Layer) -> str:
+    return "" if layer.name is None else f", name={layer.name!r}"
