@@ -1,12 +1,14 @@
 """Layers of every kind with every option, built and given their inputs: one table for all tests of layers."""
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import reference
 from gradcheck import spaced
-from gwucnn import RELU, Conv2D, Dense, Flatten, MaxPooling2D, Sigmoid, Softmax
+from gwucnn import RELU, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D, Residual, Sigmoid, Softmax
+from gwucnn.layers.base import described, leaves
 from gwucnn.parameters import Arena
 
 
@@ -26,6 +28,15 @@ class Case(NamedTuple):
         arena.values[...] = np.random.default_rng(seed).uniform(0.1, 0.9, arena.values.size)
         arena.values[::2] *= -1
         return layer, arena, out_shape
+
+
+def inside(*layers):
+    """Describe layers inside of another: a case builds them more than once."""
+    return [described(layer) for layer in layers]
+
+
+def filters(n, size=3, **options):
+    return Conv2D(n, size, **{"padding": "same", "add_bias": True} | options)
 
 
 IMAGE = (5, 6, 4)
@@ -70,6 +81,25 @@ CASES = [
     Case("one number", Dense, {"output_size": 1}, (1,)),
     *(Case(f"{kind}", layer, {}, shape)
       for layer in (RELU, Sigmoid, Softmax) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
+    Case("identity", Residual, {"layers": inside(filters(3, activation="sigmoid"), filters(4))}, IMAGE),
+    Case("one layer", Residual, {"layers": inside(RELU()), "name": "bent"}, IMAGE),
+    Case("projection", Residual,
+         {"layers": inside(filters(3, strides=2), filters(5)), "shortcut": inside(filters(5, 1, strides=2))}, IMAGE),
+    Case("two layers beside", Residual,
+         {"layers": inside(filters(2, padding="valid")),
+          "shortcut": inside(MaxPooling2D(2, 1), filters(2, 2, padding="valid"))}, IMAGE),
+    Case("rows", Residual, {"layers": inside(Dense(3, True, "sigmoid"), Dense(5))}, (5,)),
+    Case("block in block", Residual,
+         {"layers": inside(Residual(filters(4)), Concatenate([filters(1), []]), filters(4, 1))}, IMAGE),
+    Case("branches", Concatenate,
+         {"branches": [inside(filters(2, activation="sigmoid")), inside(MaxPooling2D(3, 1, 1), filters(3, 1)), []]},
+         IMAGE),
+    Case("one branch", Concatenate, {"branches": [inside(filters(2), filters(3))], "name": "alone"}, IMAGE),
+    Case("nothing but the input", Concatenate, {"branches": [[], []]}, IMAGE),
+    Case("many branches", Concatenate, {"branches": [inside(filters(n, 1)) for n in range(1, 10)]}, IMAGE),
+    Case("rows", Concatenate, {"branches": [inside(Dense(3)), inside(Residual(Dense(5)))]}, (5,)),
+    Case("images, channels_first", Concatenate,
+         {"branches": [inside(Flatten(), Dense(2)), inside(filters(2), Flatten())]}, (3, 4, 2)),
 ]  # fmt: skip
 
 
@@ -79,6 +109,12 @@ ACTIVATIONS = {"relu": reference.relu, "sigmoid": reference.sigmoid, "softmax": 
 def expected(layer, x, magnitude=False):
     """Return what the layer makes of x, by reference.py; or the sums of magnitudes before the activation."""
     size = abs if magnitude else np.asarray
+    if isinstance(layer, (Residual, Concatenate)):
+        rows = layer.branches if isinstance(layer, Concatenate) else (layer.layers, layer.shortcut)
+        made = [
+            functools.reduce(lambda x, inner: expected(inner, x, magnitude), row, size(x)) for row in rows
+        ]
+        return np.concatenate(made, axis=-1) if isinstance(layer, Concatenate) else made[0] + made[1]
     if isinstance(layer, (Conv2D, Dense)):
         kernel = size(layer.kernel.value)
         bias = size(layer.bias.value) if layer.add_bias else None
@@ -94,6 +130,12 @@ def expected(layer, x, magnitude=False):
         moved = np.moveaxis(x, -1, 1) if layer.channels_first else x
         return size(moved.reshape(len(x), -1))
     return size(ACTIVATIONS[layer.function.name](x))
+
+
+def terms(layer):
+    """Return how many products the sums behind an output of the layer have."""
+    weighted = [leaf for leaf in leaves(layer) if leaf.parameters]
+    return max(sum(leaf.kernel.size // leaf.kernel.shape[-1] for leaf in weighted), 1)
 
 
 def inputs(case, N, dtype="float64", seed=1):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gwucnn import RELU, Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D
+from gwucnn import RELU, Concatenate, Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, Residual
 
 CLASSES = 3
 PLAIN: Mapping[str, Any] = MappingProxyType({})
@@ -101,6 +101,35 @@ NETS = [
         "many channels",
         (22, 22, 1),
         lambda: [conv(32), MaxPooling2D(), conv(32, padding="same"), MaxPooling2D()],
+    ),
+    Net(
+        "residual blocks",
+        (15, 14, 2),
+        lambda: [
+            conv(8),
+            MaxPooling2D(),
+            Residual([conv(8, padding="same"), conv(8, padding="same", activation=None)]),
+            RELU(),
+            Residual(
+                [conv(6, padding="same", activation=None), RELU(), MaxPooling2D()],
+                conv(6, 2, strides=2, activation=None),
+            ),
+        ],
+    ),
+    Net(
+        "branches, the first layer of all",
+        (12, 13, 2),
+        lambda: [
+            Concatenate(
+                [
+                    [conv(16), MaxPooling2D()],
+                    [MaxPooling2D(), conv(3, 2)],
+                    [MaxPooling2D(), Residual(conv(2, padding="same")), conv(4, 2, activation="sigmoid")],
+                ]
+            ),
+            conv(5, 2),
+            MaxPooling2D(),
+        ],
     ),
 ]
 

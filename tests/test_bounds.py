@@ -57,6 +57,10 @@ def calls(rng, dtype):
         for op in ("relu", "sigmoid", "softmax"):
             yield f"{length + 1} numbers", op, (x,), (), {}
             yield f"{length + 1} numbers", f"{op}_backward", (x, y), (), {}
+        yield f"{length + 1} numbers", "add", (x, y), (), {"relu": True}
+        for start in {0, length // 2, length}:
+            some = (start, length + 1 - start)
+            yield f"channels from {start} of {length + 1}", "take_channels", (x,), some, {}
 
 
 def call_all(variant, at):

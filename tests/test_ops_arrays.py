@@ -1,9 +1,9 @@
-"""Ops on flat arrays: looking for numbers that are not finite, setting to zero; and what summing rows refuses."""
+"""Ops on whole arrays: not finite, zero, sums, channels put side by side; and what summing rows refuses."""
 
 import numpy as np
 import pytest
 
-from compare import assert_exact, integers
+from compare import assert_exact, integers, normals
 from gwucnn import ops
 from gwucnn.errors import ShapeError
 
@@ -96,6 +96,116 @@ def test_neighbours_are_left_alone(isa, dtype):
 def test_fill_zero_refuses(error, out):
     with pytest.raises(error, match=r"^fill_zero: .*\bout\b"):
         ops.fill_zero(out=out)
+
+
+# --------------------------------------------------------------------------------------------------------- add
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 4095, 4096, 4097, 9000])
+def test_sums(length, isa, dtype, rng):
+    x, y = normals(rng, (length,), dtype), normals(rng, (length,), dtype)
+    assert_exact(ops.add(x, y), x + y, dtype)
+    assert_exact(ops.add(x, y, relu=True), np.maximum(x + y, 0), dtype)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_sum_may_take_the_place_of_either(relu, isa, dtype, rng):
+    x, y = normals(rng, (3, 50), dtype), normals(rng, (3, 50), dtype)
+    want = np.maximum(x + y, 0) if relu else x + y
+    for place in (0, 1):
+        pair = [x.copy(), y.copy()]
+        assert ops.add(*pair, relu=relu, out=pair[place]) is pair[place]
+        assert_exact(pair[place], want, dtype)
+        assert_exact(pair[1 - place], (x, y)[1 - place], dtype)
+    assert_exact(ops.add(x, x, relu=relu), np.maximum(2 * x, 0) if relu else 2 * x, dtype)
+
+
+def test_nan_and_infinity_get_through(isa, dtype):
+    x = np.array([np.nan, 1, np.inf, -np.inf, np.inf, -1], dtype)
+    y = np.array([1, np.nan, 1, 1, -np.inf, -0.0], dtype)
+    assert_exact(ops.add(x, y), [np.nan, np.nan, np.inf, -np.inf, np.nan, -1], dtype)
+    assert_exact(ops.add(x, y, relu=True), [np.nan, np.nan, np.inf, 0, np.nan, 0], dtype)
+
+
+@pytest.mark.parametrize(
+    ("error", "argument", "y", "options"),
+    [
+        (ShapeError, "y", np.zeros((3, 1)), {}),
+        (ShapeError, "y", np.zeros(3), {}),
+        (TypeError, "y", np.zeros((2, 3), "float32"), {}),
+        (ShapeError, "out", np.zeros((2, 3)), {"out": np.zeros((3, 2))}),
+        (ValueError, "out", np.zeros((2, 3)), {"out": np.zeros((3, 2)).T}),
+    ],
+)
+def test_add_refuses(error, argument, y, options):
+    with pytest.raises(error, match=rf"^add: .*\b{argument}\b"):
+        ops.add(np.zeros((2, 3)), y, **options)
+
+
+# ---------------------------------------------------------------------------------------------------- channels
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 3), (4, 5, 6)])
+@pytest.mark.parametrize("widths", [(1,), (3, 1), (16, 17, 5), (1, 2, 3, 4)])
+def test_joined_and_taken_apart(shape, widths, isa, dtype, rng):
+    parts = [normals(rng, (*shape, width), dtype) for width in widths]
+    starts = np.cumsum([0, *widths])
+    out = np.full((*shape, sum(widths)), np.nan, dtype)
+    for part, start in zip(parts, starts[:-1], strict=True):
+        assert ops.put_channels(part, start, out=out) is out
+    assert_exact(out, np.concatenate(parts, axis=-1), dtype)
+    for part, start in zip(parts, starts[:-1], strict=True):
+        assert_exact(ops.take_channels(out, start, part.shape[-1]), part, dtype)
+
+
+def test_neighbouring_channels_are_left_alone(isa, dtype, rng):
+    x, out = normals(rng, (7, 3), dtype), normals(rng, (7, 9), dtype)
+    before = out.copy()
+    step = ops.put_channels.bind(x, 4, out=out)
+    for _ in range(2):
+        x += 1
+        step()
+        assert_exact(out, np.concatenate([before[:, :4], x, before[:, 7:]], axis=1), dtype)
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "arguments", "options"),
+    [
+        (ShapeError, "expected x with at least 4 channels, got (2, 3)", (np.zeros((2, 3)), 1, 3), {}),
+        (ShapeError, "expected x with at least 2 channels, got ()", (np.zeros(()), 1, 1), {}),
+        (ValueError, "expected start to be an integer of at least 0, got -1", (np.zeros((2, 3)), -1, 2), {}),
+        (ValueError, "expected channels to be an integer of at least 1, got 0", (np.zeros((2, 3)), 1, 0), {}),
+        (ShapeError, "expected out of shape (2, 2), got (2, 3)", (np.zeros((2, 3)), 1, 2), {"out": np.zeros((2, 3))}),
+    ],
+)  # fmt: skip
+def test_take_channels_refuses(error, text, arguments, options):
+    with pytest.raises(error) as caught:
+        ops.take_channels(*arguments, **options)
+    assert str(caught.value) == f"take_channels: {text}"
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "x", "start", "out"),
+    [
+        (ShapeError, "expected out with at least 5 channels, got (2, 4)", np.zeros((2, 3)), 2, np.zeros((2, 4))),
+        (ShapeError, "expected out of shape (2, 4), got (3, 4)", np.zeros((2, 3)), 1, np.zeros((3, 4))),
+        (ShapeError, "expected x of shape (..., C), got a single number", np.zeros(()), 0, np.zeros(2)),
+        (ValueError, "expected start to be an integer of at least 0, got -1", np.zeros(3), -1, np.zeros(4)),
+        (ValueError, "expected out to be a writeable C-contiguous array, got a non-contiguous one",
+         np.zeros((2, 3)), 0, np.zeros((4, 2)).T),
+        (TypeError, "expected out to be an array of float64, got <class 'list'>", np.zeros(1), 0, [1.0, 2.0]),
+    ],
+)  # fmt: skip
+def test_put_channels_refuses(error, text, x, start, out):
+    with pytest.raises(error) as caught:
+        ops.put_channels(x, start, out=out)
+    assert str(caught.value) == f"put_channels: {text}"
+
+
+def test_channels_put_into_their_own_memory_are_refused():
+    storage = np.zeros((2, 6))
+    with pytest.raises(ValueError, match=r"^put_channels: .*overlaps"):
+        ops.put_channels(storage, 0, out=storage)
 
 
 # ------------------------------------------------------- sum_rows, whose sums test_ops_dense.py holds to account

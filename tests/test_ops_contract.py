@@ -56,6 +56,8 @@ CALLS = {
     "sigmoid_backward": lambda n: ({"dy": (n, 5, 7), "y": (n, 5, 7)}, (), {}),
     "softmax": lambda n: ({"x": (n, 13)}, (), {}),
     "softmax_backward": lambda n: ({"dy": (n, 13), "y": (n, 13)}, (), {}),
+    "add": lambda n: ({"x": (n, 5, 7), "y": (n, 5, 7)}, (), {"relu": True}),
+    "take_channels": lambda n: ({"x": (n, 3, 13)}, (2, 9), {}),
 }
 
 every_op = pytest.mark.parametrize("op", CALLS)
