@@ -49,6 +49,10 @@ class Batches:
 
     def split(self, size: int, order: Any = None) -> Iterator[Any]:
         """Yield the numbers of each batch's samples: slices, or parts of `order`."""
+        if order is not None and size == 1:
+            # A slice gives a view, at a fifth of the time of a copy.
+            yield from (slice(index, index + 1) for index in order.tolist())
+            return
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
             yield slice(start, stop) if order is None else order[start:stop]
@@ -108,9 +112,11 @@ FEW = 4096
 
 def _pick(array: Any, indices: Any, space: Space, name: str) -> Any:
     """Return the rows with these numbers: a view for a slice, else a copy, a large one in a buffer."""
+    if isinstance(indices, slice):
+        return array[indices]
     # `take` would first copy an array that lies otherwise, all of it.
     plain = array.flags.c_contiguous and array.flags.aligned
-    if isinstance(indices, slice) or not plain or array[:1].size * len(indices) < FEW:
+    if not plain or array[:1].size * len(indices) < FEW:
         return array[indices]
     buffer = space.array(name, (len(indices), *array.shape[1:]), array.dtype)
     # Not 'raise', which would gather into memory of its own first; the numbers are those of `split`.

@@ -90,6 +90,10 @@ class Engine:
         self._trainable_grads = self.arena.grads[: self.arena.trainable]
         self.steps, self._activation = plan(layers, fuse=fuse)
         self._replays = all(step.replays for step in self.steps)
+        # Gradients to which backward adds, and which therefore begin at zero.
+        self._added = [
+            parameter.grad for step in self.steps if not step.overwrites for parameter in step.parameters
+        ]
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
         self.reports_accuracy = False
@@ -128,6 +132,8 @@ class Engine:
     def _training_workspace(self) -> Workspace:
         if self._training is None or not self._training.fits:
             self._training = Workspace(len(self.steps), self.dtype, training=True, winograd=self._winograd)
+            for step, space in zip(self.steps, self._training.spaces, strict=True):
+                space.adds = not step.overwrites
         return self._training
 
     def _once_or_again(self, workspace: Workspace, key: Any, work: Callable[[], Any]) -> Any:
@@ -228,7 +234,8 @@ class Engine:
 
         def work() -> Any:
             outer = workspace.outer
-            outer.run("zero", fill_zero, out=self.arena.grads)
+            for number, grad in enumerate(self._added):
+                outer.run(f"zero {number}", fill_zero, out=grad)
             loss, dy, outputs = self._loss(batch, workspace)
             for step, space in zip(reversed(self.steps), reversed(workspace.spaces), strict=True):
                 dy = step.backward(dy, space)

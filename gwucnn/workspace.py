@@ -36,6 +36,8 @@ class Space:
         Whether convolutions may take the faster algorithm with the larger error.
     keeps_weights : bool
         Whether steps are run again and again with the same weights, so that it pays to prepare these well.
+    adds : bool
+        Whether backward must add to gradients. Only a layer that `overwrites` ever sees False.
     saved : dict
         What forward leaves for backward.
     """
@@ -55,6 +57,7 @@ class Space:
         self.needs_dx = needs_dx
         self.winograd = winograd
         self.keeps_weights = keeps_weights
+        self.adds = True
         self.saved: dict[str, Any] = {}
         self._tape = Tape() if tape is None else tape
         self._memory: dict[str, Any] = {}
@@ -72,6 +75,7 @@ class Space:
                 training=self.training,
                 needs_dx=needs_dx,
                 winograd=self.winograd,
+                keeps_weights=self.keeps_weights,
                 tape=self._tape,
             )
         return child

@@ -69,6 +69,15 @@ cdef extern from "tiles.h" nogil:
     void winograd_pooled_f64(const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias, double *y,
                              uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
                              int columns)
+    void times_matrix_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *weight, const float *bias, float *y)
+    void times_matrix_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *weight, const double *bias,
+                          double *y)
+    void matrix_times_f32(Py_ssize_t D, Py_ssize_t U, const float *weight, const float *dy, float *dx)
+    void matrix_times_f64(Py_ssize_t D, Py_ssize_t U, const double *weight, const double *dy, double *dx)
+    void outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
+    void add_outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
+    void outer_product_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *dy, double *dweight)
+    void add_outer_product_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *dy, double *dweight)
 
 # Numbers in a vector, by dtype character: some kernels want channels or filters in whole vectors.
 LANES = {"f": LANES_F32, "d": LANES_F64}

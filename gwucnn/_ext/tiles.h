@@ -72,6 +72,7 @@ typedef struct {
 #include "tile.h"
 #include "winner.h"
 #include "winograd.h"
+#include "few_rows.h"
 enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #undef REAL
 #undef INTEGER
@@ -85,6 +86,7 @@ enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #include "tile.h"
 #include "winner.h"
 #include "winograd.h"
+#include "few_rows.h"
 enum { LANES_F64 = VECTOR_BYTES / sizeof(double) };
 #undef REAL
 #undef INTEGER

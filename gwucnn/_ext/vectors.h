@@ -53,6 +53,13 @@ INLINE NAME(vec) NAME(won_by)(const unsigned char *winner, int place, NAME(vec) 
     return (NAME(vec))((who == place) & (NAME(mask))g);
 }
 
+/* The first `lanes` lanes of v, fewer than all; the others 0, even where v holds NaN or infinity. */
+INLINE NAME(vec) NAME(first_lanes)(NAME(vec) v, ptrdiff_t lanes)
+{
+    static const INTEGER keep[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    return (NAME(vec))(*(const NAME(mask) *)(keep + 16 - lanes) & (NAME(mask))v);
+}
+
 #else
 
 typedef struct { REAL lane[VECTOR_BYTES / sizeof(REAL)]; } NAME(vec);
@@ -94,5 +101,20 @@ INLINE NAME(vec) NAME(won_by)(const unsigned char *winner, int place, NAME(vec) 
         if (winner[i] != place) g.lane[i] = 0;
     return g;
 }
+INLINE NAME(vec) NAME(first_lanes)(NAME(vec) v, ptrdiff_t lanes)
+{
+    for (ptrdiff_t i = lanes; i < LANES; i++) v.lane[i] = 0;
+    return v;
+}
 
 #endif
+
+/* The sum of all lanes, half onto half: one after the other would wait for each. */
+INLINE REAL NAME(total)(NAME(vec) v)
+{
+    REAL all[VECTOR_BYTES / sizeof(REAL)];
+    NAME(store)(all, v);
+    UNROLL for (ptrdiff_t half = LANES / 2; half > 0; half /= 2)
+        for (ptrdiff_t i = 0; i < half; i++) all[i] += all[i + half];
+    return all[0];
+}

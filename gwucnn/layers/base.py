@@ -108,6 +108,9 @@ class Layer:
     # Whether forward and backward do nothing but call ops through space.run, on buffers of the space. Batches
     # of one size can then be replayed without calling them. False in a layer that computes by itself.
     replays: bool = False
+    # Whether backward writes the gradients instead of adding to them where space.adds is False, so that nobody
+    # has to set them to zero first.
+    overwrites: bool = False
     # The layers inside of a layer that holds others, in the order of their parameters.
     children: tuple[Layer, ...] = ()
     # Whether input_size states an image, whose channels may stay open, or a number of features.
@@ -116,8 +119,9 @@ class Layer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # What a base promised of its own methods, one that replaces them has to promise again.
-        if "replays" not in vars(cls) and not REPLAYED.isdisjoint(vars(cls)):
-            cls.replays = False
+        if not REPLAYED.isdisjoint(vars(cls)):
+            for promise in {"replays", "overwrites"} - vars(cls).keys():
+                setattr(cls, promise, False)
         held = CLASSES.get(cls.__name__)
         if held is None or held.__module__.partition(".")[0] != __name__.partition(".")[0]:
             CLASSES[cls.__name__] = cls
@@ -258,7 +262,7 @@ class WeightedLayer(Layer):
         if self.kernel.trainable:
             self.multiply_backward_weight(x, dy, space)
             if self.add_bias:
-                space.run("bias", sum_rows, dy, out=self.bias.grad, accumulate=True)
+                space.run("bias", sum_rows, dy, out=self.bias.grad, accumulate=space.adds)
         if not space.needs_dx:
             return None
         dx = space.array("dx", x.shape)

@@ -62,6 +62,7 @@ class Conv2D(WeightedLayer):
     """
 
     replays = True
+    overwrites = True
 
     def __init__(
         self,
@@ -143,7 +144,7 @@ class Conv2D(WeightedLayer):
             dy,
             weight_shape=self.kernel.shape,
             out=self.kernel.grad,
-            accumulate=True,
+            accumulate=space.adds,
             winograd=space.winograd,
             **self._keywords,
         )

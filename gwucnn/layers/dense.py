@@ -40,6 +40,7 @@ class Dense(WeightedLayer):
     """
 
     replays = True
+    overwrites = True
     takes_images: ClassVar[bool] = False
 
     def __init__(
@@ -79,7 +80,9 @@ class Dense(WeightedLayer):
         space.run("dense", ops.dense, x, self.kernel.constant, bias, out=y)
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
-        space.run("backward_weight", ops.dense_backward_weight, x, dy, out=self.kernel.grad, accumulate=True)
+        space.run(
+            "backward_weight", ops.dense_backward_weight, x, dy, out=self.kernel.grad, accumulate=space.adds
+        )
 
     def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
         space.run("backward_input", ops.dense_backward_input, dy, self.kernel.constant, out=dx)

@@ -1,0 +1,157 @@
+/* A vector of inputs or gradients against a matrix of weights, read once in the order in which it lies.
+ *
+ * The matrix has D rows of U numbers. Its rows are taken as whole vectors; the last one of a row reads on into the
+ * next, which costs less than a loop over what is left, and what it reads there is left out. Only in the last rows,
+ * behind which there is no room, the rest is done number by number.
+ *
+ * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
+ */
+
+/* Sums that a pass over the matrix keeps in registers. */
+#define SUMS 8
+
+/* How many rows from the first on have a whole vector behind their last numbers, of which there are `rest`. */
+INLINE ptrdiff_t NAME(roomy_rows)(ptrdiff_t D, ptrdiff_t U, ptrdiff_t rest)
+{
+    const ptrdiff_t beyond = LANES - rest;      /* numbers read behind the end of a row */
+    const ptrdiff_t without = (beyond + U - 1) / U;
+    return rest == 0 ? D : D > without ? D - without : 0;
+}
+
+/* y[u] = bias[u] + sum over d < D of x[d] * weight[d, u], for V vectors of u; of the last one `rest` numbers (or 0: all) */
+INLINE void NAME(times_matrix_body)(const int V, ptrdiff_t D, ptrdiff_t U, ptrdiff_t rest, const REAL *x,
+                                    const REAL *weight, const REAL *bias, REAL *y)
+{
+    NAME(vec) sum[SUMS], odd[SUMS];
+    REAL last[VECTOR_BYTES / sizeof(REAL)] = {0};
+    const ptrdiff_t whole = rest ? V - 1 : V, roomy = NAME(roomy_rows)(D, U, rest);
+    ptrdiff_t d = 0;
+    UNROLL for (int v = 0; v < V; v++) sum[v] = odd[v] = NAME(zero)();
+    /* Two rows at a time: with few vectors a row, one sum would wait for itself. */
+    for (; d + 1 < roomy; d += 2) {
+        const NAME(vec) one = NAME(fill)(x[d]), two = NAME(fill)(x[d + 1]);
+        UNROLL for (int v = 0; v < V; v++) {
+            sum[v] = NAME(multiply_add)(one, NAME(load)(weight + d * U + v * LANES), sum[v]);
+            odd[v] = NAME(multiply_add)(two, NAME(load)(weight + (d + 1) * U + v * LANES), odd[v]);
+        }
+    }
+    for (; d < D; d++) {
+        const NAME(vec) one = NAME(fill)(x[d]);
+        for (int v = 0; v < (d < roomy ? V : whole); v++)
+            sum[v] = NAME(multiply_add)(one, NAME(load)(weight + d * U + v * LANES), sum[v]);
+        if (d >= roomy)
+            for (ptrdiff_t u = 0; u < rest; u++) last[u] += x[d] * weight[d * U + whole * LANES + u];
+    }
+    for (int v = 0; v < V; v++) {
+        REAL all[VECTOR_BYTES / sizeof(REAL)];
+        NAME(store)(all, NAME(add)(sum[v], odd[v]));
+        for (ptrdiff_t u = 0; u < (v < whole ? LANES : rest); u++)
+            y[v * LANES + u] = all[u] + (v < whole ? 0 : last[u]) + (bias ? bias[v * LANES + u] : 0);
+    }
+}
+
+/* Call BODY with as many vectors as there are from number u of a row on, at most SUMS, and set u behind them. */
+#define SOME_VECTORS(U, u, BODY) \
+    do { \
+        const ptrdiff_t left = (U) - u, vectors = (left + LANES - 1) / LANES, wide = vectors < SUMS ? vectors : SUMS; \
+        const ptrdiff_t rest = wide * LANES > left ? left % LANES : 0; \
+        switch (wide) { \
+        case 1: BODY(1); break; \
+        case 2: BODY(2); break; \
+        case 3: BODY(3); break; \
+        case 4: BODY(4); break; \
+        case 5: BODY(5); break; \
+        case 6: BODY(6); break; \
+        case 7: BODY(7); break; \
+        default: BODY(8); break; \
+        } \
+        u += wide * LANES; \
+    } while (0)
+
+static void NAME(times_matrix)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *weight, const REAL *bias, REAL *y)
+{
+    ptrdiff_t u = 0;
+#define BODY(V) NAME(times_matrix_body)(V, D, U, rest, x, weight + u, bias ? bias + u : 0, y + u)
+    while (u < U) SOME_VECTORS(U, u, BODY);
+#undef BODY
+}
+
+/* dx[d] (+)= sum over u of weight[d, u] * dy[u] */
+INLINE void NAME(matrix_times_body)(const int V, ptrdiff_t D, ptrdiff_t U, ptrdiff_t rest, const REAL *weight,
+                                    const REAL *dy, REAL *dx, int adds)
+{
+    NAME(vec) gradient[SUMS];
+    REAL last[VECTOR_BYTES / sizeof(REAL)] = {0};
+    const ptrdiff_t whole = rest ? V - 1 : V, roomy = NAME(roomy_rows)(D, U, rest);
+    ptrdiff_t d = 0;
+    for (ptrdiff_t u = 0; u < rest; u++) last[u] = dy[whole * LANES + u];
+    UNROLL for (int v = 0; v < V; v++) gradient[v] = NAME(load)(v < whole ? dy + v * LANES : last);
+    for (; d < roomy; d++) {
+        NAME(vec) sum = NAME(zero)();
+        UNROLL for (int v = 0; v < V; v++) {
+            NAME(vec) w = NAME(load)(weight + d * U + v * LANES);
+            if (v == V - 1 && rest) w = NAME(first_lanes)(w, rest);
+            sum = NAME(multiply_add)(w, gradient[v], sum);
+        }
+        dx[d] = NAME(total)(sum) + (adds ? dx[d] : 0);
+    }
+    for (; d < D; d++) {
+        REAL total = adds ? dx[d] : 0;
+        for (ptrdiff_t u = 0; u < whole * LANES + rest; u++) total += weight[d * U + u] * dy[u];
+        dx[d] = total;
+    }
+}
+
+static void NAME(matrix_times)(ptrdiff_t D, ptrdiff_t U, const REAL *weight, const REAL *dy, REAL *dx)
+{
+    ptrdiff_t u = 0;
+#define BODY(V) NAME(matrix_times_body)(V, D, U, rest, weight + u, dy + u, dx, u > 0)
+    while (u < U) SOME_VECTORS(U, u, BODY);
+#undef BODY
+}
+
+/* dweight[d, u] = x[d] * dy[u]. What is written behind a row's last number is overwritten by the next row. */
+INLINE void NAME(outer_product_body)(const int V, ptrdiff_t D, ptrdiff_t U, ptrdiff_t rest, const REAL *x,
+                                     const REAL *dy, REAL *dweight)
+{
+    NAME(vec) gradient[SUMS];
+    REAL last[VECTOR_BYTES / sizeof(REAL)] = {0};
+    const ptrdiff_t whole = rest ? V - 1 : V, roomy = NAME(roomy_rows)(D, U, rest);
+    ptrdiff_t d = 0;
+    for (ptrdiff_t u = 0; u < rest; u++) last[u] = dy[whole * LANES + u];
+    UNROLL for (int v = 0; v < V; v++) gradient[v] = NAME(load)(v < whole ? dy + v * LANES : last);
+    for (; d < roomy; d++) {
+        const NAME(vec) value = NAME(fill)(x[d]);
+        UNROLL for (int v = 0; v < V; v++)
+            NAME(store)(dweight + d * U + v * LANES, NAME(multiply_add)(value, gradient[v], NAME(zero)()));
+    }
+    for (; d < D; d++)
+        for (ptrdiff_t u = 0; u < whole * LANES + rest; u++) dweight[d * U + u] = x[d] * dy[u];
+}
+
+static void NAME(outer_product)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *dy, REAL *dweight)
+{
+    /* The end of the rows first: what it writes into the next row's beginning is then overwritten. */
+    const ptrdiff_t block = SUMS * LANES, blocks = (U + block - 1) / block;
+    for (ptrdiff_t b = blocks - 1; b >= 0; b--) {
+        ptrdiff_t u = b * block;
+#define BODY(V) NAME(outer_product_body)(V, D, U, rest, x, dy + u, dweight + u)
+        SOME_VECTORS(U, u, BODY);
+#undef BODY
+    }
+}
+
+/* dweight[d, u] += x[d] * dy[u]. Nothing is written behind a row: the next one would wait for it to be read again. */
+static void NAME(add_outer_product)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *dy, REAL *dweight)
+{
+    for (ptrdiff_t d = 0; d < D; d++, dweight += U) {
+        const NAME(vec) value = NAME(fill)(x[d]);
+        ptrdiff_t u = 0;
+        for (; u + LANES <= U; u += LANES)
+            NAME(store)(dweight + u, NAME(multiply_add)(value, NAME(load)(dy + u), NAME(load)(dweight + u)));
+        for (; u < U; u++) dweight[u] += x[d] * dy[u];
+    }
+}
+
+#undef SOME_VECTORS
+#undef SUMS
