@@ -17,12 +17,12 @@ from gwucnn.layers import Layer
 from gwucnn.layers.base import leaves
 from gwucnn.loss_functions import LossFunction, LossHead
 from gwucnn.metrics import Accuracy
-from gwucnn.ops import all_finite, fill_zero
+from gwucnn.ops import all_finite, clip_norm, fill_zero
 from gwucnn.optimizers import Optimizer
 from gwucnn.parameters import Arena
 from gwucnn.workspace import Space, Workspace
 
-__all__ = ["Engine", "Totals"]
+__all__ = ["Engine", "Recipe", "Totals"]
 
 # Programs that a workspace remembers: for whole batches and the last of an epoch, to predict and to evaluate.
 # Each holds steps with scratch memory of their own.
@@ -54,6 +54,15 @@ class Totals:
         if self._accuracy is not None:
             record[f"{prefix}accuracy"] = self._accuracy.result()
         return record
+
+
+class Recipe(NamedTuple):
+    """What `compile` decided: how to train."""
+
+    loss: LossFunction
+    optimizer: Optimizer
+    metrics: tuple[str, ...] = ()
+    global_clipnorm: float | None = None
 
 
 class Engine:
@@ -97,16 +106,19 @@ class Engine:
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
         self.reports_accuracy = False
+        self._clipnorm: float | None = None
         self._idle: list[Workspace] = []
         self._training: Workspace | None = None
 
-    def compile(self, loss: LossFunction, optimizer: Optimizer, *, reports_accuracy: bool) -> None:
-        """Take the loss to make small and the optimizer to do it with."""
+    def compile(self, recipe: Recipe) -> None:
+        """Take the loss to make small and what to do it with."""
+        loss, optimizer = recipe.loss, recipe.optimizer
         loss.check_outputs(self._activation, self.out_shape)
         self.head = LossHead(self._activation, loss)
         self._replays = self.head.replays and all(step.replays for step in self.steps)
         self.optimizer = optimizer
-        self.reports_accuracy = reports_accuracy and loss.classifies
+        self.reports_accuracy = "accuracy" in recipe.metrics and loss.classifies
+        self._clipnorm = recipe.global_clipnorm
         optimizer.bind(self.arena)
         self._idle.clear()
         self._training = None
@@ -245,6 +257,8 @@ class Engine:
         loss, finite, outputs = self._once_or_again(workspace, ("train", len(batch.x)), work)
         if not (finite.value and isfinite(loss.value)):
             raise FloatingPointError(self._complaint(loss.value, batch, workspace))
+        if self._clipnorm is not None:
+            workspace.outer.run("clip", clip_norm, limit=self._clipnorm, out=self._trainable_grads)
         self.optimizer.step()
         self.arena.version += 1
         totals.add(loss.value, batch.weight, batch.target, outputs)

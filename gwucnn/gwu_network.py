@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gwucnn.batches import Batches, sample_shape
+from gwucnn.checks import check_positive
 from gwucnn.data_checks import (
     as_images,
     batch_weights,
@@ -18,7 +19,7 @@ from gwucnn.data_checks import (
     warn_unscaled,
     with_targets,
 )
-from gwucnn.engine import Engine, Totals
+from gwucnn.engine import Engine, Recipe, Totals
 from gwucnn.errors import NotBuiltError
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
@@ -80,10 +81,11 @@ class GWUNetwork(NetworkBase):
     def compile(
         self,
         loss: Any,
-        lr: float | None = None,
+        lr: Any = None,
         optimizer: Any = "sgd",
         *,
         metrics: Sequence[str] = ("accuracy",),
+        global_clipnorm: float | None = None,
     ) -> None:
         """Say what training shall make small, and how.
 
@@ -93,12 +95,15 @@ class GWUNetwork(NetworkBase):
         ----------
         loss : str, LossFunction class or object
             'log_loss', 'binary_crossentropy', 'cross_entropy' or 'mse'.
-        lr : float, optional
-            Learning rate of an optimizer given by name; by default that optimizer's own.
+        lr : float or Schedule, optional
+            Learning rate of an optimizer given by name; by default that optimizer's own. See
+            `gwucnn.schedules` for rates that change.
         optimizer : str, Optimizer class or object
-            'sgd' or 'adam'.
+            'sgd', 'adam', 'adamw', 'rmsprop' or 'adagrad'.
         metrics : sequence of str
             'accuracy', left out for losses of quantities.
+        global_clipnorm : float, optional
+            Largest norm of the gradient of all trainable weights together; a longer one is scaled down.
 
         Raises
         ------
@@ -108,14 +113,16 @@ class GWUNetwork(NetworkBase):
         metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
         for metric in metrics:
             look_up("compile", "metrics", metric, {"accuracy": None})
+        if global_clipnorm is not None:
+            global_clipnorm = check_positive("compile", "global_clipnorm", global_clipnorm)
         checked = loss_function(loss)
         if self._stack.complete:
             self._stack.check_loss(checked)
         moves = make_optimizer(optimizer, lr)
         moves.claim(self)
-        self._compiled = checked, moves, "accuracy" in metrics
+        self._compiled = Recipe(checked, moves, metrics, global_clipnorm)
         if self._engine is not None and self._engine.arena.fits:
-            self._engine.compile(*self._compiled[:2], reports_accuracy=self._compiled[2])
+            self._engine.compile(self._compiled)
         elif self._engine is not None and self._stack.in_shape is not None:
             self._engine = None  # layers were frozen or freed since: weights that are trained lie first
             self._build(self._stack.in_shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gwucnn.batches import Batches, sample_shape
 from gwucnn.data_checks import as_images
-from gwucnn.engine import Engine
+from gwucnn.engine import Engine, Recipe
 from gwucnn.errors import NotBuiltError
 from gwucnn.layers import Layer
 from gwucnn.parameters import Parameter, assign
@@ -48,7 +48,7 @@ class NetworkBase:
         self.winograd = check_flag("GWUNetwork", "winograd", winograd)
         self._stack = Stack(self._channels_first)
         self._engine: Engine | None = None
-        self._compiled: tuple[Any, Any, bool] | None = None
+        self._compiled: Recipe | None = None
         self._generator: Any = None
         self._warned: set[str] = set()  # of what one warning is enough
         if not isinstance(layers, Iterable):
@@ -96,8 +96,7 @@ class NetworkBase:
                 self.layers, stack.shapes[-1], self._dtype, fuse=self.fuse, winograd=self.winograd
             )
             if self._compiled is not None:
-                loss, optimizer, reports_accuracy = self._compiled
-                engine.compile(loss, optimizer, reports_accuracy=reports_accuracy)
+                engine.compile(self._compiled)
             self._engine = engine
         return self._engine
 

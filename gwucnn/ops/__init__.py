@@ -21,11 +21,13 @@ from gwucnn.ops.conv_transpose import (
 from gwucnn.ops.dense import dense, dense_backward_input, dense_backward_weight, sum_rows
 from gwucnn.ops.loss import sigmoid_log_loss, softmax_cross_entropy, squared_error
 from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
+from gwucnn.ops.weights import clip_norm
 
 __all__ = [
     "Op",
     "add",
     "all_finite",
+    "clip_norm",
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
