@@ -23,7 +23,15 @@ from gwucnn.gwu_network import GWUNetwork
 from gwucnn.history import History
 from gwucnn.kernels import get_num_threads, set_num_threads, show_config
 from gwucnn.layers import Concatenate, Conv2D, Dense, Flatten, Layer, MaxPooling2D, Residual
-from gwucnn.loss_functions import MSE, BinaryCrossentropy, CrossEntropy, LogLoss, LossFunction
+from gwucnn.loss_functions import (
+    MAE,
+    MSE,
+    BinaryCrossentropy,
+    CrossEntropy,
+    Huber,
+    LogLoss,
+    LossFunction,
+)
 from gwucnn.metrics import accuracy, confusion_matrix, to_categorical
 from gwucnn.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from gwucnn.parameters import Parameter
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
     from gwucnn import datasets
 
 __all__ = [
+    "MAE",
     "MSE",
     "RELU",
     "SGD",
@@ -54,6 +63,7 @@ __all__ = [
     "FormatError",
     "GWUNetwork",
     "History",
+    "Huber",
     "LambdaCallback",
     "Layer",
     "LogLoss",

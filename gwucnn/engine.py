@@ -15,7 +15,8 @@ from gwucnn.errors import NotBuiltError
 from gwucnn.fusion import plan
 from gwucnn.layers import Layer
 from gwucnn.layers.base import leaves
-from gwucnn.loss_functions import LossFunction, LossHead
+from gwucnn.loss_functions import LossFunction
+from gwucnn.loss_head import LossHead
 from gwucnn.metrics import Accuracy
 from gwucnn.ops import all_finite, clip_norm, fill_zero
 from gwucnn.optimizers import Optimizer

@@ -94,7 +94,8 @@ class GWUNetwork(NetworkBase):
         Parameters
         ----------
         loss : str, LossFunction class or object
-            'log_loss', 'binary_crossentropy', 'cross_entropy' or 'mse'.
+            'log_loss', 'binary_crossentropy', 'cross_entropy', 'mse', 'mae' or 'huber'. A class or an object
+            can have options, such as CrossEntropy(label_smoothing=0.1).
         lr : float or Schedule, optional
             Learning rate of an optimizer given by name; by default that optimizer's own. See
             `gwucnn.schedules` for rates that change.

@@ -6,13 +6,14 @@ The update rules are PyTorch's, the names and defaults Keras'.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gwucnn import kernels
 from gwucnn.checks import check_fraction, check_not_negative, check_positive
-from gwucnn.described import Described
+from gwucnn.described import Described, rebuilt
 from gwucnn.errors import NotBuiltError
 from gwucnn.parameters import Arena
 from gwucnn.schedules import Schedule, schedule
@@ -279,7 +280,12 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def optimizer(given: Any, lr: Any) -> Optimizer:
-    """Return an optimizer given by name or class, with `lr` or its own default, or as an object."""
+    """Return an optimizer given by name or class, with `lr` or its own default, or as an object.
+
+    Or written down, see `gwucnn.described`; then with its own lr, as an object has.
+    """
+    if isinstance(given, Mapping):
+        given = rebuilt("compile", "optimizer", given, {kind.__name__: kind for kind in OPTIMIZERS.values()})
     if isinstance(given, Optimizer):
         if lr is not None:
             raise ValueError(

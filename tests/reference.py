@@ -332,6 +332,22 @@ def mse(outputs, targets):
     return np.mean(difference**2), 2 * difference / difference.size
 
 
+def mae(outputs, targets):
+    """Size of the difference, averaged over outputs and batch."""
+    difference = np.float64(outputs) - np.float64(targets)
+    return np.mean(np.abs(difference)), np.sign(difference) / difference.size
+
+
+def huber(outputs, targets, delta=1.0):
+    """Half the square of small differences, a straight line for large ones, averaged over outputs and batch."""
+    difference = np.float64(outputs) - np.float64(targets)
+    size = np.abs(difference)
+    inside = np.minimum(size, delta)
+    # The integral of min(size, delta): a triangle, and behind it a rectangle.
+    value = np.mean(inside**2 / 2 + delta * (size - inside))
+    return value, np.sign(difference) * inside / difference.size
+
+
 # ---------------------------------------------------- optimizers: one step, everything returned, nothing kept
 
 

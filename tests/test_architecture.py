@@ -29,6 +29,7 @@ STOREYS = [
         "fusion",
         "history",
         "hooks",
+        "loss_head",
         "monitor",
         "progress",
         "serialization",

@@ -1,5 +1,7 @@
 """Losses as gwu_nn's class methods, and as heads that take the last activation with them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,16 +9,22 @@ import reference
 from compare import normals
 from gradcheck import assert_gradient
 from gwucnn import (
+    MAE,
     MSE,
     BinaryCrossentropy,
     CrossEntropy,
+    Dense,
+    GWUNetwork,
+    Huber,
     LogLoss,
     RELUActivation,
     SigmoidActivation,
     SoftmaxActivation,
 )
+from gwucnn.described import written
 from gwucnn.errors import NotBuiltError, ShapeError
-from gwucnn.loss_functions import LossHead
+from gwucnn.loss_functions import loss_function
+from gwucnn.loss_head import LossHead
 from gwucnn.workspace import Space
 
 # loss, its reference by the numbers before the activation, that activation
@@ -25,6 +33,8 @@ PAIRS = [
     (BinaryCrossentropy, reference.binary_crossentropy, SigmoidActivation),
     (CrossEntropy, reference.categorical_crossentropy, SoftmaxActivation),
     (MSE, reference.mse, None),
+    (MAE, reference.mae, None),
+    (Huber, reference.huber, None),
 ]
 every_loss = pytest.mark.parametrize(
     ("loss", "twin", "activation"), PAIRS, ids=[row[0].name for row in PAIRS]
@@ -78,7 +88,7 @@ def test_log_of_zero_is_finite(loss):
     assert np.isfinite(loss.loss_partial_derivative(y_true, y_true)).all()
 
 
-@pytest.mark.parametrize("loss", [LogLoss, BinaryCrossentropy, MSE])
+@pytest.mark.parametrize("loss", [LogLoss, BinaryCrossentropy, MSE, MAE, Huber])
 def test_a_column_against_a_row_of_numbers_does_not_broadcast(loss):
     """(N,) against (N, 1) would make an (N, N) table of differences."""
     y, p = np.array([0.0, 1.0, 1.0]), np.array([[0.2], [0.7], [0.9]])
@@ -101,7 +111,7 @@ def test_cross_entropy_does_not_apply_softmax_again():
     assert CrossEntropy.loss([0], p) == pytest.approx(-np.log(0.9), rel=1e-12)
 
 
-@pytest.mark.parametrize("loss", [LogLoss, BinaryCrossentropy, CrossEntropy, MSE])
+@pytest.mark.parametrize("loss", [LogLoss, BinaryCrossentropy, CrossEntropy, MSE, MAE, Huber])
 @pytest.mark.parametrize(
     "shapes", [((3, 2), (2, 2)), ((4,), (2, 2)), ((2, 3), (3, 2)), ((1, 2), (2, 2)), ((), (2,))]
 )
@@ -164,6 +174,8 @@ def test_heads_in_float32_round_and_do_no_worse(loss, twin, activation, isa, rng
         (MSE, SigmoidActivation),
         (MSE, SoftmaxActivation),
         (MSE, RELUActivation),
+        (MAE, SigmoidActivation),
+        (Huber, SoftmaxActivation),
     ],
 )
 def test_gradient_of_whole_heads(loss, activation, rng):
@@ -225,3 +237,80 @@ def test_a_head_without_a_loss():
         NotBuiltError, match=r"^loss: expected a network with a loss, .* call compile\(loss=\.\.\.\)"
     ):
         head.loss(z, z, np.ones(1), space)
+
+
+# ---------------------------------------------------------------------------------------------------- options
+
+OPTIONS = [
+    (LogLoss(label_smoothing=0.2), reference.log_loss, SigmoidActivation),
+    (BinaryCrossentropy(label_smoothing=0.2), reference.binary_crossentropy, SigmoidActivation),
+    (CrossEntropy(label_smoothing=0.2), reference.categorical_crossentropy, SoftmaxActivation),
+    (Huber(0.25), lambda z, t: reference.huber(z, t, 0.25), None),
+]
+every_option = pytest.mark.parametrize(
+    ("loss", "twin", "activation"), OPTIONS, ids=[f"{row[0]}" for row in OPTIONS]
+)
+
+
+def smooth(loss, t):
+    """Return targets as the loss smooths them, by hand."""
+    share = {CrossEntropy: 0.2 / t.shape[1], Huber: 0}.get(type(loss), 0.1)
+    return t if type(loss) is Huber else 0.8 * t + share
+
+
+@every_option
+def test_options_hold_in_heads_and_as_functions(loss, twin, activation, rng):
+    z, t = rng.standard_normal((6, 4)), targets(rng, type(loss), (6, 4))
+    want, want_gradient = twin(z, smooth(loss, t))
+    value, gradient, p = run_head(lambda: loss, activation, z, t)
+    assert value == pytest.approx(want, rel=1e-10)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(p, applied(activation, z), rtol=1e-10)
+    assert loss.loss(t, p) == pytest.approx(want, rel=1e-9)
+    assert type(loss).loss(t, p) != pytest.approx(want, rel=1e-3), "the class knows no options"
+    inside = np.clip(p, 0.05, 0.95)
+    assert_gradient(loss.loss_partial_derivative(t, inside), lambda: loss.loss(t, inside), inside)
+
+
+@every_option
+def test_options_are_written_down(loss, twin, activation):
+    again = loss_function(json.loads(json.dumps(written(loss))))
+    assert type(again) is type(loss) and again.config() == loss.config() != {}
+    assert repr(again) == repr(loss) == repr(eval(repr(loss)))
+
+
+def test_what_is_no_option():
+    for loss in (LogLoss, BinaryCrossentropy, CrossEntropy):
+        with pytest.raises(ValueError) as caught:
+            loss(label_smoothing=1)
+        assert str(caught.value) == (
+            f"{loss.__name__}: expected label_smoothing to be a number from 0 to less than 1, got 1"
+        )
+    with pytest.raises(ValueError, match="^Huber: expected delta to be a positive number, got 0$"):
+        Huber(0)
+    with pytest.raises(TypeError, match="did you mean 'label_smoothing'"):
+        CrossEntropy(label_smooting=0.1)
+    with pytest.raises(TypeError, match=r"^MSE: expected no arguments, got \(0.5,\)$"):
+        MSE(0.5)
+
+
+@pytest.mark.parametrize(
+    "loss", [CrossEntropy(label_smoothing=0.3), LogLoss(label_smoothing=0.3), Huber(0.1), MAE()]
+)
+def test_networks_train_on_losses_with_options(loss, rng):
+    """What fit, evaluate and train_on_batch report is the loss with its options."""
+    x, y = rng.standard_normal((12, 5)), np.eye(3)[rng.integers(0, 3, 12)]
+    end = loss.partner.name if loss.partner else None
+    made = GWUNetwork([Dense(3, activation=end, input_size=5)], seed=0, precision="float64")
+    made.compile(loss, lr=0.1)
+    want = loss.loss(y, made.predict(x))
+    assert made.evaluate(x, y, batch_size=5) == pytest.approx(want, rel=1e-9)
+    assert made.fit(x, y, epochs=1, batch_size=12).history["loss"] == pytest.approx([want], rel=1e-9)
+    assert made.evaluate(x, y) < want
+
+
+def test_accuracy_knows_nothing_of_smoothing(rng):
+    x, y = rng.standard_normal((12, 5)), rng.integers(0, 3, 12)
+    made = GWUNetwork([Dense(3, activation="softmax", input_size=5)], seed=0)
+    made.compile(CrossEntropy(label_smoothing=0.9))
+    assert made.evaluate(x, y, return_dict=True)["accuracy"] == np.mean(made.predict(x).argmax(axis=1) == y)

@@ -16,7 +16,7 @@ MISTYPED = [
     (lambda: GWUNetwork(fuse="yes"), ValueError, "GWUNetwork: expected fuse to be True or False, got 'yes'"),
     (lambda: GWUNetwork().compile("log_los"), ValueError,
      "compile: expected loss to be one of 'log_loss', 'binary_crossentropy', 'cross_entropy', 'categorical_crossentropy', "
-     "'sparse_categorical_crossentropy', 'mse', got 'log_los'; did you mean 'log_loss'?"),
+     "'sparse_categorical_crossentropy', 'mse', 'mae', 'huber', got 'log_los'; did you mean 'log_loss'?"),
     (lambda: GWUNetwork().compile("mse", optimizer="Adam"), ValueError,
      "compile: expected optimizer to be one of 'sgd', 'adam', 'adamw', 'rmsprop', 'adagrad', got 'Adam'; did you mean 'adam'?"),
     (lambda: GWUNetwork().compile("mse", lr="fast"), ValueError,

@@ -14,7 +14,10 @@ LOSSES = {
     "sigmoid_log_loss": (reference.log_loss, ops.sigmoid),
     "softmax_cross_entropy": (reference.categorical_crossentropy, ops.softmax),
     "squared_error": (lambda z, t: tuple(part * t[0].size for part in reference.mse(z, t)), None),
+    "absolute_error": (lambda z, t: tuple(part * t[0].size for part in reference.mae(z, t)), None),
+    "huber": (lambda z, t: tuple(part * t[0].size for part in reference.huber(z, t)), None),
 }
+SMOOTHED = {"sigmoid_log_loss": lambda K: 2, "softmax_cross_entropy": lambda K: K}
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
 
@@ -69,6 +72,56 @@ def test_gradients_are_those_of_the_loss(name, isa, rng):
     share = np.array([0.5, 0.2, 0.3])
     _, gradient, _ = run(name, z, t, share, scale=0.7)
     assert_gradient(gradient, lambda: run(name, z, t, share, scale=0.7)[0], z)
+
+
+@pytest.mark.parametrize("name", SMOOTHED)
+@pytest.mark.parametrize("K", [1, 2, 5, 17])
+@pytest.mark.parametrize("smoothing", [0.1, 0.75])
+def test_smoothed_targets(name, K, smoothing, isa, dtype, rng):
+    """As if the targets had been smoothed before."""
+    z, t = 3 * normals(rng, (4, K), dtype), targets(name, rng, (4, K), dtype)
+    share = np.full(4, 0.25, dtype)
+    value, gradient, p = run(name, z, t, share, label_smoothing=smoothing)
+    smooth = t.astype("float64") * (1 - smoothing) + smoothing / SMOOTHED[name](K)
+    want, want_gradient = LOSSES[name][0](z, smooth)
+    roundoff = float(np.finfo(dtype).eps)
+    assert abs(value - want) <= 64 * roundoff * (abs(want) + K)
+    assert np.abs(gradient - want_gradient).max() <= 32 * roundoff * max(abs(want_gradient).max(), 0.25)
+    assert_exact(p, run(name, z, t, share)[2], dtype)
+
+
+@pytest.mark.parametrize("name", SMOOTHED)
+def test_gradients_of_smoothed_losses(name, isa, rng):
+    z, t, share = rng.standard_normal((3, 4)), np.eye(4)[[0, 3, 1]], np.array([0.5, 0.2, 0.3])
+    _, gradient, _ = run(name, z, t, share, label_smoothing=0.2)
+    assert_gradient(gradient, lambda: run(name, z, t, share, label_smoothing=0.2)[0], z)
+
+
+@pytest.mark.parametrize("name", SMOOTHED)
+@pytest.mark.parametrize("smoothing", [-0.1, 1, 1.5, "0.1", True, np.nan])
+def test_what_is_no_smoothing(name, smoothing):
+    with pytest.raises(
+        ValueError, match=f"^{name}: expected label_smoothing to be a number from 0 to less than 1"
+    ):
+        run(name, zeros(2, 3), zeros(2, 3), zeros(2), label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("delta", [0.1, 1.0, 30.0])
+def test_huber_on_both_sides_of_delta(delta, isa, dtype):
+    errors = np.array([[0, 0.5, 1, 1.0001, -1, -1.0001, 3, -3]]) * delta
+    y, t = errors.astype(dtype), np.zeros((1, 8), dtype)
+    value, gradient, _ = run("huber", y, t, np.ones(1, dtype), scale=1 / 8, delta=delta)
+    want, want_gradient = reference.huber(y, t, delta)
+    assert value == pytest.approx(want, rel=1e-6)
+    np.testing.assert_allclose(gradient, want_gradient, rtol=1e-6)
+    with pytest.raises(ValueError, match="^huber: expected delta to be a positive number, got 0$"):
+        run("huber", y, t, np.ones(1, dtype), delta=0)
+
+
+def test_absolute_error_has_no_slope_where_it_is_zero(isa, dtype):
+    y, t = np.array([[1, 2, 3]], dtype), np.array([[1, 3, 2]], dtype)
+    value, gradient, _ = run("absolute_error", y, t, np.ones(1, dtype))
+    assert value == 2 and gradient.tolist() == [[0, -1, 1]]
 
 
 def test_targets_of_softmax_need_not_sum_to_one(rng):
@@ -189,7 +242,7 @@ def test_what_does_not_fit(name, error, argument, changes):
         return
     given |= changes
     z = given.pop("INPUT")
-    argument = argument.replace("INPUT", "y" if name == "squared_error" else "z")
+    argument = argument.replace("INPUT", "z" if name in SMOOTHED else "y")
     with pytest.raises(error, match=rf"^{name}: .*\b{argument}\b"):
         getattr(ops, name)(z, **given)
 

@@ -8,6 +8,7 @@ import pytest
 
 import reference
 from gwucnn import SGD, Adagrad, Adam, AdamW, Dense, GWUNetwork, RMSprop, kernels
+from gwucnn.described import written
 from gwucnn.errors import NotBuiltError
 from gwucnn.initializers import zeros
 from gwucnn.optimizers import OPTIMIZERS, optimizer
@@ -335,6 +336,8 @@ def test_by_name_as_a_class_and_as_an_object():
         assert optimizer(kind, np.float32(0.25)).lr == 0.25
     given = Adam(0.125)
     assert optimizer(given, None) is given
+    again = optimizer(json.loads(json.dumps(written(given))), None)
+    assert type(again) is Adam and again.config() == given.config()
     with pytest.raises(ValueError) as caught:
         optimizer(SGD(), 0.1)
     assert str(caught.value) == (

@@ -28,6 +28,8 @@ from gwucnn.loss_functions import LOSSES, loss_function
         ("sparse_categorical_crossentropy", 3, [1], [1]),
         ("categorical_crossentropy", 2, [[1, 0]], [[1, 0]]),
         ("mse", 1, [0.5, -7], [[0.5], [-7]]),
+        ("mae", 1, [0.5, -7], [[0.5], [-7]]),
+        ("huber", 2, [[0.5, -7]], [[0.5, -7]]),
         ("mse", 3, [[1, 2, 3]], [[1, 2, 3]]),
         ("mse", 2, np.zeros((0, 2)), np.zeros((0, 2)).tolist()),
         ("cross_entropy", 3, [], []),
@@ -42,6 +44,10 @@ BAD_TARGETS = [
      "y must have as many"),
     ("mse", 3, [1, 2, 3], "mse: expected y of shape (N, 3), got (3,); the last layer makes 3 numbers a sample, y must have "
      "as many"),
+    ("mae", 2, [1, 2], "mae: expected y of shape (N, 2), got (2,); the last layer makes 2 numbers a sample, y must have as "
+     "many"),
+    ("huber", 1, [[1, 2]], "huber: expected y of shape (N, 1), got (1, 2); the last layer makes 1 number a sample, y must "
+     "have as many"),
     ("mse", 1, 4.0, "mse: expected y of shape (N, ...), a row for each sample, got a single value"),
     ("log_loss", 2, 1, "log_loss: expected y of shape (N, ...), a row for each sample, got a single value"),
     ("log_loss", 1, [0, 2], "log_loss: expected y from 0 to 1, got values from 0 to 2"),

@@ -19,12 +19,19 @@ from gwucnn.ops.conv_transpose import (
     conv2d_transpose_backward_weight,
 )
 from gwucnn.ops.dense import dense, dense_backward_input, dense_backward_weight, sum_rows
-from gwucnn.ops.loss import sigmoid_log_loss, softmax_cross_entropy, squared_error
+from gwucnn.ops.loss import (
+    absolute_error,
+    huber,
+    sigmoid_log_loss,
+    softmax_cross_entropy,
+    squared_error,
+)
 from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
 from gwucnn.ops.weights import clip_norm
 
 __all__ = [
     "Op",
+    "absolute_error",
     "add",
     "all_finite",
     "clip_norm",
@@ -41,6 +48,7 @@ __all__ = [
     "dense_backward_input",
     "dense_backward_weight",
     "fill_zero",
+    "huber",
     "max_pool2d",
     "max_pool2d_backward",
     "put_channels",

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from gwucnn import kernels
+from gwucnn.checks import check_fraction, check_positive
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
 
-__all__ = ["sigmoid_log_loss", "softmax_cross_entropy", "squared_error"]
+__all__ = ["absolute_error", "huber", "sigmoid_log_loss", "softmax_cross_entropy", "squared_error"]
 
 
 def _checked(who: str, target: Array, share: Array, gradient: Array, **given: Array) -> list[Array]:
@@ -34,38 +35,60 @@ def _with_probability(
     probability: Array,
     gradient: Array,
     scale: float,
+    smoothing: float,
+    outcomes: int | None,
 ) -> Callable[[], float]:
+    """Bind a loss whose targets are smoothed: evenly over `outcomes`, by default the K of a row."""
     z, target, share, gradient = _checked(who, target, share, gradient, z=z)
     probability = as_output(who, probability, z.shape, [z, target, share, gradient], name="probability")
-    return kernel(z, target, share, probability, gradient, scale)
+    smoothing = check_fraction(who, "label_smoothing", smoothing)
+    keep, add = 1 - smoothing, smoothing / (outcomes or max(z.shape[1], 1))
+    return kernel(z, target, share, probability, gradient, scale, keep, add)
 
 
 @Op
 def sigmoid_log_loss(
-    z: Array, target: Array, share: Array, *, probability: Array, gradient: Array, scale: float = 1.0
+    z: Array,
+    target: Array,
+    share: Array,
+    *,
+    probability: Array,
+    gradient: Array,
+    scale: float = 1.0,
+    label_smoothing: float = 0.0,
 ) -> Callable[[], float]:
     """Compute p = sigmoid(z), the log loss -sum over k of t*log(p) + (1 - t)*log(1 - p), and its gradient.
 
     z, target : float32 or float64, shape (N, K), targets from 0 to 1. share : shape (N,).
     probability, gradient : shape (N, K), overwritten with p and (p - t) * share * scale.
+    label_smoothing : s, from 0 to less than 1; t * (1 - s) + s / 2 takes the place of t.
     Returns the loss, a float. Computed from z, so that it stays finite where p rounds to 0 or 1.
     """
-    kernel = kernels.active.SigmoidLogLoss
-    return _with_probability("sigmoid_log_loss", kernel, z, target, share, probability, gradient, scale)
+    kernel, arrays = kernels.active.SigmoidLogLoss, (z, target, share, probability, gradient)
+    return _with_probability("sigmoid_log_loss", kernel, *arrays, scale, label_smoothing, 2)
 
 
 @Op
 def softmax_cross_entropy(
-    z: Array, target: Array, share: Array, *, probability: Array, gradient: Array, scale: float = 1.0
+    z: Array,
+    target: Array,
+    share: Array,
+    *,
+    probability: Array,
+    gradient: Array,
+    scale: float = 1.0,
+    label_smoothing: float = 0.0,
 ) -> Callable[[], float]:
     """Compute p = softmax(z) and the cross-entropy, -sum over k of t*log(p), with its gradient by z.
 
     z, target : float32 or float64, shape (N, K), targets summing to 1. share : shape (N,).
     probability, gradient : shape (N, K), overwritten with p and (p - t) * share * scale.
+    label_smoothing : s, from 0 to less than 1; t * (1 - s) + s / K takes the place of t
+    (C. Szegedy et al., arXiv:1512.00567, section 7).
     Returns the loss, a float. Computed from z, so that it stays finite where p rounds to 0.
     """
-    kernel = kernels.active.SoftmaxCrossEntropy
-    return _with_probability("softmax_cross_entropy", kernel, z, target, share, probability, gradient, scale)
+    kernel, arrays = kernels.active.SoftmaxCrossEntropy, (z, target, share, probability, gradient)
+    return _with_probability("softmax_cross_entropy", kernel, *arrays, scale, label_smoothing, None)
 
 
 @Op
@@ -79,3 +102,32 @@ def squared_error(
     """
     y, target, share, gradient = _checked("squared_error", target, share, gradient, y=y)
     return kernels.active.SquaredError(y, target, share, None, gradient, scale)
+
+
+@Op
+def absolute_error(
+    y: Array, target: Array, share: Array, *, gradient: Array, scale: float = 1.0
+) -> Callable[[], float]:
+    """Compute the sum of absolute errors, sum over k of abs(y - t), with its gradient by y.
+
+    y, target : float32 or float64, shape (N, K). share : shape (N,).
+    gradient : shape (N, K), overwritten with sign(y - t) * share * scale, 0 where y = t. Returns a float.
+    """
+    y, target, share, gradient = _checked("absolute_error", target, share, gradient, y=y)
+    return kernels.active.AbsoluteError(y, target, share, None, gradient, scale)
+
+
+@Op
+def huber(
+    y: Array, target: Array, share: Array, *, gradient: Array, scale: float = 1.0, delta: float = 1.0
+) -> Callable[[], float]:
+    """Compute Huber's loss, squares of small errors and the size of large ones, with its gradient by y.
+
+    Sum over k of e**2 / 2 where abs(e) <= delta, delta * (abs(e) - delta / 2) elsewhere, with e = y - t.
+    P. Huber, "Robust Estimation of a Location Parameter", 1964, section 1.
+
+    y, target : float32 or float64, shape (N, K). share : shape (N,). delta : above 0.
+    gradient : shape (N, K), overwritten with max(-delta, min(e, delta)) * share * scale. Returns a float.
+    """
+    y, target, share, gradient = _checked("huber", target, share, gradient, y=y)
+    return kernels.active.Huber(y, target, share, gradient, scale, check_positive("huber", "delta", delta))

@@ -1,0 +1,52 @@
+"""What training makes small.
+
+A loss takes the network's outputs. Where the last activation is the one that belongs to the loss (sigmoid to
+log loss, softmax to cross-entropy), the two are computed together from the numbers before the activation:
+then no logarithm of a rounded probability is taken and the gradient is the plain difference p - t. See
+`gwucnn.loss_head`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gwucnn.described import rebuilt
+from gwucnn.loss_functions.base import LossFunction
+from gwucnn.loss_functions.classes import BinaryCrossentropy, CrossEntropy, LogLoss
+from gwucnn.loss_functions.quantities import MAE, MSE, Huber
+from gwucnn.suggestions import look_up
+
+__all__ = [
+    "LOSSES",
+    "MAE",
+    "MSE",
+    "BinaryCrossentropy",
+    "CrossEntropy",
+    "Huber",
+    "LogLoss",
+    "LossFunction",
+    "loss_function",
+]
+
+LOSSES: dict[str, type[LossFunction]] = {
+    "log_loss": LogLoss,
+    "binary_crossentropy": BinaryCrossentropy,
+    "cross_entropy": CrossEntropy,
+    "categorical_crossentropy": CrossEntropy,
+    "sparse_categorical_crossentropy": CrossEntropy,
+    "mse": MSE,
+    "mae": MAE,
+    "huber": Huber,
+}
+
+
+def loss_function(loss: Any) -> LossFunction:
+    """Return a loss given by name, as a class, as an object, or written down (see `gwucnn.described`)."""
+    if isinstance(loss, LossFunction):
+        return loss
+    if isinstance(loss, type) and issubclass(loss, LossFunction):
+        return loss()
+    if isinstance(loss, Mapping):
+        return rebuilt("compile", "loss", loss, {kind.__name__: kind for kind in LOSSES.values()})
+    return look_up("compile", "loss", loss, LOSSES)()

@@ -1,0 +1,134 @@
+"""What a loss is, and how targets are checked against outputs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from math import isfinite, prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gwucnn.activation_functions import ActivationFunction
+from gwucnn.chunks import extremes
+from gwucnn.described import Described
+from gwucnn.errors import ShapeError
+from gwucnn.workspace import Space
+
+__all__ = ["LossFunction", "as_labels", "as_rows", "class_or_object", "pair"]
+
+
+class class_or_object:
+    """A method that can be called on the class too, as gwu_nn calls it: then on an object of all defaults."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        functools.update_wrapper(self, function)  # type: ignore[arg-type]
+
+    def __get__(self, instance: Any, owner: Any) -> Callable[..., Any]:
+        return functools.partial(self._function, owner() if instance is None else instance)
+
+
+def pair(y_true: Any, y_pred: Any, who: str) -> tuple[Any, Any]:
+    """Return both as float64 of one shape; (N,) fits (N, 1). Anything else is an error, never a broadcast."""
+    y_true, y_pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
+    if (
+        y_true.shape != y_pred.shape
+        and y_true.size == y_pred.size
+        and y_true.squeeze().shape == y_pred.squeeze().shape
+    ):
+        y_true = y_true.reshape(y_pred.shape)
+    if y_true.shape != y_pred.shape:
+        raise ShapeError(f"{who}: expected y_true of the shape of y_pred, {y_pred.shape}, got {y_true.shape}")
+    return y_true, y_pred
+
+
+def as_rows(who: str, y: Any) -> Any:
+    """Return y as an array with a batch axis."""
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise ShapeError(f"{who}: expected rows of y of one length, got several ({error})") from None
+    if y.ndim == 0:
+        raise ShapeError(f"{who}: expected y of shape (N, ...), a row for each sample, got a single value")
+    return y
+
+
+def as_labels(who: str, y: Any, K: int) -> Any:
+    """Return y of shape (N,) or (N, 1) as integer labels from 0 to K - 1."""
+    labels = y.reshape(-1)
+    whole = labels.astype(np.int64) if labels.dtype.kind in "biuf" and np.isfinite(labels).all() else None
+    if whole is None or (whole != labels).any():
+        raise ValueError(f"{who}: expected integer labels, got {y.dtype} values such as {labels[:3]}")
+    if whole.size and not (whole.min() >= 0 and whole.max() < K):
+        wrong = whole.min() if whole.min() < 0 else whole.max()
+        raise ValueError(
+            f"{who}: expected labels from 0 to {K - 1} for {K} outputs, got {wrong}; give the last layer as "
+            "many outputs as there are classes"
+        )
+    return whole
+
+
+class LossFunction(Described):
+    """A number for how wrong the outputs of a batch are.
+
+    `loss` and `loss_partial_derivative` are `gwu_nn`'s and take outputs as the network gives them; they can
+    be called on the class too.
+    """
+
+    name: ClassVar[str]
+    # The activation that is computed together with this loss.
+    partner: ClassVar[type[ActivationFunction] | None] = None
+    # Whether `step` does nothing but call an op through space.run("loss", ...), so that it can be replayed.
+    replays: ClassVar[bool] = False
+    # Whether to report accuracy: the targets are classes, not quantities.
+    classifies: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # A step of one's own may do anything, whatever the class that it derives from says.
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__ and "replays" not in cls.__dict__:
+            cls.replays = False
+
+    @class_or_object
+    def loss(self, y_true: Any, y_pred: Any) -> float:
+        """Return the loss of predictions, averaged over the batch."""
+        raise NotImplementedError
+
+    @class_or_object
+    def loss_partial_derivative(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the derivative of `loss` by each prediction, in an array of their shape."""
+        raise NotImplementedError
+
+    def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
+        """Raise an error if a network that ends so cannot be trained with this loss."""
+
+    def _check_partner(self, activation: type[ActivationFunction] | None) -> None:
+        if self.partner is not None and activation is not self.partner:
+            got = f"activation {activation.name!r}" if activation else "no activation"
+            raise ValueError(
+                f"{self.name}: expected a network that ends with {self.partner.name}, got a last layer with "
+                f"{got}; give the last layer activation={self.partner.name!r}"
+            )
+
+    def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
+        """Return y checked, as integer labels (N,) or an array (N, *out_shape)."""
+        who, y = self.name, as_rows(self.name, y)
+        if y.shape[1:] != out_shape and not (y.ndim == 1 and out_shape == (1,)):
+            shape = ", ".join(map(str, ("N", *out_shape)))
+            raise ShapeError(
+                f"{who}: expected y of shape ({shape}), got {y.shape}; the last layer makes "
+                f"{prod(out_shape)} number{'s' if prod(out_shape) > 1 else ''} a sample, y must have as many"
+            )
+        if y.dtype.kind not in "biuf":
+            raise TypeError(f"{who}: expected y to be numbers, got {y.dtype}")
+        if y.dtype.kind == "f" and not all(map(isfinite, extremes(y))):
+            raise ValueError(f"{who}: expected finite y, got NaN or infinity")
+        return y.reshape(-1, *out_shape)
+
+    def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
+        """Return the loss of a batch (N, K) and fill the gradient by z, with `space.run("loss", op, ...)`.
+
+        With a `partner`, z comes before that activation, and p is filled with the activation's values.
+        """
+        raise NotImplementedError

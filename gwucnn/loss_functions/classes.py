@@ -1,0 +1,170 @@
+"""Losses of classes: of independent yes-or-no outputs, and of classes that exclude each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gwucnn import ops
+from gwucnn.activation_functions import ActivationFunction, SigmoidActivation, SoftmaxActivation
+from gwucnn.checks import check_fraction
+from gwucnn.errors import ShapeError
+from gwucnn.loss_functions.base import LossFunction, as_labels, as_rows, class_or_object, pair
+from gwucnn.workspace import Space
+
+__all__ = ["BinaryCrossentropy", "CrossEntropy", "LogLoss"]
+
+# Probabilities are kept this far from 0 and 1 before a logarithm is taken of them, as in Keras.
+CLIP = 1e-7
+
+
+class Smoothed(LossFunction):
+    """A loss whose targets may be smoothed: C. Szegedy et al., arXiv:1512.00567, section 7."""
+
+    def __init__(self, *, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = check_fraction(type(self).__name__, "label_smoothing", label_smoothing)
+
+    def _smooth(self, t: Any, outcomes: int) -> Any:
+        return t * (1 - self.label_smoothing) + self.label_smoothing / outcomes
+
+
+class LogLoss(Smoothed):
+    """Log loss of independent yes-or-no outputs, summed over outputs and averaged over the batch.
+
+    -(1/N) * sum over n, k of t*log(p) + (1 - t)*log(1 - p)
+
+    Parameters
+    ----------
+    label_smoothing : float from 0 to less than 1
+        s moves targets t to t * (1 - s) + s / 2, so that no answer is certain.
+    """
+
+    name = "log_loss"
+    replays = True
+    partner = SigmoidActivation
+
+    @classmethod
+    def _scale(cls, K: int) -> float:
+        return 1.0
+
+    def _prepared(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, float]:
+        """Return smoothed targets, clipped probabilities, and what both are divided by."""
+        t, p = pair(y_true, y_pred, self.name)
+        K = t[0].size if t.size and t.ndim > 1 else 1
+        return self._smooth(t, 2), np.clip(p, CLIP, 1 - CLIP), max(len(t), 1) / self._scale(K)
+
+    @class_or_object
+    def loss(self, y_true: Any, y_pred: Any) -> float:
+        t, p, divisor = self._prepared(y_true, y_pred)
+        return float(-(t * np.log(p) + (1 - t) * np.log(1 - p)).sum() / divisor)
+
+    @class_or_object
+    def loss_partial_derivative(self, y_true: Any, y_pred: Any) -> Any:
+        t, p, divisor = self._prepared(y_true, y_pred)
+        return (p - t) / (p * (1 - p)) / divisor
+
+    def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
+        if len(out_shape) != 1:
+            raise ShapeError(
+                f"{self.name}: expected a network with outputs (N, K), got {out_shape}; add Flatten()"
+            )
+        self._check_partner(activation)
+
+    def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
+        y, K = as_rows(self.name, y), out_shape[0]
+        if K > 1 and y.shape in {(len(y),), (len(y), 1)}:
+            return as_labels(self.name, y, K)
+        y = super().targets(y, out_shape)
+        if y.size and (y.min() < 0 or y.max() > 1):
+            raise ValueError(f"{self.name}: expected y from 0 to 1, got values from {y.min()} to {y.max()}")
+        return y
+
+    def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
+        scale, smoothing = self._scale(z.shape[1]), self.label_smoothing
+        return space.run(
+            "loss",
+            ops.sigmoid_log_loss,
+            z,
+            target,
+            share,
+            probability=p,
+            gradient=gradient,
+            scale=scale,
+            label_smoothing=smoothing,
+        )
+
+
+class BinaryCrossentropy(LogLoss):
+    """Keras' version of the log loss: averaged over outputs and batch."""
+
+    name = "binary_crossentropy"
+
+    @classmethod
+    def _scale(cls, K: int) -> float:
+        return 1.0 / K
+
+
+class CrossEntropy(Smoothed):
+    """Cross-entropy of classes that exclude each other, averaged over the batch.
+
+    -(1/N) * sum over n, k of t*log(p). Targets are one-hot rows or integer labels, told apart by shape.
+
+    Parameters
+    ----------
+    label_smoothing : float from 0 to less than 1
+        s moves targets t to t * (1 - s) + s / K, so that no answer is certain.
+    """
+
+    name = "cross_entropy"
+    replays = True
+    partner = SoftmaxActivation
+
+    def _prepared(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Return smoothed one-hot targets and clipped probabilities."""
+        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+        if y_pred.ndim == 2 and y_true.shape in {(len(y_pred),), (len(y_pred), 1)}:
+            y_true = np.eye(y_pred.shape[1])[as_labels(self.name, y_true, y_pred.shape[1])]
+        t, p = pair(y_true, y_pred, self.name)
+        return self._smooth(t, max(t.shape[-1], 1)), np.clip(p, CLIP, 1)
+
+    @class_or_object
+    def loss(self, y_true: Any, y_pred: Any) -> float:
+        t, p = self._prepared(y_true, y_pred)
+        return float(-(t * np.log(p)).sum() / max(len(t), 1))
+
+    @class_or_object
+    def loss_partial_derivative(self, y_true: Any, y_pred: Any) -> Any:
+        t, p = self._prepared(y_true, y_pred)
+        return -t / p / max(len(t), 1)
+
+    def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
+        if len(out_shape) != 1 or out_shape[0] < 2:
+            raise ShapeError(
+                f"{self.name}: expected a network with one output for each class, at least two, got "
+                f"{out_shape}; for one yes-or-no output use activation='sigmoid' and loss='log_loss'"
+            )
+        self._check_partner(activation)
+
+    def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
+        y = as_rows(self.name, y)
+        if y.shape in {(len(y),), (len(y), 1)}:
+            return as_labels(self.name, y, out_shape[0])
+        y = super().targets(y, out_shape)
+        if y.size and (y.min() < 0 or abs(y.sum(axis=1) - 1).max() > 1e-3):
+            raise ValueError(
+                f"{self.name}: expected rows of y that are one-hot or sum to 1; use to_categorical(labels)"
+            )
+        return y
+
+    def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
+        return space.run(
+            "loss",
+            ops.softmax_cross_entropy,
+            z,
+            target,
+            share,
+            probability=p,
+            gradient=gradient,
+            label_smoothing=self.label_smoothing,
+        )
