@@ -8,7 +8,7 @@ import numpy as np
 import reference
 from gradcheck import spaced
 from gwucnn import RELU, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D, Residual, Sigmoid, Softmax
-from gwucnn.layers.base import described, leaves
+from gwucnn.layers.base import as_written, leaves
 from gwucnn.parameters import Arena
 
 
@@ -32,7 +32,7 @@ class Case(NamedTuple):
 
 def inside(*layers):
     """Describe layers inside of another: a case builds them more than once."""
-    return [described(layer) for layer in layers]
+    return [as_written(layer) for layer in layers]
 
 
 def filters(n, size=3, **options):

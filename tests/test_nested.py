@@ -231,6 +231,36 @@ def test_after_the_first_batch_nothing_large_is_allocated(rng):
     assert peak < 32 * 1024
 
 
+def test_what_is_kept_of_weights_inside_does_not_outlive_them(rng):
+    """Filters of 32 channels are transformed once for many predictions; see test_constant_weights.py."""
+
+    def network():
+        inside = [
+            Conv2D(32, padding="same"),
+            RELU(),
+            Conv2D(32, padding="same", activation="relu"),
+            MaxPooling2D(),
+        ]
+        made = GWUNetwork(
+            [Residual(inside, MaxPooling2D()), Flatten(), Dense(3, activation="softmax")], seed=2
+        )
+        made.compile("cross_entropy", lr=0.01)
+        made.build((12, 12, 32))
+        return made
+
+    made, x = network(), rng.random((2, 12, 12, 32), "float32")
+    made.predict(x)
+    made.predict(x)
+    assert made._engine._idle[0].spaces[0].child((0, 0)).keeps_weights
+    made.train_on_batch(x, [0, 2])
+    other = network()
+    other.set_weights(made.get_weights())
+    assert_exact(made.predict(x), other.predict(x), np.float32)
+    made.set_weights([2 * weight for weight in made.get_weights()])
+    other.set_weights(made.get_weights())
+    assert_exact(made.predict(x), other.predict(x), np.float32)
+
+
 def test_threads_may_predict_at_once(rng):
     made = compiled()
     inputs = [data(rng, n)[0] for n in (1, 5, 9, 3)] * 4
@@ -441,10 +471,15 @@ def test_channels_first_reaches_what_is_inside(rng):
 def test_config_holds_what_is_inside():
     block = Residual(Conv2D(3, add_bias=True), shortcut=[Concatenate([[], RELU()]), Halve()], name="b")
     assert block.config() == {
-        "layers": [{"class": "Conv2D", "config": {"filters": 3, "kernel_size": (3, 3), "add_bias": True}}],
+        "layers": [
+            {"class_name": "Conv2D", "config": {"filters": 3, "kernel_size": (3, 3), "add_bias": True}}
+        ],
         "shortcut": [
-            {"class": "Concatenate", "config": {"branches": [[], [{"class": "RELU", "config": {}}]]}},
-            {"class": "Halve", "config": {}},
+            {
+                "class_name": "Concatenate",
+                "config": {"branches": [[], [{"class_name": "RELU", "config": {}}]]},
+            },
+            {"class_name": "Halve", "config": {}},
         ],
         "name": "b",
     }
@@ -465,7 +500,7 @@ def test_a_users_class_does_not_take_the_place_of_ours():
     type("Conv2D", (Layer,), {})
     assert CLASSES["Conv2D"] is ours is Conv2D
     mine = type("NobodyElses", (Layer,), {})
-    assert type(Residual({"class": "NobodyElses", "config": {}}).layers[0]) is mine
+    assert type(Residual({"class_name": "NobodyElses", "config": {}}).layers[0]) is mine
 
 
 def test_a_copy_holds_layers_of_its_own():
@@ -507,12 +542,12 @@ def test_eval_of_repr_is_the_network():
         (TypeError, "Concatenate: expected branches to be a list of branches, got 3", lambda: Concatenate(3)),
         (TypeError, "Concatenate: expected a branch to be a layer or a list of layers, got None",
          lambda: Concatenate([None, RELU()])),
-        (ValueError, "Residual: expected class to be one of ",
-         lambda: Residual({"class": "Conv3D", "config": {}})),
-        (ValueError, "Residual: expected {'class': name, 'config': arguments}, got {'class': 'RELU'}",
-         lambda: Residual({"class": "RELU"})),
+        (ValueError, "Residual: expected layer to be one of ",
+         lambda: Residual({"class_name": "Conv3D", "config": {}})),
+        (ValueError, "Residual: expected layer as {'class_name': ..., 'config': {...}}, got {'class_name': 'RELU'}",
+         lambda: Residual({"class_name": "RELU"})),
         (TypeError, "RELU: expected the arguments name, got 'names'; did you mean 'name'?",
-         lambda: Residual({"class": "RELU", "config": {"names": "r"}})),
+         lambda: Residual({"class_name": "RELU", "config": {"names": "r"}})),
     ],
 )  # fmt: skip
 def test_what_is_no_block(error, text, make):

@@ -98,6 +98,22 @@ def test_modes_and_needs():
     assert not Workspace(1, "float32", training=False).spaces[0].training
 
 
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_space_inside_a_space_differs_in_its_buffers_alone(flag):
+    """Whatever flag a space has, what works inside must see it."""
+    workspace = Workspace(2, "float64", training=flag, winograd=not flag, keeps_weights=flag)
+    space = workspace.spaces[1]
+    child, other = space.child((0, 1)), space.child("first", needs_dx=False)
+    assert space.child((0, 1)) is child and child not in (space, other)
+    assert (child.needs_dx, other.needs_dx) == (True, False)
+    for name, value in vars(space).items():
+        if not isinstance(value, dict):
+            assert vars(child)[name] is value or vars(child)[name] == value, name
+    y = child.array("y", (3,))
+    assert not np.shares_memory(y, space.array("y", (3,))) and child.array("y", (3,)) is y
+    assert workspace.tape.moves == 2
+
+
 def test_a_workspace_fits_until_the_kernels_change(threads):
     workspace = Workspace(1, "float32", training=False)
     assert workspace.fits

@@ -9,7 +9,7 @@ indices. `x` goes in, `y` comes out, `dy dx dweight dbias` are the gradients of 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from gwucnn.activation_functions import ActivationFunction, activation_function
@@ -18,7 +18,7 @@ from gwucnn.initializers import initializer
 from gwucnn.ops import sum_rows
 from gwucnn.parameters import Parameter
 from gwucnn.shapes import Shape, check_flag, check_size, pair
-from gwucnn.suggestions import check_keywords, look_up
+from gwucnn.suggestions import check_keywords
 from gwucnn.workspace import Space
 
 __all__ = [
@@ -28,8 +28,7 @@ __all__ = [
     "Shape",
     "Space",
     "WeightedLayer",
-    "described",
-    "from_description",
+    "as_written",
     "image_size",
     "leaves",
 ]
@@ -56,16 +55,9 @@ def image_size(who: str, size: Any) -> int | tuple[int, ...] | None:
 CLASSES: dict[str, type[Layer]] = {}
 
 
-def described(layer: Layer) -> dict[str, Any]:
-    """Return what a layer is, in values that JSON can hold; `from_description` makes it again."""
-    return {"class": type(layer).__name__, "config": layer.config()}
-
-
-def from_description(who: str, description: Mapping[str, Any]) -> Layer:
-    """Return a new layer from {'class': name, 'config': its constructor's arguments}, without weights."""
-    if description.keys() != {"class", "config"} or not isinstance(description["config"], Mapping):
-        raise ValueError(f"{who}: expected {{'class': name, 'config': arguments}}, got {description!r}")
-    return look_up(who, "class", description["class"], CLASSES)(**description["config"])
+def as_written(layer: Layer) -> dict[str, Any]:
+    """Return what a layer is, in values that JSON can hold; `gwucnn.described.rebuilt` makes it again."""
+    return {"class_name": type(layer).__name__, "config": layer.config()}
 
 
 def leaves(layer: Layer) -> Iterator[Layer]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from gwucnn import ops
 from gwucnn.building import build_layer, need_new_layer, shown
+from gwucnn.described import rebuilt
 from gwucnn.errors import ShapeError
-from gwucnn.layers.base import Array, Layer, Shape, Space, described, from_description
+from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space, as_written
 from gwucnn.shapes import check_flag
 
 __all__ = ["Concatenate", "Nested", "Residual"]
@@ -231,9 +232,9 @@ class Residual(Nested):
         return space.run("dx", ops.add, made, passed, out=space.array("dx", made.shape))
 
     def config(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {"layers": [described(layer) for layer in self.layers]}
+        shown: dict[str, Any] = {"layers": [as_written(layer) for layer in self.layers]}
         if self.shortcut:
-            shown["shortcut"] = [described(layer) for layer in self.shortcut]
+            shown["shortcut"] = [as_written(layer) for layer in self.shortcut]
         return shown if self.name is None else shown | {"name": self.name}
 
     def __repr__(self) -> str:
@@ -318,7 +319,7 @@ class Concatenate(Nested):
         return f"{' x '.join(map(str, self._shown(self.out_shape)))}, {total}"
 
     def config(self) -> dict[str, Any]:
-        shown = {"branches": [[described(layer) for layer in branch] for branch in self.branches]}
+        shown = {"branches": [[as_written(layer) for layer in branch] for branch in self.branches]}
         return shown if self.name is None else shown | {"name": self.name}
 
     def __repr__(self) -> str:
@@ -331,7 +332,7 @@ def _row(who: str, what: str, given: Any) -> list[Layer]:
         given = [given]
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError(f"{who}: expected {what} to be a layer or a list of layers, got {given!r}")
-    return [from_description(who, layer) if isinstance(layer, Mapping) else layer for layer in given]
+    return [rebuilt(who, "layer", layer, CLASSES) if isinstance(layer, Mapping) else layer for layer in given]
 
 
 def _named(layer: Layer) -> str:
