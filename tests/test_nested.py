@@ -44,6 +44,7 @@ def deep(**options):
                 [
                     Concatenate([Conv2D(2, 1, add_bias=True), [branch, Conv2D(3, 1)], []]),
                     Conv2D(4, activation="sigmoid", **same),
+                    Conv2D(4, 1),
                 ]
             ),
             RELU(),
@@ -81,7 +82,7 @@ def test_gradient_of_a_network_of_blocks(fuse, isa, rng):
     made.train_on_batch(x, y)
     gradients = [old - new for old, new in zip(start, made.get_weights(), strict=True)]
     made.set_weights(start)
-    assert len(gradients) == 15
+    assert len(gradients) == 16
     for parameter, gradient in zip(made.parameters, gradients, strict=True):
         assert_gradient(gradient, lambda: made.evaluate(x, y), parameter.value)
 
@@ -146,6 +147,20 @@ def test_what_runs_inside_is_fused_and_shares_the_weights():
     assert steps[2].children[0].label == "3.Concatenate.0.0.Conv2D"
     assert [p for layer in leaves(steps[2]) for p in layer.parameters] == list(made.layers[3].parameters)
     assert steps[1].replays and plain._engine.steps[1].replays
+
+
+def test_a_block_at_the_bottom_leaves_out_the_gradient_by_the_images(rng):
+    made = GWUNetwork(
+        [Residual([conv(4), conv(4)], conv(4, 5)), Flatten(), Dense(3, activation="softmax")], seed=0
+    )
+    made.compile("cross_entropy", lr=0.1)
+    made.train_on_batch(*data(rng))
+    space = made._engine._training.spaces[0]
+    assert space.child((0, 1)).step("backward_input")
+    for bottom in (space.child((0, 0)), space.child((1, 0))):
+        assert bottom.step("backward_weight")
+        with pytest.raises(KeyError):
+            bottom.step("backward_input")
 
 
 def test_relu_after_a_sum_is_fused_also_inside(rng):
@@ -283,6 +298,7 @@ def test_labels_and_order_of_weights():
         "1.Residual.0.Concatenate.1.0.Residual.shortcut.0.Conv2D",
         "1.Residual.0.Concatenate.1.1.Conv2D",
         "1.Residual.1.Conv2D",
+        "1.Residual.2.Conv2D",
         "2.RELU",
         "3.Concatenate.0.0.Conv2D",
         "3.Concatenate.0.1.RELU",
@@ -315,7 +331,7 @@ def test_summary(order):
     unbuilt, table = ([line.split() for line in text.splitlines()] for text in lines)
     rows = [
         ("0.Conv2D", shape(6, 6, 4), 76),
-        ("1.Residual", shape(6, 6, 4), 470),
+        ("1.Residual", shape(6, 6, 4), 486),
         ("  0.Concatenate", shape(6, 6, 9), 142),
         ("    0.0.Conv2D", shape(6, 6, 2), 10),
         ("    1.0.Residual", shape(6, 6, 3), 123),
@@ -324,6 +340,7 @@ def test_summary(order):
         ("      shortcut.0.Conv2D", shape(6, 6, 3), 12),
         ("    1.1.Conv2D", shape(6, 6, 3), 9),
         ("  1.Conv2D", shape(6, 6, 4), 328),
+        ("  2.Conv2D", shape(6, 6, 4), 16),
         ("2.RELU", shape(6, 6, 4), 0),
         ("3.Concatenate (halves)", shape(3, 3, 7), 175),
         ("  0.0.Conv2D", shape(6, 6, 3), 111),
@@ -337,9 +354,9 @@ def test_summary(order):
     ]
     assert table[2:-2] == [f"{name} {size} {number}".split() for name, size, number in rows]
     assert [line.split("(N")[0].rstrip() for line in lines[1].splitlines()[2:-2]] == [row[0] for row in rows]
-    assert " ".join(table[-1]) == "913 weights, 142 of them frozen"
+    assert " ".join(table[-1]) == "929 weights, 142 of them frozen"
     assert unbuilt[2:-2] == [f"{name} ? ?".split() for name, _, _ in rows]
-    assert made.count_params() == 913
+    assert made.count_params() == 929
 
 
 def test_an_error_inside_names_its_place():
@@ -401,7 +418,7 @@ def test_numbers_that_are_not_finite_are_traced_inside(rng):
     start = made.get_weights()
     for number, where in (
         (4, "1.Residual.0.Concatenate.1.0.Residual.0.Conv2D"),
-        (10, "3.Concatenate.0.0.Conv2D"),
+        (11, "3.Concatenate.0.0.Conv2D"),
     ):
         poisoned = [weight.copy() for weight in start]
         poisoned[number].flat[0] = np.nan
@@ -442,7 +459,7 @@ def test_freezing_a_block_freezes_what_is_inside(rng):
         before = made.get_weights()
         made.train_on_batch(x, y)
         moved = [(a != b).any() for a, b in zip(made.get_weights(), before, strict=True)]
-        assert moved == [True] * 2 + [flag] * 8 + [True] * 5
+        assert moved == [True] * 2 + [flag] * 9 + [True] * 5
     made.layers[1].children[0].children[0].trainable = False
     assert made.layers[1].trainable
     with pytest.raises(ValueError, match=r"^1\.Residual: expected trainable to be True or False, got 'no'$"):
