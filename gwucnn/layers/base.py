@@ -100,7 +100,7 @@ class Layer:
     # Whether forward and backward do nothing but call ops through space.run, on buffers of the space. Batches
     # of one size can then be replayed without calling them. False in a layer that computes by itself.
     replays: bool = False
-    # Whether backward writes the gradients instead of adding to them where space.adds is False, so that nobody
+    # Whether backward writes the gradients, where space.adds is False, instead of adding to them: then nobody
     # has to set them to zero first.
     overwrites: bool = False
     # The layers inside of a layer that holds others, in the order of their parameters.
