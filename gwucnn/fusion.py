@@ -15,7 +15,7 @@ from gwucnn.activation_functions import ActivationFunction, RELUActivation
 from gwucnn.activation_layers import RELU
 from gwucnn.layers import Conv2D, Layer, MaxPooling2D, Residual
 from gwucnn.layers.nested import Nested
-from gwucnn.ops.conv_pool import WINOGRAD_CHANNELS, has_gradients
+from gwucnn.ops.conv_pool import gradients_by_winners
 from gwucnn.workspace import Space
 
 __all__ = ["ConvPool", "plan"]
@@ -85,10 +85,16 @@ class ConvPool(Layer):
 
     def backward(self, dy: Any, space: Space) -> Any:
         conv, x, winner = self._conv, space.saved["x"], space.saved["winner"]
-        by_weight, by_input = has_gradients(space.dtype, conv.kernel.shape, conv.dilation_rate, conv.groups)
-        by_input = by_input and not (space.winograd and conv.in_shape[2] >= WINOGRAD_CHANNELS)
-        # Where a kernel for winners is missing, the gradient of the full-size images is written out after
-        # all.
+        by_weight, by_input = gradients_by_winners(
+            x.shape,
+            conv.kernel.shape,
+            space.dtype,
+            dilation_rate=conv.dilation_rate,
+            groups=conv.groups,
+            winograd=space.winograd,
+            **self._options,
+        )
+        # Otherwise the gradient of the full-size images is written out after all.
         dz = None
         if (self.trainable and not by_weight) or (space.needs_dx and not by_input):
             dz = self._spread(dy, winner, space)
