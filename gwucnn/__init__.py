@@ -35,6 +35,7 @@ from gwucnn.loss_functions import (
 from gwucnn.metrics import accuracy, confusion_matrix, to_categorical
 from gwucnn.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from gwucnn.parameters import Parameter
+from gwucnn.regularizers import L1, L1L2, L2
 from gwucnn.schedules import CosineDecay, ExponentialDecay, OneCycle, PiecewiseConstant, Schedule
 from gwucnn.seeds import set_random_seed
 
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from gwucnn import datasets
 
 __all__ = [
+    "L1",
+    "L1L2",
+    "L2",
     "MAE",
     "MSE",
     "RELU",

@@ -1,7 +1,7 @@
 """Small objects that are nothing but their constructor's arguments: written down, shown and made again.
 
 Optimizers, schedules, regularizers, losses. Written down, one is ``{"class_name": ..., "config": {...}}``, as
-in Keras: values that JSON can hold, with the class looked up in a closed table when it is made again.
+layers are: values that JSON can hold, with the class looked up in a closed table when it is made again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from gwucnn.suggestions import check_keywords, look_up
 
-__all__ = ["Described", "rebuilt", "written"]
+__all__ = ["Described", "call_of", "rebuilt", "written"]
 
 T = TypeVar("T")
 
@@ -37,8 +37,13 @@ class Described:
         return {name: written(value) for name, value in self.arguments().items()}
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.arguments().items())
-        return f"{type(self).__name__}({shown})"
+        return call_of(self, self.arguments())
+
+
+def call_of(thing: Any, arguments: Mapping[str, Any]) -> str:
+    """Return the call of the class of `thing` with these arguments, for its repr."""
+    shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    return f"{type(thing).__name__}({shown})"
 
 
 def written(thing: Any) -> Any:

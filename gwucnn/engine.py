@@ -18,9 +18,10 @@ from gwucnn.layers.base import leaves
 from gwucnn.loss_functions import LossFunction
 from gwucnn.loss_head import LossHead
 from gwucnn.metrics import Accuracy
-from gwucnn.ops import all_finite, clip_norm, fill_zero
+from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
 from gwucnn.optimizers import Optimizer
 from gwucnn.parameters import Arena
+from gwucnn.totals import Totals
 from gwucnn.workspace import Space, Workspace
 
 __all__ = ["Engine", "Recipe", "Totals"]
@@ -28,33 +29,6 @@ __all__ = ["Engine", "Recipe", "Totals"]
 # Programs that a workspace remembers: for whole batches and the last of an epoch, to predict and to evaluate.
 # Each holds steps with scratch memory of their own.
 MOST_REPLAYS = 4
-
-
-class Totals:
-    """Loss and accuracy of an epoch so far, each sample with its weight."""
-
-    def __init__(self, accuracy: Accuracy | None) -> None:
-        self._accuracy = accuracy
-        self._loss = self._weight = 0.0
-
-    def add(self, loss: float, weight: float, target: Any, outputs: Any) -> None:
-        """Take a batch."""
-        self._loss += loss * weight
-        self._weight += weight
-        if self._accuracy is not None:
-            self._accuracy.update(target, outputs)
-
-    @property
-    def loss(self) -> float:
-        """Mean loss; NaN before the first batch."""
-        return self._loss / self._weight if self._weight else float("nan")
-
-    def record(self, prefix: str = "") -> dict[str, float]:
-        """Return the loss, and the accuracy if there is one, under names that begin with `prefix`."""
-        record = {f"{prefix}loss": self.loss}
-        if self._accuracy is not None:
-            record[f"{prefix}accuracy"] = self._accuracy.result()
-        return record
 
 
 class Recipe(NamedTuple):
@@ -108,6 +82,8 @@ class Engine:
         self.optimizer: Optimizer | None = None
         self.reports_accuracy = False
         self._clipnorm: float | None = None
+        trained = [p for layer in layers for p in layer.parameters if p.trainable]
+        self._penalized = [p for p in trained if p.regularizer is not None]
         self._idle: list[Workspace] = []
         self._training: Workspace | None = None
 
@@ -209,6 +185,7 @@ class Engine:
     def evaluate(self, batches: Batches, size: int, totals: Totals | None = None) -> Totals:
         """Return loss and accuracy of samples with targets, added to `totals`; weights stay as they are."""
         totals = self.totals() if totals is None else totals
+        totals.penalty = sum(p.regularizer(p.constant) for p in self._penalized)
         workspace = self._borrow()
         for indices in batches.split(size):
             batch = self._gather(batches, indices, workspace)
@@ -235,6 +212,16 @@ class Engine:
         step = workspace.outer.step("loss") if self.head.replays else _Computed(value)
         return step, gradient, outputs
 
+    def _add_penalties(self, loss: Any, outer: Space) -> Any:
+        """Add the slopes of weights' penalties to gradients; return what holds the loss with them."""
+        parts = [loss]
+        for number, p in enumerate(self._penalized):
+            l1, l2 = p.regularizer.l1, p.regularizer.l2
+            name = f"penalty {number}"
+            outer.run(name, weight_penalty, p.constant, l1=l1, l2=l2, gradient=p.grad)
+            parts.append(outer.step(name))
+        return _Sum(parts) if self._penalized else loss
+
     def train_step(self, batches: Batches, indices: Any, totals: Totals) -> float:
         """Move the weights once; return the batch's loss.
 
@@ -252,6 +239,7 @@ class Engine:
             loss, dy, outputs = self._loss(batch, workspace)
             for step, space in zip(reversed(self.steps), reversed(workspace.spaces), strict=True):
                 dy = step.backward(dy, space)
+            loss = self._add_penalties(loss, outer)
             outer.run("finite", all_finite, self._trainable_grads)
             return loss, outer.step("finite"), outputs
 
@@ -294,6 +282,16 @@ class _Computed(NamedTuple):
     """The value of a loss that no step of ours computed."""
 
     value: float
+
+
+class _Sum(NamedTuple):
+    """The sum of the values that steps found when they ran last."""
+
+    parts: list[Any]
+
+    @property
+    def value(self) -> float:
+        return sum(part.value for part in self.parts)
 
 
 @dataclass

@@ -29,6 +29,8 @@ class Parameter:
         Fills an array in place.
     trainable : bool
         False for weights that are frozen, and for running statistics: no optimizer touches them.
+    regularizer : Regularizer, optional
+        Penalty on these weights while they are trained.
 
     Attributes
     ----------
@@ -44,11 +46,13 @@ class Parameter:
         shape: tuple[int, ...],
         initializer: Callable[[Any, Any], None],
         trainable: bool = True,
+        regularizer: Any = None,
     ) -> None:
         self.name = name
         self.shape = shape
         self.initializer = initializer
         self.trainable = trainable
+        self.regularizer = regularizer
         self.constant: Any = None
         self.grad: Any = None
         self._value: Any = None

@@ -7,7 +7,7 @@ import numpy as np
 
 import reference
 from gradcheck import spaced
-from gwucnn import RELU, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D, Residual, Sigmoid, Softmax
+from gwucnn import L1L2, RELU, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D, Residual, Sigmoid, Softmax
 from gwucnn.layers.base import as_written, leaves
 from gwucnn.parameters import Arena
 
@@ -62,6 +62,10 @@ CASES = [
     Case("everything", Conv2D,
          {"filters": 6, "kernel_size": (2, 3), "strides": (2, 1), "padding": ((1, 0), (2, 1)), "dilation_rate": (1, 2),
           "groups": 2, "activation": "sigmoid", "add_bias": True, "name": "all"}, (5, 6, 2)),
+    Case("regularizer", Conv2D, {"filters": 3, "kernel_regularizer": L1L2(0.5, 0.25), "add_bias": True}, IMAGE),
+    Case("regularizer by name", Dense, {"output_size": 3, "kernel_regularizer": "l2"}, (5,)),
+    Case("regularizer written down", Dense,
+         {"output_size": 3, "kernel_regularizer": {"class_name": "L1", "config": {"l1": 0.5}}}, (5,)),
     Case("halves", MaxPooling2D, {}, (4, 6, 3)),
     Case("pixels left over", MaxPooling2D, {}, (5, 7, 2)),
     Case("overlap", MaxPooling2D, {"pool_size": 3, "strides": 1}, IMAGE),

@@ -19,7 +19,7 @@ STOREYS = [
     {"_ext", "errors", "suggestions", "_version"},
     {"checks", "chunks", "described", "kernels", "shapes"},
     {"ops", "parameters", "workspace", "initializers", "schedules", "metrics", "seeds"},
-    {"activation_functions", "regularizers"},
+    {"activation_functions", "regularizers", "totals"},
     {"layers.base"},
     {"building"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},

@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from gwucnn.activation_functions import ActivationFunction, activation_function
+from gwucnn.described import call_of, written
 from gwucnn.errors import ShapeError
 from gwucnn.initializers import initializer
 from gwucnn.ops import sum_rows
 from gwucnn.parameters import Parameter
+from gwucnn.regularizers import regularizer
 from gwucnn.shapes import Shape, check_flag, check_size, pair
 from gwucnn.suggestions import check_keywords
 from gwucnn.workspace import Space
@@ -158,9 +160,7 @@ class Layer:
         return self, None
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.config().items())})"
-        )
+        return call_of(self, self.config())
 
     def need_image(self, in_shape: Shape) -> None:
         """Raise ShapeError unless the input is an image (H, W, C)."""
@@ -186,6 +186,7 @@ class WeightedLayer(Layer):
         add_bias: bool,
         kernel_initializer: str,
         bias_initializer: str,
+        kernel_regularizer: Any = None,
         trainable: bool,
         name: str | None,
     ) -> None:
@@ -198,6 +199,7 @@ class WeightedLayer(Layer):
         self.name = name
         initializer(self.label, "kernel_initializer", kernel_initializer)
         initializer(self.label, "bias_initializer", bias_initializer)
+        self.kernel_regularizer = regularizer(self.label, "kernel_regularizer", kernel_regularizer)
 
     @property
     def trainable(self) -> bool:
@@ -217,6 +219,7 @@ class WeightedLayer(Layer):
             shape,
             initializer(self.label, "kernel_initializer", self.kernel_initializer),
             self.trainable,
+            self.kernel_regularizer,
         )
         self.bias = Parameter(
             "bias",
@@ -276,10 +279,17 @@ class WeightedLayer(Layer):
             "add_bias": self.add_bias,
             "kernel_initializer": self.kernel_initializer,
             "bias_initializer": self.bias_initializer,
+            "kernel_regularizer": written(self.kernel_regularizer),
             "trainable": self.trainable,
             "name": self.name,
         }
         return {key: value for key, value in changed.items() if value != DEFAULTS[key]}
+
+    def __repr__(self) -> str:
+        shown = self.config()
+        if self.kernel_regularizer is not None:
+            shown["kernel_regularizer"] = self.kernel_regularizer
+        return call_of(self, shown)
 
 
 # Left out of config and repr where unchanged.
@@ -288,6 +298,7 @@ DEFAULTS = {
     "add_bias": False,
     "kernel_initializer": "glorot_uniform",
     "bias_initializer": "zeros",
+    "kernel_regularizer": None,
     "trainable": True,
     "name": None,
 }

@@ -46,6 +46,8 @@ class Conv2D(WeightedLayer):
         checked against the data.
     kernel_initializer, bias_initializer : str
         See `gwucnn.initializers`.
+    kernel_regularizer : 'l1', 'l2', or an object of L1, L2 or L1L2, optional
+        Penalty on the kernel, see `gwucnn.regularizers`.
     trainable : bool
         False freezes kernel and bias.
     name : str, optional
@@ -78,6 +80,7 @@ class Conv2D(WeightedLayer):
         input_size: Any = None,
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        kernel_regularizer: Any = None,
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
@@ -86,6 +89,7 @@ class Conv2D(WeightedLayer):
             add_bias=add_bias,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
             trainable=trainable,
             name=name,
         )

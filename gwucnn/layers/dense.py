@@ -31,7 +31,7 @@ class Dense(WeightedLayer):
         'relu', 'sigmoid' or 'softmax'.
     input_size : int, optional
         D, number of inputs; checked against what the layer before makes.
-    kernel_initializer, bias_initializer, trainable, name
+    kernel_initializer, bias_initializer, kernel_regularizer, trainable, name
         As in Conv2D.
 
     Notes
@@ -52,6 +52,7 @@ class Dense(WeightedLayer):
         *,
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        kernel_regularizer: Any = None,
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
@@ -60,6 +61,7 @@ class Dense(WeightedLayer):
             add_bias=add_bias,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
             trainable=trainable,
             name=name,
         )

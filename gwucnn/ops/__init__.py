@@ -27,7 +27,7 @@ from gwucnn.ops.loss import (
     squared_error,
 )
 from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
-from gwucnn.ops.weights import clip_norm
+from gwucnn.ops.weights import clip_norm, weight_penalty
 
 __all__ = [
     "Op",
@@ -63,4 +63,5 @@ __all__ = [
     "squared_error",
     "sum_rows",
     "take_channels",
+    "weight_penalty",
 ]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.checks import check_positive
+from gwucnn.checks import check_not_negative, check_positive
 from gwucnn.ops.base import Array, Op, as_arrays, as_output
 
-__all__ = ["clip_norm"]
+__all__ = ["clip_norm", "weight_penalty"]
 
 
 @Op
@@ -26,3 +26,20 @@ def clip_norm(*, limit: float, out: Array) -> Callable[[], float]:
     (given,) = as_arrays("clip_norm", out=out)
     array = as_output("clip_norm", out, given.shape, [np.empty(0, given.dtype)])
     return kernels.active.ClipNorm(array, limit)
+
+
+@Op
+def weight_penalty(
+    weight: Array, *, l1: float = 0.0, l2: float = 0.0, gradient: Array | None = None
+) -> Callable[[], float]:
+    """Compute l1 * sum of abs(w) + l2 * sum of w**2; add l1 * sign(w) + 2 * l2 * w to `gradient`.
+
+    weight : float32 or float64, any shape. l1, l2 : at least 0. gradient : shape of weight, added to, not
+    overwritten; None leaves it out. Returns the penalty, a float, summed in float64.
+    """
+    who = "weight_penalty"
+    (weight,) = as_arrays(who, weight=weight)
+    l1, l2 = check_not_negative(who, "l1", l1), check_not_negative(who, "l2", l2)
+    if gradient is not None:
+        gradient = as_output(who, gradient, weight.shape, [weight], name="gradient")
+    return kernels.active.Penalty(weight, gradient, l1, l2)

@@ -1,0 +1,77 @@
+"""Penalties on large weights, which keep a network from learning its images by heart.
+
+Give one to a layer: ``Dense(10, kernel_regularizer='l2')`` or ``kernel_regularizer=L2(0.001)``. While the
+layer is trained its penalty is part of the loss, in training and in evaluation as in Keras, and the penalty's
+slope part of the kernel's gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gwucnn import ops
+from gwucnn.checks import check_not_negative
+from gwucnn.described import Described, rebuilt
+from gwucnn.suggestions import look_up
+
+__all__ = ["L1", "L1L2", "L2", "REGULARIZERS", "Regularizer", "regularizer"]
+
+
+class Regularizer(Described):
+    """The base of L1, L2 and L1L2: penalty(w) = l1 * sum of abs(w) + l2 * sum of w**2.
+
+    Its gradient is l1 * sign(w) + 2 * l2 * w, with sign(0) = 0.
+    """
+
+    l1 = 0.0
+    l2 = 0.0
+
+    def __call__(self, weight: Any) -> float:
+        """Return the penalty of weights, float32 or float64, any shape."""
+        return ops.weight_penalty(weight, l1=self.l1, l2=self.l2)
+
+
+class L1(Regularizer):
+    """Penalty l1 * sum of abs(w), which makes weights zero: R. Tibshirani, 1996, section 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> L1(0.5)(np.array([1.0, -3.0]))
+    2.0
+    """
+
+    def __init__(self, l1: float = 0.01) -> None:
+        self.l1 = check_not_negative("L1", "l1", l1)
+
+
+class L2(Regularizer):
+    """Penalty l2 * sum of w**2, which makes weights small: A. Krogh and J. Hertz, NIPS 1991."""
+
+    def __init__(self, l2: float = 0.01) -> None:
+        self.l2 = check_not_negative("L2", "l2", l2)
+
+
+class L1L2(Regularizer):
+    """Both penalties: H. Zou and T. Hastie, "... variable selection via the elastic net", 2005."""
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1, self.l2 = check_not_negative("L1L2", "l1", l1), check_not_negative("L1L2", "l2", l2)
+
+
+REGULARIZERS: dict[str, type[Regularizer]] = {"l1": L1, "l2": L2}
+
+
+def regularizer(who: str, what: str, given: Any) -> Regularizer | None:
+    """Return a regularizer given by name, as an object or written down; None stays None."""
+    if given is None or isinstance(given, (L1, L2, L1L2)):
+        return given
+    if isinstance(given, Mapping):
+        return rebuilt(who, what, given, {kind.__name__: kind for kind in (L1, L2, L1L2)})
+    if isinstance(given, type) and issubclass(given, Regularizer):
+        raise ValueError(
+            f"{who}: expected {what} to be a regularizer, got its class; write {given.__name__}(...)"
+        )
+
+    return look_up(who, what, given, REGULARIZERS)()
