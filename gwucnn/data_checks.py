@@ -99,18 +99,20 @@ def pair_of_data(given: Any) -> Any:
     return given
 
 
-def refuse_beside_stream(batch_size: Any, validation_split: Any, sample_weight: Any) -> None:
-    """Raise ValueError for options of `fit` that only mean something for arrays."""
-    for name, given, instead in (
-        ("batch_size", batch_size is not None, "batches come as they are"),
-        ("validation_split", validation_split != 0, "give validation_data"),
-        ("sample_weight", sample_weight is not None, "give class_weight"),
-    ):
-        if given:
-            raise ValueError(
-                f"fit: expected {name} beside arrays only, got it beside an object that gives batches; leave "
-                f"it out, {instead}"
-            )
+INSTEAD = {
+    "batch_size": "batches come as they are",
+    "validation_split": "give validation_data",
+    "sample_weight": "give class_weight",
+}
+
+
+def refuse_beside_stream(who: str, **given: bool) -> None:
+    """Raise ValueError if any of these options was given, which only mean something for arrays."""
+    for name in (name for name, is_given in given.items() if is_given):
+        raise ValueError(
+            f"{who}: expected {name} beside arrays only, got it beside an object that gives batches; leave "
+            f"it out, {INSTEAD[name]}"
+        )
 
 
 def check_finite(who: str, x: Any) -> tuple[float, float]:

@@ -5,38 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gwucnn.batches import Batches, sample_shape
+from gwucnn.batches import Batches
 from gwucnn.checks import check_positive
 from gwucnn.data_checks import (
-    as_images,
     batch_weights,
-    check_finite,
-    pair_of_data,
     refuse_beside_stream,
     sample_weights,
     split_off,
-    warn_missing,
-    warn_unscaled,
-    with_targets,
 )
-from gwucnn.engine import Engine, Recipe, Totals
-from gwucnn.errors import NotBuiltError
+from gwucnn.engine import Recipe, Totals
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
+from gwucnn.intake import Intake
 from gwucnn.loss_functions import loss_function
-from gwucnn.network_base import NetworkBase
+from gwucnn.lr_finder import LearningRates, rates, sweep
 from gwucnn.optimizers import Optimizer
 from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.progress import progress
 from gwucnn.shapes import check_flag, check_size
-from gwucnn.streams import Admit, Stream, is_stream
+from gwucnn.streams import is_stream
 from gwucnn.suggestions import keywords_checked, look_up
 from gwucnn.training import evaluate, train, train_step
 
 __all__ = ["GWUNetwork"]
 
 
-class GWUNetwork(NetworkBase):
+class GWUNetwork(Intake):
     """A network of layers in a row.
 
     Parameters
@@ -128,22 +122,6 @@ class GWUNetwork(NetworkBase):
             self._engine = None  # layers were frozen or freed since: weights that are trained lie first
             self._build(self._stack.in_shape)
 
-    def _data(self, who: str, x: Any, y: Any) -> tuple[Engine, Batches]:
-        """Check inputs and targets against the network and each other."""
-        if self._compiled is None:
-            raise NotBuiltError(f"{who}: expected a compiled network; call compile(loss=...) first")
-        x = as_images(who, x, self.data_format)
-        engine = self._build(sample_shape(x, self.data_format))
-        return engine, with_targets(who, x, y, self._compiled[0], engine.out_shape, self.data_format)
-
-    def _feed(self, who: str, x: Any, y: Any, admit: Admit) -> Batches | Stream:
-        """Return arrays, or batch by batch what a stream gives, as far as `admit` has nothing against it."""
-        if y is not None or not is_stream(x):
-            return admit(who, x, y)
-        if self._compiled is None:
-            raise NotBuiltError(f"{who}: expected a compiled network; call compile(loss=...) first")
-        return Stream(x, admit, who)
-
     @keywords_checked
     def fit(
         self,
@@ -207,30 +185,36 @@ class GWUNetwork(NetworkBase):
         """
         streamed = y is None and is_stream(x)
         if streamed:
-            refuse_beside_stream(batch_size, validation_split, sample_weight)
+            refuse_beside_stream(
+                "fit",
+                batch_size=batch_size is not None,
+                validation_split=validation_split != 0,
+                sample_weight=sample_weight is not None,
+            )
         batch_size = 1 if batch_size is None else check_size("fit", "batch_size", batch_size)
         epochs = check_size("fit", "epochs", epochs, 0)
         initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
         shuffle = check_flag("fit", "shuffle", shuffle)
 
         def admit(where: str, x: Any, y: Any) -> Batches:
-            data = self._data(where, x, y)[1]
+            data = self._data(where, x, y)
             self._check_pixels(where, data.x)
             weigh = batch_weights if streamed else sample_weights
             data.weights = weigh(data.targets, self._classes, class_weight, sample_weight)
             return data
 
-        data, held_out = self._feed("fit", x, y, admit), None
+        engine, data = self._feed("fit", x, y, admit)
+        held_out = None
         if validation_data is not None:
             held_out = self._validation(validation_data)
         elif isinstance(data, Batches):
             data, held_out = split_off(data, validation_split)
             self._warn_missing(data, held_out)
-        bar, watchers = progress(verbose, epochs), Callbacks(callbacks, self)
+        bar, watchers = progress("fit", verbose), Callbacks(callbacks, self)
         self.history = History()
         train(
             self._train,
-            self._engine,  # type: ignore[arg-type]
+            engine,
             data,
             held_out,
             epochs=range(initial_epoch, epochs),
@@ -245,40 +229,65 @@ class GWUNetwork(NetworkBase):
     # One batch. Stands here so that a watcher may take its place.
     _train = staticmethod(train_step)
 
-    @property
-    def _classes(self) -> int:
-        """How many classes the outputs tell apart, 0 for quantities."""
-        loss, engine = self._compiled[0], self._engine  # type: ignore[index]
-        return max(engine.out_shape[0], 2) if loss.classifies else 0  # type: ignore[union-attr]
+    @keywords_checked
+    def lr_find(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        *,
+        min_lr: float = 1e-7,
+        max_lr: float = 10.0,
+        steps: int = 100,
+        verbose: int | str = "auto",
+    ) -> LearningRates:
+        """Try learning rates from small to large, a batch each, and suggest one.
 
-    def _validation(self, given: Any) -> Batches | Stream:
-        """Return validation_data, checked."""
+        Afterwards weights, optimizer and random numbers are as they were. The sweep ends early when the loss
+        has become far too large.
+
+        Parameters
+        ----------
+        x, y : as for `fit`
+        batch_size : int, optional
+            The one to train with later, on which a good learning rate depends; by default 32.
+        min_lr, max_lr : float
+        steps : int
+            Number of batches.
+        verbose : 0, 1, 2 or 'auto'
+            As for `fit`.
+
+        Returns
+        -------
+        LearningRates
+            With `suggestion`, and `lrs` and `losses` to look at.
+
+        Examples
+        --------
+        >>> from gwucnn import Dense, Flatten, GWUNetwork, datasets
+        >>> (x, y), _ = datasets.load_sample()
+        >>> network = GWUNetwork([Flatten(), Dense(10, activation='softmax')], seed=0)
+        >>> network.compile('cross_entropy', optimizer='adam')
+        >>> found = network.lr_find(x / 255, y)
+        >>> network.compile('cross_entropy', lr=found.suggestion, optimizer='adam')
+        """
+        if y is None and is_stream(x):
+            refuse_beside_stream("lr_find", batch_size=batch_size is not None)
+        batch_size = 32 if batch_size is None else check_size("lr_find", "batch_size", batch_size)
+        lrs, bar = rates(min_lr, max_lr, steps), progress("lr_find", verbose, "batches")
 
         def admit(where: str, x: Any, y: Any) -> Batches:
-            data = self._data(where, x, y)[1]
-            check_finite(where, data.x)
+            data = self._data(where, x, y)
+            self._check_pixels(where, data.x)
             return data
 
-        x, y = (given, None) if is_stream(given) else pair_of_data(given)
-        return self._feed("fit: validation_data", x, y, admit)
-
-    def _check_pixels(self, who: str, x: Any) -> None:
-        """Raise ValueError for pixels that are not finite; warn once about such as nobody scaled."""
-        low, high = check_finite(who, x)
-        if "pixels" not in self._warned and warn_unscaled("fit", x, low, high):
-            self._warned.add("pixels")
-
-    def _warn_missing(self, data: Batches, split: Batches | None) -> None:
-        """Warn once about classes that are learnt but not in the part that was split off."""
-        if split is None or not self._classes or "classes" in self._warned:
-            return
-        if warn_missing(data.targets, split.targets):
-            self._warned.add("classes")
+        engine, data = self._feed("lr_find", x, y, admit)
+        return sweep(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
 
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Move the weights once by the mean gradient of these samples; return their loss before."""
-        engine, data = self._data("train_on_batch", x, y)
-        return self._train("train_on_batch", engine, data, slice(None), Totals(None))
+        engine, data = self._feed("train_on_batch", x, y, self._data)
+        return self._train("train_on_batch", engine, data, slice(None), Totals(None))  # type: ignore[arg-type]
 
     @keywords_checked
     def evaluate(self, x: Any, y: Any = None, batch_size: int = 256, *, return_dict: bool = False) -> Any:
@@ -288,6 +297,6 @@ class GWUNetwork(NetworkBase):
         """
         batch_size = check_size("evaluate", "batch_size", batch_size)
         return_dict = check_flag("evaluate", "return_dict", return_dict)
-        data = self._feed("evaluate", x, y, lambda where, x, y: self._data(where, x, y)[1])
-        record = evaluate("evaluate", self._engine, data, batch_size).record()  # type: ignore[arg-type]
+        engine, data = self._feed("evaluate", x, y, self._data)
+        record = evaluate("evaluate", engine, data, batch_size).record()
         return record if return_dict else record["loss"]

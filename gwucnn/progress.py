@@ -12,23 +12,23 @@ def _interactive() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
-def progress(verbose: int | str, epochs: int) -> Progress:
+def progress(who: str, verbose: Any, unit: str = "images") -> Progress:
     """Return what `verbose` asks for: 0 nothing, 1 a bar, 2 a line an epoch, 'auto' a bar on a terminal."""
     if verbose not in (0, 1, 2, "auto"):
-        raise ValueError(f"fit: expected verbose to be 0, 1, 2 or 'auto', got {verbose!r}")
+        raise ValueError(f"{who}: expected verbose to be 0, 1, 2 or 'auto', got {verbose!r}")
     if verbose == "auto":
         verbose = 1 if _interactive() else 0
-    return (Progress, Bar, Lines)[int(verbose)](epochs)
+    return (Progress, Bar, Lines)[int(verbose)](unit)
 
 
 class Progress:
     """Shows nothing; the base of what shows something."""
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
 
-    def begin(self, epoch: int, samples: int) -> None:
-        """Start an epoch, counted from 0, of about so many samples."""
+    def begin(self, name: str, samples: int) -> None:
+        """Start something, such as 'epoch 1/10', of about so many samples."""
 
     def advance(self, samples: int, totals: Any) -> None:
         """Take note of a batch; `totals.record()` gives the epoch's numbers so far."""
@@ -49,12 +49,10 @@ class Bar(Progress):
 
     _bar: Any = None
 
-    def begin(self, epoch: int, samples: int) -> None:
+    def begin(self, name: str, samples: int) -> None:
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(
-            total=samples, desc=f"epoch {epoch + 1}/{self.epochs}", unit=" images", unit_scale=True
-        )
+        self._bar = tqdm(total=samples, desc=name, unit=f" {self.unit}", unit_scale=True)
 
     def advance(self, samples: int, totals: Any) -> None:
         # Numbers are put into words only when tqdm has drawn, some times a second: a batch may take 50 us.
@@ -75,11 +73,11 @@ class Bar(Progress):
 class Lines(Progress):
     """One line an epoch, for log files."""
 
+    def begin(self, name: str, samples: int) -> None:
+        self._name = name
+
     def end(self, record: dict[str, Any], samples: int) -> None:
         numbers = ", ".join(f"{key} {value}" for key, value in _numbers(record).items())
-        speed = samples / max(record["seconds"], 1e-9)
-        print(
-            f"epoch {record['epoch'] + 1}/{self.epochs}: {numbers} ({record['seconds']:.1f} s, {speed:.0f} "
-            "images/s)",
-            flush=True,
-        )
+        seconds = record["seconds"]
+        speed = f"{samples / max(seconds, 1e-9):.0f} {self.unit}/s"
+        print(f"{self._name}: {numbers} ({seconds:.1f} s, {speed})", flush=True)

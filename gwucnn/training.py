@@ -39,7 +39,7 @@ def train(
     data: Data,
     held_out: Data | None,
     *,
-    epochs: Iterable[int],
+    epochs: range,
     batch_size: int,
     rng: Any,
     callbacks: Callbacks,
@@ -54,7 +54,7 @@ def train(
     try:
         for epoch in epochs:
             start = time.perf_counter()
-            bar.begin(epoch, data.samples)
+            bar.begin(f"epoch {epoch + 1}/{epochs.stop}", data.samples)
             totals = _epoch(step, engine, data.epoch(batch_size, rng, f"fit: epoch {epoch + 1}"), bar)
             record = {"epoch": epoch, **totals.record()}
             if held_out is not None:
