@@ -163,10 +163,13 @@ class NetworkBase:
         return sum(parameter.size for parameter in self._need_weights("count_params"))
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print the layers with their output shapes and numbers of weights."""
-        known = [self._stack.shown(shape) for shape in self._stack.shapes]
-        unknown = [None] * (len(self.layers) - len(known))
-        print_fn(summary(self.layers, [*known, *unknown], self._stack.shown))
+        """Print the layers with their output shapes, numbers of weights, work and memory for one image.
+
+        Work is counted in multiplications with an addition; memory as if each layer kept what it makes, which
+        fused layers do not. Training needs more, for gradients.
+        """
+        stack, itemsize = self._stack, np.dtype(self._dtype).itemsize
+        print_fn(summary(self.layers, len(stack.shapes), itemsize, self._channels_first))
 
     def __repr__(self) -> str:
         inside = "".join(f"\n    {layer!r}," for layer in self.layers)

@@ -1,52 +1,80 @@
-"""A network as a table."""
+"""A network as a table: shapes, weights, work and memory, layer by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 
+from gwucnn.building import shown
 from gwucnn.layers import Layer
 
 __all__ = ["summary"]
 
+HEAD = ("layer", "output shape", "weights", "multiply-adds", "bytes")
+UNKNOWN = "?"
 
-def summary(
-    layers: Sequence[Layer],
-    shapes: Sequence[tuple[int, ...] | None],
-    shown: Callable[[tuple[int, ...]], tuple[int, ...]] = tuple,
-) -> str:
-    """Return a table of layers, their output shapes and numbers of weights; '?' where not known yet.
 
-    Layers inside of others stand below them, with their own part of the weights. `shown` turns the shapes of
-    their outputs into the user's order.
+def summary(layers: Sequence[Layer], built: int, itemsize: int, channels_first: bool) -> str:
+    """Return a table of layers: what each makes of an image, its weights, and what that costs.
+
+    The first `built` layers are; of the others '?' stands for what is not known yet. Multiply-adds are those
+    for one image; bytes are those of the weights and of what the layer makes of one image.
     """
-    rows = [("layer", "output shape", "weights")]
-    for layer, shape in zip(layers, shapes, strict=True):
-        rows.extend(_rows(layer, shape, shown, ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-    lines.insert(1, "-" * len(lines[0]))
-    trained = sum(p.size for layer in layers for p in layer.parameters if p.trainable)
-    frozen = sum(p.size for layer in layers for p in layer.parameters) - trained
-    total = f"{trained + frozen:,} weights" + (f", {frozen:,} of them frozen" if frozen else "")
-    return "\n".join(
-        [*lines, "-" * len(lines[0]), total if all(s is not None for s in shapes) else "not built yet"]
-    )
+    rows: list[tuple[str, ...]] = [HEAD]
+    for number, layer in enumerate(layers):
+        rows += _rows(layer, number < built, itemsize, channels_first)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:], rule, *_totals(layers, built, itemsize)])
+
+
+def _padded(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
+    """Yield the cells of a row: words to the left, numbers to the right."""
+    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield cell.ljust(width) if column < 2 else cell.rjust(width)
 
 
 def _rows(
-    layer: Layer, shape: tuple[int, ...] | None, shown: Callable[..., tuple[int, ...]], above: str
-) -> Iterator[tuple[str, str, str]]:
-    """Yield a layer's row and, indented, those of the layers inside; `above` is the label of its holder."""
-    known = shape is not None
-    weights = sum(prod(parameter.shape) for parameter in layer.parameters)
-    label = layer.label.removeprefix(f"{above}.")
-    yield (
-        label if layer.name is None else f"{label} ({layer.name})",
-        f"({', '.join(map(str, ('N', *shape)))})" if known and shape else "?",
-        f"{weights:,}" if known else "?",
-    )
-    for child in layer.children:
-        inner = shown(child.out_shape) if known else None
-        for name, size, number in _rows(child, inner, shown, layer.label):
-            yield f"  {name}", size, number
+    layer: Layer, built: bool, itemsize: int, channels_first: bool, indent: str = ""
+) -> Iterator[tuple[str, ...]]:
+    """Yield the row of a layer, and below it those of the layers that it holds."""
+    name = indent + (layer.label if layer.name is None else f"{layer.label} ({layer.name})")
+    if built:
+        shape = ", ".join(map(str, ("N", *shown(layer.out_shape, channels_first))))
+        cells = _weights(layer), layer.multiply_adds, _bytes(layer, itemsize)
+        yield (name, f"({shape})", *(f"{cell:,}" for cell in cells))
+    else:
+        yield (name, *[UNKNOWN] * 4)
+    for inner in getattr(layer, "children", ()):
+        yield from _rows(inner, built, itemsize, channels_first, indent + "  ")
+
+
+def _weights(layer: Layer) -> int:
+    return sum(parameter.size for parameter in layer.parameters)
+
+
+def _bytes(layer: Layer, itemsize: int) -> int:
+    return (_weights(layer) + prod(layer.out_shape)) * itemsize
+
+
+def _totals(layers: Sequence[Layer], built: int, itemsize: int) -> list[str]:
+    if built < len(layers):
+        return ["not built yet; call build(input_shape), or fit"]
+    weights = sum(map(_weights, layers))
+    frozen = sum(p.size for layer in layers for p in layer.parameters if not p.trainable)
+    made = sum(prod(layer.out_shape) for layer in layers)
+    return [
+        f"{weights:,} weights" + (f", {frozen:,} of them frozen" if frozen else ""),
+        f"{sum(layer.multiply_adds for layer in layers):,} multiply-adds an image",
+        f"{_size(weights * itemsize)} of weights, {_size(made * itemsize)} an image of what layers make",
+    ]
+
+
+def _size(count: float) -> str:
+    """Return a number of bytes for people: '16.9 kB'."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.4g} {unit}"
+        count /= 1000
+    return f"{count:.4g} GB"

@@ -199,30 +199,6 @@ def interrupted(array, rng):
 # ------------------------------------------------------------------------------------- what it says of itself
 
 
-def test_summary_before_and_after():
-    network, lines = GWUNetwork([Conv2D(8, 3), Flatten(), Dense(10, True, name="digits")]), []
-    network.summary(lines.append)
-    network.build((28, 28))
-    network.summary(lines.append)
-    before, after = (text.splitlines() for text in lines)
-    assert before[-1] == "not built yet" and before[2].split() == ["0.Conv2D", "?", "?"]
-    assert after == [
-        "layer             output shape    weights",
-        "-----------------------------------------",
-        "0.Conv2D          (N, 26, 26, 8)       72",
-        "1.Flatten         (N, 5408)             0",
-        "2.Dense (digits)  (N, 10)          54,090",
-        "-----------------------------------------",
-        "54,162 weights",
-    ]
-
-
-def test_summary_prints_and_counts_what_is_frozen(capsys):
-    GWUNetwork([Dense(3, input_size=2, trainable=False), Dense(1)]).summary()
-    assert capsys.readouterr().out.splitlines()[-1] == "9 weights, 6 of them frozen"
-    GWUNetwork().summary()
-
-
 def test_repr():
     assert repr(GWUNetwork()) == "GWUNetwork([])"
     assert repr(GWUNetwork([Conv2D(), Sigmoid()])) == (

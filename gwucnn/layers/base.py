@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from math import prod
 from typing import Any, ClassVar
 
 from gwucnn.activation_functions import ActivationFunction, activation_function
@@ -151,6 +152,14 @@ class Layer:
         """Return whose outputs for x are the first that are not finite, if some of this layer's are not."""
         return self.label
 
+    @property
+    def multiply_adds(self) -> int:
+        """How many multiplications, each with an addition, one image takes; 0 for layers without any.
+
+        Of the plain formula, also where a faster algorithm runs. Known after `build`.
+        """
+        return 0
+
     def arithmetic(self) -> str:
         """Return how the size of the output comes about, for messages: '26 = (28 - 3) + 1'."""
         return " x ".join(map(str, self.out_shape))
@@ -228,6 +237,11 @@ class WeightedLayer(Layer):
             self.trainable,
         )
         self.parameters = (self.kernel, self.bias) if self.add_bias else (self.kernel,)
+
+    @property
+    def multiply_adds(self) -> int:
+        # Each weight meets each place of the output once, pixels of the border included.
+        return prod(self.out_shape[:-1]) * self.kernel.size
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
         """Fill y with the product of x and the kernel, plus the bias."""

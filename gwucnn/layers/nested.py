@@ -89,6 +89,10 @@ class Nested(Layer):
             if hasattr(layer, "channels_first"):
                 layer.channels_first = value
 
+    @property
+    def multiply_adds(self) -> int:
+        return sum(layer.multiply_adds for layer in self.children)
+
     def build_rows(self, in_shape: Shape) -> list[Shape]:
         """Build all layers; return the shape that each row makes."""
         made = [self._build_row(row, in_shape) for row in self._rows]
