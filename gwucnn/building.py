@@ -18,6 +18,8 @@ def need_new_layer(who: str, layer: Any) -> None:
     if not isinstance(layer, Layer):
         is_class = isinstance(layer, type) and issubclass(layer, Layer)
         hint = f"; write {layer.__name__}(...)" if is_class else ""
+        if isinstance(layer, (list, tuple)):
+            hint = "; add layers one by one"
         raise TypeError(f"{who}: expected a layer, got {layer!r}{hint}")
     if "." in layer.label:
         raise ValueError(

@@ -264,7 +264,8 @@ class LambdaCallback:
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> LambdaCallback:
-        check_keywords(cls.__name__, cls.__init__, kwargs)
+        # A copy is made without arguments.
+        check_keywords(cls.__name__, cls.__init__, kwargs, args if args or kwargs else None)
         return super().__new__(cls)
 
     def __init__(

@@ -37,8 +37,11 @@ def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
     """
     try:
         x = np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"{who}: expected x of samples of one size, got several sizes ({error})") from None
+    except ValueError:
+        sizes = " and ".join(dict.fromkeys(f"{np.shape(sample)}" for sample in x))
+        raise ShapeError(
+            f"{who}: expected x of samples of one size, got {sizes}; resize them, or cut them to one size"
+        ) from None
     if x.dtype.kind not in "biuf":
         raise TypeError(f"{who}: expected x to be an array of numbers, got {_no_numbers(x)}")
     if x.ndim not in (2, 3, 4):
@@ -84,9 +87,11 @@ def with_targets(
     first = data_format == "channels_first" and len(out_shape) == 3
     targets = loss.targets(y, (out_shape[2], *out_shape[:2]) if first else out_shape)
     if len(targets) != len(x):
-        raise ShapeError(f"{who}: expected as many y as x, got {len(targets)} and {len(x)}")
+        raise ShapeError(
+            f"{who}: expected as many y as x, got {len(targets)} and {len(x)}; give one y for each x"
+        )
     if not len(x):
-        raise ValueError(f"{who}: expected at least one sample, got none")
+        raise ValueError(f"{who}: expected at least one sample, got none; look how x was made")
     if first and targets.ndim == 4:
         targets = targets.transpose(0, 2, 3, 1)
     return Batches(x, targets, data_format=data_format)
@@ -95,7 +100,10 @@ def with_targets(
 def pair_of_data(given: Any) -> Any:
     """Return validation_data if it is a pair (x, y)."""
     if not isinstance(given, (tuple, list)) or len(given) != 2:
-        raise ValueError(f"fit: expected validation_data to be a pair (x, y), got {type(given).__name__}")
+        raise ValueError(
+            f"fit: expected validation_data to be a pair (x, y), got {type(given).__name__}; write "
+            "validation_data=(x, y)"
+        )
     return given
 
 
@@ -176,11 +184,17 @@ def batch_weights(targets: Any, classes: int, class_weight: Any, sample_weight: 
     if sample_weight is not None:
         weights = np.array(sample_weight, np.float64)
         if weights.shape != (len(targets),):
-            raise ShapeError(f"fit: expected sample_weight of shape ({len(targets)},), got {weights.shape}")
+            raise ShapeError(
+                f"fit: expected sample_weight of shape ({len(targets)},), got {weights.shape}; give one for "
+                "each sample"
+            )
     if class_weight is not None:
         _multiply_by_class(weights, targets, classes, class_weight)
     if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError("fit: expected weights of samples and classes that are finite and not negative")
+        raise ValueError(
+            "fit: expected weights of samples and classes that are finite and not negative, got "
+            f"{weights.min()}; give 0 to samples that shall not count"
+        )
     return weights
 
 
@@ -188,7 +202,8 @@ def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: A
     labels = class_numbers(targets) if classes else None
     if labels is None:
         raise ValueError(
-            "fit: expected class_weight only where each sample is of one class; use sample_weight"
+            "fit: expected class_weight only where each sample is of one class, got it for other targets; "
+            "give sample_weight"
         )
     if not isinstance(class_weight, Mapping):
         raise TypeError(
@@ -197,7 +212,8 @@ def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: A
     for label, weight in class_weight.items():
         if label not in range(classes):
             raise ValueError(
-                f"fit: expected class_weight for classes from 0 to {classes - 1}, got one for {label!r}"
+                f"fit: expected class_weight for classes from 0 to {classes - 1}, got one for {label!r}; "
+                "leave it out"
             )
         weights[labels == label] *= weight
 
@@ -205,7 +221,9 @@ def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: A
 def split_off(data: Batches, share: float) -> tuple[Batches, Batches | None]:
     """Return all but the last `share` of the samples, and those (None for a share of 0)."""
     if not isinstance(share, (int, float, np.floating)) or not 0 <= share < 1:
-        raise ValueError(f"fit: expected validation_split from 0 to less than 1, got {share!r}")
+        raise ValueError(
+            f"fit: expected validation_split from 0 to less than 1, got {share!r}; 0.2 holds out a fifth"
+        )
     kept = len(data) - int(len(data) * share)
     if share and kept == len(data):
         raise ValueError(

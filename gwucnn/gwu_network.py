@@ -16,7 +16,7 @@ from gwucnn.data_checks import (
 from gwucnn.engine import Recipe, Totals
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
-from gwucnn.intake import Intake
+from gwucnn.intake import Intake, refuse_misplaced
 from gwucnn.loss_functions import loss_function
 from gwucnn.lr_finder import LearningRates, rates, sweep
 from gwucnn.optimizers import Optimizer
@@ -110,6 +110,7 @@ class GWUNetwork(Intake):
             look_up("compile", "metrics", metric, {"accuracy": None})
         if global_clipnorm is not None:
             global_clipnorm = check_positive("compile", "global_clipnorm", global_clipnorm)
+        refuse_misplaced(loss=loss, lr=lr)
         checked = loss_function(loss)
         if self._stack.complete:
             self._stack.check_loss(checked)

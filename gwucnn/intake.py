@@ -16,9 +16,19 @@ from gwucnn.data_checks import (
 from gwucnn.engine import Engine
 from gwucnn.errors import NotBuiltError
 from gwucnn.network_base import NetworkBase
+from gwucnn.optimizers import OPTIMIZERS
 from gwucnn.streams import Admit, Stream, is_stream
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "refuse_misplaced"]
+
+
+def refuse_misplaced(**given: Any) -> None:
+    """Raise ValueError if one of these arguments of `compile` is the name of an optimizer."""
+    for name, value in given.items():
+        if isinstance(value, str) and value in OPTIMIZERS:
+            raise ValueError(
+                f"compile: expected {name}, got the optimizer {value!r} in its place; write optimizer={value!r}"
+            )
 
 
 class Intake(NetworkBase):

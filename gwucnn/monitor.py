@@ -37,7 +37,8 @@ class Monitor:
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Monitor:
-        check_keywords(cls.__name__, cls.__init__, kwargs)
+        # A copy is made without arguments.
+        check_keywords(cls.__name__, cls.__init__, kwargs, args if args or kwargs else None)
         return super().__new__(cls)
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:

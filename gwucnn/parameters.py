@@ -145,11 +145,15 @@ def assign(who: str, parameters: Sequence[Parameter], weights: Sequence[Any]) ->
     """Copy arrays into the values of parameters; all or, if one does not fit, none."""
     arrays = [np.asarray(weight) for weight in weights]
     if len(arrays) != len(parameters):
-        raise ShapeError(f"{who}: expected {len(parameters)} arrays, got {len(arrays)}")
+        raise ShapeError(
+            f"{who}: expected {len(parameters)} arrays, got {len(arrays)}; give what get_weights returns"
+        )
     for number, (parameter, array) in enumerate(zip(parameters, arrays, strict=True)):
         which = f"{who}: expected array {number} ({parameter.name})"
         if array.shape != parameter.shape:
-            raise ShapeError(f"{which} of shape {parameter.shape}, got {array.shape}")
+            raise ShapeError(
+                f"{which} of shape {parameter.shape}, got {array.shape}; give what get_weights returns"
+            )
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{which} to be numbers, got {array.dtype}")
     for parameter, array in zip(parameters, arrays, strict=True):

@@ -22,8 +22,20 @@ Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
 def check_size(who: str, name: str, value: object, least: int = 1) -> int:
     """Return `value` as an int of at least `least`, or raise a ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}")
+        raise ValueError(
+            f"{who}: expected {name} to be an integer of at least {least}, got {value!r}{_unquoted(value)}"
+        )
     return int(value)
+
+
+def _unquoted(value: object) -> str:
+    """Return what to do about a text that stands where a number belongs."""
+    if not isinstance(value, str):
+        return ""
+    if value.isdigit():
+        return f"; write {value} without quotes"
+    argument = "padding" if value in ("valid", "same") else "activation"
+    return f"; write it by name, such as {argument}={value!r}"
 
 
 def check_flag(who: str, name: str, value: object, hint: str = "") -> bool:
@@ -38,7 +50,9 @@ def pair(who: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
     if isinstance(value, Integral):
         value = (value, value)
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise ValueError(f"{who}: expected {name} to be an integer or a pair of integers, got {value!r}")
+        raise ValueError(
+            f"{who}: expected {name} to be an integer or a pair of integers, got {value!r}{_unquoted(value)}"
+        )
     return check_size(who, name, value[0], least), check_size(who, name, value[1], least)
 
 

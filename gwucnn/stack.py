@@ -78,10 +78,25 @@ class Stack:
         elif shape != self.in_shape:
             first = self.layers[0]
             want, got = (", ".join(map(str, ("N", *self.shown(sizes)))) for sizes in (self.in_shape, shape))
-            why = "as input_size states" if first.input_size is not None else "as the network was built"
-            if shape == self.in_shape[1:2]:
-                why += "; for one image pass x[None]"
-            raise ShapeError(f"{first.label}: expected inputs of shape ({want}), got ({got}); {why}")
+            raise ShapeError(
+                f"{first.label}: expected inputs of shape ({want}), got ({got}); {self._other_shape(shape)}"
+            )
+
+    def _other_shape(self, shape: Shape) -> str:
+        """Return why inputs of this shape do not fit, and what to do about it."""
+        known: Any = self.in_shape
+        why = "as input_size states" if self.layers[0].input_size is not None else "as the network was built"
+        if shape == known[1:2]:
+            return f"{why}; for one image pass x[None]"
+        if len(shape) == len(known) == 3:
+            turned = (shape[2], *shape[:2]) if self.channels_first else (*shape[1:], shape[0])
+            if turned == known:
+                axes = "0, 3, 1, 2" if self.channels_first else "0, 2, 3, 1"
+                return f"{why}; move the channels by x.transpose({axes}), or give another data_format"
+            if shape[:2] == known[:2]:
+                return f"{why}; give images of {known[2]} channel{'s' if known[2] > 1 else ''}"
+            return f"{why}; resize the images, or make a network for such"
+        return f"{why}; give inputs like those, or make a network for such"
 
     def from_user(self, input_shape: Any) -> Shape:
         """Return the input shape a user gave, channels last: two or three sizes, or D; a first None is N."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 __all__ = ["check_keywords", "keywords_checked", "look_up"]
@@ -13,10 +13,47 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+# What other libraries call the same thing, where the nearest spelling would not find it.
+ELSEWHERE = {
+    "acc": ["accuracy"],
+    "bce": ["binary_crossentropy"],
+    "bias": ["add_bias"],
+    "clipnorm": ["global_clipnorm"],
+    "double": ["float64"],
+    "eta": ["lr"],
+    "in_features": ["input_size"],
+    "input_dim": ["input_size"],
+    "input_shape": ["input_size"],
+    "kaiming_normal": ["he_normal"],
+    "kaiming_uniform": ["he_uniform"],
+    "learning_rate": ["lr", "initial_learning_rate"],
+    "max_norm": ["global_clipnorm"],
+    "mean_absolute_error": ["mae"],
+    "mean_squared_error": ["mse"],
+    "n_epochs": ["epochs"],
+    "nchw": ["channels_first"],
+    "negative_log_likelihood": ["cross_entropy"],
+    "nhwc": ["channels_last"],
+    "nll": ["cross_entropy"],
+    "out_channels": ["filters"],
+    "out_features": ["output_size"],
+    "single": ["float32"],
+    "units": ["output_size"],
+    "val_data": ["validation_data"],
+    "xavier": ["glorot_uniform"],
+    "xavier_normal": ["glorot_normal"],
+    "xavier_uniform": ["glorot_uniform"],
+}
+
+
 def _hint(name: object, known: Iterable[str]) -> str:
     import difflib  # a name is wrong once in a while, the package is imported each time
 
-    close = difflib.get_close_matches(name.lower(), known, n=1) if isinstance(name, str) else []
+    if not isinstance(name, str):
+        return ""
+    known, name = list(known), name.lower()
+    same = [word for word in ELSEWHERE.get(name, ()) if word in known]
+    close = same or difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -28,27 +65,56 @@ def look_up(who: str, what: str, name: object, table: Mapping[str, T]) -> T:
     raise ValueError(f"{who}: expected {what} to be one of {known}, got {name!r}{_hint(name, table)}")
 
 
-def check_keywords(who: str, function: Callable[..., Any], given: Iterable[str]) -> None:
-    """Raise a TypeError that suggests the nearest unless the method `function` takes all `given` keywords."""
+def check_keywords(
+    who: str, function: Callable[..., Any], given: Iterable[str], args: Sequence[Any] | None = None
+) -> None:
+    """Raise a TypeError that says what is right unless the method `function` takes all `given` keywords.
+
+    With args, also unless it takes so many without a name, and none that it needs is missing.
+    """
     _, *parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+    kinds = {parameter.kind for parameter in parameters}
+    if inspect.Parameter.VAR_KEYWORD in kinds:
         return
     known = [parameter.name for parameter in parameters]
     for name in given:
         if name not in known:
             takes = f"the arguments {', '.join(known)}" if known else "no arguments"
             raise TypeError(f"{who}: expected {takes}, got {name!r}{_hint(name, known)}")
+    if args is None or inspect.Parameter.VAR_POSITIONAL in kinds:
+        return
+    named = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    places = known[: len(known) - len(named)]
+    if len(args) > len(places):
+        hint = f"; write {named[0]}=..." if named else ""
+        raise TypeError(
+            f"{who}: expected {_count(len(places), 'argument')} without a name at most, {', '.join(places)}, "
+            f"got {len(args)}{hint}"
+        )
+    for parameter in parameters:
+        if parameter.default is parameter.empty and parameter.name not in {*places[: len(args)], *given}:
+            raise TypeError(
+                f"{who}: expected the argument {parameter.name}, got none; write {who}({parameter.name}=...)"
+            )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def keywords_checked(method: F) -> F:
-    """Let a method answer to an unknown keyword with the nearest one that it knows."""
-    known = frozenset(inspect.signature(method).parameters)
+    """Let a method answer to a call with wrong arguments with the right ones."""
+    _, *parameters = inspect.signature(method).parameters.values()
+    known = frozenset(parameter.name for parameter in parameters)
+    most = sum(parameter.kind is not inspect.Parameter.KEYWORD_ONLY for parameter in parameters)
+    needed = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
 
     @functools.wraps(method)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        if not kwargs.keys() <= known:
-            who = type(args[0]).__name__ if method.__name__ == "__init__" else method.__name__
-            check_keywords(who, method, kwargs)
-        return method(*args, **kwargs)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        missing = len(args) < len(needed) and not kwargs.keys() >= set(needed[len(args) :])
+        if missing or len(args) > most or not kwargs.keys() <= known:
+            who = type(self).__name__ if method.__name__ == "__init__" else method.__name__
+            check_keywords(who, method, kwargs, args)
+        return method(self, *args, **kwargs)
 
     return checked  # type: ignore[return-value]

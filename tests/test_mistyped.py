@@ -8,11 +8,12 @@ from gwucnn import Adam, Conv2D, Dense, GWUNetwork, MaxPooling2D
 
 MISTYPED = [
     (lambda: GWUNetwork(data_format="NCHW"), ValueError,
-     "GWUNetwork: expected data_format to be one of 'channels_last', 'channels_first', got 'NCHW'"),
+     "GWUNetwork: expected data_format to be one of 'channels_last', 'channels_first', got 'NCHW'; did you mean "
+     "'channels_first'?"),
     (lambda: GWUNetwork(precision="float16"), ValueError,
      "GWUNetwork: expected precision to be one of 'float32', 'float64', got 'float16'; did you mean 'float64'?"),
     (lambda: GWUNetwork(precision="double"), ValueError,
-     "GWUNetwork: expected precision to be one of 'float32', 'float64', got 'double'"),
+     "GWUNetwork: expected precision to be one of 'float32', 'float64', got 'double'; did you mean 'float64'?"),
     (lambda: GWUNetwork(fuse="yes"), ValueError, "GWUNetwork: expected fuse to be True or False, got 'yes'"),
     (lambda: GWUNetwork().compile("log_los"), ValueError,
      "compile: expected loss to be one of 'log_loss', 'binary_crossentropy', 'cross_entropy', 'categorical_crossentropy', "
@@ -60,16 +61,17 @@ MISTYPED = [
     (lambda: Conv2D(8, (3, 3, 3)), ValueError,
      "Conv2D: expected kernel_size to be an integer or a pair of integers, got (3, 3, 3)"),
     (lambda: Conv2D(8, 3, "relu"), ValueError,
-     "Conv2D: expected strides to be an integer or a pair of integers, got 'relu'"),
+     "Conv2D: expected strides to be an integer or a pair of integers, got 'relu'; write it by name, such as "
+     "activation='relu'"),
     (lambda: Conv2D(8, 3, 1, "relu"), ValueError,
      "Conv2D: expected padding 'valid', 'same', an integer, (ph, pw) or ((top, bottom), (left, right)), got 'relu'"),
-    (lambda: Conv2D(3, groups=2), ValueError, "Conv2D: expected filters to be a multiple of groups=2, got 3"),
+    (lambda: Conv2D(3, groups=2), ValueError, "Conv2D: expected filters to be a multiple of groups=2, got 3; change either"),
     (lambda: Conv2D(input_size="28"), ValueError,
-     "Conv2D: expected input_size to be an integer or a pair of integers, got '28'"),
+     "Conv2D: expected input_size to be an integer or a pair of integers, got '28'; write 28 without quotes"),
     (lambda: Conv2D(input_size=(28, 28, 0)), ValueError,
      "Conv2D: expected input_size to be an integer of at least 1, got 0"),
     (lambda: MaxPooling2D("2"), ValueError,
-     "MaxPooling2D: expected pool_size to be an integer or a pair of integers, got '2'"),
+     "MaxPooling2D: expected pool_size to be an integer or a pair of integers, got '2'; write 2 without quotes"),
     (lambda: MaxPooling2D(2, 0), ValueError, "MaxPooling2D: expected strides to be an integer of at least 1, got 0"),
 ]  # fmt: skip
 

@@ -75,9 +75,10 @@ LAYERS = [
      "0.MaxPooling2D: expected pool_size to fit in an image of 6x6, got a window of 7x7 pixels; use a smaller window, larger "
      "images or padding='same'"),
     (stacked(MaxPooling2D(2, padding=2)), ShapeError,
-     "0.MaxPooling2D: expected padding smaller than the window (2, 2), got ((2, 2), (2, 2))"),
+     "0.MaxPooling2D: expected padding smaller than the window (2, 2), got ((2, 2), (2, 2)); lower padding, or raise "
+     "pool_size"),
     (stacked(Conv2D(3), Conv2D(4, groups=2)), ShapeError,
-     "1.Conv2D: expected channels to be a multiple of groups=2, got 3"),
+     "1.Conv2D: expected channels to be a multiple of groups=2, got 3; change groups, or the filters of the layer before"),
     (lambda: GWUNetwork([Conv2D(input_size=2)]), ShapeError,
      "0.Conv2D: expected kernel_size to fit in an image of 2x2, got a window of 3x3 pixels; use a smaller window, larger "
      "images or padding='same'"),
@@ -85,26 +86,28 @@ LAYERS = [
 
 SHAPES = [
     (lambda: built().predict(np.zeros((2, 7, 7))), ShapeError,
-     "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 7, 7, 1); as input_size states"),
+     "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 7, 7, 1); as input_size states; resize the images, or "
+     "make a network for such"),
     (lambda: built().predict(np.zeros((2, 6, 6, 3))), ShapeError,
-     "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 6, 6, 3); as input_size states"),
+     "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 6, 6, 3); as input_size states; give images of 1 channel"),
     (lambda: built().predict(np.zeros((6, 6))), ShapeError,
      "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 6); as input_size states; for one image pass x[None]"),
     (lambda: built().predict(np.zeros(36)), ShapeError,
      "predict: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got (36,); for one sample pass x[None]"),
     (lambda: built().fit(np.zeros((1, 2, 3, 4, 5)), Y), ShapeError,
      "fit: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got (1, 2, 3, 4, 5); for one sample pass x[None]"),
-    (lambda: built().fit(X, Y[:3]), ShapeError, "fit: expected as many y as x, got 3 and 4"),
-    (lambda: built().fit(X[:0], Y[:0]), ValueError, "fit: expected at least one sample, got none"),
+    (lambda: built().fit(X, Y[:3]), ShapeError, "fit: expected as many y as x, got 3 and 4; give one y for each x"),
+    (lambda: built().fit(X[:0], Y[:0]), ValueError, "fit: expected at least one sample, got none; look how x was made"),
     (lambda: built().train_on_batch(X[:0], Y[:0]), ValueError,
-     "train_on_batch: expected at least one sample, got none"),
-    (lambda: built().evaluate(X[:0], Y[:0]), ValueError, "evaluate: expected at least one sample, got none"),
+     "train_on_batch: expected at least one sample, got none; look how x was made"),
+    (lambda: built().evaluate(X[:0], Y[:0]), ValueError, "evaluate: expected at least one sample, got none; look how x was made"),
     (lambda: built().fit([["a"]], Y), TypeError,
      "fit: expected x to be an array of numbers, got texts such as 'a'; read the files that they name into an array first"),
     (lambda: built().predict(None), TypeError,
      "predict: expected x to be an array of numbers, got None; give an array (N, H, W), (N, H, W, C) or (N, D)"),
     (lambda: built().build((7, 7)), ShapeError,
-     "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 7, 7, 1); as input_size states"),
+     "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 7, 7, 1); as input_size states; resize the images, or "
+     "make a network for such"),
     (lambda: uncompiled().build((1, 28, 28, 1)), ShapeError,
      "build: expected the shape of one input, (H, W), (H, W, C) or (D,), got (1, 28, 28, 1); leave out the number of images"),
     (lambda: uncompiled().build("28x28"), TypeError,
@@ -118,9 +121,9 @@ SHAPES = [
      "classes"),
     (lambda: built().fit(X, np.zeros((4, 3))), ShapeError,
      "cross_entropy: expected y of shape (N, 2), got (4, 3); the last layer makes 2 numbers a sample, y must have as many"),
-    (lambda: built().set_weights([np.zeros(3)]), ShapeError, "set_weights: expected 2 arrays, got 1"),
+    (lambda: built().set_weights([np.zeros(3)]), ShapeError, "set_weights: expected 2 arrays, got 1; give what get_weights returns"),
     (lambda: built().set_weights([np.zeros((3, 3, 1, 2)), np.zeros((2, 32))]), ShapeError,
-     "set_weights: expected array 1 (kernel) of shape (32, 2), got (2, 32)"),
+     "set_weights: expected array 1 (kernel) of shape (32, 2), got (2, 32); give what get_weights returns"),
     (lambda: built().set_weights([np.zeros((3, 3, 1, 2)), np.full((32, 2), "a")]), TypeError,
      "set_weights: expected array 1 (kernel) to be numbers, got <U1"),
 ]  # fmt: skip
@@ -134,24 +137,27 @@ OPTIONS = [
     ({"shuffle": "batch"}, "fit: expected shuffle to be True or False, got 'batch'"),
     ({"verbose": 3}, "fit: expected verbose to be 0, 1, 2 or 'auto', got 3"),
     ({"verbose": "yes"}, "fit: expected verbose to be 0, 1, 2 or 'auto', got 'yes'"),
-    ({"validation_split": 1}, "fit: expected validation_split from 0 to less than 1, got 1"),
-    ({"validation_split": -0.1}, "fit: expected validation_split from 0 to less than 1, got -0.1"),
-    ({"validation_split": "0.2"}, "fit: expected validation_split from 0 to less than 1, got '0.2'"),
+    ({"validation_split": 1}, "fit: expected validation_split from 0 to less than 1, got 1; 0.2 holds out a fifth"),
+    ({"validation_split": -0.1}, "fit: expected validation_split from 0 to less than 1, got -0.1; 0.2 holds out a fifth"),
+    ({"validation_split": "0.2"}, "fit: expected validation_split from 0 to less than 1, got '0.2'; 0.2 holds out a fifth"),
     ({"validation_split": 0.1}, "fit: expected validation_split to hold out a sample, got 0.1 of 4; give more samples or "
      "validation_data"),
-    ({"validation_data": X}, "fit: expected validation_data to be a pair (x, y), got ndarray"),
-    ({"validation_data": (X, Y, Y)}, "fit: expected validation_data to be a pair (x, y), got tuple"),
-    ({"validation_data": (X, Y[:2])}, "fit: validation_data: expected as many y as x, got 2 and 4"),
-    ({"validation_data": (X[:0], Y[:0])}, "fit: validation_data: expected at least one sample, got none"),
+    ({"validation_data": X}, "fit: expected validation_data to be a pair (x, y), got ndarray; write validation_data=(x, y)"),
+    ({"validation_data": (X, Y, Y)}, "fit: expected validation_data to be a pair (x, y), got tuple; write validation_data=(x, y)"),
+    ({"validation_data": (X, Y[:2])}, "fit: validation_data: expected as many y as x, got 2 and 4; give one y for each x"),
+    ({"validation_data": (X[:0], Y[:0])}, "fit: validation_data: expected at least one sample, got none; look how x was made"),
     ({"validation_data": (X[:, :5], Y)}, "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 5, 6, 1); as input_size "
-     "states"),
-    ({"sample_weight": [1, 2]}, "fit: expected sample_weight of shape (4,), got (2,)"),
-    ({"sample_weight": [1, 2, 3, -4]}, "fit: expected weights of samples and classes that are finite and not negative"),
-    ({"sample_weight": [1, 2, 3, np.nan]}, "fit: expected weights of samples and classes that are finite and not negative"),
+     "states; resize the images, or make a network for such"),
+    ({"sample_weight": [1, 2]}, "fit: expected sample_weight of shape (4,), got (2,); give one for each sample"),
+    ({"sample_weight": [1, 2, 3, -4]}, "fit: expected weights of samples and classes that are finite and not negative, got -4.0; "
+     "give 0 to samples that shall not count"),
+    ({"sample_weight": [1, 2, 3, np.nan]}, "fit: expected weights of samples and classes that are finite and not negative, got nan; "
+     "give 0 to samples that shall not count"),
     ({"sample_weight": [0, 0, 0, 0]}, "fit: expected a sample that counts, got weights that are all 0"),
-    ({"class_weight": {0: -1}}, "fit: expected weights of samples and classes that are finite and not negative"),
-    ({"class_weight": {2: 1.0}}, "fit: expected class_weight for classes from 0 to 1, got one for 2"),
-    ({"class_weight": {"cat": 1.0}}, "fit: expected class_weight for classes from 0 to 1, got one for 'cat'"),
+    ({"class_weight": {0: -1}}, "fit: expected weights of samples and classes that are finite and not negative, got -1.0; give 0 "
+     "to samples that shall not count"),
+    ({"class_weight": {2: 1.0}}, "fit: expected class_weight for classes from 0 to 1, got one for 2; leave it out"),
+    ({"class_weight": {"cat": 1.0}}, "fit: expected class_weight for classes from 0 to 1, got one for 'cat'; leave it out"),
     ({"class_weight": [1, 2]}, "fit: expected class_weight to be a dict such as {0: 1.0, 1: 2.5}, got [1, 2]"),
     ({"callbacks": print}, "fit: expected a list of callbacks, got <built-in function print>; write callbacks=[...]"),
     ({"callbacks": [3]}, "fit: expected a callback with any of set_network, on_train_begin, on_epoch_end, on_train_end or a "
@@ -196,7 +202,9 @@ def test_wrong_batch_sizes(call, size):
 
 
 def test_images_of_several_sizes():
-    with pytest.raises(ShapeError, match="^predict: expected x of samples of one size, got several sizes"):
+    with pytest.raises(
+        ShapeError, match=r"^predict: expected x of samples of one size, got \(6, 6\) and \(5, 5\); resize"
+    ):
         built().predict([np.zeros((6, 6)), np.zeros((5, 5))])
 
 
@@ -217,7 +225,7 @@ def test_sizes_are_in_the_networks_own_order():
 def test_data_of_another_size_than_the_first():
     network = GWUNetwork([Conv2D()])
     network.predict(X)
-    with pytest.raises(ShapeError, match=r"got \(N, 8, 8, 1\); as the network was built$"):
+    with pytest.raises(ShapeError, match=r"got \(N, 8, 8, 1\); as the network was built; resize the"):
         network.predict(np.zeros((1, 8, 8)))
 
 
@@ -268,7 +276,7 @@ def test_images_for_a_loss_of_classes():
 
 
 def test_class_weight_where_samples_are_of_no_class():
-    message = "fit: expected class_weight only where each sample is of one class; use sample_weight"
+    message = "fit: expected class_weight only where each sample is of one class, got it for other targets; give sample_weight"
     quantities = built("mse", None)
     with pytest.raises(ValueError) as caught:
         quantities.fit(X, np.zeros((4, 2)), class_weight={0: 1})

@@ -171,12 +171,12 @@ WRONG = [
     (lambda d: small().evaluate(Own([])), ValueError, "evaluate: expected at least one batch, got none"),
     (lambda d: small().predict(Own([])), ValueError, "predict: expected at least one batch, got none"),
     (lambda d: small().fit(Own([(d[0][:0], d[1][:0])])), ValueError,
-     "fit: x[0]: expected at least one sample, got none"),
+     "fit: x[0]: expected at least one sample, got none; look how x was made"),
     (lambda d: small().fit(Own([(d[0], d[1]), (d[0][:, :5], d[1])]), shuffle=False), ShapeError,
      "fit: epoch 1, batch 2 (x[1]): 0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 5, 6, 1); as the network was "
-     "built"),
+     "built; resize the images, or make a network for such"),
     (lambda d: small().fit(Own([(d[0], d[1]), (d[0], d[1][:3])]), shuffle=False), ShapeError,
-     "fit: epoch 1, batch 2 (x[1]): expected as many y as x, got 3 and 20"),
+     "fit: epoch 1, batch 2 (x[1]): expected as many y as x, got 3 and 20; give one y for each x"),
     (lambda d: small().fit(Own([(d[0], d[1]), (d[0], d[1] + 1)]), shuffle=False), ValueError,
      "fit: epoch 1, batch 2 (x[1]): cross_entropy: expected labels from 0 to 2 for 3 outputs, got 3; give the last layer as "
      "many outputs as there are classes"),

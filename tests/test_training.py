@@ -139,7 +139,9 @@ def test_what_is_no_seed(seed):
     ):
         with pytest.raises(ValueError) as caught:
             call()
-        assert str(caught.value) == f"{who}: expected seed to be an integer of at least 0, got {seed!r}"
+        assert str(caught.value) == f"{who}: expected seed to be an integer of at least 0, got {seed!r}" + (
+            "; write 1 without quotes" if seed == "1" else ""
+        )
 
 
 # ------------------------------------------------------------------------------------ accuracy and evaluation

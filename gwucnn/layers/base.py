@@ -126,7 +126,8 @@ class Layer:
             raise TypeError(
                 f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}; define __init__ to take them"
             )
-        check_keywords(cls.__name__, cls.__init__, kwargs)
+        # A copy is made without arguments.
+        check_keywords(cls.__name__, cls.__init__, kwargs, args if args or kwargs else None)
         layer = super().__new__(cls)
         layer.label = cls.__name__
         return layer

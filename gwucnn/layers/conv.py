@@ -97,7 +97,8 @@ class Conv2D(WeightedLayer):
         self.groups = check_size(self.label, "groups", groups)
         if self.filters % self.groups:
             raise ValueError(
-                f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}"
+                f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}; "
+                "change either"
             )
         self._window = Window.of(self.label, kernel_size, strides, padding, dilation_rate)
         self.kernel_size, self.strides = self._window.size, self._window.strides
@@ -118,7 +119,8 @@ class Conv2D(WeightedLayer):
         H, W, C = in_shape
         if C % self.groups:
             raise ShapeError(
-                f"{self.label}: expected channels to be a multiple of groups={self.groups}, got {C}"
+                f"{self.label}: expected channels to be a multiple of groups={self.groups}, got {C}; "
+                "change groups, or the filters of the layer before"
             )
         self._window = replace(self._window, who=self.label)
         self.in_shape, self.out_shape = in_shape, (*self._window.output((H, W)), self.filters)

@@ -60,7 +60,8 @@ class MaxPooling2D(Layer):
         pads = self._window.pad((H, W))
         if max(pads[0]) >= self.pool_size[0] or max(pads[1]) >= self.pool_size[1]:
             raise ShapeError(
-                f"{self.label}: expected padding smaller than the window {self.pool_size}, got {pads}"
+                f"{self.label}: expected padding smaller than the window {self.pool_size}, got {pads}; "
+                "lower padding, or raise pool_size"
             )
         self.in_shape, self.out_shape = in_shape, (*self._window.output((H, W)), C)
         return self.out_shape
