@@ -215,6 +215,7 @@ cdef class Conv2DBackwardInput(Correlate):
             self.width = g.OW
         self.y_image = g.H * g.W * g.C
         self.packs = True
+        self.trims = self.bordered
         self.plane_count = groups * min(g.SH, g.H) * min(g.SW, g.W)
         self.planes = <Plane *>self.reserve(self.plane_count, sizeof(Plane))
         self.taps = <ptrdiff_t *>self.reserve(self.plane_count * g.KH * g.KW, sizeof(ptrdiff_t))

@@ -5,11 +5,19 @@
 # with conv of conv.pxi, bias included. relu and maximum commute. The winner byte is 2*a + b of the first largest, or 4
 # where relu shut all four (see winner.h). Rows and columns of the convolution that pooling drops are not computed.
 
+# Two tiles of rows of the kernel for few filters, 7 each with AVX-512.
+cdef enum:
+    FULL_ROWS = 14
+    POOLED_ROWS = 7
+
+
 cdef class Conv2DPool(Conv2D):
     """Forward; records winners if given an array for them."""
 
     cdef uint8_t *winner
     cdef bint relu
+    cdef void *full_rows            # (threads, FULL_ROWS, OW, F): before pooling, for few filters
+    cdef Py_ssize_t full_size
 
     def __init__(self, x, weight, bias, y, winner, strides, dilation, offset, Py_ssize_t groups, bint relu,
                  bint constant_weight=False):
@@ -35,15 +43,23 @@ cdef class Conv2DPool(Conv2D):
             self.planes[p].columns = g.OW // 2
             self.planes[p].y_row = g.OW // 2 * g.F
             self.planes[p].walk.x_row = g.SH * self.width * g.C
+        self.row_pixels = g.OW
         self.plan(operations_of(&g))
+        if self.few.way != NOT_FEW:
+            self.full_size = round_up(FULL_ROWS * g.OW * g.F, 16)
+            self.full_rows = self.reserve_reals(self.full_size * self.max_threads)
 
-    cdef void some_rows(self, const Plane *plane, const void *x, Py_ssize_t x_row, Py_ssize_t y_at,
-                        Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t group) noexcept nogil:
-        cdef uint8_t *winner = self.winner + y_at if self.winner != NULL else NULL
-        if self.is_double:
-            pooled_rows(self, plane, <const double *>x, x_row, <double *>self.y + y_at, winner, rows, columns, group)
+    cdef void some_rows(self, const Plane *plane, const Stretch *at, const void *x) noexcept nogil:
+        cdef uint8_t *winner = self.winner + at.y_at if self.winner != NULL else NULL
+        if self.few.way != NOT_FEW:
+            if self.is_double:
+                pooled_few(self, plane, at, <const double *>x, <double *>self.y + at.y_at, winner)
+            else:
+                pooled_few(self, plane, at, <const float *>x, <float *>self.y + at.y_at, winner)
+        elif self.is_double:
+            pooled_rows(self, plane, at, <const double *>x, <double *>self.y + at.y_at, winner)
         else:
-            pooled_rows(self, plane, <const float *>x, x_row, <float *>self.y + y_at, winner, rows, columns, group)
+            pooled_rows(self, plane, at, <const float *>x, <float *>self.y + at.y_at, winner)
 
 
 cdef Geometry pooled_geometry(tuple x_shape, tuple weight_shape, tuple pooled_shape, strides, dilation, offset,
@@ -64,28 +80,58 @@ cdef inline void pooled_tile(int m, const Correlation *walk, const real_t *x, co
 cdef inline void pooled_rows(
     Conv2DPool self,
     const Plane *plane,
+    const Stretch *at,
     const real_t *x,                # window of the first pixel                           IN
-    Py_ssize_t x_row,
     real_t *y,                      # first pooled pixel                                  OUT
     uint8_t *winner,                # its winner, or NULL                                 OUT
-    Py_ssize_t rows, Py_ssize_t columns,
-    Py_ssize_t group,               # of filter blocks: of block_groups
 ) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_of(real_t is double), block = TILE_VECTORS * lanes
     cdef Py_ssize_t blocks = (plane.outputs + block - 1) // block
-    cdef Py_ssize_t b, f, i, j, m, at
+    cdef Py_ssize_t b, f, i, j, m, to
     cdef const real_t *w
     cdef const real_t *bias
     cdef Correlation walk = plane.walk
-    for b in range(group * blocks // self.block_groups, (group + 1) * blocks // self.block_groups):
+    for b in range(at.group * blocks // self.block_groups, (at.group + 1) * blocks // self.block_groups):
         f = b * block
         w = weights_of(self, plane, f, &walk, <const real_t *>self.weight)
         bias = bias_of(self, plane, f, <const real_t *>self.bias)
-        for i in range(rows):
+        for i in range(at.rows):
             j = 0
-            while j < columns:
-                m = min(TILE_POOLED, columns - j)
-                at = i * plane.y_row + j * walk.y_pixel + f
-                pooled_tile(<int>m, &walk, x + i * x_row + 2 * j * walk.x_pixel, w, bias, y + at,
-                            winner + at if winner != NULL else NULL, self.relu, min(plane.outputs - f, block))
+            while j < at.columns:
+                m = min(TILE_POOLED, at.columns - j)
+                to = i * plane.y_row + j * walk.y_pixel + f
+                pooled_tile(<int>m, &walk, x + i * at.x_row + 2 * j * walk.x_pixel, w, bias, y + to,
+                            winner + to if winner != NULL else NULL, self.relu, min(plane.outputs - f, block))
                 j += m
+
+
+cdef inline void pooled_few(
+    Conv2DPool self,
+    const Plane *plane,
+    const Stretch *at,
+    const real_t *x,                # window of the first pixel                           IN
+    real_t *y,                      # first pooled pixel                                  OUT
+    uint8_t *winner,                # its winner, or NULL                                 OUT
+) noexcept nogil:
+    """Few filters: some full-size rows at a time are written to scratch memory, which stays in the cache."""
+    cdef real_t *full = <real_t *>self.full_rows + at.thread * self.full_size
+    cdef Py_ssize_t F = self.g.F, row = 2 * at.columns * F, i, k, to
+    cdef Stretch some = at[0]
+    some.x_row, some.columns = at.x_row // 2, 2 * at.columns
+    i = 0
+    while i < at.rows:
+        some.rows = 2 * min(POOLED_ROWS, at.rows - i)
+        plane_rows(self, plane, &some, x + i * at.x_row, full + plane.y_first, row)
+        for k in range(some.rows // 2):
+            to = (i + k) * plane.y_row
+            pool_few(full + plane.y_first + 2 * k * row, row, F, plane.outputs, at.columns, self.relu, y + to,
+                     winner + to if winner != NULL else NULL)
+        i += POOLED_ROWS
+
+
+cdef inline void pool_few(const real_t *full, Py_ssize_t row, Py_ssize_t F, Py_ssize_t outputs, Py_ssize_t columns,
+                          bint relu, real_t *y, uint8_t *winner) noexcept nogil:
+    if real_t is float:
+        pool_few_f32(full, row, F, outputs, columns, relu, y, winner)
+    else:
+        pool_few_f64(full, row, F, outputs, columns, relu, y, winner)

@@ -39,6 +39,24 @@ cdef struct Plane:
     Py_ssize_t bias                 # where its bias begins
 
 
+cdef struct Stretch:
+    # Rows of a plane, as part of a unit of work.
+    Py_ssize_t first, rows, columns # output pixels
+    Py_ssize_t x_row                # numbers from one row's windows to the next row's
+    Py_ssize_t y_at                 # where the first pixel lies in y
+    Py_ssize_t group                # of filter blocks: of block_groups
+    int thread
+
+
+cdef struct Few:
+    int way
+    Spread spread
+    Py_ssize_t pitch                # numbers in a row of the source, or of its copy
+    Py_ssize_t turns                # SPREAD: sets of weights, as a vector may begin with any output
+    ptrdiff_t *tap                  # ... (KH*KW*C,): places in the copy
+    void *weights
+
+
 cdef inline Py_ssize_t lanes_of(bint is_double) noexcept nogil:
     return LANES_F64 if is_double else LANES_F32
 
@@ -99,6 +117,9 @@ cdef class Correlate(Step):
     cdef void *packed_bias
     cdef void *strip_scratch
     cdef Py_ssize_t strip_size
+    cdef bint trims                 # whether rows leave out the taps that meet nothing but border
+    cdef Py_ssize_t row_pixels      # pixels of a row of sums: before pooling
+    cdef Few few                    # where lanes do not run over outputs, see few_outputs.pxi
 
     cdef int plan(self, double operations) except -1:
         """Cut the work into units and reserve memory, once the planes are known."""
@@ -113,9 +134,16 @@ cdef class Correlate(Step):
             plane.bias = biases
             weights += plane.walk.taps * plane.walk.run * round_up(plane.outputs, lanes)
             biases += round_up(plane.outputs, lanes)
-        row_bytes = max(self.width * self.C * itemsize * self.row_step, 1)
+        self.row_pixels = max(self.row_pixels, self.planes[0].columns)
+        self.few.way = few_way(self, lanes)
+        if self.few.way != NOT_FEW:
+            self.packs = True
+        self.few.pitch = self.width * self.C
+        if self.few.way == SPREAD:
+            plan_spread(self)
+        row_bytes = max(self.few.pitch * itemsize * self.row_step, 1)
         self.strip_rows = max(rows, 1)
-        if self.bordered:
+        if self.bordered or self.few.spread.copies:
             self.strip_rows = min(self.strip_rows, max(STRIP_BYTES // row_bytes, 4))
         self.strips = (rows + self.strip_rows - 1) // self.strip_rows
         self.block_groups = 1
@@ -130,8 +158,10 @@ cdef class Correlate(Step):
             self.packed = self.reserve_reals(weights)
             if self.biased:
                 self.packed_bias = self.reserve_reals(biases)
-        if self.bordered:
-            self.strip_size = round_up(((self.strip_rows - 1) * self.row_step + self.reach) * self.width * self.C, 16)
+        if self.few.way != NOT_FEW:
+            reserve_few(self, lanes, weights)
+        if self.bordered or self.few.spread.copies:
+            self.strip_size = round_up(((self.strip_rows - 1) * self.row_step + self.reach) * self.few.pitch, 16)
             self.strip_scratch = self.reserve_reals(self.strip_size * self.max_threads)
         self.units = self.N * self.strips * self.block_groups
         self.unit_cost = operations / max(self.units, 1)
@@ -140,6 +170,11 @@ cdef class Correlate(Step):
     cdef void prepare(self) noexcept nogil:
         if self.packs:
             self.pack()
+        if self.few.way != NOT_FEW:
+            if self.is_double:
+                pack_few(self, <const double *>self.packed, <const double *>self.packed_bias)
+            else:
+                pack_few(self, <const float *>self.packed, <const float *>self.packed_bias)
 
     cdef void pack(self) noexcept nogil:
         """Copy the weights to `packed`, in the order in which tiles read them."""
@@ -150,75 +185,106 @@ cdef class Correlate(Step):
         else:
             correlate_unit(self, index, thread, <float *>self.x)
 
-    cdef void some_rows(self, const Plane *plane, const void *x, Py_ssize_t x_row, Py_ssize_t y_at,
-                        Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t group) noexcept nogil:
-        """Compute rows of a plane: x is the first pixel's window, y_at where the first pixel lies in y."""
+    cdef void some_rows(self, const Plane *plane, const Stretch *at, const void *x) noexcept nogil:
+        """Compute rows of a plane: x is the first pixel's window."""
         if self.is_double:
-            correlate_rows(self, plane, <const double *>x, x_row, <double *>self.y + y_at, rows, columns, group)
+            plane_rows(self, plane, at, <const double *>x, <double *>self.y + at.y_at, plane.y_row)
         else:
-            correlate_rows(self, plane, <const float *>x, x_row, <float *>self.y + y_at, rows, columns, group)
+            plane_rows(self, plane, at, <const float *>x, <float *>self.y + at.y_at, plane.y_row)
 
 
 cdef void correlate_unit(Correlate self, Py_ssize_t unit, int thread, const real_t *x) noexcept nogil:
     """Compute some rows (a strip) of one image, for some or all filters."""
-    cdef Py_ssize_t group = unit % self.block_groups
     cdef Py_ssize_t strip = unit // self.block_groups % self.strips
     cdef Py_ssize_t n = unit // self.block_groups // self.strips
     cdef Py_ssize_t first_row = strip * self.strip_rows
     cdef Py_ssize_t source_row = first_row * self.row_step
-    cdef Py_ssize_t x_row = self.width * self.C * self.row_step
-    cdef Py_ssize_t columns, p
+    cdef Py_ssize_t height = min((self.strip_rows - 1) * self.row_step + self.reach, self.height - source_row), p
     cdef Plane *plane
-    cdef real_t *copy
+    cdef Stretch at
+    cdef real_t *copy = <real_t *>self.strip_scratch + thread * self.strip_size
     x += n * self.H * self.W * self.C
-    if self.bordered:
-        copy = <real_t *>self.strip_scratch + thread * self.strip_size
-        copy_with_border(x, copy, self.H, self.W, self.C, source_row,
-                         min((self.strip_rows - 1) * self.row_step + self.reach, self.height - source_row),
-                         self.width, self.top, self.left)
+    if self.few.spread.copies:
+        spread_strip(&self.few.spread, x, copy, source_row, height)
+        x = copy
+    elif self.bordered:
+        copy_with_border(x, copy, self.H, self.W, self.C, source_row, height, self.width, self.top, self.left)
         x = copy
     else:
         x += source_row * self.width * self.C
+    at.first, at.group, at.thread = first_row, unit % self.block_groups, thread
+    at.x_row = self.few.pitch * self.row_step
     for p in range(self.plane_count):
         plane = &self.planes[p]
-        columns = plane.columns
+        at.columns = plane.columns
         if self.flat_pixels:
-            columns = min(columns, self.flat_pixels - n * columns)
-        self.some_rows(plane, x, x_row, n * self.y_image + plane.y_first + first_row * plane.y_row,
-                       min(self.strip_rows, plane.rows - first_row), columns, group)
+            at.columns = min(at.columns, self.flat_pixels - n * at.columns)
+        at.rows = min(self.strip_rows, plane.rows - first_row)
+        at.y_at = n * self.y_image + plane.y_first + first_row * plane.y_row
+        if at.rows > 0 and at.columns > 0:
+            self.some_rows(plane, &at, x)
+
+
+cdef inline void plane_rows(
+    Correlate self,
+    const Plane *plane,
+    const Stretch *at,
+    const real_t *x,                # window of the first pixel                           IN
+    real_t *y, Py_ssize_t y_row,    # first pixel                                         OUT
+) noexcept nogil:
+    if self.few.way == DOT:
+        dot_rows(self, plane, at, x, y, y_row)
+    elif self.few.way == SPREAD:
+        spread_rows(self, plane, at, x, y, y_row)
+    else:
+        correlate_rows(self, plane, at, x, y, y_row)
 
 
 cdef inline void correlate_rows(
     Correlate self,
     const Plane *plane,
+    const Stretch *at,
     const real_t *x,                # window of the first pixel                           IN
-    Py_ssize_t x_row,
-    real_t *y,                      # first pixel                                         OUT
-    Py_ssize_t rows, Py_ssize_t columns,
-    Py_ssize_t group,               # of filter blocks: of block_groups
+    real_t *y, Py_ssize_t y_row,    # first pixel                                         OUT
 ) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_of(real_t is double), block = TILE_VECTORS * lanes
     cdef Py_ssize_t blocks = (plane.outputs + block - 1) // block
-    cdef Py_ssize_t tiles = (columns + TILE_PIXELS - 1) // TILE_PIXELS
-    cdef Py_ssize_t b, f, i, j, m, left
+    cdef Py_ssize_t tiles = (at.columns + TILE_PIXELS - 1) // TILE_PIXELS
+    cdef Py_ssize_t b, f, i, j, left, skipped
+    # Even tiles: 26 columns as 13 + 13, not 14 + 12, keeps each above the latency of a multiply-add.
+    cdef Py_ssize_t m = (at.columns + tiles - 1) // tiles
     cdef const real_t *w
     cdef const real_t *bias
     cdef Correlation walk = plane.walk
-    if rows <= 0 or columns <= 0:
-        return
-    # Even tiles: 26 columns as 13 + 13, not 14 + 12, keeps each above the latency of a multiply-add.
-    m = (columns + tiles - 1) // tiles
-    for b in range(group * blocks // self.block_groups, (group + 1) * blocks // self.block_groups):
+    for b in range(at.group * blocks // self.block_groups, (at.group + 1) * blocks // self.block_groups):
         f = b * block
         left = plane.outputs - f
         w = weights_of(self, plane, f, &walk, <const real_t *>self.weight)
         bias = bias_of(self, plane, f, <const real_t *>self.bias)
-        for i in range(rows):
+        for i in range(at.rows):
+            skipped = trim_taps(self, plane, at.first + i, &walk) * walk.run * walk.w_step
             j = 0
-            while j < columns:
-                correlate_tile(<int>min(m, columns - j), &walk, x + i * x_row + j * walk.x_pixel, w, bias,
-                               y + i * plane.y_row + j * walk.y_pixel + f, min(left, block))
+            while j < at.columns:
+                correlate_tile(<int>min(m, at.columns - j), &walk, x + i * at.x_row + j * walk.x_pixel, w + skipped,
+                               bias, y + i * y_row + j * walk.y_pixel + f, min(left, block))
                 j += m
+
+
+cdef inline Py_ssize_t trim_taps(Correlate self, const Plane *plane, Py_ssize_t row, Correlation *walk) noexcept nogil:
+    """Leave the taps of output row `row` that lie in the border above or below out of the walk; return the first.
+
+    For the gradient by the input, where taps go upwards: a valid 3x3 convolution of 13 rows meets 11 rows in 13.
+    """
+    cdef Py_ssize_t first = 0, last = plane.walk.taps, source_row = self.width * self.C
+    cdef Py_ssize_t above = (self.top - row) * source_row, below = above + self.H * source_row
+    if not self.trims:
+        return 0
+    while first < last and plane.walk.tap[first] >= below:
+        first += 1
+    while first < last and plane.walk.tap[last - 1] < above:
+        last -= 1
+    walk.tap, walk.taps = plane.walk.tap + first, last - first
+    return first
 
 
 cdef inline const real_t *weights_of(Correlate self, const Plane *plane, Py_ssize_t f, Correlation *walk,

@@ -16,7 +16,7 @@ cdef extern from "tiles.h" nogil:
         Py_ssize_t x_pixel, x_row, y_pixel, taps, run, w_step
         const ptrdiff_t *tap
     ctypedef struct Outer:
-        Py_ssize_t rows, columns, x_row, x_pixel, dy_row, dy_pixel, dw_step
+        Py_ssize_t images, rows, columns, x_image, dy_image, x_row, x_pixel, dy_row, dy_pixel, dw_step
     void correlate_tile_f32(int m, const Correlation *c, const float *x, const float *w, const float *bias, float *y,
                             Py_ssize_t lanes)
     void correlate_tile_f64(int m, const Correlation *c, const double *x, const double *w, const double *bias,
@@ -29,6 +29,24 @@ cdef extern from "tiles.h" nogil:
                                   float *dw, Py_ssize_t lanes)
     void scattered_outer_tile_f64(int m, const Outer *o, const double *x, const ptrdiff_t *value, const double *dy,
                                   double *dw, Py_ssize_t lanes)
+    void dot_row_f32(int outputs, Py_ssize_t columns, const Correlation *c, const float *x, const float *w,
+                     const float *bias, float *y)
+    void dot_row_f64(int outputs, Py_ssize_t columns, const Correlation *c, const double *x, const double *w,
+                     const double *bias, double *y)
+    void spread_rows_f32(Py_ssize_t rows, const Correlation *c, const ptrdiff_t *at, const float *x,
+                         const float *const *w, float *y, Py_ssize_t y_row)
+    void spread_rows_f64(Py_ssize_t rows, const Correlation *c, const ptrdiff_t *at, const double *x,
+                         const double *const *w, double *y, Py_ssize_t y_row)
+    void spread_outer_f32(Py_ssize_t taps, const Outer *o, const float *x, const ptrdiff_t *tap, const float *dy,
+                          float *sums, Py_ssize_t lanes)
+    void spread_outer_f64(Py_ssize_t taps, const Outer *o, const double *x, const ptrdiff_t *tap, const double *dy,
+                          double *sums, Py_ssize_t lanes)
+    void repeat_f32(const float *x, Py_ssize_t step, Py_ssize_t count, Py_ssize_t times, float *to)
+    void repeat_f64(const double *x, Py_ssize_t step, Py_ssize_t count, Py_ssize_t times, double *to)
+    void pool_few_f32(const float *full, Py_ssize_t row, Py_ssize_t F, Py_ssize_t outputs, Py_ssize_t columns,
+                      bint relu, float *y, uint8_t *winner)
+    void pool_few_f64(const double *full, Py_ssize_t row, Py_ssize_t F, Py_ssize_t outputs, Py_ssize_t columns,
+                      bint relu, double *y, uint8_t *winner)
     enum: TILE_POOLED
     enum: WINNER_VECTORS
     void pooled_tile_f32(int m, const Correlation *c, const float *x, const float *w, const float *bias, float *y,
@@ -86,9 +104,12 @@ ctypedef fused real_t:
     float
     double
 
+include "spread.pxi"
 include "correlate.pxi"
+include "few_outputs.pxi"
 include "conv.pxi"
 include "conv_weight.pxi"
+include "few_weight.pxi"
 include "few_rows.pxi"
 include "pool.pxi"
 include "conv_pool.pxi"

@@ -3,7 +3,7 @@
 
 cdef enum:
     MAX_ARRAYS = 8
-    MAX_BLOCKS = 6
+    MAX_BLOCKS = 8
 
 
 cdef class Step:

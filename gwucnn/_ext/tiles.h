@@ -59,7 +59,8 @@ typedef struct {
 #endif
 
 typedef struct {
-    ptrdiff_t rows, columns;    /* output pixels that take part */
+    ptrdiff_t images, rows, columns;    /* output pixels that take part */
+    ptrdiff_t x_image, dy_image;        /* numbers from one image to the next */
     ptrdiff_t x_row, x_pixel;   /* numbers between the windows of neighbouring output pixels */
     ptrdiff_t dy_row, dy_pixel; /* numbers between neighbouring output pixels */
     ptrdiff_t dw_step;          /* numbers from one row of weights to the next */
@@ -70,6 +71,7 @@ typedef struct {
 #define NAME(name) name##_f32
 #include "vectors.h"
 #include "tile.h"
+#include "few.h"
 #include "winner.h"
 #include "winograd.h"
 #include "few_rows.h"
@@ -84,6 +86,7 @@ enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #define NAME(name) name##_f64
 #include "vectors.h"
 #include "tile.h"
+#include "few.h"
 #include "winner.h"
 #include "winograd.h"
 #include "few_rows.h"

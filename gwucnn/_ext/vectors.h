@@ -14,6 +14,15 @@ typedef REAL NAME(vec) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 INLINE NAME(vec) NAME(load)(const REAL *p) { return *(const NAME(vec) *)p; }
 INLINE void NAME(store)(REAL *p, NAME(vec) v) { *(NAME(vec) *)p = v; }
 INLINE NAME(vec) NAME(fill)(REAL a) { return a - (NAME(vec)){0}; }
+/* A load for several uses: GCC would read memory again for each, at two reads for a vector that straddles lines. */
+INLINE NAME(vec) NAME(load_once)(const REAL *p)
+{
+    NAME(vec) v = NAME(load)(p);
+#if !defined(__clang__) && defined(__x86_64__)
+    __asm__("" : "+v"(v));
+#endif
+    return v;
+}
 INLINE NAME(vec) NAME(zero)(void) { return (NAME(vec)){0}; }
 INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b) { return a + b; }
 INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum) { return a * b + sum; }
@@ -60,11 +69,20 @@ INLINE NAME(vec) NAME(first_lanes)(NAME(vec) v, ptrdiff_t lanes)
     return (NAME(vec))(*(const NAME(mask) *)(keep + 16 - lanes) & (NAME(mask))v);
 }
 
+/* The last `lanes` lanes of v, fewer than all; the others 0, even where v holds NaN or infinity. */
+INLINE NAME(vec) NAME(last_lanes)(NAME(vec) v, ptrdiff_t lanes)
+{
+    static const INTEGER keep[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                     -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    return (NAME(vec))(*(const NAME(mask) *)(keep + 16 - LANES + lanes) & (NAME(mask))v);
+}
+
 #else
 
 typedef struct { REAL lane[VECTOR_BYTES / sizeof(REAL)]; } NAME(vec);
 
 INLINE NAME(vec) NAME(load)(const REAL *p) { NAME(vec) v; memcpy(&v, p, VECTOR_BYTES); return v; }
+INLINE NAME(vec) NAME(load_once)(const REAL *p) { return NAME(load)(p); }
 INLINE void NAME(store)(REAL *p, NAME(vec) v) { memcpy(p, &v, VECTOR_BYTES); }
 INLINE NAME(vec) NAME(fill)(REAL a) { NAME(vec) v; for (int i = 0; i < LANES; i++) v.lane[i] = a; return v; }
 INLINE NAME(vec) NAME(zero)(void) { return NAME(fill)(0); }
@@ -94,6 +112,11 @@ INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned ch
         }
     }
     return best;
+}
+INLINE NAME(vec) NAME(last_lanes)(NAME(vec) v, ptrdiff_t lanes)
+{
+    for (int i = 0; i < LANES - lanes; i++) v.lane[i] = 0;
+    return v;
 }
 INLINE NAME(vec) NAME(won_by)(const unsigned char *winner, int place, NAME(vec) g)
 {

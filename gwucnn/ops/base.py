@@ -19,6 +19,7 @@ __all__ = [
     "as_arrays",
     "as_output",
     "as_shape",
+    "backward_weight_step",
     "check_shape",
     "filter_window",
     "winograd_pays",
@@ -162,6 +163,11 @@ LEAST_TILES_CONSTANT = 4
 LEAST_USED = 0.5
 
 
+# With few filters, vectors over channels make the gradient in another order and turn it at the end, for which there
+# must be some pixels.
+LEAST_PIXELS = 4
+
+
 def winograd_pays(
     dtype: Any,
     x_shape: Shape,
@@ -190,3 +196,22 @@ def winograd_pays(
     tiles = -(-OH // 4) * -(-OW // 4)
     least = LEAST_TILES_CONSTANT if constant_weight else LEAST_TILES
     return N * tiles >= least and OH * OW >= LEAST_USED * 16 * tiles
+
+
+def backward_weight_step(
+    x: Array, dy: Array, out: Array, geometry: tuple[Any, ...], accumulate: bool
+) -> Callable[[], Array]:
+    """Return the step that computes a convolution's gradient by its weights `out` in the direct way.
+
+    With few filters, lanes of vectors that run over filters would stand idle: they then run over channels or,
+    if those are few too, over the pixels of a row. geometry : strides, dilation, offset, groups.
+    """
+    lanes = kernels.active.LANES[x.dtype.char]
+    *window, groups = geometry
+    OH, OW, F = dy.shape[1:]
+    if groups == 1 and 2 * F <= lanes:
+        if 2 * x.shape[3] >= lanes and OH * OW >= LEAST_PIXELS:
+            return kernels.active.ChannelsBackwardWeight(x, dy, out, *window, accumulate)
+        if 2 * x.shape[3] < lanes and OW * F >= lanes:
+            return kernels.active.PixelsBackwardWeight(x, dy, out, *window, accumulate)
+    return kernels.active.Conv2DBackwardWeight(x, dy, out, *geometry, accumulate)

@@ -12,6 +12,7 @@ from gwucnn.ops.base import (
     as_arrays,
     as_output,
     as_shape,
+    backward_weight_step,
     check_shape,
     filter_window,
     winograd_pays,
@@ -232,4 +233,4 @@ def conv2d_backward_weight(
     out = as_output(who, out, weight_shape, [x, dy])
     if winograd and winograd_pays(x.dtype, x.shape, weight_shape, window, groups):
         return kernels.active.WinogradConv2DBackwardWeight(x, dy, out, window.offset((H, W)), accumulate)
-    return kernels.active.Conv2DBackwardWeight(x, dy, out, *_geometry(window, (H, W), groups), accumulate)
+    return backward_weight_step(x, dy, out, _geometry(window, (H, W), groups), accumulate)

@@ -243,4 +243,4 @@ def conv2d_transpose_backward_weight(
         raise ValueError(f"{who}: expected out= to add to with accumulate=True, got None")
     out = as_output(who, out, weight_shape, [x, dy])
     geometry = window.strides, window.dilation, window.offset((H, W)), groups
-    return kernels.active.Conv2DBackwardWeight(dy, x, out, *geometry, accumulate)
+    return backward_weight_step(dy, x, out, geometry, accumulate)
