@@ -22,7 +22,18 @@ from gwucnn.errors import FormatError, NotBuiltError, ShapeError, SizeMismatchWa
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.history import History
 from gwucnn.kernels import get_num_threads, set_num_threads, show_config
-from gwucnn.layers import Concatenate, Conv2D, Dense, Flatten, Layer, MaxPooling2D, Residual
+from gwucnn.layers import (
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    Layer,
+    MaxPooling2D,
+    Residual,
+    SeparableConv2D,
+)
 from gwucnn.loss_functions import (
     MAE,
     MSE,
@@ -58,9 +69,11 @@ __all__ = [
     "CSVLogger",
     "Concatenate",
     "Conv2D",
+    "Conv2DTranspose",
     "CosineDecay",
     "CrossEntropy",
     "Dense",
+    "DepthwiseConv2D",
     "EarlyStopping",
     "ExponentialDecay",
     "Flatten",
@@ -83,6 +96,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "Residual",
     "Schedule",
+    "SeparableConv2D",
     "ShapeError",
     "Sigmoid",
     "SigmoidActivation",

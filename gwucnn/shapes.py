@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Self
+from typing import Any, Self
 
 from gwucnn.errors import ShapeError
 
@@ -56,19 +56,23 @@ def pair(who: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
     return check_size(who, name, value[0], least), check_size(who, name, value[1], least)
 
 
+def _is_two(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+
+
 def _explicit_padding(who: str, padding: object) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return an int, (ph, pw) or ((top, bottom), (left, right)) in the last form."""
-    if isinstance(padding, Sequence) and not isinstance(padding, str) and len(padding) == 2:
-        rows, columns = padding
-        if isinstance(rows, Sequence) and isinstance(columns, Sequence):
-            return pair(who, "padding", rows, 0), pair(who, "padding", columns, 0)
-    elif isinstance(padding, str) or not isinstance(padding, Integral):
+    sides: Any = padding
+    if isinstance(padding, Integral):
+        sides = (padding, padding)
+    if _is_two(sides) and not any(isinstance(side, Sequence) for side in sides):
+        sides = [(side, side) for side in sides]
+    if not _is_two(sides) or not all(map(_is_two, sides)):
         raise ValueError(
             f"{who}: expected padding 'valid', 'same', an integer, (ph, pw) or ((top, bottom), (left, "
             f"right)), got {padding!r}"
         )
-    ph, pw = pair(who, "padding", padding, 0)
-    return (ph, ph), (pw, pw)
+    return pair(who, "padding", sides[0], 0), pair(who, "padding", sides[1], 0)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ class Window:
             name,
             pair(who, name, size),
             pair(who, "strides", strides),
-            padding if padding in ("valid", "same") else _explicit_padding(who, padding),
+            padding
+            if isinstance(padding, str) and padding in ("valid", "same")
+            else _explicit_padding(who, padding),
             pair(who, "dilation_rate", dilation),
         )
 

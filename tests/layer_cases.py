@@ -9,6 +9,21 @@ import reference
 from gradcheck import spaced
 from gwucnn import L1L2, RELU, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D, Residual, Sigmoid, Softmax
 from gwucnn.layers.base import as_written, leaves
+from gwucnn import (
+    RELU,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    MaxPooling2D,
+    Residual,
+    SeparableConv2D,
+    Sigmoid,
+    Softmax,
+)
+from gwucnn.layers.base import WeightedLayer, described, leaves
 from gwucnn.parameters import Arena
 
 
@@ -66,6 +81,36 @@ CASES = [
     Case("regularizer by name", Dense, {"output_size": 3, "kernel_regularizer": "l2"}, (5,)),
     Case("regularizer written down", Dense,
          {"output_size": 3, "kernel_regularizer": {"class_name": "L1", "config": {"l1": 0.5}}}, (5,)),
+    Case("plain", DepthwiseConv2D, {}, IMAGE),
+    Case("multiplier", DepthwiseConv2D, {"kernel_size": (2, 3), "depth_multiplier": 3, "add_bias": True}, (4, 5, 3)),
+    Case("one channel", DepthwiseConv2D, {"kernel_size": 2, "depth_multiplier": 2}, (4, 5, 1)),
+    Case("same, strides", DepthwiseConv2D, {"strides": 2, "padding": "same", "activation": "relu"}, (5, 6, 3)),
+    Case("everything", DepthwiseConv2D,
+         {"kernel_size": (2, 3), "strides": (2, 1), "padding": ((1, 0), (2, 1)), "dilation_rate": (1, 2),
+          "depth_multiplier": 2, "activation": "sigmoid", "add_bias": True, "name": "all"}, (5, 6, 2)),
+    Case("plain", SeparableConv2D, {"filters": 3, "kernel_size": 3}, IMAGE),
+    Case("multiplier", SeparableConv2D,
+         {"filters": 5, "kernel_size": (2, 3), "depth_multiplier": 2, "add_bias": True}, (4, 5, 3)),
+    Case("one channel", SeparableConv2D, {"filters": 2, "kernel_size": 2}, (4, 5, 1)),
+    Case("same, strides", SeparableConv2D,
+         {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu"}, (5, 6, 3)),
+    Case("everything", SeparableConv2D,
+         {"filters": 3, "kernel_size": (2, 3), "strides": (2, 1), "padding": (1, 2), "dilation_rate": (1, 2),
+          "depth_multiplier": 2, "activation": "sigmoid", "add_bias": True, "name": "all",
+          "depthwise_initializer": "he_normal", "pointwise_initializer": "ones"}, (5, 6, 2)),
+    Case("plain", Conv2DTranspose, {"filters": 3, "kernel_size": 3}, (3, 4, 2)),
+    Case("doubles", Conv2DTranspose, {"filters": 5, "kernel_size": 2, "strides": 2, "add_bias": True}, (3, 4, 3)),
+    Case("same, strides", Conv2DTranspose,
+         {"filters": 3, "kernel_size": 3, "strides": (2, 3), "padding": "same", "activation": "relu"}, (3, 4, 2)),
+    Case("same, output padding", Conv2DTranspose,
+         {"filters": 2, "kernel_size": 4, "strides": 2, "padding": "same", "output_padding": 1}, (3, 4, 2)),
+    Case("gaps", Conv2DTranspose, {"filters": 2, "kernel_size": 1, "strides": 3, "add_bias": True}, (2, 3, 2)),
+    Case("four paddings", Conv2DTranspose,
+         {"filters": 2, "kernel_size": (2, 3), "padding": ((0, 2), (1, 1))}, (4, 4, 2)),
+    Case("everything", Conv2DTranspose,
+         {"filters": 6, "kernel_size": (2, 3), "strides": (2, 3), "padding": ((1, 0), (2, 1)), "dilation_rate": (1, 2),
+          "output_padding": (1, 2), "groups": 2, "activation": "sigmoid", "add_bias": True, "name": "all"},
+         (3, 3, 4)),
     Case("halves", MaxPooling2D, {}, (4, 6, 3)),
     Case("pixels left over", MaxPooling2D, {}, (5, 7, 2)),
     Case("overlap", MaxPooling2D, {"pool_size": 3, "strides": 1}, IMAGE),
@@ -110,6 +155,33 @@ CASES = [
 ACTIVATIONS = {"relu": reference.relu, "sigmoid": reference.sigmoid, "softmax": reference.softmax}
 
 
+WINDOW = ("strides", "padding", "dilation_rate")
+
+
+def product(layer, x, size):
+    """Return what a weighted layer's product is; `size` is what to take of each factor."""
+    kernel = size(layer.kernel.value)
+    bias = size(layer.bias.value) if layer.add_bias else None
+    if isinstance(layer, Dense):
+        return reference.dense(size(x), kernel, bias)
+    options = {name: getattr(layer, name) for name in WINDOW}
+    C = layer.in_shape[2]
+    if isinstance(layer, Conv2DTranspose):
+        more = {name: getattr(layer, name) for name in ("output_padding", "groups")}
+        return reference.conv2d_transpose(size(x), kernel, bias, **options, **more)
+    if isinstance(layer, (DepthwiseConv2D, SeparableConv2D)):
+        first = layer.parameters[0].value
+        made = [
+            reference.conv2d(size(x[..., c : c + 1]), size(first[:, :, c : c + 1]), **options)
+            for c in range(C)
+        ]
+        z = np.concatenate(made, axis=3)
+        if isinstance(layer, SeparableConv2D):
+            return reference.conv2d(z, kernel, bias)
+        return z if bias is None else z + np.float64(bias)
+    return reference.conv2d(size(x), kernel, bias, **options, groups=layer.groups)
+
+
 def expected(layer, x, magnitude=False):
     """Return what the layer makes of x, by reference.py; or the sums of magnitudes before the activation."""
     size = abs if magnitude else np.asarray
@@ -119,14 +191,8 @@ def expected(layer, x, magnitude=False):
             functools.reduce(lambda x, inner: expected(inner, x, magnitude), row, size(x)) for row in rows
         ]
         return np.concatenate(made, axis=-1) if isinstance(layer, Concatenate) else made[0] + made[1]
-    if isinstance(layer, (Conv2D, Dense)):
-        kernel = size(layer.kernel.value)
-        bias = size(layer.bias.value) if layer.add_bias else None
-        if isinstance(layer, Dense):
-            z = reference.dense(size(x), kernel, bias)
-        else:
-            names = ("strides", "padding", "dilation_rate", "groups")
-            z = reference.conv2d(size(x), kernel, bias, **{name: getattr(layer, name) for name in names})
+    if isinstance(layer, WeightedLayer):
+        z = product(layer, x, size)
         return z if magnitude or layer.activation is None else ACTIVATIONS[layer.activation.name](z)
     if isinstance(layer, MaxPooling2D):
         return size(reference.max_pool2d(x, layer.pool_size, layer.strides, layer.padding)[0])
@@ -138,8 +204,14 @@ def expected(layer, x, magnitude=False):
 
 def terms(layer):
     """Return how many products the sums behind an output of the layer have."""
-    weighted = [leaf for leaf in leaves(layer) if leaf.parameters]
-    return max(sum(leaf.kernel.size // leaf.kernel.shape[-1] for leaf in weighted), 1)
+    return max(sum(_terms(leaf) for leaf in leaves(layer) if leaf.parameters), 1)
+
+
+def _terms(layer):
+    if isinstance(layer, Conv2DTranspose):
+        return layer.kernel.size // layer.filters
+    window = layer.parameters[0].size // layer.in_shape[-1] if isinstance(layer, SeparableConv2D) else 0
+    return window + layer.kernel.size // layer.kernel.shape[-1]
 
 
 def inputs(case, N, dtype="float64", seed=1):

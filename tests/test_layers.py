@@ -12,11 +12,24 @@ import pytest
 import gwucnn
 from compare import assert_within
 from gradcheck import STEP, assert_gradient
-from gwucnn import RELU, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D, Residual, Softmax
+from gwucnn import (
+    RELU,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    MaxPooling2D,
+    Residual,
+    SeparableConv2D,
+    Softmax,
+)
+from gwucnn.layers.base import WeightedLayer
 from gwucnn.workspace import Space
 from layer_cases import CASES, expected, gradients, inputs, terms
 
-WEIGHTED = [case for case in CASES if case.layer in (Conv2D, Dense)]
+WEIGHTED = [case for case in CASES if issubclass(case.layer, WeightedLayer)]
 NESTED = [case for case in CASES if case.layer in (Residual, Concatenate)]
 
 
@@ -243,6 +256,15 @@ def test_repr_is_the_call_that_makes_the_layer(case):
             "Conv2D(filters=2, kernel_size=(3, 3), kernel_initializer='he_normal', bias_initializer='ones', "
             "trainable=False, name='edges')",
         ),
+        (DepthwiseConv2D(), "DepthwiseConv2D(kernel_size=(3, 3))"),
+        (DepthwiseConv2D(5, 2, depth_multiplier=2, activation="relu"),
+         "DepthwiseConv2D(kernel_size=(5, 5), strides=(2, 2), depth_multiplier=2, activation='relu')"),
+        (SeparableConv2D(8, 3, depthwise_initializer="zeros", pointwise_initializer="he_normal"),
+         "SeparableConv2D(filters=8, kernel_size=(3, 3), depthwise_initializer='zeros', "
+         "pointwise_initializer='he_normal')"),
+        (Conv2DTranspose(8, 3, 2, "same", output_padding=1, input_size=(7, 7, 2)),
+         "Conv2DTranspose(filters=8, kernel_size=(3, 3), strides=(2, 2), padding='same', output_padding=(1, 1), "
+         "input_size=(7, 7, 2))"),
         (MaxPooling2D(), "MaxPooling2D(pool_size=(2, 2), strides=(2, 2))"),
         (MaxPooling2D(3, 2, "same", input_size=(8, 9)),
          "MaxPooling2D(pool_size=(3, 3), strides=(2, 2), padding='same', input_size=(8, 9))"),

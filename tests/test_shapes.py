@@ -104,13 +104,17 @@ def test_what_is_no_pair(value):
         pair("f", "n", value)
 
 
-@pytest.mark.parametrize("padding", ["SAME", "full", 1.5, None, (1, 2, 3), [1]])
+@pytest.mark.parametrize(
+    "padding",
+    ["SAME", "full", 1.5, None, (1, 2, 3), [1], (1, (2, 3)), ((1, 2, 3), (4, 5)), np.array([1, 2])],
+    ids=str,
+)
 def test_what_is_no_padding(padding):
     with pytest.raises(ValueError, match="^f: expected padding 'valid', 'same', an integer, .* got "):
         Window.of("f", 3, 1, padding)
 
 
-@pytest.mark.parametrize("padding", [-1, (-1, 0), ((0, 1), (-2, 0)), (1, (2, 3))])
+@pytest.mark.parametrize("padding", [-1, (-1, 0), ((0, 1), (-2, 0)), (1.5, 0), True])
 def test_padding_of_less_than_nothing(padding):
     with pytest.raises(ValueError, match="^f: expected padding to be an integer of at least 0, got "):
         Window.of("f", 3, 1, padding)

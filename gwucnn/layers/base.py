@@ -222,8 +222,11 @@ class WeightedLayer(Layer):
         for parameter in self.parameters:
             parameter.trainable = self._trainable
 
-    def declare(self, shape: Shape) -> None:
-        """Declare kernel and bias, once the kernel's shape is known."""
+    def declare(self, shape: Shape, outputs: int | None = None) -> None:
+        """Declare kernel and bias, once the kernel's shape is known: a bias for each of `outputs`.
+
+        Their number is the kernel's last size where it is not given.
+        """
         self.kernel = Parameter(
             "kernel",
             shape,
@@ -233,7 +236,7 @@ class WeightedLayer(Layer):
         )
         self.bias = Parameter(
             "bias",
-            shape[-1:],
+            shape[-1:] if outputs is None else (outputs,),
             initializer(self.label, "bias_initializer", self.bias_initializer),
             self.trainable,
         )

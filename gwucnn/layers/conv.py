@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from gwucnn import ops
 from gwucnn.errors import ShapeError
-from gwucnn.layers.base import Array, Shape, Space, WeightedLayer, image_size
+from gwucnn.layers.base import Array, Shape, Space
+from gwucnn.layers.filters import FilterLayer
 from gwucnn.shapes import Padding, Size, Window, check_size
 
 __all__ = ["Conv2D"]
 
 
-class Conv2D(WeightedLayer):
+class Conv2D(FilterLayer):
     """Slide filters over images: each output pixel is the product of a filter with the window under it.
 
     ::
@@ -65,6 +65,7 @@ class Conv2D(WeightedLayer):
 
     replays = True
     overwrites = True
+    own: ClassVar[dict[str, Any]] = {"groups": 1}
 
     def __init__(
         self,
@@ -85,6 +86,8 @@ class Conv2D(WeightedLayer):
         name: str | None = None,
     ) -> None:
         super().__init__(
+            Window.of(self.label, kernel_size, strides, padding, dilation_rate),
+            input_size,
             activation=activation,
             add_bias=add_bias,
             kernel_initializer=kernel_initializer,
@@ -100,10 +103,6 @@ class Conv2D(WeightedLayer):
                 f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}; "
                 "change either"
             )
-        self._window = Window.of(self.label, kernel_size, strides, padding, dilation_rate)
-        self.kernel_size, self.strides = self._window.size, self._window.strides
-        self.padding, self.dilation_rate = self._window.padding, self._window.dilation
-        self.input_size = image_size(self.label, input_size)
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -116,14 +115,13 @@ class Conv2D(WeightedLayer):
 
     def build(self, in_shape: Shape) -> Shape:
         self.need_image(in_shape)
-        H, W, C = in_shape
+        C = in_shape[2]
         if C % self.groups:
             raise ShapeError(
                 f"{self.label}: expected channels to be a multiple of groups={self.groups}, got {C}; "
                 "change groups, or the filters of the layer before"
             )
-        self._window = replace(self._window, who=self.label)
-        self.in_shape, self.out_shape = in_shape, (*self._window.output((H, W)), self.filters)
+        self.slide(in_shape, self.filters)
         self.declare((*self.kernel_size, C // self.groups, self.filters))
         self._keywords = self._options
         return self.out_shape
@@ -167,17 +165,5 @@ class Conv2D(WeightedLayer):
             **self._keywords,
         )
 
-    def arithmetic(self) -> str:
-        return self._window.arithmetic((self.in_shape[0], self.in_shape[1]))
-
     def config(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {"filters": self.filters, "kernel_size": self.kernel_size}
-        optional = {
-            "strides": (self.strides, (1, 1)),
-            "padding": (self.padding, "valid"),
-            "dilation_rate": (self.dilation_rate, (1, 1)),
-            "groups": (self.groups, 1),
-            "input_size": (self.input_size, None),
-        }
-        shown |= {key: value for key, (value, default) in optional.items() if value != default}
-        return shown | super().config()
+        return {"filters": self.filters} | super().config()

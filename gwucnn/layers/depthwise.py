@@ -1,0 +1,294 @@
+"""Convolutions that filter each channel by itself."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from gwucnn import ops
+from gwucnn.initializers import initializer
+from gwucnn.layers.base import Array, Shape, Space
+from gwucnn.layers.filters import FilterLayer
+from gwucnn.parameters import Parameter
+from gwucnn.shapes import Padding, Size, Window, check_size
+
+__all__ = ["DepthwiseConv2D", "SeparableConv2D"]
+
+
+class ChannelLayer(FilterLayer):
+    """A layer with M filters for each channel, kept as (KH, KW, C, M) and called as (KH, KW, 1, C * M).
+
+    Both are the same numbers in the same order: filter c*M + m of `conv2d` with C groups is the m-th of
+    channel c.
+    """
+
+    replays = True
+    own: ClassVar[dict[str, Any]] = {"depth_multiplier": 1}
+    depth_multiplier: int
+
+    def _prepare(self, channels: int) -> None:
+        self._flat = (*self.kernel_size, 1, channels * self.depth_multiplier)
+        self._keywords = {
+            "strides": self.strides,
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "groups": channels,
+        }
+
+    def _filter(self, x: Array, kernel: Parameter, bias: Any, y: Array, space: Space) -> None:
+        weight = space.view("kernel", kernel.constant, self._flat)
+        keeps = space.keeps_weights
+        space.run("depthwise", ops.conv2d, x, weight, bias, out=y, constant_weight=keeps, **self._keywords)
+
+    def _filter_backward_weight(self, x: Array, dy: Array, kernel: Parameter, space: Space) -> None:
+        space.run(
+            "depthwise_backward_weight",
+            ops.conv2d_backward_weight,
+            x,
+            dy,
+            weight_shape=self._flat,
+            out=space.view("kernel grad", kernel.grad, self._flat),
+            accumulate=True,
+            **self._keywords,
+        )
+
+    def _filter_backward_input(self, dy: Array, kernel: Parameter, dx: Array, space: Space) -> None:
+        space.run(
+            "depthwise_backward_input",
+            ops.conv2d_backward_input,
+            dy,
+            space.view("kernel", kernel.constant, self._flat),
+            input_shape=dx.shape,
+            out=dx,
+            **self._keywords,
+        )
+
+
+class DepthwiseConv2D(ChannelLayer):
+    """Slide filters over images, each over one channel: M filters a channel, C * M outputs.
+
+    ::
+
+        y[..., c*M + m] = activation(conv2d(x[..., c], kernel[..., c, m]) + bias[c*M + m])
+
+    Parameters
+    ----------
+    kernel_size : int or (KH, KW)
+        In pixels.
+    strides, padding, dilation_rate
+        As in Conv2D.
+    depth_multiplier : int
+        M, filters for each channel.
+    activation, add_bias, input_size, kernel_initializer, bias_initializer, trainable, name
+        As in Conv2D.
+
+    Raises
+    ------
+    ValueError
+        For sizes and names that do not exist; ShapeError at `add` or `build` if the filter does not fit the
+        image.
+
+    Notes
+    -----
+    Kernel of shape (KH, KW, C, M), bias (C * M,): Keras' layout and order.
+
+    References
+    ----------
+    A. Howard et al., "MobileNets", arXiv:1704.04861, section 3.1.
+    """
+
+    replays = True
+
+    def __init__(
+        self,
+        kernel_size: Size = 3,
+        strides: Size = 1,
+        padding: Padding = "valid",
+        *,
+        depth_multiplier: int = 1,
+        dilation_rate: Size = 1,
+        activation: Any = None,
+        add_bias: bool = False,
+        input_size: Any = None,
+        kernel_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            Window.of(self.label, kernel_size, strides, padding, dilation_rate),
+            input_size,
+            activation=activation,
+            add_bias=add_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            trainable=trainable,
+            name=name,
+        )
+        self.depth_multiplier = check_size(self.label, "depth_multiplier", depth_multiplier)
+
+    def build(self, in_shape: Shape) -> Shape:
+        self.need_image(in_shape)
+        C, M = in_shape[2], self.depth_multiplier
+        self.slide(in_shape, C * M)
+        self.declare((*self.kernel_size, C, M), C * M)
+        self._prepare(C)
+        return self.out_shape
+
+    def multiply(self, x: Array, y: Array, space: Space) -> None:
+        self._filter(x, self.kernel, self.bias.constant if self.add_bias else None, y, space)
+
+    def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
+        self._filter_backward_weight(x, dy, self.kernel, space)
+
+    def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
+        self._filter_backward_input(dy, self.kernel, dx, space)
+
+
+class SeparableConv2D(ChannelLayer):
+    """Filter each channel by itself, then mix the channels of each pixel: a cheaper Conv2D.
+
+    ::
+
+        z[..., c*M + m] = conv2d(x[..., c], depthwise_kernel[..., c, m])
+        y = activation(conv2d(z, pointwise_kernel) + bias)
+
+    For each output pixel C*M*(KH*KW + F) products, where Conv2D takes C*KH*KW*F.
+
+    Parameters
+    ----------
+    filters : int
+        F, number of output channels.
+    kernel_size : int or (KH, KW)
+        Of the first step, in pixels.
+    strides, padding, dilation_rate
+        Of the first step, as in Conv2D.
+    depth_multiplier : int
+        M, filters for each channel in the first step.
+    depthwise_initializer, pointwise_initializer : str
+        See `gwucnn.initializers`.
+    activation, add_bias, input_size, bias_initializer, trainable, name
+        As in Conv2D; there is nothing between the two steps.
+
+    Raises
+    ------
+    ValueError
+        For sizes and names that do not exist; ShapeError at `add` or `build` if the filter does not fit the
+        image.
+
+    Notes
+    -----
+    Depthwise kernel of shape (KH, KW, C, M), pointwise kernel (1, 1, C * M, F), bias (F,): Keras' layout and
+    order.
+
+    References
+    ----------
+    F. Chollet, "Xception", arXiv:1610.02357, section 1.2.
+    """
+
+    replays = True
+    own: ClassVar[dict[str, Any]] = {"depth_multiplier": 1, "depthwise_initializer": "glorot_uniform"}
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Size,
+        strides: Size = 1,
+        padding: Padding = "valid",
+        *,
+        depth_multiplier: int = 1,
+        dilation_rate: Size = 1,
+        activation: Any = None,
+        add_bias: bool = False,
+        input_size: Any = None,
+        depthwise_initializer: str = "glorot_uniform",
+        pointwise_initializer: str = "glorot_uniform",
+        bias_initializer: str = "zeros",
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
+        initializer(self.label, "pointwise_initializer", pointwise_initializer)
+        super().__init__(
+            Window.of(self.label, kernel_size, strides, padding, dilation_rate),
+            input_size,
+            activation=activation,
+            add_bias=add_bias,
+            kernel_initializer=pointwise_initializer,
+            bias_initializer=bias_initializer,
+            trainable=trainable,
+            name=name,
+        )
+        self.filters = check_size(self.label, "filters", filters)
+        self.depth_multiplier = check_size(self.label, "depth_multiplier", depth_multiplier)
+        self.depthwise_initializer = depthwise_initializer
+        initializer(self.label, "depthwise_initializer", depthwise_initializer)
+
+    @property
+    def pointwise_initializer(self) -> str:
+        """How the second kernel begins."""
+        return self.kernel_initializer
+
+    def build(self, in_shape: Shape) -> Shape:
+        self.need_image(in_shape)
+        C, M = in_shape[2], self.depth_multiplier
+        self.slide(in_shape, self.filters)
+        first = initializer(self.label, "depthwise_initializer", self.depthwise_initializer)
+        self.declare((1, 1, C * M, self.filters))
+        self.kernel.name = "pointwise_kernel"
+        self.depthwise_kernel = Parameter(
+            "depthwise_kernel", (*self.kernel_size, C, M), first, self.trainable
+        )
+        self.parameters = (self.depthwise_kernel, *self.parameters)
+        self._prepare(C)
+        return self.out_shape
+
+    @property
+    def pointwise_kernel(self) -> Parameter:
+        """The second kernel, which mixes channels."""
+        return self.kernel
+
+    def _between(self, name: str, pixels: Array, space: Space) -> Array:
+        """Return a buffer for what lies between the two steps, for as many pixels as an output has."""
+        return space.array(name, (*pixels.shape[:3], self._flat[3]))
+
+    def multiply(self, x: Array, y: Array, space: Space) -> None:
+        z = space.saved["z"] = self._between("z", y, space)
+        self._filter(x, self.depthwise_kernel, None, z, space)
+        bias = self.bias.constant if self.add_bias else None
+        keeps = space.keeps_weights
+        space.run("pointwise", ops.conv2d, z, self.kernel.constant, bias, out=y, constant_weight=keeps)
+
+    def _spread(self, dy: Array, space: Space) -> Array:
+        """Return the gradient between the two steps."""
+        dz = self._between("dz between", dy, space)
+        return space.run(
+            "pointwise_backward_input",
+            ops.conv2d_backward_input,
+            dy,
+            self.kernel.constant,
+            input_shape=dz.shape,
+            out=dz,
+        )
+
+    def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
+        space.run(
+            "pointwise_backward_weight",
+            ops.conv2d_backward_weight,
+            space.saved["z"],
+            dy,
+            weight_shape=self.kernel.shape,
+            out=self.kernel.grad,
+            accumulate=True,
+        )
+        dz = space.saved["dz"] = self._spread(dy, space)
+        self._filter_backward_weight(x, dz, self.depthwise_kernel, space)
+
+    def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
+        # Frozen, the layer has not been asked for its weights' gradients before.
+        dz = space.saved["dz"] if self.kernel.trainable else self._spread(dy, space)
+        self._filter_backward_input(dz, self.depthwise_kernel, dx, space)
+
+    def config(self) -> dict[str, Any]:
+        config = {"filters": self.filters} | super().config()
+        if "kernel_initializer" in config:
+            config["pointwise_initializer"] = config.pop("kernel_initializer")
+        return config
