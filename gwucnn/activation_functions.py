@@ -1,23 +1,33 @@
 """Activation functions by name, as layers use them, with the class methods of `gwu_nn`.
 
-Each class names the op that computes it and the op that computes its gradient from the output.
+Each class names the op that computes it and the op that computes its gradient, from the output or the input.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gwucnn import ops
 from gwucnn.suggestions import look_up
+from gwucnn.workspace import Space
 
 __all__ = [
     "ACTIVATIONS",
     "ActivationFunction",
+    "ELUActivation",
+    "GELUActivation",
+    "LeakyReLUActivation",
     "RELUActivation",
+    "SiLUActivation",
     "SigmoidActivation",
     "SoftmaxActivation",
+    "SoftplusActivation",
+    "TanhActivation",
     "activation_function",
 ]
 
@@ -31,23 +41,44 @@ def _floating(x: Any) -> Any:
 class ActivationFunction:
     """A function of each number (softmax: of each row) between two layers.
 
-    `op` computes y from x, `backward_op` computes dx from (dy, y).
+    `op` computes y from x; `backward_op` computes dx from (dy, y), or from (dy, x) where `of_input` is set.
+    Both take `options` as keywords.
     """
 
     name: ClassVar[str]
     op: ClassVar[ops.Op]
     backward_op: ClassVar[ops.Op]
+    of_input: ClassVar[bool] = False
+    options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    @classmethod
+    @functools.cache
+    def with_options(cls, **options: Any) -> type[ActivationFunction]:
+        """Return the same function with other options, the same class for the same options."""
+        return type(cls.__name__, (cls,), {"options": MappingProxyType(options)})
+
+    @classmethod
+    def forward(cls, x: Any, y: Any, space: Space) -> Any:
+        """Fill y, a buffer of `space` like x, and return it."""
+        return space.run("activation", cls.op, x, out=y, **cls.options)
+
+    @classmethod
+    def backward(cls, dy: Any, x: Any, y: Any, dx: Any, space: Space) -> Any:
+        """Fill dx, a buffer of `space` like dy, and return it; looks at x if `of_input` is set, else at y."""
+        seen = x if cls.of_input else y
+        return space.run("activation_backward", cls.backward_op, dy, seen, out=dx, **cls.options)
 
     @classmethod
     def activation(cls, x: Any) -> Any:
         """Return the function's values; x is an array or anything that numpy makes one of."""
-        return cls.op(_floating(x))
+        return cls.op(_floating(x), **cls.options)
 
     @classmethod
     def activation_partial_derivative(cls, x: Any) -> Any:
         """Return the derivative at each number of x, in an array of x's shape."""
-        y = cls.activation(x)
-        return cls.backward_op(np.ones_like(y), y)
+        x = _floating(x)
+        seen = x if cls.of_input else cls.activation(x)
+        return cls.backward_op(np.ones_like(seen), seen, **cls.options)
 
 
 class SigmoidActivation(ActivationFunction):
@@ -66,6 +97,59 @@ class RELUActivation(ActivationFunction):
     backward_op = ops.relu_backward
 
 
+class TanhActivation(ActivationFunction):
+    """y = (exp(2*x) - 1) / (exp(2*x) + 1): the hyperbolic tangent, from -1 to 1."""
+
+    name = "tanh"
+    op = ops.tanh
+    backward_op = ops.tanh_backward
+
+
+class LeakyReLUActivation(ActivationFunction):
+    """y = x where x > 0, else 0.3 * x. The derivative at 0 is taken as 0.3."""
+
+    name = "leaky_relu"
+    op = ops.leaky_relu
+    backward_op = ops.leaky_relu_backward
+    of_input = True
+
+
+class ELUActivation(ActivationFunction):
+    """y = x where x > 0, else exp(x) - 1: the exponential linear unit."""
+
+    name = "elu"
+    op = ops.elu
+    backward_op = ops.elu_backward
+    of_input = True
+
+
+class GELUActivation(ActivationFunction):
+    """y = x * (1 + erf(x / sqrt(2))) / 2: the Gaussian error linear unit."""
+
+    name = "gelu"
+    op = ops.gelu
+    backward_op = ops.gelu_backward
+    of_input = True
+
+
+class SiLUActivation(ActivationFunction):
+    """y = x / (1 + exp(-x)): the sigmoid linear unit, also called swish."""
+
+    name = "silu"
+    op = ops.silu
+    backward_op = ops.silu_backward
+    of_input = True
+
+
+class SoftplusActivation(ActivationFunction):
+    """y = log(1 + exp(x)): relu with a round corner."""
+
+    name = "softplus"
+    op = ops.softplus
+    backward_op = ops.softplus_backward
+    of_input = True
+
+
 class SoftmaxActivation(ActivationFunction):
     """y[k] = exp(x[k]) / sum over l of exp(x[l]) in each row: probabilities that exclude each other."""
 
@@ -81,7 +165,18 @@ class SoftmaxActivation(ActivationFunction):
 
 
 ACTIVATIONS: dict[str, type[ActivationFunction]] = {
-    cls.name: cls for cls in (RELUActivation, SigmoidActivation, SoftmaxActivation)
+    cls.name: cls
+    for cls in (
+        RELUActivation,
+        SigmoidActivation,
+        SoftmaxActivation,
+        TanhActivation,
+        LeakyReLUActivation,
+        ELUActivation,
+        GELUActivation,
+        SiLUActivation,
+        SoftplusActivation,
+    )
 }
 
 

@@ -2,46 +2,108 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from gwucnn.activation_functions import (
     ActivationFunction,
+    ELUActivation,
+    GELUActivation,
+    LeakyReLUActivation,
     RELUActivation,
     SigmoidActivation,
+    SiLUActivation,
     SoftmaxActivation,
+    SoftplusActivation,
+    TanhActivation,
+    activation_function,
 )
-from gwucnn.layers.base import Array, Layer, Shape, Space
+from gwucnn.layers.base import Array, Layer, Space
+from gwucnn.shapes import check_flag, check_number
 
-__all__ = ["RELU", "ActivationLayer", "Sigmoid", "Softmax"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "RELU",
+    "Activation",
+    "ActivationLayer",
+    "LeakyReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]
 
 
 class ActivationLayer(Layer):
     """Apply an activation function to every number (softmax: to every row of channels or features)."""
 
     replays = True
-    function: ClassVar[type[ActivationFunction]]
+    function: type[ActivationFunction] | None = None  # None changes nothing
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name
 
-    def build(self, in_shape: Shape) -> Shape:
-        self.in_shape = self.out_shape = in_shape
-        return in_shape
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the function's ops."""
+        return {}
+
+    @property
+    def _function(self) -> type[ActivationFunction] | None:
+        options = self.options
+        return self.function.with_options(**options) if self.function and options else self.function
 
     def forward(self, x: Array, space: Space) -> Array:
-        y = space.saved["y"] = space.array("y", x.shape)
-        return space.run("forward", self.function.op, x, out=y)
+        function = self._function
+        if function is None:
+            return x
+        space.saved["x"], y = x, space.array("y", x.shape)
+        space.saved["y"] = function.forward(x, y, space)
+        return y
 
     def backward(self, dy: Array, space: Space) -> Array:
-        return space.run(
-            "backward", self.function.backward_op, dy, space.saved["y"], out=space.array("dx", dy.shape)
-        )
+        function = self._function
+        if function is None:
+            return dy
+        dx = space.array("dx", dy.shape)
+        return function.backward(dy, space.saved["x"], space.saved["y"], dx, space)
 
     def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:
-        return None, self.function
+        return None, self._function
 
     def config(self) -> dict[str, Any]:
-        return {} if self.name is None else {"name": self.name}
+        return self.options if self.name is None else {**self.options, "name": self.name}
+
+
+class Activation(ActivationLayer):
+    """Apply the activation function of this name.
+
+    Parameters
+    ----------
+    activation : str or None
+        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'; None and
+        'linear' change nothing.
+    name : str, optional
+        The layer's own.
+
+    Raises
+    ------
+    ValueError
+        For a name that does not exist.
+
+    Example
+    -------
+    >>> Activation('gelu')
+    Activation(activation='gelu')
+    """
+
+    def __init__(self, activation: Any, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.function = activation_function(self.label, activation)
+
+    def config(self) -> dict[str, Any]:
+        return {"activation": self.function.name if self.function else None, **super().config()}
 
 
 class Sigmoid(ActivationLayer):
@@ -60,3 +122,89 @@ class Softmax(ActivationLayer):
     """y[k] = exp(x[k]) / sum over l of exp(x[l]): for one class out of several."""
 
     function = SoftmaxActivation
+
+
+class Tanh(ActivationLayer):
+    """y = (exp(2*x) - 1) / (exp(2*x) + 1): the hyperbolic tangent, from -1 to 1."""
+
+    function = TanhActivation
+
+
+class LeakyReLU(ActivationLayer):
+    """y = x where x > 0, else negative_slope * x: no unit is ever shut entirely.
+
+    Parameters
+    ----------
+    negative_slope : float
+        A finite number, or ValueError is raised.
+    name : str, optional
+    """
+
+    function = LeakyReLUActivation
+
+    def __init__(self, negative_slope: float = 0.3, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.negative_slope = check_number(self.label, "negative_slope", negative_slope)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"negative_slope": self.negative_slope}
+
+
+class ELU(ActivationLayer):
+    """y = x where x > 0, else alpha * (exp(x) - 1): levels out at -alpha.
+
+    D. Clevert, T. Unterthiner and S. Hochreiter, arXiv:1511.07289, equation 15.
+
+    Parameters
+    ----------
+    alpha : float
+        A finite number, or ValueError is raised.
+    name : str, optional
+    """
+
+    function = ELUActivation
+
+    def __init__(self, alpha: float = 1.0, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.alpha = check_number(self.label, "alpha", alpha)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"alpha": self.alpha}
+
+
+class GELU(ActivationLayer):
+    """y = x * (1 + erf(x / sqrt(2))) / 2: each number times the chance that a normal one is smaller.
+
+    D. Hendrycks and K. Gimpel, arXiv:1606.08415, section 2.
+
+    Parameters
+    ----------
+    approximate : bool
+        Whether to compute x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) instead, as some networks
+        were trained.
+    name : str, optional
+    """
+
+    function = GELUActivation
+
+    def __init__(self, approximate: bool = False, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.approximate = check_flag(self.label, "approximate", approximate)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"approximate": True} if self.approximate else {}
+
+
+class SiLU(ActivationLayer):
+    """y = x / (1 + exp(-x)): the sigmoid linear unit, also called swish."""
+
+    function = SiLUActivation
+
+
+class Softplus(ActivationLayer):
+    """y = log(1 + exp(x)): relu with a round corner."""
+
+    function = SoftplusActivation

@@ -34,7 +34,7 @@ class LossHead:
         """Return the network's outputs, a buffer of `space`."""
         if self.activation is None:
             return z
-        return space.run("activation", self.activation.op, z, out=space.array("outputs", z.shape))
+        return self.activation.forward(z, space.array("outputs", z.shape), space)
 
     def loss(self, z: Any, target: Any, share: Any, space: Space) -> tuple[float, Any, Any]:
         """Return the loss of a batch, its gradient by z, and the outputs. All arrays are buffers of `space`.
@@ -58,5 +58,5 @@ class LossHead:
         )
         if self.activation is not None and not self._paired:
             back = space.array("dz", gradient.shape)
-            gradient = space.run("activation_backward", self.activation.backward_op, gradient, y, out=back)
+            gradient = self.activation.backward(gradient, z, y, back, space)
         return value, gradient, y

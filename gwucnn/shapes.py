@@ -7,16 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
+from math import isfinite
+from numbers import Integral, Real
 from typing import Any, Self
 
 from gwucnn.errors import ShapeError
 
-__all__ = ["Padding", "Shape", "Size", "TransposedWindow", "Window", "check_flag", "check_size", "pair"]
+__all__ = [
+    "Border",
+    "Padding",
+    "Shape",
+    "Size",
+    "TransposedWindow",
+    "Window",
+    "border",
+    "check_flag",
+    "check_number",
+    "check_size",
+    "pair",
+]
 
 Shape = tuple[int, ...]
 Size = int | Sequence[int]
-Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+Border = int | Sequence[int] | Sequence[Sequence[int]]
+Padding = str | Border
 
 
 def check_size(who: str, name: str, value: object, least: int = 1) -> int:
@@ -28,6 +42,7 @@ def check_size(who: str, name: str, value: object, least: int = 1) -> int:
     return int(value)
 
 
+<<<<<<< HEAD
 def _unquoted(value: object) -> str:
     """Return what to do about a text that stands where a number belongs."""
     if not isinstance(value, str):
@@ -36,6 +51,13 @@ def _unquoted(value: object) -> str:
         return f"; write {value} without quotes"
     argument = "padding" if value in ("valid", "same") else "activation"
     return f"; write it by name, such as {argument}={value!r}"
+=======
+def check_number(who: str, name: str, value: object) -> float:
+    """Return `value` as a finite float, or raise a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
+        raise ValueError(f"{who}: expected {name} to be a finite number, got {value!r}")
+    return float(value)
+>>>>>>> 2920913 (Activations beside relu, average and global pooling, borders, larger images and other shapes)
 
 
 def check_flag(who: str, name: str, value: object, hint: str = "") -> bool:
@@ -56,6 +78,7 @@ def pair(who: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
     return check_size(who, name, value[0], least), check_size(who, name, value[1], least)
 
 
+<<<<<<< HEAD
 def _is_two(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
 
@@ -68,9 +91,18 @@ def _explicit_padding(who: str, padding: object) -> tuple[tuple[int, int], tuple
     if _is_two(sides) and not any(isinstance(side, Sequence) for side in sides):
         sides = [(side, side) for side in sides]
     if not _is_two(sides) or not all(map(_is_two, sides)):
+=======
+def border(who: str, padding: object, words: str = "") -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return an int, (ph, pw) or ((top, bottom), (left, right)) in the last form; `words` also exist."""
+    if isinstance(padding, Sequence) and not isinstance(padding, str) and len(padding) == 2:
+        rows, columns = padding
+        if isinstance(rows, Sequence) and isinstance(columns, Sequence):
+            return pair(who, "padding", rows, 0), pair(who, "padding", columns, 0)
+    elif isinstance(padding, str) or not isinstance(padding, Integral):
+>>>>>>> 2920913 (Activations beside relu, average and global pooling, borders, larger images and other shapes)
         raise ValueError(
-            f"{who}: expected padding 'valid', 'same', an integer, (ph, pw) or ((top, bottom), (left, "
-            f"right)), got {padding!r}"
+            f"{who}: expected padding {words}an integer, (ph, pw) or ((top, bottom), (left, right)), got "
+            f"{padding!r}"
         )
     return pair(who, "padding", sides[0], 0), pair(who, "padding", sides[1], 0)
 
@@ -107,9 +139,13 @@ class Window:
             name,
             pair(who, name, size),
             pair(who, "strides", strides),
+<<<<<<< HEAD
             padding
             if isinstance(padding, str) and padding in ("valid", "same")
             else _explicit_padding(who, padding),
+=======
+            padding if padding in ("valid", "same") else border(who, padding, "'valid', 'same', "),
+>>>>>>> 2920913 (Activations beside relu, average and global pooling, borders, larger images and other shapes)
             pair(who, "dilation_rate", dilation),
         )
 

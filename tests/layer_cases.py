@@ -8,6 +8,30 @@ import numpy as np
 import reference
 from gradcheck import spaced
 from gwucnn import L1L2, RELU, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D, Residual, Sigmoid, Softmax
+from gwucnn import (
+    ELU,
+    GELU,
+    RELU,
+    Activation,
+    AveragePooling2D,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    LeakyReLU,
+    MaxPooling2D,
+    Reshape,
+    Residual,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+    UpSampling2D,
+    ZeroPadding2D,
+)
 from gwucnn.layers.base import as_written, leaves
 from gwucnn import (
     RELU,
@@ -55,6 +79,8 @@ def filters(n, size=3, **options):
 
 
 IMAGE = (5, 6, 4)
+NEW = ("tanh", "leaky_relu", "elu", "gelu", "silu", "softplus")
+ACTIVATIONS = {name: getattr(reference, name) for name in ("relu", "sigmoid", "softmax", *NEW)}
 
 CASES = [
     Case("plain", Conv2D, {}, (5, 6, 1)),
@@ -119,6 +145,31 @@ CASES = [
     Case("padding", MaxPooling2D, {"pool_size": 3, "padding": ((1, 2), (0, 1))}, IMAGE),
     Case("gaps", MaxPooling2D, {"pool_size": 1, "strides": 3, "name": "sparse"}, IMAGE),
     Case("a window of 256 pixels", MaxPooling2D, {"pool_size": 16}, (16, 16, 1)),
+    Case("halves", AveragePooling2D, {}, (4, 6, 3)),
+    Case("pixels left over", AveragePooling2D, {}, (5, 7, 2)),
+    Case("overlap", AveragePooling2D, {"pool_size": 3, "strides": 1}, IMAGE),
+    Case("17 channels", AveragePooling2D, {"pool_size": (2, 3), "strides": (1, 2)}, (4, 5, 17)),
+    Case("same, overlap", AveragePooling2D, {"pool_size": 3, "strides": 2, "padding": "same"}, IMAGE),
+    Case("padding", AveragePooling2D, {"pool_size": 3, "padding": ((1, 2), (0, 1)), "name": "mean"}, IMAGE),
+    Case("gaps", AveragePooling2D, {"pool_size": 1, "strides": 3}, IMAGE),
+    *(Case(why, layer, options, shape)
+      for layer in (GlobalAveragePooling2D, GlobalMaxPooling2D)
+      for why, options, shape in (("small", {}, IMAGE), ("256 pixels", {}, (16, 16, 1)), ("17 channels", {"name": "all"}, (3, 2, 17)))),
+    Case("one pixel", ZeroPadding2D, {}, IMAGE),
+    Case("by axis", ZeroPadding2D, {"padding": (0, 2)}, IMAGE),
+    Case("four paddings", ZeroPadding2D, {"padding": ((1, 0), (2, 3)), "name": "border"}, (4, 3, 1)),
+    Case("none", ZeroPadding2D, {"padding": 0}, (3, 2, 2)),
+    Case("doubled", UpSampling2D, {}, IMAGE),
+    Case("by axis", UpSampling2D, {"size": (1, 3), "name": "wide"}, (4, 3, 17)),
+    Case("one channel", UpSampling2D, {"size": (3, 2)}, (2, 3, 1)),
+    Case("rows to images", Reshape, {"shape": (3, 2, -1)}, (24,)),
+    Case("images to rows", Reshape, {"shape": -1}, IMAGE),
+    Case("images to images", Reshape, {"shape": (4, 15, 2), "name": "other"}, IMAGE),
+    Case("two axes", Reshape, {"shape": (4, -1)}, IMAGE),
+    Case("rows to images, channels_first", Reshape, {"shape": (2, 4, 3)}, (24,)),
+    Case("images to rows, channels_first", Reshape, {"shape": (-1,)}, IMAGE),
+    Case("images to images, channels_first", Reshape, {"shape": (2, -1, 5)}, IMAGE),
+    Case("two axes, channels_first", Reshape, {"shape": (4, -1)}, IMAGE),
     Case("images", Flatten, {}, IMAGE),
     Case("images, channels_first", Flatten, {}, IMAGE),
     Case("rows", Flatten, {"name": "flat"}, (7,)),
@@ -129,7 +180,7 @@ CASES = [
     Case("softmax", Dense, {"output_size": 4, "add_bias": True, "activation": "softmax"}, (5,)),
     Case("one number", Dense, {"output_size": 1}, (1,)),
     *(Case(f"{kind}", layer, {}, shape)
-      for layer in (RELU, Sigmoid, Softmax) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
+      for layer in (RELU, Sigmoid, Softmax, Tanh, LeakyReLU, ELU, GELU, SiLU, Softplus) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
     Case("identity", Residual, {"layers": inside(filters(3, activation="sigmoid"), filters(4))}, IMAGE),
     Case("one layer", Residual, {"layers": inside(RELU()), "name": "bent"}, IMAGE),
     Case("projection", Residual,
@@ -149,6 +200,13 @@ CASES = [
     Case("rows", Concatenate, {"branches": [inside(Dense(3)), inside(Residual(Dense(5)))]}, (5,)),
     Case("images, channels_first", Concatenate,
          {"branches": [inside(Flatten(), Dense(2)), inside(filters(2), Flatten())]}, (3, 4, 2)),
+    Case("slope", LeakyReLU, {"negative_slope": 0.05, "name": "leaky"}, (7,)),
+    Case("alpha", ELU, {"alpha": 1.5}, (7,)),
+    Case("approximate", GELU, {"approximate": True}, (7,)),
+    Case("linear", Activation, {"activation": None}, (7,)),
+    *(Case(name, Activation, {"activation": name, "name": "by name"}, (3, 4, 3)) for name in ACTIVATIONS),
+    *(Case(name, Dense, {"output_size": 4, "activation": name}, (5,)) for name in NEW),
+    *(Case(name, Conv2D, {"filters": 3, "activation": name, "add_bias": True}, IMAGE) for name in NEW),
 ]  # fmt: skip
 
 
@@ -196,10 +254,22 @@ def expected(layer, x, magnitude=False):
         return z if magnitude or layer.activation is None else ACTIVATIONS[layer.activation.name](z)
     if isinstance(layer, MaxPooling2D):
         return size(reference.max_pool2d(x, layer.pool_size, layer.strides, layer.padding)[0])
-    if isinstance(layer, Flatten):
-        moved = np.moveaxis(x, -1, 1) if layer.channels_first else x
-        return size(moved.reshape(len(x), -1))
-    return size(ACTIVATIONS[layer.function.name](x))
+    if isinstance(layer, AveragePooling2D):
+        return reference.average_pool2d(size(x), layer.pool_size, layer.strides, layer.padding)
+    if isinstance(layer, GlobalAveragePooling2D):
+        return size(x).mean(axis=(1, 2))
+    if isinstance(layer, GlobalMaxPooling2D):
+        return size(x.max(axis=(1, 2)))
+    if isinstance(layer, ZeroPadding2D):
+        return size(np.pad(x, ((0, 0), *reference.pads(layer.padding, x.shape[1:3], 1), (0, 0))))
+    if isinstance(layer, UpSampling2D):
+        return size(x.repeat(layer.size[0], axis=1).repeat(layer.size[1], axis=2))
+    if isinstance(layer, (Flatten, Reshape)):
+        first = layer.channels_first
+        moved = np.moveaxis(x, -1, 1) if first and x.ndim == 4 else x
+        made = moved.reshape(len(x), *(layer.shape if isinstance(layer, Reshape) else (-1,)))
+        return size(np.moveaxis(made, 1, -1) if first and made.ndim == 4 else made)
+    return size(x if layer.function is None else ACTIVATIONS[layer.function.name](x, **layer.options))
 
 
 def terms(layer):

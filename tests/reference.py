@@ -6,6 +6,8 @@ float32 kernel from it is the kernel's own error. Channels last, shapes in the l
 x (N, H, W, C), weight (KH, KW, C / groups, F), dense weight (D, U).
 """
 
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -281,6 +283,86 @@ def relu_backward(dy, y):
 def sigmoid(x):
     """1 / (1 + exp(-x)), by way of its logarithm, which neither overflows nor loses digits on either side."""
     return np.exp(-np.logaddexp(0, -np.float64(x)))
+
+
+def tanh(x):
+    """(exp(2x) - 1) / (exp(2x) + 1)."""
+    return np.tanh(np.float64(x))
+
+
+def tanh_backward(dy, y):
+    """dy * (1 - y**2)."""
+    return np.float64(dy) * (1 - np.float64(y) ** 2)
+
+
+def leaky_relu(x, negative_slope=0.3):
+    """x above 0, negative_slope * x below."""
+    x = np.float64(x)
+    return np.where(x > 0, x, negative_slope * x)
+
+
+def leaky_relu_backward(dy, x, negative_slope=0.3):
+    """dy above 0, negative_slope * dy below."""
+    return np.float64(dy) * np.where(np.asarray(x) > 0, 1, negative_slope)
+
+
+def elu(x, alpha=1.0):
+    """x above 0, alpha * (exp(x) - 1) below."""
+    x = np.float64(x)
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def elu_backward(dy, x, alpha=1.0):
+    """dy above 0, dy * alpha * exp(x) below."""
+    x = np.float64(x)
+    return np.float64(dy) * np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))
+
+
+def normal_share(x):
+    """The part of the normal distribution below x, by the C library's erfc."""
+    return np.vectorize(math.erfc, otypes=[float])(-np.float64(x) / math.sqrt(2)) / 2
+
+
+def gelu(x, approximate=False):
+    """x times the part of the normal distribution below x, or the formula with tanh.
+
+    (1 + tanh(u)) / 2 = sigmoid(2 * u), which does not lose the digits of small results.
+    """
+    x = np.float64(x)
+    if approximate:
+        return x * sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+    return x * normal_share(x)
+
+
+def gelu_backward(dy, x, approximate=False):
+    """dy times the slope, written down by the product rule."""
+    x = np.float64(x)
+    if approximate:
+        t = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+        inner = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+        return np.float64(dy) * ((1 + t) / 2 + x / 2 * (1 - t**2) * inner)
+    return np.float64(dy) * (normal_share(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
+
+
+def silu(x):
+    """x * sigmoid(x)."""
+    return np.float64(x) * sigmoid(x)
+
+
+def silu_backward(dy, x):
+    """dy times the slope, by the product rule."""
+    s = sigmoid(x)
+    return np.float64(dy) * (s + np.float64(x) * s * (1 - s))
+
+
+def softplus(x):
+    """log(1 + exp(x))."""
+    return np.logaddexp(0, np.float64(x))
+
+
+def softplus_backward(dy, x):
+    """dy * sigmoid(x)."""
+    return np.float64(dy) * sigmoid(x)
 
 
 def sigmoid_backward(dy, y):

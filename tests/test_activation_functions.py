@@ -5,13 +5,29 @@ import pytest
 
 import reference
 from gradcheck import numerical_gradient, spaced
-from gwucnn import RELUActivation, SigmoidActivation, SoftmaxActivation
+from gwucnn import (
+    ELUActivation,
+    GELUActivation,
+    LeakyReLUActivation,
+    RELUActivation,
+    SigmoidActivation,
+    SiLUActivation,
+    SoftmaxActivation,
+    SoftplusActivation,
+    TanhActivation,
+)
 from gwucnn.activation_functions import ACTIVATIONS, activation_function
 
 FUNCTIONS = {
     RELUActivation: reference.relu,
     SigmoidActivation: reference.sigmoid,
     SoftmaxActivation: reference.softmax,
+    TanhActivation: reference.tanh,
+    LeakyReLUActivation: reference.leaky_relu,
+    ELUActivation: reference.elu,
+    GELUActivation: reference.gelu,
+    SiLUActivation: reference.silu,
+    SoftplusActivation: reference.softplus,
 }
 every_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 
@@ -67,6 +83,17 @@ def test_by_name_and_as_a_class(function):
     assert activation_function("test", function) is function
 
 
+def test_options_make_another_class_of_the_same_name():
+    """The same one for the same options, so that what was bound stays bound."""
+    x = np.linspace(-2, 2, 9)
+    half = LeakyReLUActivation.with_options(negative_slope=0.5)
+    assert half is LeakyReLUActivation.with_options(negative_slope=0.5)
+    assert issubclass(half, LeakyReLUActivation) and half.name == "leaky_relu"
+    np.testing.assert_array_equal(half.activation(x), np.where(x > 0, x, x / 2))
+    np.testing.assert_array_equal(half.activation_partial_derivative(x), np.where(x > 0, 1, 0.5))
+    np.testing.assert_array_equal(LeakyReLUActivation.activation(x), np.where(x > 0, x, 0.3 * x))
+
+
 def test_none_and_linear_are_none():
     assert activation_function("test", None) is None
     assert activation_function("test", "linear") is None
@@ -77,5 +104,6 @@ def test_unknown_names(name, hint):
     with pytest.raises(ValueError) as caught:
         activation_function("0.Conv2D", name)
     assert str(caught.value) == (
-        f"0.Conv2D: expected activation to be one of 'relu', 'sigmoid', 'softmax', got {name!r}{hint}"
+        f"0.Conv2D: expected activation to be one of 'relu', 'sigmoid', 'softmax', 'tanh', "
+        f"'leaky_relu', 'elu', 'gelu', 'silu', 'softplus', got {name!r}{hint}"
     )

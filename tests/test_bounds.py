@@ -46,6 +46,18 @@ def calls(rng, dtype):
         yield case.why, "max_pool2d", (x,), (case.pool_size,), {**case.options, "winner": winner}
         dy = integers(rng, y.shape, dtype)
         yield case.why, "max_pool2d_backward", (dy, winner), (case.x, case.pool_size), case.options
+        for options in (case.options, {**case.options, "count_include_pad": True}):
+            yield case.why, "average_pool2d", (x,), (case.pool_size,), options
+            yield case.why, "average_pool2d_backward", (dy,), (case.x, case.pool_size), options
+        yield case.why, "to_channels_first", (x,), (), {}
+        yield case.why, "to_channels_last", (x,), (), {}
+        for border in (0, (2, 1), ((0, 3), (1, 0))):
+            padded = ops.zero_pad2d(x, border)
+            yield case.why, "zero_pad2d", (x,), (border,), {}
+            yield case.why, "zero_pad2d_backward", (padded,), (border,), {}
+        for size in (1, (2, 3)):
+            yield case.why, "upsample2d", (x,), (size,), {}
+            yield case.why, "upsample2d_backward", (ops.upsample2d(x, size),), (size,), {}
     for case in DENSE:
         (N, D), U = case.x, case.units
         x, weight, bias, dy = (integers(rng, s, dtype) for s in ((N, D), (D, U), (U,), (N, U)))
@@ -54,7 +66,7 @@ def calls(rng, dtype):
         yield case.why, "dense_backward_weight", (x, dy), (), {}
     for length in (0, 1, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 100):
         x, y = integers(rng, (2, length + 1), dtype), integers(rng, (2, length + 1), dtype)
-        for op in ("relu", "sigmoid", "softmax"):
+        for op in ("relu", "sigmoid", "softmax", "tanh", "leaky_relu", "elu", "gelu", "silu", "softplus"):
             yield f"{length + 1} numbers", op, (x,), (), {}
             yield f"{length + 1} numbers", f"{op}_backward", (x, y), (), {}
         yield f"{length + 1} numbers", "add", (x, y), (), {"relu": True}

@@ -1,4 +1,4 @@
-"""relu, sigmoid and softmax with their gradients: values, edges of the number range, NaN."""
+"""Activations with their gradients: values, edges of the number range, NaN."""
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from gwucnn.errors import ShapeError
 
 # Lengths on both sides of where a vector ends (4 to 16 numbers in a register, a few of those in a row), and
 # of where the share of 4096 numbers ends that a thread takes at a time.
+ELEMENTWISE = ["relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu", "softplus"]
 LENGTHS = [0, 1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 4095, 4097]
 
 
@@ -64,6 +65,55 @@ def test_sigmoid_keeps_small_probabilities(isa, dtype):
     assert_within(ops.sigmoid(x), want, want, 1)
 
 
+SMOOTH = [
+    ("tanh", {}),
+    ("leaky_relu", {}),
+    ("leaky_relu", {"negative_slope": 0.01}),
+    ("elu", {}),
+    ("elu", {"alpha": 1.7}),
+    ("gelu", {}),
+    ("gelu", {"approximate": True}),
+    ("silu", {}),
+    ("softplus", {}),
+]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(("op", "options"), SMOOTH)
+def test_smooth(op, options, length, isa, dtype, rng):
+    """Against numpy in float64; how exact they are is measured in test_elementary.py."""
+    x = 2 * normals(rng, (length,), dtype)
+    y = getattr(ops, op)(x, **options)
+    want = getattr(reference, op)(x, **options)
+    # Of gelu, the reference rounds the exponent itself, and so does the formula with tanh.
+    assert_within(y, want, abs(want) * (1 + np.float64(x) ** 2), 1)
+    dy, seen = normals(rng, (length,), dtype), y if op == "tanh" else x
+    want = getattr(reference, f"{op}_backward")(dy, seen, **options)
+    assert_within(getattr(ops, f"{op}_backward")(dy, seen, **options), want, abs(dy), 1)
+
+
+@pytest.mark.parametrize("op", ["leaky_relu", "elu"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.3", None, True])
+def test_options_that_are_no_numbers(op, value):
+    option = {"leaky_relu": "negative_slope", "elu": "alpha"}[op]
+    x = np.zeros(3)
+    with pytest.raises(ValueError, match=rf"^{op}: expected {option} to be a finite number, got "):
+        getattr(ops, op)(x, **{option: value})
+    with pytest.raises(ValueError, match=rf"^{op}_backward: expected {option} to be a finite number, got "):
+        getattr(ops, f"{op}_backward")(x, x, **{option: value})
+
+
+def test_approximate_is_a_flag():
+    with pytest.raises(ValueError, match="^gelu: expected approximate to be True or False, got 'tanh'$"):
+        ops.gelu(np.zeros(3), approximate="tanh")
+
+
+def test_leaky_relu_passes_one_side_whole(isa, dtype):
+    x = np.array([-2.0, -0.0, 0.0, 3.0, np.nan], dtype)
+    assert_exact(ops.leaky_relu(x, 0.5), [-1, 0, 0, 3, np.nan], dtype)
+    assert_exact(ops.leaky_relu_backward(np.ones(4, dtype), x[:4], 0.5), [0.5, 0.5, 0.5, 1], dtype)
+
+
 def softmax_bound(x, probabilities):
     """Return what assert_within's `magnitude` has to be: subtracting the largest logit adds its own rounding.
 
@@ -108,7 +158,7 @@ def test_softmax_gradient_of_a_constant_is_zero(isa, dtype):
     assert_exact(ops.softmax_backward(np.full((2, 8), 3.0, dtype), y), np.zeros((2, 8)), dtype)
 
 
-@pytest.mark.parametrize("op", ["relu", "sigmoid"])
+@pytest.mark.parametrize("op", ELEMENTWISE)
 @pytest.mark.parametrize("shape", [(), (2, 3), (2, 3, 4, 5), (3, 0, 2)])
 def test_any_number_of_axes(op, shape, dtype, rng):
     x = np.asarray(normals(rng, shape, dtype))
@@ -119,7 +169,7 @@ def test_any_number_of_axes(op, shape, dtype, rng):
     assert_exact(dx.reshape(-1), getattr(ops, f"{op}_backward")(x.reshape(-1), y.reshape(-1)), dtype)
 
 
-@pytest.mark.parametrize("op", ["relu", "sigmoid", "softmax"])
+@pytest.mark.parametrize("op", [*ELEMENTWISE, "softmax"])
 def test_out_may_be_the_argument_itself(op, isa, dtype, rng):
     """Number by number, and row by row, nothing is read after it is overwritten."""
     x, dy = normals(rng, (9, 21), dtype), normals(rng, (9, 21), dtype)
@@ -133,7 +183,7 @@ def test_out_may_be_the_argument_itself(op, isa, dtype, rng):
         backward(dy, y, out=y)
 
 
-@pytest.mark.parametrize("op", ["relu_backward", "sigmoid_backward", "softmax_backward"])
+@pytest.mark.parametrize("op", [f"{op}_backward" for op in (*ELEMENTWISE, "softmax")])
 def test_shapes_that_differ(op):
     """(N, 1) against (N,) is refused, and never broadcast to (N, N)."""
     with pytest.raises(ShapeError, match=rf"^{op}: .*\bdy\b"):

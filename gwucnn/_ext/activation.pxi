@@ -1,32 +1,47 @@
 # Activations, number by number, and softmax, row by row; each with its gradient.
 #
 #   relu     y = x if x > 0 else 0 (NaN stays NaN)       dx = dy if y > 0 else 0
-#   sigmoid  y = 1 / (1 + exp(-x))                       dx = dy * y * (1 - y)
 #   softmax  y[k] = exp(x[k] - max x) / sum              dx[k] = y[k] * (dy[k] - sum over l of dy[l] * y[l])
 #
-# The gradients need only the output, so a layer may compute in place: x and y, or dy and dx, can be one array.
+# sigmoid, tanh and the others are formulas of elementary.h. Where the gradient needs only the output a layer may
+# compute in place: x and y, or dy and dx, can be one array.
 
-from libc.math cimport exp, expf, fabs, log1p, log
+from libc.math cimport exp, fabs, log1p, log
+
+cdef extern from "activations.h" nogil:
+    ctypedef struct Formula:
+        const char *name
+        double operations
+        void (*f32)(const float *x, float *y, Py_ssize_t count, float option) noexcept nogil
+        void (*f64)(const double *x, double *y, Py_ssize_t count, double option) noexcept nogil
+        void (*backward_f32)(const float *dy, const float *x, float *dx, Py_ssize_t count, float option) noexcept nogil
+        void (*backward_f64)(const double *dy, const double *x, double *dx, Py_ssize_t count,
+                             double option) noexcept nogil
+    const Formula *formulas
+    enum: FORMULAS
+    float exp_minus_size_f32(float x)
+    double exp_minus_size_f64(double x)
+    float sigmoid_f32(float x, float option)
+    double sigmoid_f64(double x, double option)
 
 # Numbers in a unit of work: 16 kB of float32, so that a unit is worth handing to a thread.
 cdef enum:
     ELEMENTS = 4096
 
 
-cdef inline real_t exponential(real_t x) noexcept nogil:
+cdef inline real_t exp_minus_size(real_t x) noexcept nogil:
+    """exp(-|x|)."""
     if real_t is float:
-        return expf(x)
+        return exp_minus_size_f32(x)
     else:
-        return exp(x)
+        return exp_minus_size_f64(x)
 
 
 cdef inline real_t sigmoid_of(real_t x) noexcept nogil:
-    # exp of a negative number only, which cannot overflow.
-    cdef real_t e
-    if x >= 0:
-        return 1 / (1 + exponential(-x))
-    e = exponential(x)
-    return e / (1 + e)
+    if real_t is float:
+        return sigmoid_f32(x, 0)
+    else:
+        return sigmoid_f64(x, 0)
 
 
 cdef class Elementwise(Step):
@@ -69,21 +84,8 @@ cdef void relu_some(const real_t *x, real_t *y, Py_ssize_t first, Py_ssize_t las
         y[i] = 0 if x[i] <= 0 else x[i]
 
 
-cdef class Sigmoid(Elementwise):
-    cdef double operations(self) noexcept nogil:
-        return 400.0
-
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-        cdef Py_ssize_t i
-        for i in range(first, last):
-            if self.is_double:
-                (<double *>self.b)[i] = sigmoid_of((<double *>self.a)[i])
-            else:
-                (<float *>self.b)[i] = sigmoid_of((<float *>self.a)[i])
-
-
 cdef class ElementwiseBackward(Elementwise):
-    """b = dx from a = dy and the output y."""
+    """b = dx from a = dy and y, the output; for some activations the input."""
 
     cdef void *y
 
@@ -107,19 +109,55 @@ cdef void relu_backward_some(const real_t *dy, const real_t *y, real_t *dx, Py_s
         dx[i] = 0 if y[i] <= 0 else dy[i]
 
 
-cdef class SigmoidBackward(ElementwiseBackward):
+cdef const Formula *formula_called(name) except NULL:
+    for i in range(FORMULAS):
+        if formulas[i].name == <bytes>name.encode():
+            return &formulas[i]
+    raise ValueError(f"expected the name of a formula, got {name!r}")
+
+
+cdef class Activation(Elementwise):
+    """b = f(a), f one of the formulas; `option` is its parameter, if it has one."""
+
+    cdef const Formula *formula
+    cdef double option
+
+    def __init__(self, name, x, y, double option):
+        self.formula = formula_called(name)
+        self.option = option
+        Elementwise.__init__(self, x, y)
+
+    cdef double operations(self) noexcept nogil:
+        return self.formula.operations
+
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
-            sigmoid_backward_some(<double *>self.a, <double *>self.y, <double *>self.b, first, last)
+            self.formula.f64(<double *>self.a + first, <double *>self.b + first, last - first, self.option)
         else:
-            sigmoid_backward_some(<float *>self.a, <float *>self.y, <float *>self.b, first, last)
+            self.formula.f32(<float *>self.a + first, <float *>self.b + first, last - first, <float>self.option)
 
 
-cdef void sigmoid_backward_some(const real_t *dy, const real_t *y, real_t *dx, Py_ssize_t first,
-                                Py_ssize_t last) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(first, last):
-        dx[i] = dy[i] * y[i] * (1 - y[i])
+cdef class ActivationBackward(ElementwiseBackward):
+    """b = dy * f'(y) with a = dy."""
+
+    cdef const Formula *formula
+    cdef double option
+
+    def __init__(self, name, dy, y, dx, double option):
+        self.formula = formula_called(name)
+        self.option = option
+        ElementwiseBackward.__init__(self, dy, y, dx)
+
+    cdef double operations(self) noexcept nogil:
+        return self.formula.operations
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            self.formula.backward_f64(<double *>self.a + first, <double *>self.y + first, <double *>self.b + first,
+                                      last - first, self.option)
+        else:
+            self.formula.backward_f32(<float *>self.a + first, <float *>self.y + first, <float *>self.b + first,
+                                      last - first, <float>self.option)
 
 
 cdef class Rowwise(Step):
@@ -167,7 +205,8 @@ cdef double softmax_row(const real_t *x, real_t *y, Py_ssize_t K) noexcept nogil
         # A NaN must get through: then every output of this row is NaN.
         largest = x[k] if not x[k] <= largest else largest
     for k in range(K):
-        y[k] = exponential(x[k] - largest)
+        y[k] = exp_minus_size(x[k] - largest)
+    for k in range(K):  # apart, so that the loop before is vector code
         total += y[k]
     for k in range(K):
         y[k] = <real_t>(y[k] / total)

@@ -2,6 +2,7 @@
 #pragma once
 #include <stddef.h>
 #include <string.h>
+#include "elementary_terms.h"
 
 /* Bytes in a vector register, and how many output pixels by two vectors of sums the register file holds beside two
  * weights and a pixel: 14 * 2 + 3 of 32, or 6 * 2 + 3 of 16. */
@@ -29,15 +30,19 @@
 #if defined(__clang__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("unroll")
+#define UNROLL_TERMS UNROLL
 #elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL_TERMS _Pragma("GCC unroll 32")
 #elif defined(_MSC_VER)
 #define INLINE static __forceinline
 #define UNROLL
+#define UNROLL_TERMS
 #else
 #define INLINE static inline
 #define UNROLL
+#define UNROLL_TERMS
 #endif
 
 typedef struct {
@@ -67,6 +72,7 @@ typedef struct {
 } Outer;
 
 #define REAL float
+#define DOUBLE 0
 #define INTEGER int
 #define NAME(name) name##_f32
 #include "vectors.h"
@@ -75,13 +81,16 @@ typedef struct {
 #include "winner.h"
 #include "winograd.h"
 #include "few_rows.h"
+#include "elementary.h"
 enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #undef REAL
+#undef DOUBLE
 #undef INTEGER
 #undef NAME
 #undef LANES
 
 #define REAL double
+#define DOUBLE 1
 #define INTEGER long long
 #define NAME(name) name##_f64
 #include "vectors.h"
@@ -90,8 +99,10 @@ enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #include "winner.h"
 #include "winograd.h"
 #include "few_rows.h"
+#include "elementary.h"
 enum { LANES_F64 = VECTOR_BYTES / sizeof(double) };
 #undef REAL
+#undef DOUBLE
 #undef INTEGER
 #undef NAME
 #undef LANES

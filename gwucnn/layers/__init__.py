@@ -7,17 +7,26 @@ from gwucnn.layers.dense import Dense
 from gwucnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from gwucnn.layers.flatten import Flatten
 from gwucnn.layers.nested import Concatenate, Residual
-from gwucnn.layers.pool import MaxPooling2D
+from gwucnn.layers.padding import ZeroPadding2D
+from gwucnn.layers.pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from gwucnn.layers.reshape import Reshape
+from gwucnn.layers.upsampling import UpSampling2D
 
 __all__ = [
+    "AveragePooling2D",
     "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
     "Dense",
     "DepthwiseConv2D",
     "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
     "Layer",
     "MaxPooling2D",
+    "Reshape",
     "Residual",
     "SeparableConv2D",
+    "UpSampling2D",
+    "ZeroPadding2D",
 ]

@@ -260,18 +260,21 @@ class WeightedLayer(Layer):
         raise NotImplementedError
 
     def forward(self, x: Array, space: Space) -> Array:
-        y = space.array("y", (x.shape[0], *self.out_shape))
-        self.multiply(x, y, space)
-        if self.activation is not None:
-            space.run("activation", self.activation.op, y, out=y)
-        space.saved["x"], space.saved["y"] = x, y
+        activation = self.activation
+        y = z = space.array("y", (x.shape[0], *self.out_shape))
+        if activation is not None and activation.of_input and space.training:
+            z = space.array("z", y.shape)
+        self.multiply(x, z, space)
+        if activation is not None:
+            activation.forward(z, y, space)
+        space.saved["x"], space.saved["z"], space.saved["y"] = x, z, y
         return y
 
     def backward(self, dy: Array, space: Space) -> Array | None:
-        x, y = space.saved["x"], space.saved["y"]
+        x = space.saved["x"]
         if self.activation is not None:
             dz = space.array("dz", dy.shape)
-            dy = space.run("activation_backward", self.activation.backward_op, dy, y, out=dz)
+            dy = self.activation.backward(dy, space.saved["z"], space.saved["y"], dz, space)
         if self.kernel.trainable:
             self.multiply_backward_weight(x, dy, space)
             if self.add_bias:

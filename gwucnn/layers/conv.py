@@ -39,7 +39,7 @@ class Conv2D(FilterLayer):
         Parts into which channels and filters are split; with as many groups as channels each is filtered by
         itself.
     activation : str, optional
-        'relu', 'sigmoid' or 'softmax'.
+        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'.
     add_bias : bool
     input_size : int, (H, W) or (H, W, C), optional
         Size of the images: an int is square with one channel. Needed nowhere; on the first layer it is

@@ -28,7 +28,7 @@ class Dense(WeightedLayer):
         U, number of outputs.
     add_bias : bool
     activation : str, optional
-        'relu', 'sigmoid' or 'softmax'.
+        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'.
     input_size : int, optional
         D, number of inputs; checked against what the layer before makes.
     kernel_initializer, bias_initializer, kernel_regularizer, trainable, name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from gwucnn import ops
 from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
 
 __all__ = ["Flatten"]
@@ -32,26 +33,23 @@ class Flatten(Layer):
     def build(self, in_shape: Shape) -> Shape:
         self.in_shape, self.out_shape = in_shape, (prod(in_shape),)
         self._permutes = self.channels_first and len(in_shape) == 3
-        if self._permutes:
-            self.replays = False
         return self.out_shape
 
     def forward(self, x: Array, space: Space) -> Array:
         N = x.shape[0]
         if self._permutes:
             H, W, C = self.in_shape
-            permuted = space.array("permuted", (N, C, H, W))
-            permuted[...] = x.transpose(0, 3, 1, 2)
-            x = permuted
+            x = space.run("permute", ops.to_channels_first, x, out=space.array("permuted", (N, C, H, W)))
         return space.view("y", x, (N, *self.out_shape))
 
     def backward(self, dy: Array, space: Space) -> Array:
         N = dy.shape[0]
         if self._permutes:
             H, W, C = self.in_shape
-            dx = space.array("dx", (N, H, W, C))
-            dx[...] = dy.reshape(N, C, H, W).transpose(0, 2, 3, 1)
-            return dx
+            images = space.view("dy", dy, (N, C, H, W))
+            return space.run(
+                "permute_back", ops.to_channels_last, images, out=space.array("dx", (N, H, W, C))
+            )
         return space.view("dx", dy, (N, *self.in_shape))
 
     def arithmetic(self) -> str:

@@ -4,7 +4,26 @@ Each can be called on its own; each takes ``out=``, which is overwritten and ret
 `gwucnn.ops.base.Op` for the second way to call them, which networks use.
 """
 
-from gwucnn.ops.activation import relu, relu_backward, sigmoid, sigmoid_backward, softmax, softmax_backward
+from gwucnn.ops.activation import (
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    silu,
+    silu_backward,
+    softmax,
+    softmax_backward,
+    softplus,
+    softplus_backward,
+    tanh,
+    tanh_backward,
+)
 from gwucnn.ops.arrays import add, all_finite, fill_zero, put_channels, take_channels
 from gwucnn.ops.base import Op
 from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
@@ -26,7 +45,15 @@ from gwucnn.ops.loss import (
     softmax_cross_entropy,
     squared_error,
 )
-from gwucnn.ops.pool import max_pool2d, max_pool2d_backward
+from gwucnn.ops.pool import average_pool2d, average_pool2d_backward, max_pool2d, max_pool2d_backward
+from gwucnn.ops.rearrange import (
+    to_channels_first,
+    to_channels_last,
+    upsample2d,
+    upsample2d_backward,
+    zero_pad2d,
+    zero_pad2d_backward,
+)
 from gwucnn.ops.weights import clip_norm, weight_penalty
 
 __all__ = [
@@ -34,6 +61,8 @@ __all__ = [
     "absolute_error",
     "add",
     "all_finite",
+    "average_pool2d",
+    "average_pool2d_backward",
     "clip_norm",
     "conv2d",
     "conv2d_backward_input",
@@ -47,8 +76,14 @@ __all__ = [
     "dense",
     "dense_backward_input",
     "dense_backward_weight",
+    "elu",
+    "elu_backward",
     "fill_zero",
+    "gelu",
+    "gelu_backward",
     "huber",
+    "leaky_relu",
+    "leaky_relu_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "put_channels",
@@ -57,11 +92,23 @@ __all__ = [
     "sigmoid",
     "sigmoid_backward",
     "sigmoid_log_loss",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "softmax_cross_entropy",
+    "softplus",
+    "softplus_backward",
     "squared_error",
     "sum_rows",
     "take_channels",
+    "tanh",
+    "tanh_backward",
+    "to_channels_first",
+    "to_channels_last",
+    "upsample2d",
+    "upsample2d_backward",
     "weight_penalty",
+    "zero_pad2d",
+    "zero_pad2d_backward",
 ]

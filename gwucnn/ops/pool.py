@@ -10,9 +10,15 @@ import numpy as np
 from gwucnn import kernels
 from gwucnn.errors import ShapeError
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape
-from gwucnn.shapes import Padding, Shape, Size, Window
+from gwucnn.shapes import Padding, Shape, Size, Window, check_flag
 
-__all__ = ["max_pool2d", "max_pool2d_backward", "winner_dtype"]
+__all__ = [
+    "average_pool2d",
+    "average_pool2d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "winner_dtype",
+]
 
 
 def winner_dtype(pool_size: tuple[int, int]) -> Any:
@@ -147,4 +153,116 @@ def max_pool2d_backward(
     out = as_output(who, out, input_shape, [dy, winner])
     return kernels.active.MaxPool2DBackward(
         dy, winner, out, window.size, window.strides, window.offset((H, W))
+    )
+
+
+@Op
+def average_pool2d(
+    x: Array,
+    pool_size: Size,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    *,
+    count_include_pad: bool = False,
+    out: Array | None = None,
+) -> Callable[[], Array]:
+    """Take the mean of each window of each channel.
+
+    ::
+
+        y[n, i, j, c] = sum over u < PH, v < PW of x[n, i*SH + u - top, j*SW + v - left, c] / count
+
+    Parameters
+    ----------
+    x : float32 or float64, shape (N, H, W, C)
+    pool_size, strides, padding
+        As in `max_pool2d`.
+    count_include_pad : bool
+        Whether the padding counts, as pixels of 0: count is PH*PW then. Otherwise it takes no part, and count
+        is the number of the window's pixels inside the image.
+    out : dtype of x, shape (N, OH, OW, C), optional
+        Overwritten and returned.
+
+    Returns
+    -------
+    dtype of x, shape (N, OH, OW, C) with OH = (H + top + bottom - PH) // SH + 1
+
+    Raises
+    ------
+    ShapeError
+        If a window does not fit in the padded image, or could lie in the padding alone.
+    TypeError
+        If x is not float32 or float64.
+
+    Notes
+    -----
+    Costs N*OH*OW*C*PH*PW additions, which are done in float64. NaN in a window gives NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[1, 3], [5, 7]], dtype="float32").reshape(1, 2, 2, 1)
+    >>> average_pool2d(x, 2).item()
+    4.0
+    """
+    who = "average_pool2d"
+    (x,) = as_arrays(who, x=x)
+    window = _window(who, "x", x.shape, pool_size, strides, padding)
+    N, H, W, C = x.shape
+    out = as_output(who, out, (N, *window.output((H, W)), C), [x])
+    return kernels.active.AveragePool2D(
+        x,
+        out,
+        window.size,
+        window.strides,
+        window.offset((H, W)),
+        check_flag(who, "count_include_pad", count_include_pad),
+    )
+
+
+@Op
+def average_pool2d_backward(
+    dy: Array,
+    input_shape: Shape,
+    pool_size: Size,
+    strides: Size | None = None,
+    padding: Padding = "valid",
+    *,
+    count_include_pad: bool = False,
+    out: Array | None = None,
+) -> Callable[[], Array]:
+    """Share each output's gradient out evenly among the pixels of its window; overlapping windows add.
+
+    Parameters
+    ----------
+    dy : float32 or float64, shape (N, OH, OW, C)
+    input_shape : (N, H, W, C)
+    pool_size, strides, padding, count_include_pad
+        As given to `average_pool2d`.
+    out : dtype of dy, shape (N, H, W, C), optional
+        Overwritten and returned.
+
+    Returns
+    -------
+    dtype of dy, shape (N, H, W, C)
+
+    Raises
+    ------
+    ShapeError, TypeError
+        If dy is not what `average_pool2d` makes of `input_shape`.
+    """
+    who = "average_pool2d_backward"
+    (dy,) = as_arrays(who, dy=dy)
+    input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
+    window = _window(who, "input_shape", input_shape, pool_size, strides, padding)
+    N, H, W, C = input_shape
+    check_shape(who, "dy", dy, (N, *window.output((H, W)), C), "(N, OH, OW, C)")
+    out = as_output(who, out, input_shape, [dy])
+    return kernels.active.AveragePool2DBackward(
+        dy,
+        out,
+        window.size,
+        window.strides,
+        window.offset((H, W)),
+        check_flag(who, "count_include_pad", count_include_pad),
     )
