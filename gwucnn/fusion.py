@@ -65,7 +65,7 @@ class ConvPool(Layer):
     def forward(self, x: Any, space: Space) -> Any:
         conv = self._conv
         shape = (x.shape[0], *self.out_shape)
-        winner = space.array("winner", shape, "uint8") if space.training else None
+        winner = space.array("winner", shape, "uint8") if space.goes_back else None
         space.saved["x"], space.saved["winner"] = x, winner
         return space.run(
             "conv2d_relu_pool",

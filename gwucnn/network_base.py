@@ -11,6 +11,7 @@ from gwucnn.batches import Batches, sample_shape
 from gwucnn.data_checks import as_images
 from gwucnn.engine import Engine, Recipe
 from gwucnn.errors import NotBuiltError
+from gwucnn.input_gradients import input_gradients
 from gwucnn.layers import Layer
 from gwucnn.parameters import Parameter, assign
 from gwucnn.shapes import check_flag, check_size
@@ -18,6 +19,7 @@ from gwucnn.stack import Stack
 from gwucnn.streams import inputs_of, is_stream
 from gwucnn.suggestions import keywords_checked, look_up
 from gwucnn.summary import summary
+from gwucnn.workspace import Space
 
 __all__ = ["NetworkBase"]
 
@@ -128,6 +130,38 @@ class NetworkBase:
         x = as_images("activations", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
         return [self._as_shown(a) for a in engine.activations(Batches(x, data_format=self.data_format))]
+
+    def gradients(self, x: Any, labels: Any = None) -> tuple[list[Any], list[Any]]:
+        """Return x and what each layer makes of it, and the gradients of class scores by all of that.
+
+        What saliency maps and Grad-CAM are made of; see `gwucnn.plotting`. Overwrites the parameters' `grad`,
+        so not while another thread trains the network.
+
+        Parameters
+        ----------
+        x : images (N, H, W) or (N, H, W, C), or features (N, D)
+        labels : int or int array of shape (N,), optional
+            The class whose score each sample is asked about; by default the one with the largest. The score
+            is the output before the last activation, which would flatten it. One output stands for two
+            classes.
+
+        Returns
+        -------
+        values : list of array
+            x as the network computes with it, then each layer's output, channels in the network's order.
+        slopes : list of array
+            By how much the score grows with each of these numbers, in use (not in training), of their shapes.
+
+        Raises
+        ------
+        ValueError
+            For labels that the network has no output for.
+        """
+        x = as_images("gradients", x, self.data_format)
+        engine = self._build(sample_shape(x, self.data_format))
+        images = Batches(x, data_format=self.data_format).inputs(slice(None), Space(engine.dtype))
+        values, slopes = input_gradients(self.layers, images, labels)
+        return [self._as_shown(a) for a in values], [self._as_shown(a) for a in slopes]
 
     def _as_shown(self, outputs: Any) -> Any:
         """Return a layer's outputs with their channels where the network has them."""

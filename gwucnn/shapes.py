@@ -42,7 +42,6 @@ def check_size(who: str, name: str, value: object, least: int = 1) -> int:
     return int(value)
 
 
-<<<<<<< HEAD
 def _unquoted(value: object) -> str:
     """Return what to do about a text that stands where a number belongs."""
     if not isinstance(value, str):
@@ -51,13 +50,13 @@ def _unquoted(value: object) -> str:
         return f"; write {value} without quotes"
     argument = "padding" if value in ("valid", "same") else "activation"
     return f"; write it by name, such as {argument}={value!r}"
-=======
+
+
 def check_number(who: str, name: str, value: object) -> float:
     """Return `value` as a finite float, or raise a ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
         raise ValueError(f"{who}: expected {name} to be a finite number, got {value!r}")
     return float(value)
->>>>>>> 2920913 (Activations beside relu, average and global pooling, borders, larger images and other shapes)
 
 
 def check_flag(who: str, name: str, value: object, hint: str = "") -> bool:
@@ -78,28 +77,18 @@ def pair(who: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
     return check_size(who, name, value[0], least), check_size(who, name, value[1], least)
 
 
-<<<<<<< HEAD
 def _is_two(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
 
 
-def _explicit_padding(who: str, padding: object) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return an int, (ph, pw) or ((top, bottom), (left, right)) in the last form."""
+def border(who: str, padding: object, words: str = "") -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return an int, (ph, pw) or ((top, bottom), (left, right)) in the last form; `words` also exist."""
     sides: Any = padding
     if isinstance(padding, Integral):
         sides = (padding, padding)
     if _is_two(sides) and not any(isinstance(side, Sequence) for side in sides):
         sides = [(side, side) for side in sides]
     if not _is_two(sides) or not all(map(_is_two, sides)):
-=======
-def border(who: str, padding: object, words: str = "") -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return an int, (ph, pw) or ((top, bottom), (left, right)) in the last form; `words` also exist."""
-    if isinstance(padding, Sequence) and not isinstance(padding, str) and len(padding) == 2:
-        rows, columns = padding
-        if isinstance(rows, Sequence) and isinstance(columns, Sequence):
-            return pair(who, "padding", rows, 0), pair(who, "padding", columns, 0)
-    elif isinstance(padding, str) or not isinstance(padding, Integral):
->>>>>>> 2920913 (Activations beside relu, average and global pooling, borders, larger images and other shapes)
         raise ValueError(
             f"{who}: expected padding {words}an integer, (ph, pw) or ((top, bottom), (left, right)), got "
             f"{padding!r}"
@@ -139,13 +128,9 @@ class Window:
             name,
             pair(who, name, size),
             pair(who, "strides", strides),
-<<<<<<< HEAD
             padding
             if isinstance(padding, str) and padding in ("valid", "same")
-            else _explicit_padding(who, padding),
-=======
-            padding if padding in ("valid", "same") else border(who, padding, "'valid', 'same', "),
->>>>>>> 2920913 (Activations beside relu, average and global pooling, borders, larger images and other shapes)
+            else border(who, padding, "'valid', 'same', "),
             pair(who, "dilation_rate", dilation),
         )
 

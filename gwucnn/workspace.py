@@ -29,6 +29,9 @@ class Space:
     ----------
     training : bool
         The only mode flag: dropout drops and batch statistics are taken only if it is set.
+    goes_back : bool
+        Whether a backward pass may follow, for which forward leaves what it needs: in training, and where
+        gradients of a network in use are asked for.
     needs_dx : bool
         Whether anybody wants the gradient by the layer's input; the first layer of a network can leave it
         out.
@@ -47,6 +50,7 @@ class Space:
         dtype: Any = np.float32,
         *,
         training: bool = False,
+        goes_back: bool = False,
         needs_dx: bool = True,
         winograd: bool = False,
         keeps_weights: bool = False,
@@ -54,6 +58,7 @@ class Space:
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.training = training
+        self.goes_back = training or goes_back
         self.needs_dx = needs_dx
         self.winograd = winograd
         self.keeps_weights = keeps_weights
@@ -73,6 +78,7 @@ class Space:
             child = self._children[name] = Space(
                 self.dtype,
                 training=self.training,
+                goes_back=self.goes_back,
                 needs_dx=needs_dx,
                 winograd=self.winograd,
                 keeps_weights=self.keeps_weights,

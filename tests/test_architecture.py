@@ -36,7 +36,7 @@ STOREYS = [
         "stack",
         "summary",
     },
-    {"callbacks", "data_checks", "engine", "streams"},
+    {"callbacks", "data_checks", "engine", "input_gradients", "streams"},
     {"lr_finder", "network_base", "training"},
     {"intake"},
     {"gwu_network"},

@@ -81,6 +81,16 @@ def test_gradient_by_the_input(case):
     assert_gradient(dx, lambda: np.vdot(layer.forward(x, space), dy), x)
 
 
+@every_layer
+def test_gradient_by_the_input_in_use(case):
+    """What saliency maps are made of: backward after a forward pass that is not training."""
+    layer, x, dy = no_kinks(case)
+    space = Space("float64", goes_back=True)
+    layer.forward(x, space)
+    dx = np.array(layer.backward(dy, space))
+    assert_gradient(dx, lambda: np.vdot(layer.forward(x, space), dy), x)
+
+
 @every_layer_with_weights
 def test_gradient_by_each_parameter(case):
     layer, x, dy = no_kinks(case)

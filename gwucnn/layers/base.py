@@ -81,7 +81,7 @@ class Layer:
     - `forward(x, space) -> y`: x has shape (N, *in_shape). Keep what backward needs in `space.saved`, and
       large results in `space.array(name, shape)`, never on the layer: one network serves many threads.
     - `backward(dy, space) -> dx`: *add* to each parameter's `grad`; do not modify dy. May return None if
-      `space.needs_dx` is False.
+      `space.needs_dx` is False. It follows a forward pass whose `space.goes_back` is set.
     - `config() -> dict`: the constructor's arguments, so that the layer can be written down.
 
     Example

@@ -91,7 +91,7 @@ class MaxPooling2D(_Pooling2D):
         shape = (x.shape[0], *self.out_shape)
         y = space.array("y", shape)
         # Only backward looks at the winners.
-        winner = space.array("winner", shape, winner_dtype(self.pool_size)) if space.training else None
+        winner = space.array("winner", shape, winner_dtype(self.pool_size)) if space.goes_back else None
         space.saved["x_shape"], space.saved["winner"] = x.shape, winner
         return space.run("max_pool2d", ops.max_pool2d, x, winner=winner, out=y, **self._options)
 
@@ -170,7 +170,7 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
 
     def forward(self, x: Array, space: Space) -> Array:
         size, shape = self.in_shape[:2], self._one_pixel(x.shape[0])
-        winner = space.array("winner", shape, winner_dtype((size[0], size[1]))) if space.training else None
+        winner = space.array("winner", shape, winner_dtype((size[0], size[1]))) if space.goes_back else None
         space.saved["winner"] = winner
         y = space.array("y", shape)
         space.run("max_pool2d", ops.max_pool2d, x, winner=winner, out=y, pool_size=size)
