@@ -60,7 +60,7 @@ class ConvPool(Layer):
         self.parameters = conv.parameters
         self.trainable = conv.trainable
         self.in_shape, self.out_shape = conv.in_shape, pool.out_shape
-        self._options = {"strides": conv.strides, "padding": conv.padding}
+        self._options: dict[str, Any] = {"strides": conv.strides, "padding": conv.padding}
 
     def forward(self, x: Any, space: Space) -> Any:
         conv = self._conv

@@ -27,7 +27,8 @@ def refuse_misplaced(**given: Any) -> None:
     for name, value in given.items():
         if isinstance(value, str) and value in OPTIMIZERS:
             raise ValueError(
-                f"compile: expected {name}, got the optimizer {value!r} in its place; write optimizer={value!r}"
+                f"compile: expected {name}, got the optimizer {value!r} in its place; write "
+                f"optimizer={value!r}"
             )
 
 

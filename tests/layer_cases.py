@@ -7,16 +7,18 @@ import numpy as np
 
 import reference
 from gradcheck import spaced
-from gwucnn import L1L2, RELU, Concatenate, Conv2D, Dense, Flatten, MaxPooling2D, Residual, Sigmoid, Softmax
 from gwucnn import (
     ELU,
     GELU,
+    L1L2,
     RELU,
     Activation,
     AveragePooling2D,
     Concatenate,
     Conv2D,
+    Conv2DTranspose,
     Dense,
+    DepthwiseConv2D,
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
@@ -24,6 +26,7 @@ from gwucnn import (
     MaxPooling2D,
     Reshape,
     Residual,
+    SeparableConv2D,
     Sigmoid,
     SiLU,
     Softmax,
@@ -32,22 +35,7 @@ from gwucnn import (
     UpSampling2D,
     ZeroPadding2D,
 )
-from gwucnn.layers.base import as_written, leaves
-from gwucnn import (
-    RELU,
-    Concatenate,
-    Conv2D,
-    Conv2DTranspose,
-    Dense,
-    DepthwiseConv2D,
-    Flatten,
-    MaxPooling2D,
-    Residual,
-    SeparableConv2D,
-    Sigmoid,
-    Softmax,
-)
-from gwucnn.layers.base import WeightedLayer, described, leaves
+from gwucnn.layers.base import WeightedLayer, as_written, leaves
 from gwucnn.parameters import Arena
 
 

@@ -163,8 +163,8 @@ LEAST_TILES_CONSTANT = 4
 LEAST_USED = 0.5
 
 
-# With few filters, vectors over channels make the gradient in another order and turn it at the end, for which there
-# must be some pixels.
+# With few filters, vectors over channels make the gradient in another order and turn it at the end, for which
+# there must be some pixels.
 LEAST_PIXELS = 4
 
 

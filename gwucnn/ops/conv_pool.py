@@ -37,8 +37,8 @@ __all__ = [
 FEW_CHANNELS = 8
 
 # From this many channels on, Winograd's gradients of full-size images take the place of lists of winners. A
-# training step of vgg-b64 gains 3% by the input's and at most 1% by the weights', no more from 64 channels on;
-# mnist-b128 (32 channels) would lose 28%.
+# training step of vgg-b64 gains 3% by the input's and at most 1% by the weights', no more from 64 channels
+# on; mnist-b128 (32 channels) would lose 28%.
 WINOGRAD_CHANNELS = 128
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from gwucnn import kernels
 from gwucnn.errors import ShapeError
-from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape
+from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, backward_weight_step, check_shape
 from gwucnn.shapes import Padding, Shape, Size, TransposedWindow, check_size
 
 __all__ = ["conv2d_transpose", "conv2d_transpose_backward_input", "conv2d_transpose_backward_weight"]
