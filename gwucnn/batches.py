@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,37 +74,75 @@ class Batches:
         """Yield all samples at once, as a stream does batch by batch."""
         yield self
 
+    def count(self, indices: Any) -> int:
+        """Return how many samples a slice or an array of numbers picks."""
+        if isinstance(indices, slice):
+            return len(range(*indices.indices(len(self))))
+        return len(indices)
+
     def inputs(self, indices: Any, space: Space) -> Any:
         """Gather images (n, H, W, C) or features (n, D) into a buffer of `space`."""
-        picked = _pick(self.x, indices, space, "picked x")
-        buffer = space.array("x", (len(picked), *self._shape))
-        buffer[...] = picked.transpose(0, 2, 3, 1) if self._channels_first else picked
+        buffer = space.array("x", (self.count(indices), *self._shape))
+        self._fill_inputs(indices, buffer, space)
         return buffer
 
-    def outputs(self, indices: Any, out_shape: tuple[int, ...], space: Space) -> Any:
-        """Gather targets into a buffer (n, *out_shape) of `space`; labels become one-hot rows."""
+    def batch(self, indices: Any, out_shape: tuple[int, ...], space: Space) -> Batch:
+        """Gather inputs, targets and weights into buffers of `space`: the same ones for as many samples."""
+        count = self.count(indices)
+        batches = space.saved.setdefault("batches", {})
+        batch = batches.get(count)
+        if batch is None or batch.moves != space.moves:
+            arrays = [
+                space.array(name, (count, *shape))
+                for name, shape in (("x", self._shape), ("target", out_shape), ("share", ()))
+            ]
+            batch = Batch(*arrays, moves=space.moves)
+            # What is stale would keep the memory of before alive.
+            kept = {size: old for size, old in batches.items() if old.moves == space.moves}
+            space.saved["batches"] = {**kept, count: batch}
+        self._fill_inputs(indices, batch.x, space)
+        self._fill_targets(indices, batch.target, space)
+        self._fill_shares(indices, batch)
+        return batch
+
+    def _fill_inputs(self, indices: Any, buffer: Any, space: Space) -> None:
+        picked = _pick(self.x, indices, space, "picked x")
+        buffer[...] = picked.transpose(0, 2, 3, 1) if self._channels_first else picked
+
+    def _fill_targets(self, indices: Any, buffer: Any, space: Space) -> None:
+        """Copy targets; labels become one-hot rows."""
         picked = _pick(self.targets, indices, space, "picked targets")
-        buffer = space.array("target", (len(picked), *out_shape))
         if picked.ndim == 1:
             buffer.fill(0)
             buffer[np.arange(len(picked)), picked] = 1
         else:
             buffer[...] = picked
-        return buffer
 
-    def shares(self, indices: Any, count: int, space: Space) -> tuple[Any, float]:
-        """Return each sample's part of its batch, a buffer (count,) of `space`, and the sum of weights."""
-        buffer = space.array("share", (count,))
+    def _fill_shares(self, indices: Any, batch: Batch) -> None:
+        count = len(batch.share)
         if self.weights is None:
-            if space.saved.get("equal shares") is not buffer:
-                buffer.fill(1.0 / count if count else 0.0)
-                space.saved["equal shares"] = buffer
-            return buffer, float(count)
-        space.saved.pop("equal shares", None)
+            if not batch.equal:
+                batch.share.fill(1.0 / count if count else 0.0)
+                batch.weight, batch.equal = float(count), True
+            return
         picked = self.weights[indices]
-        total = float(picked.sum())
-        np.divide(picked, total, out=buffer, casting="same_kind") if total else buffer.fill(0)
-        return buffer, total
+        batch.weight, batch.equal = float(picked.sum()), False
+        if batch.weight:
+            np.divide(picked, batch.weight, out=batch.share, casting="same_kind")
+        else:
+            batch.share.fill(0)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Buffers of some samples: inputs, targets, each one's part of the loss; and the sum of their weights."""
+
+    x: Any
+    target: Any
+    share: Any
+    moves: int  # of the space when the buffers were made
+    weight: float = 0.0
+    equal: bool = False  # whether all parts of the loss are the same
 
 
 # Below so many numbers a copy costs less than finding its buffer.

@@ -24,6 +24,8 @@ def extremes(array: Any) -> tuple[float, float]:
     """Return the smallest and the largest number: NaN if there is one, (0, 0) of none."""
     if not array.size:
         return 0.0, 0.0
+    if array.nbytes <= CHUNK:
+        return float(array.min()), float(array.max())
     # Extremes of finite numbers are finite; a sum, which would tell as well, may overflow.
     pairs = [(piece.min(), piece.max()) for _, piece in chunks(array)]
     lows, highs = zip(*pairs, strict=True)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gwucnn._ext.step import Program, Step
-from gwucnn.batches import Batches
+from gwucnn.batches import Batch, Batches
 from gwucnn.errors import NotBuiltError
 from gwucnn.fusion import plan
 from gwucnn.layers import Layer
@@ -188,9 +188,9 @@ class Engine:
         totals.penalty = sum(p.regularizer(p.constant) for p in self._penalized)
         workspace = self._borrow()
         for indices in batches.split(size):
-            batch = self._gather(batches, indices, workspace)
+            batch = batches.batch(indices, self.out_shape, workspace.outer)
 
-            def work(batch: _Batch = batch) -> Any:
+            def work(batch: Batch = batch) -> Any:
                 loss, _, outputs = self._loss(batch, workspace)
                 return loss, outputs
 
@@ -199,13 +199,7 @@ class Engine:
         self._idle.append(workspace)
         return totals
 
-    def _gather(self, batches: Batches, indices: Any, workspace: Workspace) -> _Batch:
-        outer = workspace.outer
-        x = batches.inputs(indices, outer)
-        target = batches.outputs(indices, self.out_shape, outer)
-        return _Batch(x, target, *batches.shares(indices, len(x), outer))
-
-    def _loss(self, batch: _Batch, workspace: Workspace) -> tuple[Any, Any, Any]:
+    def _loss(self, batch: Batch, workspace: Workspace) -> tuple[Any, Any, Any]:
         """Compute a batch's loss; return what holds its value, its gradient by z, and the outputs."""
         z = self._forward(batch.x, workspace)
         value, gradient, outputs = self.head.loss(z, batch.target, batch.share, workspace.outer)
@@ -230,7 +224,7 @@ class Engine:
         if self.optimizer is None:
             raise NotBuiltError("train_step: expected a compiled network; call compile(loss=...) first")
         workspace = self._training_workspace()
-        batch = self._gather(batches, indices, workspace)
+        batch = batches.batch(indices, self.out_shape, workspace.outer)
 
         def work() -> Any:
             outer = workspace.outer
@@ -253,7 +247,7 @@ class Engine:
         totals.add(loss.value, batch.weight, batch.target, outputs)
         return loss.value
 
-    def _complaint(self, loss: float, batch: _Batch, workspace: Workspace) -> str:
+    def _complaint(self, loss: float, batch: Batch, workspace: Workspace) -> str:
         """Say where numbers that are not finite began, by a second pass."""
         x = batch.x
         for step, space in zip(self.steps, workspace.spaces, strict=True):
@@ -267,15 +261,6 @@ class Engine:
                 if not np.isfinite(parameter.grad).all():
                     return f"the gradient of {layer.label}'s {parameter.name} is not finite"
         return f"the loss is {loss}"
-
-
-class _Batch(NamedTuple):
-    """Buffers of one batch: inputs, targets, each sample's part of the loss; and the sum of their weights."""
-
-    x: Any
-    target: Any
-    share: Any
-    weight: float
 
 
 class _Computed(NamedTuple):

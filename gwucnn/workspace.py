@@ -86,6 +86,11 @@ class Space:
             )
         return child
 
+    @property
+    def moves(self) -> int:
+        """How often a buffer of this space, or of one that is recorded with it, was replaced."""
+        return self._tape.moves
+
     def array(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Return the buffer called `name` in this shape; contents are undefined.
 

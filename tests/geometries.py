@@ -52,6 +52,16 @@ CONV = [
     Conv("stride 2, one channel", (2, 9, 8, 1), (3, 3, 1, 33), {"strides": 2}),
     Conv("strides larger than the filter", (1, 8, 11, 2), (2, 1, 2, 3), {"strides": (3, 3)}),
     Conv("stride larger than the image", (1, 3, 3, 2), (3, 3, 2, 3), {"strides": 5, "padding": 1}),
+    *(
+        Conv(
+            f"taps that meet no pixel, {C} channels",
+            (2, 1, 1, C),
+            (2, 2, C, 2),
+            {"strides": 2, "padding": pad},
+        )
+        for C in (3, 9)
+        for pad in [((3, 2), (0, 3))]
+    ),
     Conv("dilation", (1, 9, 10, 2), (3, 3, 2, 4), {"dilation_rate": (2, 3)}),
     Conv("dilation and strides", (2, 10, 11, 2), (2, 3, 2, 5), {"dilation_rate": (3, 2), "strides": (2, 3)}),
     Conv("same, 3 x 3", (2, 6, 5, 3), (3, 3, 3, 17), {"padding": "same"}),

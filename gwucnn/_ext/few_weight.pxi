@@ -71,6 +71,7 @@ cdef class ChannelsBackwardWeight(FewFiltersBackwardWeight):
 
     cdef Phase *phases
     cdef Py_ssize_t phase_count
+    cdef Py_ssize_t met             # rows of the sums: a tap that meets no pixel of a small image has none
     cdef Py_ssize_t height, width, top, left    # dy with its border
     cdef bint bordered, widened
     cdef Py_ssize_t Cp              # channels, rounded up to vectors
@@ -104,6 +105,7 @@ cdef class ChannelsBackwardWeight(FewFiltersBackwardWeight):
             for w in range(min(g.SW, g.W)):
                 row = self.lay_out(&self.phases[p], h, w, row)
                 p += 1
+        self.met = row
         self.sums = rows * g.C
         self.partial = self.reserve_reals(self.shares * self.sums)
         self.copies = self.reserve_reals(self.shares * (self.dy_size + self.x_size))
@@ -184,7 +186,7 @@ cdef inline void phase_sums(ChannelsBackwardWeight self, const Phase *phase, con
 cdef inline void add_turned(ChannelsBackwardWeight self, const real_t *sums, real_t *dweight) noexcept nogil:
     cdef Py_ssize_t row, c, F = self.g.F, C = self.g.C
     cdef real_t *to
-    for row in range(self.g.KH * self.g.KW * F):
+    for row in range(self.met):
         to = dweight + self.targets[row]
         for c in range(C):
             to[c * F] += sums[row * C + c]

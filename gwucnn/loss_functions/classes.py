@@ -76,8 +76,9 @@ class LogLoss(Smoothed):
         if K > 1 and y.shape in {(len(y),), (len(y), 1)}:
             return as_labels(self.name, y, K)
         y = super().targets(y, out_shape)
-        if y.size and (y.min() < 0 or y.max() > 1):
-            raise ValueError(f"{self.name}: expected y from 0 to 1, got values from {y.min()} to {y.max()}")
+        low, high = extremes(y)
+        if low < 0 or high > 1:
+            raise ValueError(f"{self.name}: expected y from 0 to 1, got values from {low} to {high}")
         return y
 
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
