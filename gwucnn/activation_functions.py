@@ -106,7 +106,7 @@ class TanhActivation(ActivationFunction):
 
 
 class LeakyReLUActivation(ActivationFunction):
-    """y = x where x > 0, else 0.3 * x. The derivative at 0 is taken as 0.3."""
+    """y = x where x > 0, else 0.3 * x, as in the layer (Keras: 0.2 by name). The derivative at 0 is 0.3."""
 
     name = "leaky_relu"
     op = ops.leaky_relu

@@ -111,14 +111,14 @@ def test_replayed_batches_are_those_of_layers_called_again(name, rng):
 
 
 def test_in_use_the_input_of_an_activation_takes_no_memory_of_its_own(rng):
-    """Only the gradient asks for it."""
+    """Only the gradient asks for it, in training or not."""
     layer = Dense(4, activation="gelu")
     layer.build((7,))
     layer.kernel.value = rng.standard_normal((7, 4))
-    for training in (False, True):
-        space = Space("float64", training=training)
+    for mode, kept in ({}, False), ({"training": True}, True), ({"goes_back": True}, True):
+        space = Space("float64", **mode)
         layer.forward(rng.standard_normal((3, 7)), space)
-        assert (space.saved["z"] is space.saved["y"]) == (not training)
+        assert (space.saved["z"] is not space.saved["y"]) == kept
 
 
 def test_a_softmax_by_name_is_the_partner_of_its_loss(rng):

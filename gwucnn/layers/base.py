@@ -262,7 +262,7 @@ class WeightedLayer(Layer):
     def forward(self, x: Array, space: Space) -> Array:
         activation = self.activation
         y = z = space.array("y", (x.shape[0], *self.out_shape))
-        if activation is not None and activation.of_input and space.training:
+        if activation is not None and activation.of_input and space.goes_back:
             z = space.array("z", y.shape)
         self.multiply(x, z, space)
         if activation is not None:
