@@ -253,7 +253,7 @@ class Engine:
         for step, space in zip(self.steps, workspace.spaces, strict=True):
             y = step.forward(x, space)
             if not np.isfinite(y).all():
-                where = step.blame(x, space)
+                where = step.blame(space)
                 return f"the loss is {loss}, and numbers that are not finite begin at {where}"
             x = y
         for layer in reversed([leaf for step in self.steps for leaf in leaves(step)]):

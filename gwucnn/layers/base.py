@@ -149,8 +149,8 @@ class Layer:
         """Return the constructor's arguments, in values that JSON can hold."""
         return {}
 
-    def blame(self, x: Array, space: Space) -> str:
-        """Return whose outputs for x are the first that are not finite, if some of this layer's are not."""
+    def blame(self, space: Space) -> str:
+        """Return the label of the layer whose outputs in the last forward are the first not to be finite."""
         return self.label
 
     @property

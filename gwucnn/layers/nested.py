@@ -124,8 +124,10 @@ class Nested(Layer):
 
     def forward_row(self, row: int, x: Array, space: Space) -> Array:
         """Return what a row of layers makes of x; x itself if it holds none."""
+        made = space.saved[f"row {row}"] = []
         for number, layer in enumerate(self._rows[row]):
             x = layer.forward(x, self._space(row, number, space))
+            made.append(x)
         return x
 
     def backward_row(self, row: int, dy: Array, space: Space) -> Array:
@@ -135,15 +137,11 @@ class Nested(Layer):
             dy = layers[number].backward(dy, self._space(row, number, space))
         return dy
 
-    def blame(self, x: Array, space: Space) -> str:
+    def blame(self, space: Space) -> str:
         for row, layers in enumerate(self._rows):
-            below = x
-            for number, layer in enumerate(layers):
-                inner = self._space(row, number, space)
-                y = layer.forward(below, inner)
+            for number, (layer, y) in enumerate(zip(layers, space.saved[f"row {row}"], strict=True)):
                 if not np.isfinite(y).all():
-                    return layer.blame(below, inner)
-                below = y
+                    return layer.blame(self._space(row, number, space))
         return self.label
 
     def planned(self, plan: Callable[[list[Layer]], list[Layer]]) -> Nested:
