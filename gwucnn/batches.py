@@ -92,11 +92,9 @@ class Batches:
         batches = space.saved.setdefault("batches", {})
         batch = batches.get(count)
         if batch is None or batch.moves != space.moves:
-            arrays = [
-                space.array(name, (count, *shape))
-                for name, shape in (("x", self._shape), ("target", out_shape), ("share", ()))
-            ]
-            batch = Batch(*arrays, moves=space.moves)
+            x = space.array("x", (count, *self._shape))
+            target = space.array("target", (count, *out_shape))
+            batch = Batch(x, target, space.array("share", (count,)), space.moves)
             # What is stale would keep the memory of before alive.
             kept = {size: old for size, old in batches.items() if old.moves == space.moves}
             space.saved["batches"] = {**kept, count: batch}

@@ -198,7 +198,6 @@ CASES = [
 ]  # fmt: skip
 
 
-ACTIVATIONS = {"relu": reference.relu, "sigmoid": reference.sigmoid, "softmax": reference.softmax}
 
 
 WINDOW = ("strides", "padding", "dilation_rate")

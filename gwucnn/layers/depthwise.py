@@ -251,7 +251,7 @@ class SeparableConv2D(ChannelLayer):
         return space.array(name, (*pixels.shape[:3], self._flat[3]))
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
-        z = space.saved["z"] = self._between("z", y, space)
+        z = space.saved["between"] = self._between("between", y, space)
         self._filter(x, self.depthwise_kernel, None, z, space)
         bias = self.bias.constant if self.add_bias else None
         keeps = space.keeps_weights
@@ -273,7 +273,7 @@ class SeparableConv2D(ChannelLayer):
         space.run(
             "pointwise_backward_weight",
             ops.conv2d_backward_weight,
-            space.saved["z"],
+            space.saved["between"],
             dy,
             weight_shape=self.kernel.shape,
             out=self.kernel.grad,
