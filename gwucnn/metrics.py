@@ -62,6 +62,16 @@ def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None) -
     return np.bincount(true * K + predicted, minlength=K * K).reshape(K, K)
 
 
+def no_labels(labels: Any) -> str:
+    """Return what these are instead of integers, and what to do about it."""
+    examples = ", ".join(map(repr, labels[:3].tolist()))
+    if labels.dtype.kind not in "fc":
+        return f"{examples}; number the classes from 0, as np.unique(y, return_inverse=True)[1] does"
+    if not np.isfinite(labels).all():
+        return f"{examples}; remove or repair what is not finite"
+    return f"{examples}; round them, or for quantities use a loss such as 'mse'"
+
+
 def to_categorical(y: Any, num_classes: int | None = None) -> Any:
     """Return one-hot rows of integer labels: float32, shape (N, num_classes).
 
@@ -74,9 +84,7 @@ def to_categorical(y: Any, num_classes: int | None = None) -> Any:
     labels = labels.reshape(-1)
     numbers = labels.dtype.kind in "iub" or (labels.dtype.kind == "f" and np.isfinite(labels).all())
     if not numbers or (labels != np.floor(labels)).any():
-        raise ValueError(
-            f"to_categorical: expected integer labels, got {labels.dtype} values such as {labels[:3]}"
-        )
+        raise ValueError(f"to_categorical: expected integer labels, got {no_labels(labels)}")
     labels = labels.astype(np.int64)
     largest = int(labels.max()) if labels.size else -1
     num_classes = (

@@ -48,27 +48,30 @@ BAD_TARGETS = [
      "many"),
     ("huber", 1, [[1, 2]], "huber: expected y of shape (N, 1), got (1, 2); the last layer makes 1 number a sample, y must "
      "have as many"),
-    ("mse", 1, 4.0, "mse: expected y of shape (N, ...), a row for each sample, got a single value"),
-    ("log_loss", 2, 1, "log_loss: expected y of shape (N, ...), a row for each sample, got a single value"),
-    ("log_loss", 1, [0, 2], "log_loss: expected y from 0 to 1, got values from 0 to 2"),
-    ("log_loss", 2, [[-1, 0]], "log_loss: expected y from 0 to 1, got values from -1 to 0"),
+    ("mse", 1, 4.0, "mse: expected y of shape (N, ...), a row for each sample, got a single value; write [y]"),
+    ("log_loss", 2, 1, "log_loss: expected y of shape (N, ...), a row for each sample, got a single value; write [y]"),
+    ("log_loss", 1, [0, 2], "log_loss: expected y from 0 to 1, got values from 0 to 2; for more than two classes "
+     "use one softmax output for each and loss='cross_entropy'"),
+    ("log_loss", 2, [[-1, 0]], "log_loss: expected y from 0 to 1, got values from -1 to 0; write 0 and 1"),
     ("log_loss", 2, [0, 2], "log_loss: expected labels from 0 to 1 for 2 outputs, got 2; give the last layer as many outputs "
      "as there are classes"),
     ("cross_entropy", 3, [0, 3], "cross_entropy: expected labels from 0 to 2 for 3 outputs, got 3; give the last layer as "
      "many outputs as there are classes"),
     ("cross_entropy", 3, [0, -1, 3], "cross_entropy: expected labels from 0 to 2 for 3 outputs, got -1; give the last layer "
      "as many outputs as there are classes"),
-    ("cross_entropy", 3, [0.5, 1], "cross_entropy: expected integer labels, got float64 values such as [0.5 1. ]"),
-    ("cross_entropy", 3, [np.nan], "cross_entropy: expected integer labels, got float64 values such as [nan]"),
-    ("cross_entropy", 3, ["cat"], "cross_entropy: expected integer labels, got <U3 values such as ['cat']"),
+    ("cross_entropy", 3, [0.5, 1], "cross_entropy: expected integer labels, got 0.5, 1.0; round them, or for quantities use a "
+     "loss such as 'mse'"),
+    ("cross_entropy", 3, [np.nan], "cross_entropy: expected integer labels, got nan; remove or repair what is not finite"),
+    ("cross_entropy", 3, ["cat"], "cross_entropy: expected integer labels, got 'cat'; number the classes from 0, as "
+     "np.unique(y, return_inverse=True)[1] does"),
     ("cross_entropy", 3, [[0, 1]], "cross_entropy: expected y of shape (N, 3), got (1, 2); the last layer makes 3 numbers a "
      "sample, y must have as many"),
-    ("cross_entropy", 2, [[1, 1]], "cross_entropy: expected rows of y that are one-hot or sum to 1; use "
+    ("cross_entropy", 2, [[1, 1]], "cross_entropy: expected rows of y that are one-hot or sum to 1, got [1, 1]; use "
      "to_categorical(labels)"),
-    ("cross_entropy", 2, [[2, -1]], "cross_entropy: expected rows of y that are one-hot or sum to 1; use "
+    ("cross_entropy", 2, [[2, -1]], "cross_entropy: expected rows of y that are one-hot or sum to 1, got [2, -1]; use "
      "to_categorical(labels)"),
-    ("mse", 1, [np.inf], "mse: expected finite y, got NaN or infinity"),
-    ("log_loss", 2, [[np.nan, 0]], "log_loss: expected finite y, got NaN or infinity"),
+    ("mse", 1, [np.inf], "mse: expected finite y, got NaN or infinity; remove or repair those rows"),
+    ("log_loss", 2, [[np.nan, 0]], "log_loss: expected finite y, got NaN or infinity; remove or repair those rows"),
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from gwucnn.activation_functions import ActivationFunction
 from gwucnn.chunks import extremes
 from gwucnn.described import Described
 from gwucnn.errors import ShapeError
+from gwucnn.metrics import no_labels
 from gwucnn.workspace import Space
 
 __all__ = ["LossFunction", "as_labels", "as_rows", "class_or_object", "pair"]
@@ -48,9 +49,14 @@ def as_rows(who: str, y: Any) -> Any:
     try:
         y = np.asarray(y)
     except ValueError as error:
-        raise ShapeError(f"{who}: expected rows of y of one length, got several ({error})") from None
+        raise ShapeError(
+            f"{who}: expected rows of y of one length, got several ({error}); give as many numbers for each "
+            "sample"
+        ) from None
     if y.ndim == 0:
-        raise ShapeError(f"{who}: expected y of shape (N, ...), a row for each sample, got a single value")
+        raise ShapeError(
+            f"{who}: expected y of shape (N, ...), a row for each sample, got a single value; write [y]"
+        )
     return y
 
 
@@ -59,13 +65,14 @@ def as_labels(who: str, y: Any, K: int) -> Any:
     labels = y.reshape(-1)
     whole = labels.astype(np.int64) if labels.dtype.kind in "biuf" and np.isfinite(labels).all() else None
     if whole is None or (whole != labels).any():
-        raise ValueError(f"{who}: expected integer labels, got {y.dtype} values such as {labels[:3]}")
+        raise ValueError(f"{who}: expected integer labels, got {no_labels(labels)}")
     if whole.size and not (whole.min() >= 0 and whole.max() < K):
-        wrong = whole.min() if whole.min() < 0 else whole.max()
-        raise ValueError(
-            f"{who}: expected labels from 0 to {K - 1} for {K} outputs, got {wrong}; give the last layer as "
-            "many outputs as there are classes"
-        )
+        low, high = int(whole.min()), int(whole.max())
+        hint = "give the last layer as many outputs as there are classes"
+        if high - low < K:
+            hint = f"number the classes from 0: y {'-' if low > 0 else '+'} {abs(low)}"
+        got = low if low < 0 else high
+        raise ValueError(f"{who}: expected labels from 0 to {K - 1} for {K} outputs, got {got}; {hint}")
     return whole
 
 
@@ -121,9 +128,9 @@ class LossFunction(Described):
                 f"{prod(out_shape)} number{'s' if prod(out_shape) > 1 else ''} a sample, y must have as many"
             )
         if y.dtype.kind not in "biuf":
-            raise TypeError(f"{who}: expected y to be numbers, got {y.dtype}")
+            raise TypeError(f"{who}: expected y to be numbers, got {no_labels(y.reshape(-1))}")
         if y.dtype.kind == "f" and not all(map(isfinite, extremes(y))):
-            raise ValueError(f"{who}: expected finite y, got NaN or infinity")
+            raise ValueError(f"{who}: expected finite y, got NaN or infinity; remove or repair those rows")
         return y.reshape(-1, *out_shape)
 
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:

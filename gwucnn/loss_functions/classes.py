@@ -79,7 +79,11 @@ class LogLoss(Smoothed):
         y = super().targets(y, out_shape)
         low, high = extremes(y)
         if low < 0 or high > 1:
-            raise ValueError(f"{self.name}: expected y from 0 to 1, got values from {low} to {high}")
+            hint = "for more than two classes use one softmax output for each and loss='cross_entropy'"
+            raise ValueError(
+                f"{self.name}: expected y from 0 to 1, got values from {low:g} to {high:g}; "
+                f"{hint if high > 1 else 'write 0 and 1'}"
+            )
         return y
 
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
@@ -142,9 +146,11 @@ class CrossEntropy(Smoothed):
 
     def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
         if len(out_shape) != 1 or out_shape[0] < 2:
+            images = "add Flatten() and Dense(classes, activation='softmax')"
+            yes_or_no = "for one yes-or-no output use activation='sigmoid' and loss='log_loss'"
             raise ShapeError(
                 f"{self.name}: expected a network with one output for each class, at least two, got "
-                f"{out_shape}; for one yes-or-no output use activation='sigmoid' and loss='log_loss'"
+                f"{out_shape}; {yes_or_no if out_shape == (1,) else images}"
             )
         self._check_partner(activation)
 
@@ -154,8 +160,10 @@ class CrossEntropy(Smoothed):
             return as_labels(self.name, y, out_shape[0])
         y = super().targets(y, out_shape)
         if y.size and (y.min() < 0 or abs(y.sum(axis=1) - 1).max() > 1e-3):
+            wrong = y[np.argmax((y.min(axis=1) < 0) | (abs(y.sum(axis=1) - 1) > 1e-3))]
             raise ValueError(
-                f"{self.name}: expected rows of y that are one-hot or sum to 1; use to_categorical(labels)"
+                f"{self.name}: expected rows of y that are one-hot or sum to 1, got {wrong.tolist()}; use "
+                "to_categorical(labels)"
             )
         return y
 

@@ -1,0 +1,210 @@
+"""What a beginner does wrong, and what the answer must say: what was expected, what there was, and how to fix it.
+
+Each line is a program; x are 12 images of 8x8 pixels, y their labels 0 to 2, net() a new network for them.
+"""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+import gwucnn
+from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D
+
+
+def net(**options):
+    network = GWUNetwork(
+        [Conv2D(4, 3, activation="relu"), MaxPooling2D(2), Flatten(), Dense(3, activation="softmax")], seed=0
+    )
+    network.compile("cross_entropy", **{"lr": 0.1} | options)
+    return network
+
+
+# program, kind of error, what it must say was expected, what there was, and how to fix it (regular expressions)
+MISTAKES = [
+    # layers that do not fit on each other
+    ("GWUNetwork([Conv2D(4, 3), Dense(10)]).build((8, 8))", "ShapeError",
+     r"1\.Dense: expected a flat input", r"\(6, 6, 4\)", r"put Flatten\(\) before"),
+    ("GWUNetwork([Flatten(), Conv2D(4, 3)]).build((8, 8))", "ShapeError",
+     r"1\.Conv2D: expected images \(H, W, C\)", r"\(64,\)", r"before Flatten\(\)"),
+    ("GWUNetwork([Dense(10), MaxPooling2D(2)]).build(64)", "ShapeError",
+     r"1\.MaxPooling2D: expected images", r"\(10,\)", r"before Flatten\(\)"),
+    ("GWUNetwork([Conv2D(4, 9)]).build((8, 8))", "ShapeError",
+     r"0\.Conv2D: expected kernel_size to fit in an image of 8x8", "9x9 pixels", "smaller window.*padding='same'"),
+    ("GWUNetwork([Conv2D(4), MaxPooling2D(4), MaxPooling2D()]).build((8, 8))", "ShapeError",
+     r"2\.MaxPooling2D: expected pool_size to fit in an image of 1x1", "2x2 pixels", "larger images"),
+    ("GWUNetwork([Conv2D(4, 3, groups=2)]).build((8, 8, 3))", "ShapeError",
+     r"0\.Conv2D: expected channels to be a multiple of groups=2", "3", "change groups"),
+    ("Conv2D(3, 3, groups=2)", "ValueError",
+     "Conv2D: expected filters to be a multiple of groups=2", "3", "change either"),
+    ("GWUNetwork([MaxPooling2D(2, padding=3)]).build((8, 8))", "ShapeError",
+     r"0\.MaxPooling2D: expected padding smaller than the window \(2, 2\)", r"\(3, 3\)", "lower padding"),
+    ("GWUNetwork([Residual([Conv2D(4, 3)])]).build((8, 8))", "ShapeError",
+     r"0\.Residual: expected layers and shortcut to make the same shape", r"\(6, 6, 4\) and \(8, 8, 1\)", "give shortcut="),
+    ("GWUNetwork([Conv2D])", "TypeError", "add: expected a layer", "class", r"write Conv2D\(\.\.\.\)"),
+    ("GWUNetwork(Dense(3))", "TypeError", "GWUNetwork: expected a list of layers", "Dense", r"write GWUNetwork\(\["),
+    ("GWUNetwork(Dense(3), Dense(2))", "TypeError",
+     "GWUNetwork: expected 1 argument without a name at most, layers", "2", "write data_format=|write GWU"),
+    ("GWUNetwork().add([Dense(3)])", "TypeError", "add: expected a layer", r"\[Dense", "one by one"),
+    ("d = Dense(3); GWUNetwork([d, d])", "ValueError", "add: expected a layer that is in no network yet", r"0\.Dense",
+     "make a new one"),
+    # images that do not fit
+    ("GWUNetwork([Conv2D(4, input_size=28)]).predict(x)", "ShapeError",
+     r"0\.Conv2D: expected inputs of shape \(N, 28, 28, 1\)", r"\(N, 8, 8, 1\)", "resize the images"),
+    ("GWUNetwork([Conv2D(4, input_size=(8, 8, 3))]).predict(x)", "ShapeError",
+     r"0\.Conv2D: expected inputs of shape \(N, 8, 8, 3\)", r"\(N, 8, 8, 1\)", "give images of 3 channels"),
+    ("GWUNetwork([Conv2D(4, input_size=(8, 8, 3))]).predict(np.zeros((2, 3, 8, 8)))", "ShapeError",
+     r"0\.Conv2D: expected inputs of shape \(N, 8, 8, 3\)", r"\(N, 3, 8, 8\)", r"transpose\(0, 2, 3, 1\)"),
+    ("GWUNetwork([Conv2D(4, input_size=(3, 8, 8))], data_format='channels_first').predict(np.zeros((2, 8, 8, 3)))",
+     "ShapeError", r"0\.Conv2D: expected inputs of shape \(N, 3, 8, 8\)", r"\(N, 8, 8, 3\)", r"transpose\(0, 3, 1, 2\)"),
+    ("GWUNetwork([Conv2D(4, input_size=8)]).predict(x[0])", "ShapeError",
+     r"0\.Conv2D: expected inputs of shape \(N, 8, 8, 1\)", r"\(N, 8\)", r"for one image pass x\[None\]"),
+    ("n = net(); n.fit(x, y); n.predict(np.zeros((2, 9, 9)))", "ShapeError",
+     r"0\.Conv2D: expected inputs of shape \(N, 8, 8, 1\)", r"\(N, 9, 9, 1\)", "resize the images"),
+    ("GWUNetwork([Dense(2, input_size=64)]).predict(np.zeros((3, 63)))", "ShapeError",
+     r"0\.Dense: expected inputs of shape \(N, 64\)", r"\(N, 63\)", "give inputs like those"),
+    ("net().fit(x.reshape(12, 64), y)", "ShapeError", r"0\.Conv2D: expected images", r"\(64,\)",
+     r"give x as \(N, H, W\)"),
+    ("net().predict(x[0, 0])", "ShapeError", r"predict: expected x of shape \(N, H, W\)", r"\(8,\)", r"pass x\[None\]"),
+    ("net().fit([x[0], x[1, :5]], [0, 1])", "ShapeError", "fit: expected x of samples of one size",
+     r"\(8, 8\) and \(5, 8\)", "resize"),
+    ("net().fit('images/', y)", "TypeError", "fit: expected x to be an array of numbers", "texts such as 'images/'",
+     "read the files"),
+    ("net().predict(['a.png', 'b.png'])", "TypeError", "predict: expected x to be an array of numbers", "'a.png'",
+     "read the files"),
+    ("net().predict(None)", "TypeError", "predict: expected x to be an array of numbers", "None", "give an array"),
+    ("net().fit(x for x in [x])", "TypeError", "fit: expected x to be an array of numbers", "generator",
+     "an object with __len__ and __getitem__"),
+    ("net().fit(x[:0], y[:0])", "ValueError", "fit: expected at least one sample", "none", "look how x was made"),
+    ("net().fit(np.where(np.arange(64).reshape(8, 8) == 9, np.nan, x), y)", "ValueError",
+     "fit: expected finite images", "NaN or infinity in image 0", "remove or repair"),
+    ("net().fit(x * 255, y)", "UserWarning", "fit: expected pixels of about 0 to 1", r"values up to 25\d", "divide by 255"),
+    # labels
+    ("net().fit(x, y[:10])", "ShapeError", "fit: expected as many y as x", "10 and 12", "one y for each x"),
+    ("net().fit(x)", "TypeError", "fit: expected y beside x", "x alone", "give y too"),
+    ("net().fit(x, y + 1)", "ValueError", "cross_entropy: expected labels from 0 to 2 for 3 outputs", "3",
+     "number the classes from 0: y - 1"),
+    ("net().fit(x, y - 1)", "ValueError", "cross_entropy: expected labels from 0 to 2", "-1", r"y \+ 1"),
+    ("net().fit(x, y * 5)", "ValueError", "cross_entropy: expected labels from 0 to 2", "10",
+     "give the last layer as many outputs as there are classes"),
+    ("net().fit(x, y + 0.5)", "ValueError", "cross_entropy: expected integer labels", r"0\.5, 1\.5, 2\.5", "round them"),
+    ("net().fit(x, ['cat', 'dog', 'cow'] * 4)", "ValueError", "cross_entropy: expected integer labels",
+     "'cat', 'dog', 'cow'", r"np\.unique\(y, return_inverse=True\)\[1\]"),
+    ("net().fit(x, to_categorical(y, 4))", "ShapeError", r"cross_entropy: expected y of shape \(N, 3\)", r"\(12, 4\)",
+     "the last layer makes 3 numbers a sample"),
+    ("net().fit(x, to_categorical(y) * 2)", "ValueError", "cross_entropy: expected rows of y that are one-hot",
+     r"\[2\.0, 0\.0, 0\.0\]", r"use to_categorical\(labels\)"),
+    ("net().fit(x, np.full((12, 3), np.nan))", "ValueError", "cross_entropy: expected finite y", "NaN", "remove or repair"),
+    ("n = GWUNetwork([Flatten(), Dense(1, activation='sigmoid')]); n.compile('log_loss'); n.fit(x, y)", "ValueError",
+     "log_loss: expected y from 0 to 1", "0 to 2", "loss='cross_entropy'"),
+    ("n = GWUNetwork([Flatten(), Dense(2)]); n.compile('mse'); n.fit(x, y)", "ShapeError",
+     r"mse: expected y of shape \(N, 2\)", r"\(12,\)", "y must have as many"),
+    ("to_categorical([0, 1, 2], 2)", "ValueError", "to_categorical: expected labels from 0 to 1", "0 to 2",
+     "raise num_classes"),
+    ("to_categorical(['a', 'b'])", "ValueError", "to_categorical: expected integer labels", "'a', 'b'", r"np\.unique"),
+    ("net().fit(x, np.sort(y), validation_split=0.3)", "UserWarning", "fit: expected every class in the validation split",
+     "none of class 0, 1", "shuffle x and y together"),
+    # losses that do not fit the last layer
+    ("GWUNetwork([Flatten(8), Dense(1, activation='softmax')]).compile('cross_entropy')", "ShapeError",
+     "cross_entropy: expected a network with one output for each class, at least two", r"\(1,\)",
+     "activation='sigmoid' and loss='log_loss'"),
+    ("GWUNetwork([Flatten(8), Dense(1, activation='sigmoid')]).compile('categorical_crossentropy')", "ShapeError",
+     "expected a network with one output for each class", r"\(1,\)", "loss='log_loss'"),
+    ("GWUNetwork([Conv2D(3, activation='softmax', input_size=8)]).compile('cross_entropy')", "ShapeError",
+     "cross_entropy: expected a network with one output for each class", r"\(6, 6, 3\)", r"add Flatten\(\) and Dense"),
+    ("GWUNetwork([Flatten(8), Dense(3)]).compile('cross_entropy')", "ValueError",
+     "cross_entropy: expected a network that ends with softmax", "no activation", "activation='softmax'"),
+    ("GWUNetwork([Flatten(8), Dense(3, activation='softmax')]).compile('log_loss')", "ValueError",
+     "log_loss: expected a network that ends with sigmoid", "'softmax'", "activation='sigmoid'"),
+    ("GWUNetwork([Flatten(8), Dense(3, activation='softmax'), Softmax()]).compile('cross_entropy')", "ValueError",
+     "cross_entropy: expected one softmax at the end", r"two, in 1\.Dense and 2\.Softmax", "leave one out"),
+    ("n = net(); n.add(Dense(3)); n.fit(x, y)", "ValueError", "cross_entropy: expected a network that ends with softmax",
+     "no activation", "activation='softmax'"),
+    # numbers that run away
+    ("n = net(lr=1e38); n.fit(x, y, 5, 4)", "FloatingPointError", r"fit: epoch 1, batch \d: expected finite numbers",
+     r"begin at \d\.(Conv2D|Dense)", "lower lr or scale the images"),
+    ("net().train_on_batch(x * np.nan, y)", "FloatingPointError", "train_on_batch: expected finite numbers",
+     r"begin at 0\.Conv2D", "lower lr or scale the images"),
+    # calls in the wrong order
+    ("GWUNetwork([Dense(3)]).fit(x, y)", "NotBuiltError", "fit: expected a compiled network", "", r"call compile\(loss="),
+    ("GWUNetwork([Dense(3)]).get_weights()", "NotBuiltError", "get_weights: expected a built network", "",
+     "give input_size, or call build"),
+    ("GWUNetwork().predict(x)", "NotBuiltError", "expected at least one layer", "none", r"call add\(layer\)"),
+    ("n = net(); n.build((8, 8)); n.set_weights([np.zeros(3)])", "ShapeError", "set_weights: expected 2 arrays", "1",
+     "what get_weights returns"),
+    # names and numbers
+    ("net().compile('crossentropy')", "ValueError", "compile: expected loss to be one of", "'crossentropy'",
+     "did you mean 'cross_entropy'"),
+    ("net().compile('mean_squared_error')", "ValueError", "compile: expected loss to be one of", "'mean_squared_error'",
+     "did you mean 'mse'"),
+    ("net().compile('adam', 'cross_entropy')", "ValueError", "compile: expected loss", "the optimizer 'adam'",
+     "write optimizer='adam'"),
+    ("net().compile('cross_entropy', 'adam')", "ValueError", "compile: expected lr", "the optimizer 'adam'",
+     "write optimizer='adam'"),
+    ("net().compile('cross_entropy', optimizer='adm')", "ValueError", "compile: expected optimizer to be one of", "'adm'",
+     "did you mean 'adam'"),
+    ("net().compile('cross_entropy', learning_rate=0.1)", "TypeError", "compile: expected the arguments loss, lr",
+     "'learning_rate'", "did you mean 'lr'"),
+    ("net().compile('cross_entropy', 0.1, Adam())", "ValueError", "compile: expected lr inside the optimizer", "lr=0.1",
+     "leave it out"),
+    ("net().compile('cross_entropy', metrics=['acc'])", "ValueError", "compile: expected metrics to be one of", "'acc'",
+     "did you mean 'accuracy'"),
+    ("net().compile()", "TypeError", "compile: expected the argument loss", "none", r"write compile\(loss="),
+    ("Conv2D(4, 3, activation='rleu')", "ValueError", "Conv2D: expected activation to be one of", "'rleu'",
+     "did you mean 'relu'"),
+    ("Conv2D(4, 3, pading='same')", "TypeError", "Conv2D: expected the arguments", "'pading'", "did you mean 'padding'"),
+    ("Conv2D(4, 3, 'relu')", "ValueError", "Conv2D: expected strides to be an integer", "'relu'",
+     "write it by name, such as activation='relu'"),
+    ("Conv2D(4, 'same')", "ValueError", "Conv2D: expected kernel_size to be an integer", "'same'", "padding='same'"),
+    ("Conv2D('4')", "ValueError", "Conv2D: expected filters to be an integer of at least 1", "'4'",
+     "write 4 without quotes"),
+    ("Conv2D(out_channels=4)", "TypeError", "Conv2D: expected the arguments", "'out_channels'", "did you mean 'filters'"),
+    ("Dense(10, 'relu')", "ValueError", "Dense: expected add_bias to be True or False", "'relu'", "activation='relu'"),
+    ("Dense(10, use_bias=True)", "TypeError", "Dense: expected the arguments", "'use_bias'", "did you mean 'add_bias'"),
+    ("Dense(units=10)", "TypeError", "Dense: expected the arguments", "'units'", "did you mean 'output_size'"),
+    ("Dense(3, kernel_initializer='xavier')", "ValueError", "Dense: expected kernel_initializer", "'xavier'",
+     "did you mean 'glorot_uniform'"),
+    ("MaxPooling2D(2, 2, 'valid', 26)", "TypeError", "MaxPooling2D: expected 3 arguments without a name at most", "4",
+     "write input_size="),
+    ("GWUNetwork(data_format='channel_first')", "ValueError", "GWUNetwork: expected data_format", "'channel_first'",
+     "did you mean 'channels_first'"),
+    ("net().fit(x, y, epoch=3)", "TypeError", "fit: expected the arguments", "'epoch'", "did you mean 'epochs'"),
+    ("net().fit(x, y, epochs='3')", "ValueError", "fit: expected epochs to be an integer", "'3'", "write 3 without quotes"),
+    ("net().fit(x, y, validation_split=20)", "ValueError", "fit: expected validation_split from 0 to less than 1", "20",
+     "0.2 holds out a fifth"),
+    ("net().fit(x, y, validation_data=x)", "ValueError", r"fit: expected validation_data to be a pair \(x, y\)", "ndarray",
+     r"write validation_data=\(x, y\)"),
+    ("net().fit(x, y, callbacks=EarlyStopping())", "TypeError", "fit: expected a list of callbacks", "EarlyStopping",
+     r"write callbacks=\["),
+    ("net().fit(x, y, callbacks=[EarlyStopping])", "TypeError", "fit: expected a callback", "the class EarlyStopping",
+     r"write EarlyStopping\("),
+    ("net().fit(x, y, callbacks=[EarlyStopping()])", "ValueError", "EarlyStopping: expected monitor to be one of",
+     "'val_loss'", "give fit validation_data or validation_split"),
+    ("net().fit(x, y, callbacks=[EarlyStopping('acc')])", "ValueError", "EarlyStopping: expected monitor to be one of",
+     "'acc'", "did you mean 'accuracy'"),
+    ("net().fit(x, y, class_weight=[1, 2, 1])", "TypeError", "fit: expected class_weight to be a dict such as", r"\[1, 2, 1\]",
+     ""),
+    ("net().fit(x, y, class_weight={3: 1.0})", "ValueError", "fit: expected class_weight for classes from 0 to 2", "3",
+     "leave it out"),
+    ("net().fit(x, y, sample_weight=[1, 2])", "ShapeError", r"fit: expected sample_weight of shape \(12,\)", r"\(2,\)",
+     "one for each sample"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("program", "kind", "expected", "got", "fix"), MISTAKES, ids=[case[0] for case in MISTAKES]
+)
+def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
+    names = {name: getattr(gwucnn, name) for name in gwucnn.__all__} | {"net": net, "np": np}
+    names |= {"x": np.random.default_rng(0).random((12, 8, 8)), "y": np.arange(12) % 3}
+    with warnings.catch_warnings(), np.errstate(all="ignore"), pytest.raises(Exception) as caught:
+        warnings.simplefilter("error")
+        exec(program, names)
+    assert type(caught.value).__name__ == kind
+    text = str(caught.value)
+    assert re.search(rf"^.*{expected}.*?(, got |, but |; ).*{got}.*{fix}", text), text
+    # One line of plain words: no code of a dtype, no text of numpy's, no name from inside the package.
+    assert len(text) < 330
+    for odd in ("\n", "<U", "inhomogeneous", "NetworkBase", "Intake", "__init__"):
+        assert odd not in text
