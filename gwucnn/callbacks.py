@@ -13,11 +13,11 @@ lists of arrays, and `restore(state)`, which makes the next run go on from there
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+from gwucnn.checkpoint import ModelCheckpoint
 from gwucnn.csv_log import CSVLogger
 from gwucnn.errors import NotBuiltError
 from gwucnn.monitor import Monitor, check_number
@@ -163,6 +163,16 @@ class ReduceLROnPlateau(Monitor):
         """Take the network whose optimizer to slow down."""
         self._network = network
 
+    def on_train_begin(self) -> None:
+        """Start afresh. Raises ValueError if a schedule sets the learning rate already."""
+        schedule = getattr(getattr(self._network, "optimizer", None), "schedule", None)
+        if schedule is not None:
+            raise ValueError(
+                f"{self._who}: expected an optimizer whose lr is a number, got {schedule!r}; use one of the "
+                "two"
+            )
+        super().on_train_begin()
+
     def on_epoch_end(self, record: dict[str, Any]) -> None:
         """Lower the learning rate if it is time to."""
         value = self.value(record)
@@ -189,62 +199,6 @@ class ReduceLROnPlateau(Monitor):
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"cooling": self.cooling}
-
-
-class ModelCheckpoint(Monitor):
-    """Save the network after each epoch, or after each that is the best so far.
-
-    Parameters
-    ----------
-    filepath : path
-        May hold names of the record: 'net-{epoch:02d}-{val_loss:.3f}.safetensors', epochs counted from 1.
-    save_best_only : bool
-        Save only when the monitored number is better than ever.
-    monitor, mode
-        As in `EarlyStopping`; used with save_best_only alone.
-    """
-
-    saves = True  # after the other callbacks, whose states are saved too
-
-    def __init__(
-        self,
-        filepath: str | os.PathLike[str],
-        save_best_only: bool = False,
-        monitor: str = "val_loss",
-        mode: str = "auto",
-    ) -> None:
-        super().__init__(monitor, mode)
-        self.filepath = os.fspath(filepath)
-        self.save_best_only = check_flag(self._who, "save_best_only", save_best_only)
-        self._network: Any = None
-
-    def set_network(self, network: Any) -> None:
-        """Take the network to save."""
-        self._network = network
-
-    def check_names(self, names: Iterable[str]) -> None:
-        names = list(names)
-        if self.save_best_only:
-            super().check_names(names)
-        self._path(dict.fromkeys(names, 0))
-
-    def _path(self, record: dict[str, Any]) -> str:
-        try:
-            return self.filepath.format(**record | {"epoch": record.get("epoch", 0) + 1})
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(
-                f"{self._who}: expected filepath with names out of {', '.join(record)} in braces, got "
-                f"{self.filepath!r} ({error}); write {{{{ for a brace itself"
-            ) from None
-
-    def on_epoch_end(self, record: dict[str, Any]) -> None:
-        """Save, if this epoch is to be saved."""
-        if self.save_best_only:
-            value = self.value(record)
-            if not self.is_better(value):
-                return
-            self.best = value
-        self._network.save(self._path(record))
 
 
 class LambdaCallback:

@@ -19,7 +19,6 @@ from gwucnn.hooks import Callbacks
 from gwucnn.intake import Intake, refuse_misplaced
 from gwucnn.loss_functions import loss_function
 from gwucnn.lr_finder import LearningRates, rates, sweep
-from gwucnn.optimizers import Optimizer
 from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.progress import progress
 from gwucnn.shapes import check_flag, check_size
@@ -65,11 +64,6 @@ class GWUNetwork(Intake):
 
     # Of the last `fit`, also while it runs and after it was broken off.
     history: History | None = None
-
-    @property
-    def optimizer(self) -> Optimizer | None:
-        """What moves the weights, with its learning rate `lr`; None before `compile`."""
-        return None if self._compiled is None else self._compiled[1]
 
     @keywords_checked
     def compile(

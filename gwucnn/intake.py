@@ -16,7 +16,7 @@ from gwucnn.data_checks import (
 from gwucnn.engine import Engine
 from gwucnn.errors import NotBuiltError
 from gwucnn.network_base import NetworkBase
-from gwucnn.optimizers import OPTIMIZERS
+from gwucnn.optimizers import OPTIMIZERS, Optimizer
 from gwucnn.streams import Admit, Stream, is_stream
 
 __all__ = ["Intake", "refuse_misplaced"]
@@ -34,6 +34,11 @@ def refuse_misplaced(**given: Any) -> None:
 
 class Intake(NetworkBase):
     """A network that knows, by its loss, what targets it needs. `GWUNetwork` adds the training."""
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """What moves the weights, with its learning rate `lr`; None before `compile`."""
+        return None if self._compiled is None else self._compiled[1]
 
     def _data(self, who: str, x: Any, y: Any) -> Batches:
         """Check inputs and targets against the network, which is built by then, and each other."""
@@ -69,6 +74,8 @@ class Intake(NetworkBase):
     def _check_pixels(self, who: str, x: Any) -> None:
         """Raise ValueError for pixels that are not finite; warn once about such as nobody scaled."""
         low, high = check_finite(who, x)
+        if any(layer.rescales for layer in self.layers):
+            return
         if "pixels" not in self._warned and warn_unscaled(who.partition(":")[0], x, low, high):
             self._warned.add("pixels")
 

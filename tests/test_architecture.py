@@ -36,6 +36,7 @@ STOREYS = [
         "stack",
         "summary",
     },
+    {"checkpoint"},
     {"callbacks", "data_checks", "engine", "input_gradients", "streams"},
     {"lr_finder", "network_base", "training"},
     {"intake"},

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from gwucnn import CSVLogger, EarlyStopping, LambdaCallback, ReduceLROnPlateau
+from gwucnn import CSVLogger, EarlyStopping, ExponentialDecay, LambdaCallback, ReduceLROnPlateau
 from gwucnn.callbacks import ModelCheckpoint
 from gwucnn.errors import NotBuiltError
 from trainees import small, small_data, weights
@@ -129,6 +129,17 @@ def test_reduce_lr_on_plateau_of_a_network(data, capsys):
     assert history.history["lr"] == [0.5, 0.5, 0.25]
     assert network.optimizer.lr == 0.125
     assert capsys.readouterr().err == "epoch 2: lr lowered to 0.25\nepoch 3: lr lowered to 0.125\n"
+
+
+def test_reduce_lr_on_plateau_beside_a_schedule(data):
+    network = small()
+    network.compile("cross_entropy", lr=ExponentialDecay(0.1, 10, 0.5))
+    with pytest.raises(ValueError) as caught:
+        network.fit(*data, callbacks=[ReduceLROnPlateau("loss")])
+    assert str(caught.value) == (
+        f"ReduceLROnPlateau: expected an optimizer whose lr is a number, got {network.optimizer.schedule!r}; use one of "
+        "the two"
+    )
 
 
 # -------------------------------------------------------------------------------------------------- CSVLogger

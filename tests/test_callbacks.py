@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from gwucnn import Adam, Dense, GWUNetwork
+from gwucnn import Adam, Dense, Flatten, GWUNetwork, Layer
 from trainees import small, small_data
 
 
@@ -137,6 +137,18 @@ def test_a_bar_is_closed_when_training_breaks_off(data, capsys):
     assert capsys.readouterr().err.endswith("\n")
 
 
+class Divide(Layer):
+    """Brings pixels to 0..1, and says so."""
+
+    rescales = True
+
+    def forward(self, x, space):
+        return x / 255
+
+    def backward(self, dy, space):
+        return dy / 255
+
+
 def test_pixels_that_nobody_scaled_are_warned_about_once(rng):
     x, y = rng.integers(0, 256, (6, 6, 6)).astype(np.uint8), [0, 1, 2, 0, 1, 2]
     x[0, 0, 0] = 255
@@ -155,6 +167,9 @@ def test_pixels_that_nobody_scaled_are_warned_about_once(rng):
         small(lr=1e-6).fit(np.full((3, 6, 6), -100.0), [0, 1, 2])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        scaled = GWUNetwork([Divide(), Flatten(), Dense(3, activation="softmax")])
+        scaled.compile("cross_entropy")
+        scaled.fit(x, y)
         small().fit(x / 255, y)
         table = GWUNetwork([Dense(1)])
         table.compile("mse", lr=1e-9)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from gwucnn import SGD, Adam, Dense, GWUNetwork, datasets
+from gwucnn import SGD, Adam, Dense, ExponentialDecay, GWUNetwork, datasets
 from gwucnn.lr_finder import LearningRates
 from trainees import small, small_data, weights
 
@@ -15,7 +15,11 @@ def data(rng):
     return small_data(rng)
 
 
-@pytest.mark.parametrize("made", [lambda: Adam(0.05), lambda: SGD(0.1, momentum=0.9)], ids=["Adam", "SGD"])
+@pytest.mark.parametrize(
+    "made",
+    [lambda: Adam(0.05), lambda: SGD(0.1, momentum=0.9), lambda: Adam(ExponentialDecay(0.1, 5, 0.9))],
+    ids=["Adam", "SGD", "schedule"],
+)
 def test_it_leaves_no_trace(made, data):
     """Training before and after it is as without: weights, optimizer's memory, learning rate, order of samples."""
     searched, twin = small(), small()

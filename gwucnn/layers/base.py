@@ -108,6 +108,8 @@ class Layer:
     overwrites: bool = False
     # The layers inside of a layer that holds others, in the order of their parameters.
     children: tuple[Layer, ...] = ()
+    # Whether it brings pixels to the order of 1, so that nobody need be warned about 0..255.
+    rescales: ClassVar[bool] = False
     # Whether input_size states an image, whose channels may stay open, or a number of features.
     takes_images: ClassVar[bool] = True
 
