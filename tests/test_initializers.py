@@ -97,3 +97,41 @@ def test_unknown_names():
     for name in (None, 3, ["zeros"]):
         with pytest.raises(ValueError, match="expected bias_initializer to be one of"):
             initializer("Dense", "bias_initializer", name)
+
+
+@pytest.mark.parametrize("shape", [FILTERS, MATRIX], ids=["filters", "matrix"])
+@pytest.mark.parametrize("name", VARIANCES)
+def test_the_whole_distribution_is_keras(name, shape):
+    """Kolmogorov's distance to the distribution by scipy: normal ones cut off at two, but for random_normal."""
+    stats = pytest.importorskip("scipy.stats")
+    window = int(np.prod(shape[:-2]))
+    deviation = np.sqrt(VARIANCES[name](window * shape[-2], window * shape[-1]))
+    if name.endswith("uniform"):
+        law = stats.uniform(-np.sqrt(3) * deviation, 2 * np.sqrt(3) * deviation)
+    elif name == "random_normal":
+        law = stats.norm(0, deviation)
+    else:
+        law = stats.truncnorm(-2, 2, scale=deviation / stats.truncnorm(-2, 2).std())
+    values = np.concatenate([filled(name, shape, seed).ravel() for seed in range(5)])
+    distance = stats.kstest(values, law.cdf).statistic
+    # A distance of 1.95 / sqrt(n) is passed by chance once in a thousand draws.
+    assert distance < 1.95 / np.sqrt(values.size)
+
+
+@pytest.mark.parametrize("name", ["glorot_uniform", "he_uniform", "lecun_uniform"])
+@pytest.mark.parametrize(
+    ("shape", "fans"),
+    [
+        ((7,), (7, 7)),
+        ((5, 9), (5, 9)),
+        ((3, 2, 4, 6), (24, 36)),
+        ((1, 1, 5, 1), (5, 1)),
+        ((2, 2, 1, 8), (4, 32)),
+    ],
+    ids=str,
+)
+def test_limits_follow_both_fans(name, shape, fans):
+    """A uniform one comes near its limit, sqrt(3 * variance), and never passes it."""
+    limit = np.sqrt(3 * VARIANCES[name](*fans))
+    largest = max(abs(filled(name, shape, seed)).max() for seed in range(200))
+    assert 0.97 * limit < largest <= limit
