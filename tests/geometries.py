@@ -84,6 +84,51 @@ CONV = [
     Conv("three groups of one filter", (1, 5, 4, 6), (2, 2, 2, 3), {"groups": 3, "padding": "same"}),
     Conv("depthwise", (2, 6, 5, 17), (3, 3, 1, 17), {"groups": 17, "padding": 1}),
     Conv("depthwise with multiplier", (1, 6, 5, 3), (3, 3, 1, 9), {"groups": 3, "strides": 2}),
+    # Depthwise tiles cover 2 x 2 to 2 x 4 pixels of 3x3 filters, or up to 7 in a row; the last vector of
+    # channels is moved back over the one before.
+    *(
+        Conv(f"depthwise, {C} channels", (1, 7, 9, C), (3, 3, 1, C), {"groups": C, "padding": 1})
+        for C in (2, 4, 15, 16, 31, 33, 48)
+    ),
+    *(
+        Conv(f"depthwise, OW = {W}", (2, W // 2 + 1, W, 17), (3, 3, 1, 17), {"groups": 17, "padding": "same"})
+        for W in (1, 2, 3, 4, 6, 10, 17)
+    ),
+    Conv("depthwise, no padding", (1, 9, 8, 19), (3, 3, 1, 19), {"groups": 19}),
+    Conv("depthwise, 1 x 1", (2, 3, 9, 18), (1, 1, 1, 18), {"groups": 18}),
+    Conv("depthwise, 5 x 5", (1, 8, 9, 20), (5, 5, 1, 20), {"groups": 20, "padding": 2}),
+    Conv(
+        "depthwise, stride 2", (2, 8, 17, 18), (3, 3, 1, 18), {"groups": 18, "padding": "same", "strides": 2}
+    ),
+    Conv(
+        "depthwise, strides and dilation",
+        (1, 11, 12, 18),
+        (3, 2, 1, 18),
+        {"groups": 18, "padding": ((1, 2), (4, 0)), "strides": (3, 2), "dilation_rate": (2, 3)},
+    ),
+    Conv(
+        "depthwise, stride larger than the filter", (1, 9, 9, 17), (2, 1, 1, 17), {"groups": 17, "strides": 3}
+    ),
+    Conv("depthwise, no images", (0, 5, 6, 17), (3, 3, 1, 17), {"groups": 17, "padding": 1}),
+    *(
+        Conv(f"multiplier {m}", (2, 5, 6, 9), (3, 3, 1, 9 * m), {"groups": 9, "padding": 1})
+        for m in (2, 3, 4, 7)
+    ),
+    *(
+        Conv(f"groups of {c} and {f}", (1, 6, 7, 5 * c), (3, 3, c, 5 * f), {"groups": 5, "padding": 1})
+        for c, f in ((2, 2), (3, 1), (4, 4), (5, 3), (2, 6), (8, 8))
+    ),
+    Conv(
+        "many groups, stride 2", (2, 7, 6, 36), (3, 3, 4, 36), {"groups": 9, "strides": 2, "padding": "same"}
+    ),
+    Conv("many groups, 1 x 1", (2, 4, 5, 40), (1, 1, 4, 20), {"groups": 10}),
+    Conv(
+        "windows beside the image",
+        (2, 10, 1, 10),
+        (3, 3, 5, 10),
+        {"groups": 2, "strides": (1, 3), "padding": ((3, 3), (4, 0))},
+    ),
+    Conv("windows beside the image, depthwise", (1, 1, 3, 17), (2, 2, 1, 17), {"groups": 17, "padding": 3}),
     Conv(
         "everything at once",
         (3, 11, 13, 4),

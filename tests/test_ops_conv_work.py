@@ -16,6 +16,11 @@ WORK = {
     "many channels and filters": ((2, 9, 9, 48), (3, 3, 48, 80), {}),
     "strides": ((3, 41, 43, 8), (5, 4, 8, 33), {"strides": (3, 2), "padding": 2}),
     "groups": ((5, 19, 21, 12), (3, 3, 4, 30), {"groups": 3, "dilation_rate": 2}),
+    "depthwise": ((3, 33, 31, 37), (3, 3, 1, 37), {"groups": 37, "padding": "same"}),
+    "depthwise strips": ((1, 90, 41, 64), (3, 3, 1, 64), {"groups": 64, "strides": 2, "padding": 1}),
+    "depth multiplier": ((2, 40, 33, 18), (3, 3, 1, 36), {"groups": 18, "padding": 1}),
+    "many groups": ((2, 30, 33, 48), (3, 3, 4, 48), {"groups": 12, "padding": 1}),
+    "many groups, strides": ((2, 40, 37, 24), (3, 3, 2, 36), {"groups": 12, "strides": 2}),
     "1 x 1 filters": ((3, 23, 21, 20), (1, 1, 20, 40), {}),
 }
 

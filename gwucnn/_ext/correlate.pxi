@@ -81,7 +81,9 @@ cdef void copy_with_border(
     Py_ssize_t top, Py_ssize_t left,
 ) noexcept nogil:
     # Row r of the strip is image row first + r - top; what lies outside the image is zero.
-    cdef Py_ssize_t r, h, inside = max(min(W, width - left), 0)
+    cdef Py_ssize_t r, h, inside
+    left = min(left, width)         # a single window may end before the image begins
+    inside = min(W, width - left)
     for r in range(rows):
         h = first + r - top
         if h < 0 or h >= H:

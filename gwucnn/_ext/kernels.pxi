@@ -3,7 +3,7 @@
 #
 # Preconditions are checked when a step is made (step.pyx) and, with better words, in gwucnn.ops: loops check nothing.
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from gwucnn._ext.step cimport Step
 
@@ -96,6 +96,37 @@ cdef extern from "tiles.h" nogil:
     void add_outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
     void outer_product_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *dy, double *dweight)
     void add_outer_product_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *dy, double *dweight)
+    enum: DEPTH_PIXELS
+    enum: SQUARE_PIXELS
+    enum: SQUARE_ROWS
+    ctypedef struct Tap:
+        Py_ssize_t x, w
+    ctypedef struct Depth:
+        Py_ssize_t x_row, x_pixel, y_row, y_pixel, taps, w_tap
+        const Tap *tap
+        int gathered, whole
+    void depth_tile_f32(int m, const Depth *d, const float *x, const float *w, const float *bias, float *y,
+                        Py_ssize_t outputs)
+    void depth_tile_f64(int m, const Depth *d, const double *x, const double *w, const double *bias, double *y,
+                        Py_ssize_t outputs)
+    void depth_square_tile_f32(const Depth *d, const float *x, const float *w, const float *bias, float *y,
+                               Py_ssize_t outputs)
+    void depth_square_tile_f64(const Depth *d, const double *x, const double *w, const double *bias, double *y,
+                               Py_ssize_t outputs)
+    void depth_outer_tile_f32(int t, const Depth *d, const Tap *tap, Py_ssize_t pixels, const float *x, const float *y,
+                              float *dw, Py_ssize_t outputs)
+    void depth_outer_tile_f64(int t, const Depth *d, const Tap *tap, Py_ssize_t pixels, const double *x,
+                              const double *y, double *dw, Py_ssize_t outputs)
+    void depth_square_outer_tile_f32(const Depth *d, const Tap *tap, const float *x, const float *y, float *dw,
+                                     Py_ssize_t outputs)
+    void depth_square_outer_tile_f64(const Depth *d, const Tap *tap, const double *x, const double *y, double *dw,
+                                     Py_ssize_t outputs)
+    void gather_f32(Py_ssize_t pixels, Py_ssize_t depth, Py_ssize_t slots, const float *x, Py_ssize_t x_pixel,
+                    const Py_ssize_t *begins, const Py_ssize_t *vectors, const int *index, float *out,
+                    Py_ssize_t out_pixel, Py_ssize_t out_depth)
+    void gather_f64(Py_ssize_t pixels, Py_ssize_t depth, Py_ssize_t slots, const double *x, Py_ssize_t x_pixel,
+                    const Py_ssize_t *begins, const Py_ssize_t *vectors, const long long *index, double *out,
+                    Py_ssize_t out_pixel, Py_ssize_t out_depth)
 
 # Numbers in a vector, by dtype character: some kernels want channels or filters in whole vectors.
 LANES = {"f": LANES_F32, "d": LANES_F64}
@@ -120,6 +151,9 @@ include "masked_weight.pxi"
 include "winner_input.pxi"
 include "winograd.pxi"
 include "winograd_weight.pxi"
+include "lanewise.pxi"
+include "depthwise.pxi"
+include "depthwise_weight.pxi"
 include "activation.pxi"
 include "arrays.pxi"
 include "loss.pxi"

@@ -71,6 +71,41 @@ typedef struct {
     ptrdiff_t dw_step;          /* numbers from one row of weights to the next */
 } Outer;
 
+#if defined(__GNUC__) || defined(__clang__)
+#define PREFETCH(p) __builtin_prefetch(p)
+#else
+#define PREFETCH(p) ((void)0)
+#endif
+
+/* Where a tap of a window lies, and its weights. */
+typedef struct {
+    ptrdiff_t x, w;
+} Tap;
+
+/* Depthwise tiles: so many pixels (or taps, in the gradient by the weights) by two vectors of sums; for 3x3 filters the
+ * nine weights stay in registers beside two rows of sums, or nine sums beside rows of four gradients. */
+#if TILE_PIXELS == 14
+#define DEPTH_PIXELS 7
+#define ALL_DEPTHS CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
+#define SQUARE_PIXELS 4
+#define SQUARE_ROWS 2
+#else
+#define DEPTH_PIXELS 6
+#define ALL_DEPTHS CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define SQUARE_PIXELS 2
+#define SQUARE_ROWS 1
+#endif
+
+typedef struct {
+    ptrdiff_t x_row, x_pixel;   /* numbers between the windows of neighbouring output pixels */
+    ptrdiff_t y_row, y_pixel;   /* numbers between neighbouring output pixels */
+    const Tap *tap;             /* (taps,) */
+    ptrdiff_t taps;
+    ptrdiff_t w_tap;            /* numbers from one tap's sums to the next one's, in the gradient by the weights */
+    int gathered;               /* whether x, w and bias are laid out in slots */
+    int whole;                  /* whether a pixel has at least a vector of outputs */
+} Depth;
+
 #define REAL float
 #define DOUBLE 0
 #define INTEGER int
@@ -82,6 +117,7 @@ typedef struct {
 #include "winograd.h"
 #include "few_rows.h"
 #include "elementary.h"
+#include "depthwise.h"
 enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #undef REAL
 #undef DOUBLE
@@ -100,6 +136,7 @@ enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #include "winograd.h"
 #include "few_rows.h"
 #include "elementary.h"
+#include "depthwise.h"
 enum { LANES_F64 = VECTOR_BYTES / sizeof(double) };
 #undef REAL
 #undef DOUBLE

@@ -36,6 +36,19 @@ INLINE NAME(vec) NAME(choose)(NAME(mask) m, NAME(vec) a, NAME(vec) b)
     return (NAME(vec))((m & (NAME(mask))a) | (~m & (NAME(mask))b));
 }
 
+/* In each lane p[index - k * LANES] where that lies in the vector at p; where not, the lane of `others` if k > 0. */
+INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
+{
+    const NAME(mask) at = *(const NAME(mask) *)index - (INTEGER)(k * LANES);
+#if defined(__clang__)
+    NAME(vec) picked;
+    for (int i = 0; i < LANES; i++) picked[i] = p[at[i] & (LANES - 1)];
+#else
+    const NAME(vec) picked = __builtin_shuffle(NAME(load)(p), at);
+#endif
+    return k == 0 ? picked : NAME(choose)((at >= 0) & (at < (INTEGER)LANES), picked, others);
+}
+
 /* The largest of four and which, 0 to 3 for the first largest; with relu 0 and 4 if none is above 0. NaN is largest. */
 INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
 {
@@ -95,6 +108,15 @@ INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum)
 {
     for (int i = 0; i < LANES; i++) sum.lane[i] += a.lane[i] * b.lane[i];
     return sum;
+}
+INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
+{
+    NAME(vec) picked;
+    for (int i = 0; i < LANES; i++) {
+        const ptrdiff_t at = (ptrdiff_t)index[i] - k * LANES;
+        picked.lane[i] = k == 0 || (at >= 0 && at < LANES) ? p[at & (LANES - 1)] : others.lane[i];
+    }
+    return picked;
 }
 INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
 {

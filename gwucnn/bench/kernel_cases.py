@@ -251,8 +251,18 @@ def _convolutions() -> Iterator[tuple[Any, ...]]:
     yield "dilated", (28, 28, 64), 64, {"dilation": 2}
     yield "grouped", (28, 28, 64), 64, {"groups": 4}
     yield "grouped", (14, 14, 256), 256, {"groups": 32}
-    yield "depthwise", (56, 56, 64), 64, {"groups": 64}
-    yield "depthwise", (14, 14, 256), 256, {"groups": 256}
+    yield "grouped", (28, 28, 128), 128, {"groups": 32}
+    yield "grouped", (28, 28, 240), 240, {"groups": 60, "size": 1}
+    for channels, side, strides in (
+        (32, 112, 1),
+        (64, 112, 2),
+        (128, 56, 1),
+        (128, 56, 2),
+        (256, 28, 1),
+        (512, 14, 1),
+    ):
+        yield "depthwise", (side, side, channels), channels, {"groups": channels, "strides": strides}
+    yield "depthwise", (28, 28, 64), 128, {"groups": 64}
 
 
 def grid() -> Iterator[Convolution | Pooling | Dense]:

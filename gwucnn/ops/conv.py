@@ -14,6 +14,7 @@ from gwucnn.ops.base import (
     as_shape,
     backward_weight_step,
     check_shape,
+    conv_kernel,
     filter_window,
     winograd_pays,
 )
@@ -112,7 +113,8 @@ def conv2d(
     if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
         return kernels.active.WinogradConv2D(x, weight, bias, out, window.offset((H, W)))
     geometry = _geometry(window, (H, W), groups)
-    return kernels.active.Conv2D(x, weight, bias, out, *geometry, constant_weight)
+    kernel = conv_kernel("Conv2D", x.dtype, weight.shape, groups, F // groups)
+    return kernel(x, weight, bias, out, *geometry, constant_weight)
 
 
 @Op
@@ -165,12 +167,13 @@ def conv2d_backward_input(
     input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
     options = (strides, padding, dilation_rate)
     window = filter_window(who, "input_shape", input_shape, "weight", weight.shape, groups, options)
-    N, H, W, _ = input_shape
+    N, H, W, C = input_shape
     check_shape(who, "dy", dy, (N, *window.output((H, W)), weight.shape[3]), "(N, OH, OW, F)")
     out = as_output(who, out, input_shape, [dy, weight])
     if winograd and winograd_pays(dy.dtype, input_shape, weight.shape, window, groups):
         return kernels.active.WinogradConv2DBackwardInput(dy, weight, out, window.offset((H, W)))
-    return kernels.active.Conv2DBackwardInput(dy, weight, out, *_geometry(window, (H, W), groups))
+    kernel = conv_kernel("Conv2DBackwardInput", dy.dtype, weight.shape, groups, C // groups)
+    return kernel(dy, weight, out, *_geometry(window, (H, W), groups))
 
 
 @Op

@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gwucnn import kernels
 from gwucnn.errors import ShapeError
-from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, backward_weight_step, check_shape
+from gwucnn.ops.base import (
+    Array,
+    Op,
+    as_arrays,
+    as_output,
+    as_shape,
+    backward_weight_step,
+    check_shape,
+    conv_kernel,
+)
 from gwucnn.shapes import Padding, Shape, Size, TransposedWindow, check_size
 
 __all__ = ["conv2d_transpose", "conv2d_transpose_backward_input", "conv2d_transpose_backward_weight"]
@@ -133,7 +141,8 @@ def conv2d_transpose(
         check_shape(who, "bias", bias, (F,), "(F,)")
     out = as_output(who, out, (N, *window.output((H, W)), F), [x, weight, bias])
     geometry = window.strides, window.dilation, window.offset((H, W)), groups
-    return kernels.active.Conv2DBackwardInput(x, weight, out, *geometry, bias)
+    kernel = conv_kernel("Conv2DBackwardInput", x.dtype, weight.shape, groups, F // groups)
+    return kernel(x, weight, out, *geometry, bias)
 
 
 @Op
@@ -186,7 +195,8 @@ def conv2d_transpose_backward_input(
     check_shape(who, "dy", dy, (N, *window.output((H, W)), weight.shape[2] * groups), "(N, OH, OW, F)")
     out = as_output(who, out, input_shape, [dy, weight])
     geometry = window.strides, window.dilation, window.offset((H, W)), groups
-    return kernels.active.Conv2D(dy, weight, None, out, *geometry)
+    kernel = conv_kernel("Conv2D", dy.dtype, weight.shape, groups, weight.shape[3] // groups)
+    return kernel(dy, weight, None, out, *geometry)
 
 
 @Op
