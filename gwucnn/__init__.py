@@ -74,7 +74,7 @@ from gwucnn.schedules import CosineDecay, ExponentialDecay, OneCycle, PiecewiseC
 from gwucnn.seeds import set_random_seed
 
 if TYPE_CHECKING:
-    from gwucnn import datasets
+    from gwucnn import datasets, plotting
 
 __all__ = [
     "ELU",
@@ -151,6 +151,7 @@ __all__ = [
     "datasets",
     "get_num_threads",
     "ops",
+    "plotting",
     "set_num_threads",
     "set_random_seed",
     "show_config",
@@ -159,11 +160,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import `datasets` on first use: the readers of its files cost a third of what all the rest does."""
-    if name == "datasets":
+    """Import on first use: the readers of data sets cost a third of what all the rest does."""
+    if name in ("datasets", "plotting"):
         import importlib
 
-        return importlib.import_module("gwucnn.datasets")
+        return importlib.import_module(f"gwucnn.{name}")
     raise AttributeError(f"module 'gwucnn' has no attribute {name!r}")
 
 

@@ -197,6 +197,8 @@ def test_there_are_doctests():
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[test.name for test in EXAMPLES])
 def test_doctests(example):
+    if example.name.startswith("gwucnn.plotting"):
+        pytest.importorskip("matplotlib")
     report = []
     result = doctest.DocTestRunner(verbose=False).run(example, out=report.append)
     assert result.failed == 0, "".join(report)

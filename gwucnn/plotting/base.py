@@ -1,0 +1,94 @@
+"""What the pictures share: one image out of what was given, and tiles of numbers in one drawing."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gwucnn.errors import ShapeError
+
+if TYPE_CHECKING:
+    from gwucnn.gwu_network import GWUNetwork
+
+__all__ = ["channels_last", "draw_image", "draw_tiles", "one_image", "pyplot", "size_of", "wrapped"]
+
+
+def pyplot() -> Any:
+    """Return matplotlib.pyplot, or say how to install it."""
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError(
+            "plotting: expected matplotlib, which is not installed; pip install 'gwucnn[plot]'"
+        ) from error
+    return pyplot
+
+
+def one_image(who: str, network: GWUNetwork, x: Any) -> Any:
+    """Return one image as a batch of one."""
+    x = np.asarray(x)
+    if x.ndim in (2, 3) and not (x.ndim == 3 and len(x) == 1):
+        x = x[None]
+    first = network.data_format == "channels_first"
+    if x.ndim not in (3, 4) or len(x) != 1:
+        axes = "(C, H, W)" if first else "(H, W, C)"
+        raise ShapeError(
+            f"{who}: expected one image, (H, W) or {axes}, got {x.shape}; pick one, such as x[0]"
+        )
+    if x.ndim == 4:
+        return x
+    return x[:, None] if first else x[..., None]
+
+
+def channels_last(network: GWUNetwork, images: Any) -> Any:
+    """Return images (1, H, W, C) from the network's order."""
+    return images.transpose(0, 2, 3, 1) if network.data_format == "channels_first" else images
+
+
+def draw_image(axis: Any, image: Any) -> None:
+    """Draw (H, W, C): in colour if it has three channels, else its mean in grey."""
+    if image.shape[2] == 3:
+        low, high = float(image.min()), float(image.max())
+        axis.imshow((image - low) / (high - low or 1))
+    else:
+        axis.imshow(image.mean(axis=2), cmap="gray")
+    axis.set_axis_off()
+
+
+def wrapped(tiles: Any, most: int | None = None) -> Any:
+    """Lay a row of tiles (n, h, w) out as a grid (rows, columns, h, w), by default a square; NaN fills it."""
+    columns = min(len(tiles), ceil(sqrt(len(tiles))) if most is None else most)
+    rows = ceil(len(tiles) / columns)
+    grid = np.full((rows * columns, *tiles.shape[1:]), np.nan)
+    grid[: len(tiles)] = tiles
+    return grid.reshape(rows, columns, *tiles.shape[1:])
+
+
+def size_of(grid: Any, inches: float) -> tuple[float, float]:
+    """Return the size of a figure with room for each tile of a grid, within what fits a screen."""
+    rows, columns, h, w = grid.shape
+    unit = inches / max(h, w, 1)
+    return min(max(columns * w * unit + 2.2, 4.5), 16), min(max(rows * h * unit + 1.2, 2.5), 12)
+
+
+def draw_tiles(axis: Any, grid: Any, *, between: str, numbered: bool = False, **options: Any) -> Any:
+    """Draw a grid of tiles (rows, columns, h, w) as one image, with gaps of a colour; number both sides."""
+    rows, columns, h, w = grid.shape
+    gap = max(1, round(max(h, w) / 12))
+    canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap), np.nan)
+    for i, j in np.ndindex(rows, columns):
+        canvas[i * (h + gap) : i * (h + gap) + h, j * (w + gap) : j * (w + gap) + w] = grid[i, j]
+    image = axis.imshow(canvas, interpolation="nearest", **options)
+    axis.set_facecolor(between)  # shows through where there is no number
+    axis.spines[:].set_visible(False)
+    places = [
+        [n * (size + gap) + size / 2 - 0.5 for n in range(count)] for count, size in ((columns, w), (rows, h))
+    ]
+    axis.set_xticks(places[0] if numbered else [])
+    axis.set_yticks(places[1] if numbered else [])
+    if numbered:
+        axis.set_xticklabels(range(columns), fontsize=7)
+        axis.set_yticklabels(range(rows), fontsize=7)
+    return image

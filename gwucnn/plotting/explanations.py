@@ -1,0 +1,114 @@
+"""Where in an image an answer comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gwucnn.layers import Layer
+from gwucnn.plotting.base import channels_last, draw_image, one_image, pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gwucnn.gwu_network import GWUNetwork
+
+__all__ = ["grad_cam", "saliency"]
+
+
+def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
+    """Draw which pixels a class score hangs on: the size of its gradient by each, the largest channel's.
+
+    K. Simonyan, A. Vedaldi and A. Zisserman, "Deep inside convolutional networks", arXiv:1312.6034, section
+    3.1.
+
+    Parameters
+    ----------
+    network : GWUNetwork
+    x : one image, (H, W) or (H, W, C) in the network's data_format, or a batch of one
+    label : int, optional
+        Class whose score is asked about; the one with the highest by default.
+
+    Raises
+    ------
+    ValueError
+        For a label that the network has no output for.
+    """
+    images = one_image("saliency", network, x)
+    values, slopes = network.gradients(images, label)
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(7, 3.6), layout="constrained")
+    draw_image(left, channels_last(network, values[0])[0])
+    left.set_title("image", fontsize=10)
+    image = right.imshow(np.abs(channels_last(network, slopes[0])[0]).max(axis=2), cmap="magma", vmin=0)
+    right.set_title(f"saliency\n{_asked(values[-1], label)}", fontsize=10)
+    right.set_axis_off()
+    figure.colorbar(image, ax=right, shrink=0.8, label="|gradient|")
+    return figure
+
+
+def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any = None) -> Figure:
+    """Draw where in an image a class is seen: a layer's channels, each weighed by its mean gradient.
+
+    ::
+
+        alpha[c] = mean over pixels i, j of dscore / dA[i, j, c]
+        map[i, j] = max(sum over c of alpha[c] * A[i, j, c], 0)
+
+    R. Selvaraju et al., "Grad-CAM", arXiv:1610.02391, section 3.
+
+    Parameters
+    ----------
+    network : GWUNetwork
+    x : one image, (H, W) or (H, W, C) in the network's data_format, or a batch of one
+    label : int, optional
+        Class whose score is asked about; the one with the highest by default.
+    layer : Layer or int, optional
+        A layer of the network, or its number, whose outputs are images; by default the last one with weights.
+
+    Raises
+    ------
+    ValueError
+        For a label that the network has no output for, or a layer that makes no images.
+    """
+    images = one_image("grad_cam", network, x)
+    values, slopes = network.gradients(images, label)
+    number = _image_layer(network, values, layer)
+    maps, slope = (channels_last(network, arrays[number + 1])[0] for arrays in (values, slopes))
+    heat = np.maximum((maps * slope.mean(axis=(0, 1))).sum(axis=2), 0)
+    picture = channels_last(network, values[0])[0]
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(7, 3.6), layout="constrained")
+    draw_image(left, picture)
+    left.set_title("image", fontsize=10)
+    draw_image(right, picture)
+    extent = (-0.5, picture.shape[1] - 0.5, picture.shape[0] - 0.5, -0.5)
+    image = right.imshow(heat, cmap="inferno", alpha=0.6, extent=extent, interpolation="bilinear", vmin=0)
+    asked = _asked(values[-1], label)
+    right.set_title(f"Grad-CAM in {network.layers[number].label}\n{asked}", fontsize=10)
+    figure.colorbar(image, ax=right, shrink=0.8, label="weighed sum")
+    return figure
+
+
+def _image_layer(network: GWUNetwork, values: list[Any], layer: Any) -> int:
+    """Return the number of the layer to explain."""
+    layers = network.layers
+    images = [number for number, value in enumerate(values[1:]) if value.ndim == 4]
+    if layer is None:
+        number = ([n for n in images if layers[n].parameters] or images or [-1])[-1]
+    elif isinstance(layer, Layer):
+        number = next((n for n, each in enumerate(layers) if each is layer), -1)
+    else:
+        number = layer if isinstance(layer, int) and layer >= 0 else -1
+    if number not in images:
+        raise ValueError(
+            "grad_cam: expected a layer of the network, or its number, that makes images, got "
+            f"{'none' if layer is None else repr(layer)}; there are {[layers[n].label for n in images]}"
+        )
+    return number
+
+
+def _asked(scores: Any, label: int | None) -> str:
+    """Return which class a picture is of, and which is the network's answer."""
+    totals = scores.reshape(-1, scores.shape[-1]).sum(axis=0)
+    best = int(totals.argmax()) if len(totals) > 1 else int(totals[0] > 0)
+    return f"class {best if label is None else label} (answer: {best})"

@@ -1,0 +1,96 @@
+"""How training went, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gwucnn import metrics
+from gwucnn.history import History
+from gwucnn.plotting.base import pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["confusion_matrix", "learning_curves"]
+
+
+def learning_curves(history: Any) -> Figure:
+    """Draw the course of a training run: a panel for the loss and for each metric.
+
+    Validation's curves go beside training's; a learning rate that changes has a panel, too.
+
+    Parameters
+    ----------
+    history : History, or a dict of name to list such as its `history`
+        What `fit` returned.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
+
+    Examples
+    --------
+    >>> figure = learning_curves({"loss": [1.2, 0.7, 0.5], "val_loss": [1.3, 0.9, 0.9]})
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['training', 'validation']
+    """
+    curves = history.history if isinstance(history, History) else dict(history)
+    names = [name for name in curves if not name.startswith("val_") and name != "lr"]
+    if not names:
+        raise ValueError(f"learning_curves: expected a history with a loss, got {sorted(curves)}")
+    if len(set(curves.get("lr", ()))) > 1:
+        names.append("lr")
+    length = len(curves[names[0]])
+    epochs = [epoch + 1 for epoch in getattr(history, "epoch", range(length))]
+    figure, axes = pyplot().subplots(
+        1, len(names), figsize=(4.5 * len(names), 3.5), squeeze=False, layout="constrained"
+    )
+    for axis, name in zip(axes[0], names, strict=True):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            if key in curves:
+                axis.plot(epochs, curves[key], marker="o" if length < 30 else None, markersize=3, label=label)
+        axis.set(xlabel="epoch", ylabel=name)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+        if len(axis.lines) > 1:
+            axis.legend()
+    return figure
+
+
+def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = None) -> Figure:
+    """Draw how often each class (row) was predicted as each class (column).
+
+    Colours are shares of a row, so that rare classes show as well as frequent ones; the numbers are counts.
+
+    Parameters
+    ----------
+    y_true, y_pred : labels (N,), or probabilities or one-hot rows (N, K)
+    labels : sequence of str, optional
+        Names of the classes; their numbers by default.
+
+    Raises
+    ------
+    ShapeError
+        If y_true and y_pred differ in length; ValueError if there are not as many labels as classes.
+    """
+    widths = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
+    K = len(labels) if labels is not None else max(widths, default=None)
+    counts = metrics.confusion_matrix(y_true, y_pred, K)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = [str(name) for name in (range(len(counts)) if labels is None else labels)]
+    side = 2 + 0.45 * len(counts)
+    figure, axis = pyplot().subplots(figsize=(side + 0.8, side), layout="constrained")
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(counts):
+        if count:
+            color = "white" if shares[i, j] > 0.5 else "black"
+            axis.text(j, i, f"{count}", ha="center", va="center", color=color, fontsize="small")
+    axis.set(xlabel="predicted", ylabel="true")
+    axis.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 4 else 90)
+    axis.set_yticks(range(len(names)), names)
+    figure.colorbar(image, label="share of the row", shrink=0.8)
+    return figure

@@ -1,0 +1,95 @@
+"""What a network has learnt: its filters, and what its layers make of an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gwucnn.layers import Conv2DTranspose, Layer
+from gwucnn.plotting.base import channels_last, draw_tiles, one_image, pyplot, size_of, wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gwucnn.gwu_network import GWUNetwork
+
+__all__ = ["feature_maps", "filters"]
+
+# More tiles than these no screen shows with a pixel each.
+MOST_ROWS, MOST_COLUMNS, MOST_MAPS = 16, 32, 24
+
+
+def filters(layer: Layer) -> Figure:
+    """Draw a convolution's filters: a row for each input channel, a column for each filter.
+
+    Blue weights are negative, red ones positive, white ones 0. Filters of one channel are drawn in a square.
+
+    Parameters
+    ----------
+    layer : Layer
+        Built, with filters: Conv2D, DepthwiseConv2D, Conv2DTranspose, or SeparableConv2D, of which the first
+        step is drawn.
+
+    Raises
+    ------
+    ValueError
+        For a layer that has no filters, or none yet.
+    """
+    weights = [p.constant for p in getattr(layer, "parameters", ()) if len(p.shape) == 4]
+    if not weights or weights[0] is None or layer.children:
+        raise ValueError(
+            "filters: expected a layer with filters in a built network, such as network.layers[0], got "
+            f"{layer!r}"
+        )
+    kernel = (
+        weights[0].transpose(3, 2, 0, 1)
+        if isinstance(layer, Conv2DTranspose)
+        else weights[0].transpose(2, 3, 0, 1)
+    )
+    rows, columns = kernel.shape[:2]
+    tiles = kernel[:MOST_ROWS, :MOST_COLUMNS] if rows > 1 else wrapped(kernel[0, : MOST_ROWS * MOST_COLUMNS])
+    shown = "" if rows <= MOST_ROWS and columns <= MOST_COLUMNS else ", the first of them"
+    figure, axis = pyplot().subplots(figsize=size_of(tiles, 0.45), layout="constrained")
+    most = float(np.abs(kernel).max()) or 1.0
+    image = draw_tiles(axis, tiles, between="0.5", numbered=rows > 1, cmap="RdBu_r", vmin=-most, vmax=most)
+    axis.set_title(
+        f"{layer.label}: {columns} filters of {rows} channel{'s' * (rows > 1)}{shown}", fontsize=10
+    )
+    if rows > 1:
+        axis.set(xlabel="filter", ylabel="channel")
+    figure.colorbar(image, shrink=0.8, label="weight")
+    return figure
+
+
+def feature_maps(network: GWUNetwork, x: Any) -> Figure:
+    """Draw an image and what each layer makes of it, as long as that is an image: a panel a layer.
+
+    Each panel has its own scale of brightness; of many channels the first are shown.
+
+    Parameters
+    ----------
+    network : GWUNetwork
+    x : one image, (H, W) or (H, W, C) in the network's data_format, or a batch of one
+    """
+    images = one_image("feature_maps", network, x)
+    panels = [("input", channels_last(network, images))]
+    for layer, y in zip(network.layers, network.activations(images), strict=True):
+        if y.ndim == 4:
+            panels.append((layer.label, channels_last(network, y)))
+    grids = [wrapped(y[0].transpose(2, 0, 1)[:MOST_MAPS], 12) for _, y in panels]
+    heights = [0.35 + 0.8 * grid.shape[0] for grid in grids]
+    figure, axes = pyplot().subplots(
+        len(panels),
+        1,
+        figsize=(9, sum(heights)),
+        squeeze=False,
+        layout="constrained",
+        height_ratios=heights,
+    )
+    for axis, (label, y), grid in zip(axes[:, 0], panels, grids, strict=True):
+        draw_tiles(axis, grid, between="white", cmap="gray" if label == "input" else "viridis")
+        axis.set_anchor("W")
+        more = f", the first {MOST_MAPS}" if y.shape[3] > MOST_MAPS else ""
+        axis.set_title(f"{label}  {y.shape[1]} x {y.shape[2]} x {y.shape[3]}{more}", fontsize=9, loc="left")
+    return figure
