@@ -112,6 +112,10 @@ CASES = [
          {"filters": 3, "kernel_size": (2, 3), "strides": (2, 1), "padding": (1, 2), "dilation_rate": (1, 2),
           "depth_multiplier": 2, "activation": "sigmoid", "add_bias": True, "name": "all",
           "depthwise_initializer": "he_normal", "pointwise_initializer": "ones"}, (5, 6, 2)),
+    Case("regularizer", DepthwiseConv2D, {"kernel_regularizer": L1L2(0.5, 0.25)}, IMAGE),
+    Case("regularizers", SeparableConv2D,
+         {"filters": 3, "kernel_size": 3, "depthwise_regularizer": "l2", "pointwise_regularizer": L1L2(0.5, 0.25)}, IMAGE),
+    Case("regularizer", Conv2DTranspose, {"filters": 3, "kernel_size": 2, "kernel_regularizer": "l1"}, (3, 3, 2)),
     Case("plain", Conv2DTranspose, {"filters": 3, "kernel_size": 3}, (3, 4, 2)),
     Case("doubles", Conv2DTranspose, {"filters": 5, "kernel_size": 2, "strides": 2, "add_bias": True}, (3, 4, 3)),
     Case("same, strides", Conv2DTranspose,
@@ -196,8 +200,6 @@ CASES = [
     *(Case(name, Dense, {"output_size": 4, "activation": name}, (5,)) for name in NEW),
     *(Case(name, Conv2D, {"filters": 3, "activation": name, "add_bias": True}, IMAGE) for name in NEW),
 ]  # fmt: skip
-
-
 
 
 WINDOW = ("strides", "padding", "dilation_rate")

@@ -8,6 +8,8 @@ import pytest
 import reference
 from gradcheck import assert_gradient, spaced
 from gwucnn import (
+    L1L2,
+    L2,
     SGD,
     Conv2D,
     Conv2DTranspose,
@@ -151,6 +153,29 @@ def test_an_autoencoder_learns(rng):
     losses = network.fit(x, x, epochs=60, batch_size=8, verbose=0).history["loss"]
     assert network.predict(x).shape == x.shape
     assert losses[-1] < 0.1 * losses[0]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda penalty: DepthwiseConv2D(3, kernel_regularizer=penalty),
+        lambda penalty: SeparableConv2D(2, 3, depthwise_regularizer=penalty),
+        lambda penalty: SeparableConv2D(2, 3, pointwise_regularizer=penalty),
+        lambda penalty: Conv2DTranspose(2, 3, kernel_regularizer=penalty),
+    ],
+)
+def test_penalties_are_part_of_loss_and_gradient(layer, rng):
+    check_gradients([layer(L1L2(0.03, 0.02))], (5, 4, 2), rng)
+    plain, penalized = (GWUNetwork([layer(penalty)], seed=1) for penalty in (None, L2(0.5)))
+    x = rng.random((2, 5, 4, 2))
+    y = plain.predict(x)
+    losses = []
+    for network in (plain, penalized):
+        network.compile("mse")
+        losses.append(network.evaluate(x, y))
+    sizes = [float((weight**2).sum()) for weight in plain.get_weights()]
+    assert losses[0] == 0
+    assert any(losses[1] == pytest.approx(0.5 * size, rel=1e-5) for size in sizes)
 
 
 # ---------------------------------------------------------------------------------------------------- weights

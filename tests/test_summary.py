@@ -3,7 +3,19 @@
 import numpy as np
 import pytest
 
-from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, Layer, MaxPooling2D, Residual, Sigmoid
+from gwucnn import (
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    GWUNetwork,
+    Layer,
+    MaxPooling2D,
+    Residual,
+    SeparableConv2D,
+    Sigmoid,
+)
 from layer_cases import CASES
 
 
@@ -84,6 +96,9 @@ def test_double_precision_and_channels_first():
         (Conv2D(256, 5, padding=2, groups=2), (27, 27, 96), 223_948_800),  # AlexNet's second
         (Conv2D(32, 3, groups=32), (10, 10, 32), 8 * 8 * 9 * 32),
         (Dense(4096), (25088,), 102_760_448),  # VGG-16's first dense one
+        (DepthwiseConv2D(3, padding="same"), (112, 112, 32), 112 * 112 * 9 * 32),  # MobileNet's first two
+        (SeparableConv2D(64, 3, padding="same"), (112, 112, 32), 112 * 112 * 32 * (9 + 64)),
+        (Conv2DTranspose(3, 5, 2, "same"), (32, 32, 128), 32 * 32 * 128 * 5 * 5 * 3),  # DCGAN's last
         (MaxPooling2D(), (8, 8, 3), 0),
     ],
 )

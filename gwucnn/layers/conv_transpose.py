@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, ClassVar
 
 from gwucnn import ops
@@ -40,7 +41,8 @@ class Conv2DTranspose(FilterLayer):
         Pixels more at the bottom and right; by default as Keras, see `gwucnn.ops.conv2d_transpose`.
     groups : int
         Parts into which channels and filters are split.
-    activation, add_bias, input_size, kernel_initializer, bias_initializer, trainable, name
+    activation, add_bias, input_size, kernel_initializer, bias_initializer, kernel_regularizer, trainable,
+    name
         As in Conv2D.
 
     Raises
@@ -60,6 +62,7 @@ class Conv2DTranspose(FilterLayer):
     """
 
     replays = True
+    overwrites = True
     own: ClassVar[dict[str, Any]] = {"output_padding": None, "groups": 1}
 
     def __init__(
@@ -77,6 +80,7 @@ class Conv2DTranspose(FilterLayer):
         input_size: Any = None,
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        kernel_regularizer: Any = None,
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
@@ -90,6 +94,7 @@ class Conv2DTranspose(FilterLayer):
             add_bias=add_bias,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
             trainable=trainable,
             name=name,
         )
@@ -119,6 +124,11 @@ class Conv2DTranspose(FilterLayer):
         }
         return self.out_shape
 
+    @property
+    def multiply_adds(self) -> int:
+        # Each weight meets each place of the input once.
+        return prod(self.in_shape[:-1]) * self.kernel.size
+
     def multiply(self, x: Array, y: Array, space: Space) -> None:
         bias = self.bias.constant if self.add_bias else None
         space.run(
@@ -133,7 +143,7 @@ class Conv2DTranspose(FilterLayer):
             dy,
             weight_shape=self.kernel.shape,
             out=self.kernel.grad,
-            accumulate=True,
+            accumulate=space.adds,
             **self._keywords,
         )
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, ClassVar
 
 from gwucnn import ops
+from gwucnn.described import written
 from gwucnn.initializers import initializer
-from gwucnn.layers.base import Array, Shape, Space
+from gwucnn.layers.base import Array, Shape, Space, call_of
 from gwucnn.layers.filters import FilterLayer
 from gwucnn.parameters import Parameter
+from gwucnn.regularizers import regularizer
 from gwucnn.shapes import Padding, Size, Window, check_size
 
 __all__ = ["DepthwiseConv2D", "SeparableConv2D"]
@@ -47,7 +50,7 @@ class ChannelLayer(FilterLayer):
             dy,
             weight_shape=self._flat,
             out=space.view("kernel grad", kernel.grad, self._flat),
-            accumulate=True,
+            accumulate=space.adds,
             **self._keywords,
         )
 
@@ -78,7 +81,8 @@ class DepthwiseConv2D(ChannelLayer):
         As in Conv2D.
     depth_multiplier : int
         M, filters for each channel.
-    activation, add_bias, input_size, kernel_initializer, bias_initializer, trainable, name
+    activation, add_bias, input_size, kernel_initializer, bias_initializer, kernel_regularizer, trainable,
+    name
         As in Conv2D.
 
     Raises
@@ -97,6 +101,7 @@ class DepthwiseConv2D(ChannelLayer):
     """
 
     replays = True
+    overwrites = True
 
     def __init__(
         self,
@@ -111,6 +116,7 @@ class DepthwiseConv2D(ChannelLayer):
         input_size: Any = None,
         kernel_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        kernel_regularizer: Any = None,
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
@@ -121,6 +127,7 @@ class DepthwiseConv2D(ChannelLayer):
             add_bias=add_bias,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
             trainable=trainable,
             name=name,
         )
@@ -166,6 +173,7 @@ class SeparableConv2D(ChannelLayer):
         M, filters for each channel in the first step.
     depthwise_initializer, pointwise_initializer : str
         See `gwucnn.initializers`.
+    depthwise_regularizer, pointwise_regularizer : as Conv2D's kernel_regularizer, optional
     activation, add_bias, input_size, bias_initializer, trainable, name
         As in Conv2D; there is nothing between the two steps.
 
@@ -186,6 +194,7 @@ class SeparableConv2D(ChannelLayer):
     """
 
     replays = True
+    overwrites = True
     own: ClassVar[dict[str, Any]] = {"depth_multiplier": 1, "depthwise_initializer": "glorot_uniform"}
 
     def __init__(
@@ -203,6 +212,8 @@ class SeparableConv2D(ChannelLayer):
         depthwise_initializer: str = "glorot_uniform",
         pointwise_initializer: str = "glorot_uniform",
         bias_initializer: str = "zeros",
+        depthwise_regularizer: Any = None,
+        pointwise_regularizer: Any = None,
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
@@ -214,6 +225,7 @@ class SeparableConv2D(ChannelLayer):
             add_bias=add_bias,
             kernel_initializer=pointwise_initializer,
             bias_initializer=bias_initializer,
+            kernel_regularizer=regularizer(self.label, "pointwise_regularizer", pointwise_regularizer),
             trainable=trainable,
             name=name,
         )
@@ -221,11 +233,17 @@ class SeparableConv2D(ChannelLayer):
         self.depth_multiplier = check_size(self.label, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = depthwise_initializer
         initializer(self.label, "depthwise_initializer", depthwise_initializer)
+        self.depthwise_regularizer = regularizer(self.label, "depthwise_regularizer", depthwise_regularizer)
 
     @property
     def pointwise_initializer(self) -> str:
         """How the second kernel begins."""
         return self.kernel_initializer
+
+    @property
+    def pointwise_regularizer(self) -> Any:
+        """The penalty on the second kernel."""
+        return self.kernel_regularizer
 
     def build(self, in_shape: Shape) -> Shape:
         self.need_image(in_shape)
@@ -235,7 +253,7 @@ class SeparableConv2D(ChannelLayer):
         self.declare((1, 1, C * M, self.filters))
         self.kernel.name = "pointwise_kernel"
         self.depthwise_kernel = Parameter(
-            "depthwise_kernel", (*self.kernel_size, C, M), first, self.trainable
+            "depthwise_kernel", (*self.kernel_size, C, M), first, self.trainable, self.depthwise_regularizer
         )
         self.parameters = (self.depthwise_kernel, *self.parameters)
         self._prepare(C)
@@ -245,6 +263,10 @@ class SeparableConv2D(ChannelLayer):
     def pointwise_kernel(self) -> Parameter:
         """The second kernel, which mixes channels."""
         return self.kernel
+
+    @property
+    def multiply_adds(self) -> int:
+        return prod(self.out_shape[:-1]) * (self.depthwise_kernel.size + self.kernel.size)
 
     def _between(self, name: str, pixels: Array, space: Space) -> Array:
         """Return a buffer for what lies between the two steps, for as many pixels as an output has."""
@@ -259,7 +281,7 @@ class SeparableConv2D(ChannelLayer):
 
     def _spread(self, dy: Array, space: Space) -> Array:
         """Return the gradient between the two steps."""
-        dz = self._between("dz between", dy, space)
+        dz = self._between("dbetween", dy, space)
         return space.run(
             "pointwise_backward_input",
             ops.conv2d_backward_input,
@@ -277,18 +299,28 @@ class SeparableConv2D(ChannelLayer):
             dy,
             weight_shape=self.kernel.shape,
             out=self.kernel.grad,
-            accumulate=True,
+            accumulate=space.adds,
         )
-        dz = space.saved["dz"] = self._spread(dy, space)
+        dz = space.saved["dbetween"] = self._spread(dy, space)
         self._filter_backward_weight(x, dz, self.depthwise_kernel, space)
 
     def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
         # Frozen, the layer has not been asked for its weights' gradients before.
-        dz = space.saved["dz"] if self.kernel.trainable else self._spread(dy, space)
+        dz = space.saved["dbetween"] if self.kernel.trainable else self._spread(dy, space)
         self._filter_backward_input(dz, self.depthwise_kernel, dx, space)
 
     def config(self) -> dict[str, Any]:
         config = {"filters": self.filters} | super().config()
-        if "kernel_initializer" in config:
-            config["pointwise_initializer"] = config.pop("kernel_initializer")
+        for what in ("initializer", "regularizer"):
+            if f"kernel_{what}" in config:
+                config[f"pointwise_{what}"] = config.pop(f"kernel_{what}")
+        if self.depthwise_regularizer is not None:
+            config["depthwise_regularizer"] = written(self.depthwise_regularizer)
         return config
+
+    def __repr__(self) -> str:
+        shown = self.config()
+        for name in ("pointwise_regularizer", "depthwise_regularizer"):
+            if getattr(self, name) is not None:
+                shown[name] = getattr(self, name)
+        return call_of(self, shown)
