@@ -34,7 +34,7 @@ from networks import conv
 same = {"padding": "same", "add_bias": True}
 
 
-def deep(**options):
+def deep(last="softmax", **options):
     """Return a network with blocks in blocks: residual in concatenate in residual, fused inside where it can be."""
     branch = Residual([Conv2D(3, **same), RELU()], Conv2D(3, 1))
     return GWUNetwork(
@@ -53,7 +53,7 @@ def deep(**options):
                 name="halves",
             ),
             Flatten(),
-            Dense(3, True, "softmax"),
+            Dense(3, True, last),
         ],
         **{"seed": 3} | options,
     )
@@ -118,6 +118,17 @@ def test_two_blocks_share_a_gradient(rng):
     dz = 2 * (3 * (x @ kernel) - y) / y.size
     made.train_on_batch(x, y)
     np.testing.assert_allclose(kernel - made.get_weights()[0], x.T @ (3 * dz), rtol=1e-12)
+
+
+def test_gradients_of_scores_by_the_images(rng):
+    """What backward needs of forward is there also inside, in a network that is not in training."""
+    made, (x, _) = compiled(precision="float64"), data(rng, 2)
+    values, slopes = made.gradients(x, [0, 2])
+    assert len(values) == len(slopes) == len(made.layers) + 1
+    top = deep(precision="float64", last=None)
+    top.build((6, 6, 2))
+    top.set_weights(made.get_weights())
+    assert_gradient(slopes[0], lambda: (lambda z: z[0, 0] + z[1, 2])(top.predict(x)), x)
 
 
 def test_it_learns_by_heart(rng):
@@ -328,34 +339,38 @@ def test_summary(order):
     made.build((6, 6, 2) if order == "channels_last" else (2, 6, 6))
     made.layers[1].children[0].trainable = False
     made.summary(lines.append)
-    unbuilt, table = ([line.split() for line in text.splitlines()] for text in lines)
     rows = [
         ("0.Conv2D", shape(6, 6, 4), 76),
         ("1.Residual", shape(6, 6, 4), 486),
-        ("  0.Concatenate", shape(6, 6, 9), 142),
-        ("    0.0.Conv2D", shape(6, 6, 2), 10),
-        ("    1.0.Residual", shape(6, 6, 3), 123),
-        ("      0.Conv2D", shape(6, 6, 3), 111),
-        ("      1.RELU", shape(6, 6, 3), 0),
-        ("      shortcut.0.Conv2D", shape(6, 6, 3), 12),
-        ("    1.1.Conv2D", shape(6, 6, 3), 9),
-        ("  1.Conv2D", shape(6, 6, 4), 328),
-        ("  2.Conv2D", shape(6, 6, 4), 16),
+        ("  1.Residual.0.Concatenate", shape(6, 6, 9), 142),
+        ("    1.Residual.0.Concatenate.0.0.Conv2D", shape(6, 6, 2), 10),
+        ("    1.Residual.0.Concatenate.1.0.Residual", shape(6, 6, 3), 123),
+        ("      1.Residual.0.Concatenate.1.0.Residual.0.Conv2D", shape(6, 6, 3), 111),
+        ("      1.Residual.0.Concatenate.1.0.Residual.1.RELU", shape(6, 6, 3), 0),
+        ("      1.Residual.0.Concatenate.1.0.Residual.shortcut.0.Conv2D", shape(6, 6, 3), 12),
+        ("    1.Residual.0.Concatenate.1.1.Conv2D", shape(6, 6, 3), 9),
+        ("  1.Residual.1.Conv2D", shape(6, 6, 4), 328),
+        ("  1.Residual.2.Conv2D", shape(6, 6, 4), 16),
         ("2.RELU", shape(6, 6, 4), 0),
         ("3.Concatenate (halves)", shape(3, 3, 7), 175),
-        ("  0.0.Conv2D", shape(6, 6, 3), 111),
-        ("  0.1.RELU", shape(6, 6, 3), 0),
-        ("  0.2.MaxPooling2D", shape(3, 3, 3), 0),
-        ("  1.0.Residual", shape(3, 3, 4), 64),
-        ("    0.MaxPooling2D", shape(3, 3, 4), 0),
-        ("    shortcut.0.Conv2D", shape(3, 3, 4), 64),
+        ("  3.Concatenate.0.0.Conv2D", shape(6, 6, 3), 111),
+        ("  3.Concatenate.0.1.RELU", shape(6, 6, 3), 0),
+        ("  3.Concatenate.0.2.MaxPooling2D", shape(3, 3, 3), 0),
+        ("  3.Concatenate.1.0.Residual", shape(3, 3, 4), 64),
+        ("    3.Concatenate.1.0.Residual.0.MaxPooling2D", shape(3, 3, 4), 0),
+        ("    3.Concatenate.1.0.Residual.shortcut.0.Conv2D", shape(3, 3, 4), 64),
         ("4.Flatten", "(N, 63)", 0),
         ("5.Dense", "(N, 3)", 192),
     ]
-    assert table[2:-2] == [f"{name} {size} {number}".split() for name, size, number in rows]
-    assert [line.split("(N")[0].rstrip() for line in lines[1].splitlines()[2:-2]] == [row[0] for row in rows]
-    assert " ".join(table[-1]) == "929 weights, 142 of them frozen"
-    assert unbuilt[2:-2] == [f"{name} ? ?".split() for name, _, _ in rows]
+    unbuilt, table = (text.splitlines() for text in lines)
+    width = max(len(name) for name, _, _ in rows)
+    for line, (name, size, weights) in zip(table[2:-4], rows, strict=True):
+        assert line.startswith(f"{name:<{width}}  {size} ")
+        assert line.split()[-3] == str(weights)
+    assert [line.split() for line in unbuilt[2:-2]] == [f"{name} ? ? ? ?".split() for name, _, _ in rows]
+    assert table[-3] == "929 weights, 142 of them frozen"
+    inside = sum(leaf.multiply_adds for layer in made.layers for leaf in leaves(layer))
+    assert table[-2] == f"{inside:,} multiply-adds an image"
     assert made.count_params() == 929
 
 
@@ -479,7 +494,6 @@ def test_channels_first_reaches_what_is_inside(rng):
     rows = want[1][:, :40].reshape(3, 4, 5, 2), want[1][:, 40:].reshape(3, 2, 3, 3)
     expected = np.concatenate([row.transpose(0, 3, 1, 2).reshape(3, -1) for row in rows], axis=1)
     assert_exact(got[1], expected, np.float32)
-    assert not first._engine._replays and last._engine._replays
 
 
 # ------------------------------------------------------------------------------------------------- descriptions
