@@ -22,7 +22,7 @@ from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
 from gwucnn.optimizers import Optimizer
 from gwucnn.parameters import Arena
 from gwucnn.totals import Totals
-from gwucnn.workspace import Space, Workspace
+from gwucnn.workspace import Randomness, Space, Workspace
 
 __all__ = ["Engine", "Recipe", "Totals"]
 
@@ -55,6 +55,8 @@ class Engine:
         Whether to replace runs of layers by fused steps.
     winograd : bool
         Whether convolutions may take the faster algorithm with the larger error.
+    randomness : Randomness
+        Where layers draw random numbers in training.
     """
 
     def __init__(
@@ -65,15 +67,18 @@ class Engine:
         *,
         fuse: bool = True,
         winograd: bool = True,
+        randomness: Randomness | None = None,
     ) -> None:
         self.layers = layers
         self.out_shape = out_shape
         self.dtype = np.dtype(dtype)
         self._winograd = winograd
+        self._randomness = Randomness(lambda: 0) if randomness is None else randomness
         self.arena = Arena([parameter for layer in layers for parameter in layer.parameters], dtype)
         self._trainable_grads = self.arena.grads[: self.arena.trainable]
         self.steps, self._activation = plan(layers, fuse=fuse)
-        self._replays = all(step.replays for step in self.steps)
+        self._steps_in_use = plan(layers, fuse=fuse, training=False)[0]
+        self._replays = all(step.replays for step in [*self.steps, *self._steps_in_use])
         # Gradients to which backward adds, and which therefore begin at zero.
         self._added = [
             parameter.grad for step in self.steps if not step.overwrites for parameter in step.parameters
@@ -92,7 +97,7 @@ class Engine:
         loss, optimizer = recipe.loss, recipe.optimizer
         loss.check_outputs(self._activation, self.out_shape)
         self.head = LossHead(self._activation, loss)
-        self._replays = self.head.replays and all(step.replays for step in self.steps)
+        self._replays = self.head.replays and all(step.replays for step in [*self.steps, *self._steps_in_use])
         self.optimizer = optimizer
         self.reports_accuracy = "accuracy" in recipe.metrics and loss.classifies
         self._clipnorm = recipe.global_clipnorm
@@ -114,13 +119,23 @@ class Engine:
         keeps = self.arena.sealed
         if workspace is None or not workspace.fits or workspace.keeps_weights != keeps:
             workspace = Workspace(
-                len(self.steps), self.dtype, training=False, winograd=self._winograd, keeps_weights=keeps
+                len(self._steps_in_use),
+                self.dtype,
+                training=False,
+                winograd=self._winograd,
+                keeps_weights=keeps,
             )
         return workspace
 
     def _training_workspace(self) -> Workspace:
         if self._training is None or not self._training.fits:
-            self._training = Workspace(len(self.steps), self.dtype, training=True, winograd=self._winograd)
+            self._training = Workspace(
+                len(self.steps),
+                self.dtype,
+                training=True,
+                winograd=self._winograd,
+                randomness=self._randomness,
+            )
             for step, space in zip(self.steps, self._training.spaces, strict=True):
                 space.adds = not step.overwrites
         return self._training
@@ -154,7 +169,8 @@ class Engine:
         return result
 
     def _forward(self, x: Any, workspace: Workspace) -> Any:
-        for step, space in zip(self.steps, workspace.spaces, strict=True):
+        steps = self.steps if workspace is self._training else self._steps_in_use
+        for step, space in zip(steps, workspace.spaces, strict=True):
             x = step.forward(x, space)
         return x
 
@@ -219,15 +235,18 @@ class Engine:
     def train_step(self, batches: Batches, indices: Any, totals: Totals) -> float:
         """Move the weights once; return the batch's loss.
 
-        Raises FloatingPointError, with the weights as they were, if the loss or a gradient is not finite.
+        Raises FloatingPointError, with weights, running statistics and random state as they were, if the loss
+        or a gradient is not finite.
         """
         if self.optimizer is None:
             raise NotBuiltError("train_step: expected a compiled network; call compile(loss=...) first")
         workspace = self._training_workspace()
         batch = batches.batch(indices, self.out_shape, workspace.outer)
+        draws = self._randomness.draws
 
         def work() -> Any:
             outer = workspace.outer
+            workspace.tape.later.clear()
             for number, grad in enumerate(self._added):
                 outer.run(f"zero {number}", fill_zero, out=grad)
             loss, dy, outputs = self._loss(batch, workspace)
@@ -235,20 +254,25 @@ class Engine:
                 dy = step.backward(dy, space)
             loss = self._add_penalties(loss, outer)
             outer.run("finite", all_finite, self._trainable_grads)
-            return loss, outer.step("finite"), outputs
+            return loss, outer.step("finite"), outputs, list(workspace.tape.later)
 
-        loss, finite, outputs = self._once_or_again(workspace, ("train", len(batch.x)), work)
+        loss, finite, outputs, later = self._once_or_again(workspace, ("train", len(batch.x)), work)
         if not (finite.value and isfinite(loss.value)):
-            raise FloatingPointError(self._complaint(loss.value, batch, workspace))
+            self._randomness.draws = draws
+            complaint = self._complaint(loss.value, batch, workspace)
+            self._randomness.draws = draws
+            raise FloatingPointError(complaint)
         if self._clipnorm is not None:
             workspace.outer.run("clip", clip_norm, limit=self._clipnorm, out=self._trainable_grads)
         self.optimizer.step()
+        for step in later:
+            step()
         self.arena.version += 1
         totals.add(loss.value, batch.weight, batch.target, outputs)
         return loss.value
 
     def _complaint(self, loss: float, batch: Batch, workspace: Workspace) -> str:
-        """Say where numbers that are not finite began, by a second pass."""
+        """Say where numbers that are not finite began, by a second pass over the same random numbers."""
         x = batch.x
         for step, space in zip(self.steps, workspace.spaces, strict=True):
             y = step.forward(x, space)

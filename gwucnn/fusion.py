@@ -13,7 +13,19 @@ from typing import Any
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, RELUActivation
 from gwucnn.activation_layers import RELU
-from gwucnn.layers import Conv2D, Layer, MaxPooling2D, Residual
+from gwucnn.layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Layer,
+    MaxPooling2D,
+    Residual,
+    SeparableConv2D,
+    SpatialDropout2D,
+)
+from gwucnn.layers.base import WeightedLayer
 from gwucnn.layers.nested import Nested
 from gwucnn.ops.conv_pool import gradients_by_winners
 from gwucnn.workspace import Space
@@ -22,14 +34,65 @@ __all__ = ["ConvPool", "plan"]
 
 
 def plan(
-    layers: Sequence[Layer], *, fuse: bool = True
+    layers: Sequence[Layer], *, fuse: bool = True, training: bool = True
 ) -> tuple[list[Layer], type[ActivationFunction] | None]:
-    """Return the steps to run in order, and the last activation, which runs together with the loss."""
+    """Return the steps to run in order, and the last activation, which runs together with the loss.
+
+    Without `training` they are those of a network in use, which have no backward.
+    """
     if not layers:
         return [], None
     last, activation = layers[-1].split_activation()
     steps = [*layers[:-1], *([] if last is None else [last])]
-    return _fused(steps) if fuse else steps, activation
+    if not fuse:
+        return steps, activation
+    return _fused(steps) if training else _in_use(steps), activation
+
+
+def _in_use(steps: list[Layer]) -> list[Layer]:
+    """The same as `_fused` for a network in use: no dropout, normalisations folded into the layer before."""
+    steps = [step.planned(_in_use) if isinstance(step, Nested) else step for step in steps]
+    folded: list[Layer] = []
+    for step in steps:
+        if type(step) in (Dropout, SpatialDropout2D):
+            continue
+        made = _folded(folded[-1], step) if folded else None
+        if made is None:
+            folded.append(step)
+        else:
+            folded[-1] = made
+    return _fused(folded)
+
+
+# Layers whose filters lie along the last axis of the kernel, or along the last ones together.
+FOLDS = (Conv2D, Dense, DepthwiseConv2D, SeparableConv2D)
+
+
+def _folded(layer: Layer, behind: Layer) -> Layer | None:
+    """Return a layer that does the work of both, or None."""
+    if type(layer) not in FOLDS or not isinstance(layer, WeightedLayer) or layer.activation:
+        return None
+    if type(behind) is RELU:
+        return layer.with_activation(RELUActivation)
+    if type(behind) is not BatchNormalization or layer._make_weights is not None:
+        return None
+    norm = behind
+
+    def weights(kernel: Any, bias: Any, space: Space) -> tuple[Any, Any]:
+        folded_bias = space.array("folded bias", norm.gamma.shape)
+        made = space.run(
+            "fold",
+            ops.fold_batch_norm,
+            kernel,
+            bias,
+            *(parameter.constant for parameter in norm.parameters),
+            norm.epsilon,
+            bias_out=folded_bias,
+            out=space.array("folded kernel", kernel.shape),
+        )
+        return made, folded_bias
+
+    return layer.with_weights(weights)
 
 
 def _fused(steps: list[Layer]) -> list[Layer]:
@@ -71,8 +134,7 @@ class ConvPool(Layer):
             "conv2d_relu_pool",
             ops.conv2d_relu_pool,
             x,
-            conv.kernel.constant,
-            conv.bias.constant if conv.add_bias else None,
+            *conv.weights(space),
             winner=winner,
             winograd=space.winograd,
             constant_weight=space.keeps_weights,

@@ -19,7 +19,7 @@ from gwucnn.stack import Stack
 from gwucnn.streams import inputs_of, is_stream
 from gwucnn.suggestions import keywords_checked, look_up
 from gwucnn.summary import summary
-from gwucnn.workspace import Space
+from gwucnn.workspace import Randomness, Space
 
 __all__ = ["NetworkBase"]
 
@@ -52,6 +52,7 @@ class NetworkBase:
         self._engine: Engine | None = None
         self._compiled: Recipe | None = None
         self._generator: Any = None
+        self._randomness = Randomness(lambda: int(self._rng.integers(2**64, dtype=np.uint64)))
         self._warned: set[str] = set()  # of what one warning is enough
         if not isinstance(layers, Iterable):
             raise TypeError(f"GWUNetwork: expected a list of layers, got {layers!r}; write GWUNetwork([...])")
@@ -95,7 +96,12 @@ class NetworkBase:
                     parameter.initializer(value, self._rng)
                     parameter.value = value
             engine = Engine(
-                self.layers, stack.shapes[-1], self._dtype, fuse=self.fuse, winograd=self.winograd
+                self.layers,
+                stack.shapes[-1],
+                self._dtype,
+                fuse=self.fuse,
+                winograd=self.winograd,
+                randomness=self._randomness,
             )
             if self._compiled is not None:
                 engine.compile(self._compiled)
@@ -189,7 +195,10 @@ class NetworkBase:
         return [np.array(parameter.constant) for parameter in self._need_weights("get_weights")]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Copy weights in, as `get_weights` or Keras' own returns them; all or, if one does not fit, none."""
+        """Copy weights in, as `get_weights` or Keras' own returns them; all or, if one does not fit, none.
+
+        Running statistics among them are taken as settled: see BatchNormalization.
+        """
         assign("set_weights", self._need_weights("set_weights"), weights)
 
     def count_params(self) -> int:

@@ -12,6 +12,10 @@ from gwucnn.errors import ShapeError
 
 __all__ = ["Arena", "Parameter", "assign"]
 
+# Updates of running statistics that were set, not trained: t / (t + 1) is 1 to the last bit, and no run
+# reaches the end of int64 from here.
+MANY = 2**62
+
 
 class Parameter:
     """One array of weights of a layer.
@@ -31,6 +35,9 @@ class Parameter:
         False for weights that are frozen, and for running statistics: no optimizer touches them.
     regularizer : Regularizer, optional
         Penalty on these weights while they are trained.
+    updates : int64 array, shape (1,), optional
+        Of running statistics: how many batches have moved them, part of what a saved network needs.
+        Statistics that move together share one array.
 
     Attributes
     ----------
@@ -47,12 +54,15 @@ class Parameter:
         initializer: Callable[[Any, Any], None],
         trainable: bool = True,
         regularizer: Any = None,
+        *,
+        updates: Any = None,
     ) -> None:
         self.name = name
         self.shape = shape
         self.initializer = initializer
         self.trainable = trainable
         self.regularizer = regularizer
+        self.updates = updates
         self.constant: Any = None
         self.grad: Any = None
         self._value: Any = None
@@ -76,6 +86,11 @@ class Parameter:
         else:
             self._value[...] = array
             self._arena.version += 1
+
+    @property
+    def running(self) -> Any:
+        """The array itself, for steps that `Space.later` hands to whoever moves the weights and says so."""
+        return self._value
 
     def settle(self, arena: Arena, value: Any, grad: Any) -> None:
         """Move into views of an arena's arrays."""
@@ -142,7 +157,10 @@ class Arena:
 
 
 def assign(who: str, parameters: Sequence[Parameter], weights: Sequence[Any]) -> None:
-    """Copy arrays into the values of parameters; all or, if one does not fit, none."""
+    """Copy arrays into the values of parameters; all or, if one does not fit, none.
+
+    Running statistics among them count as those of many batches: what comes next moves them by little.
+    """
     arrays = [np.asarray(weight) for weight in weights]
     if len(arrays) != len(parameters):
         raise ShapeError(
@@ -158,3 +176,5 @@ def assign(who: str, parameters: Sequence[Parameter], weights: Sequence[Any]) ->
             raise TypeError(f"{which} to be numbers, got {array.dtype}")
     for parameter, array in zip(parameters, arrays, strict=True):
         parameter.value = array
+        if parameter.updates is not None:
+            parameter.updates[...] = MANY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from math import prod
 from operator import is_
 from typing import Any
@@ -11,7 +11,43 @@ import numpy as np
 
 from gwucnn import kernels
 
-__all__ = ["Space", "Tape", "Workspace"]
+__all__ = ["Randomness", "Space", "Tape", "Workspace"]
+
+
+class Randomness:
+    """Where layers draw random numbers while a network trains.
+
+    A number is a function of a key, of how many draws there were before, and of its place in the draw (see
+    `gwucnn.ops.random`). Key and count lie in one array that steps read and move, so a recorded step draws
+    new numbers each time it is replayed, whatever the number of threads. The array is all there is to save:
+    put back in place, the same numbers come again.
+
+    Parameters
+    ----------
+    draw_key : callable () -> int below 2**64
+        Asked once, for the first draw: a network that draws nothing leaves its generator alone.
+    """
+
+    def __init__(self, draw_key: Callable[[], int]) -> None:
+        self._draw_key = draw_key
+        self._state: Any = None
+
+    @property
+    def state(self) -> Any:
+        """The key and the number of draws so far: always the same array, uint64, shape (2,)."""
+        if self._state is None:
+            self._state = np.array([self._draw_key(), 0], np.uint64)
+        return self._state
+
+    @property
+    def draws(self) -> int:
+        """The number of draws so far. May be set back, to draw the same numbers again."""
+        return 0 if self._state is None else int(self._state[1])
+
+    @draws.setter
+    def draws(self, count: int) -> None:
+        if self._state is not None:
+            self._state[1] = count
 
 
 class Tape:
@@ -19,6 +55,7 @@ class Tape:
 
     def __init__(self) -> None:
         self.steps: list[Any] | None = None  # None: not recording
+        self.later: dict[Any, None] = {}  # steps to call when the weights move, in the order of `Space.later`
         self.moves = 0  # how often a buffer was replaced
 
 
@@ -41,6 +78,8 @@ class Space:
         Whether steps are run again and again with the same weights, so that it pays to prepare these well.
     adds : bool
         Whether backward must add to gradients. Only a layer that `overwrites` ever sees False.
+    random : array, uint64, shape (2,)
+        The network's state of random numbers, for the ops of `gwucnn.ops.random`; use it only in training.
     saved : dict
         What forward leaves for backward.
     """
@@ -55,6 +94,7 @@ class Space:
         winograd: bool = False,
         keeps_weights: bool = False,
         tape: Tape | None = None,
+        randomness: Randomness | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.training = training
@@ -65,6 +105,7 @@ class Space:
         self.adds = True
         self.saved: dict[str, Any] = {}
         self._tape = Tape() if tape is None else tape
+        self._randomness = Randomness(lambda: 0) if randomness is None else randomness
         self._memory: dict[str, Any] = {}
         self._views: dict[tuple[str, tuple[int, ...], Any], Any] = {}
         self._reshaped: dict[str, tuple[Any, Any]] = {}
@@ -83,6 +124,7 @@ class Space:
                 winograd=self.winograd,
                 keeps_weights=self.keeps_weights,
                 tape=self._tape,
+                randomness=self._randomness,
             )
         return child
 
@@ -90,6 +132,10 @@ class Space:
     def moves(self) -> int:
         """How often a buffer of this space, or of one that is recorded with it, was replaced."""
         return self._tape.moves
+
+    @property
+    def random(self) -> Any:
+        return self._randomness.state
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Return the buffer called `name` in this shape; contents are undefined.
@@ -121,13 +167,25 @@ class Space:
         `op` is one of `gwucnn.ops`; `name` tells several ops of one layer apart. Options other than `out`
         must not change between calls with the same arrays.
         """
+        step = self._step(name, op, arrays, options)
+        if self._tape.steps is not None:
+            self._tape.steps.append(step)
+        return step()
+
+    def later(self, name: str, op: Any, *arrays: Any, **options: Any) -> None:
+        """Bind an op like `run`, but leave its call to whoever moves the weights, if the batch was sound.
+
+        For what training moves besides them, such as running statistics: a batch whose loss or gradients are
+        not finite must leave no trace. The buffers hold by then what the layer's pass left in them.
+        """
+        self._tape.later[self._step(name, op, arrays, options)] = None
+
+    def _step(self, name: str, op: Any, arrays: tuple[Any, ...], options: dict[str, Any]) -> Any:
         used = (*arrays, options.get("out"))
         bound = self._bound.get(name)
         if bound is None or not all(map(is_, bound[0], used)):
             bound = self._bound[name] = (used, op.bind(*arrays, **options))
-        if self._tape.steps is not None:
-            self._tape.steps.append(bound[1])
-        return bound[1]()
+        return bound[1]
 
     def step(self, name: str) -> Any:
         """Return the step that `run` called last under this name."""
@@ -150,7 +208,14 @@ class Workspace:
     """
 
     def __init__(
-        self, steps: int, dtype: Any, *, training: bool, winograd: bool = False, keeps_weights: bool = False
+        self,
+        steps: int,
+        dtype: Any,
+        *,
+        training: bool,
+        winograd: bool = False,
+        keeps_weights: bool = False,
+        randomness: Randomness | None = None,
     ) -> None:
         self.tape = Tape()
         self.keeps_weights = keeps_weights
@@ -163,6 +228,7 @@ class Workspace:
                 winograd=winograd,
                 keeps_weights=keeps_weights,
                 tape=self.tape,
+                randomness=randomness,
             )
             for index in range(steps)
         ]

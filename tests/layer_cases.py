@@ -14,14 +14,17 @@ from gwucnn import (
     RELU,
     Activation,
     AveragePooling2D,
+    BatchNormalization,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
+    Dropout,
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    LayerNormalization,
     LeakyReLU,
     MaxPooling2D,
     Reshape,
@@ -31,12 +34,26 @@ from gwucnn import (
     SiLU,
     Softmax,
     Softplus,
+    SpatialDropout2D,
     Tanh,
     UpSampling2D,
     ZeroPadding2D,
+    workspace,
 )
 from gwucnn.layers.base import WeightedLayer, as_written, leaves
 from gwucnn.parameters import Arena
+
+
+class Still(workspace.Randomness):
+    """Begins anew whenever it is asked, so that every pass draws the same numbers and can be compared."""
+
+    @property
+    def state(self):
+        self.draws = 0
+        return super().state
+
+
+Space = functools.partial(workspace.Space, randomness=Still(lambda: 20221211))
 
 
 class Case(NamedTuple):
@@ -54,6 +71,9 @@ class Case(NamedTuple):
         arena = Arena(layer.parameters, dtype)
         arena.values[...] = np.random.default_rng(seed).uniform(0.1, 0.9, arena.values.size)
         arena.values[::2] *= -1
+        for parameter in layer.parameters:
+            if parameter.name == "moving_variance":
+                parameter.value = abs(parameter.value)
         return layer, arena, out_shape
 
 
@@ -171,6 +191,20 @@ CASES = [
     Case("sigmoid", Dense, {"output_size": 2, "activation": "sigmoid"}, (5,)),
     Case("softmax", Dense, {"output_size": 4, "add_bias": True, "activation": "softmax"}, (5,)),
     Case("one number", Dense, {"output_size": 1}, (1,)),
+    Case("images", BatchNormalization, {}, (3, 4, 3)),
+    Case("one channel", BatchNormalization, {"momentum": 0.9}, (4, 4, 1)),
+    Case("many channels", BatchNormalization, {"epsilon": 0.1}, (1, 2, 67)),
+    Case("rows", BatchNormalization, {"momentum": 0.5, "epsilon": 1e-5, "name": "norm"}, (6,)),
+    Case("frozen", BatchNormalization, {"trainable": False}, (3, 4, 5)),
+    Case("images", LayerNormalization, {}, (3, 4, 5)),
+    Case("many channels", LayerNormalization, {"epsilon": 1e-5}, (2, 1, 67)),
+    Case("rows", LayerNormalization, {"epsilon": 0.1, "name": "norm"}, (35,)),
+    Case("frozen", LayerNormalization, {"trainable": False}, (2, 2, 18)),
+    Case("images", Dropout, {"rate": 0.4}, IMAGE),
+    Case("rows", Dropout, {"rate": 0.7, "name": "rarely"}, (37,)),
+    Case("nothing", Dropout, {"rate": 0}, (6,)),
+    Case("images", SpatialDropout2D, {"rate": 0.5}, (2, 3, 9)),
+    Case("one pixel", SpatialDropout2D, {"rate": 0.25}, (1, 1, 12)),
     *(Case(f"{kind}", layer, {}, shape)
       for layer in (RELU, Sigmoid, Softmax, Tanh, LeakyReLU, ELU, GELU, SiLU, Softplus) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
     Case("identity", Residual, {"layers": inside(filters(3, activation="sigmoid"), filters(4))}, IMAGE),
@@ -180,6 +214,9 @@ CASES = [
     Case("two layers beside", Residual,
          {"layers": inside(filters(2, padding="valid")),
           "shortcut": inside(MaxPooling2D(2, 1), filters(2, 2, padding="valid"))}, IMAGE),
+    Case("batch normalisation and dropout", Residual,
+         {"layers": inside(filters(4, add_bias=False), BatchNormalization(), Dropout(0.5), LayerNormalization())},
+         IMAGE),
     Case("rows", Residual, {"layers": inside(Dense(3, True, "sigmoid"), Dense(5))}, (5,)),
     Case("block in block", Residual,
          {"layers": inside(Residual(filters(4)), Concatenate([filters(1), []]), filters(4, 1))}, IMAGE),
@@ -229,6 +266,27 @@ def product(layer, x, size):
     return reference.conv2d(size(x), kernel, bias, **options, groups=layer.groups)
 
 
+def differs_in_training(case):
+    """Return whether a batch of training is treated in another way than in use, not image by image."""
+    inner = list(leaves(case.build()[0]))
+    drops = any(isinstance(layer, Dropout) and layer.rate > 0 for layer in inner)
+    return drops or any(isinstance(layer, BatchNormalization) and layer.trainable for layer in inner)
+
+
+def normalised(layer, x, magnitude):
+    """Return what a normalisation makes of x in use; or the magnitudes that its rounding errors go by."""
+    if isinstance(layer, BatchNormalization):
+        gamma, beta, mean, variance = (parameter.value for parameter in layer.parameters)
+        if magnitude:
+            return reference.batch_norm(abs(x), abs(gamma), abs(beta), -abs(mean), variance, layer.epsilon)
+        return reference.batch_norm(x, gamma, beta, mean, variance, layer.epsilon)
+    gamma, beta = layer.gamma.value, layer.beta.value
+    if magnitude:
+        spread = np.sqrt(np.var(x, axis=-1, keepdims=True) + layer.epsilon)
+        return abs(gamma) * 2 * np.abs(x).max() / spread + abs(beta)
+    return reference.layer_norm(x, gamma, beta, layer.epsilon)
+
+
 def expected(layer, x, magnitude=False):
     """Return what the layer makes of x, by reference.py; or the sums of magnitudes before the activation."""
     size = abs if magnitude else np.asarray
@@ -241,6 +299,10 @@ def expected(layer, x, magnitude=False):
     if isinstance(layer, WeightedLayer):
         z = product(layer, x, size)
         return z if magnitude or layer.activation is None else ACTIVATIONS[layer.activation.name](z)
+    if isinstance(layer, (BatchNormalization, LayerNormalization)):
+        return normalised(layer, x, magnitude)
+    if isinstance(layer, Dropout):
+        return size(x)
     if isinstance(layer, MaxPooling2D):
         return size(reference.max_pool2d(x, layer.pool_size, layer.strides, layer.padding)[0])
     if isinstance(layer, AveragePooling2D):
@@ -263,7 +325,7 @@ def expected(layer, x, magnitude=False):
 
 def terms(layer):
     """Return how many products the sums behind an output of the layer have."""
-    return max(sum(_terms(leaf) for leaf in leaves(layer) if leaf.parameters), 1)
+    return max(sum(_terms(leaf) for leaf in leaves(layer) if hasattr(leaf, "kernel")), 1)
 
 
 def _terms(layer):

@@ -470,3 +470,66 @@ def adagrad(value, grad, total, *, lr, epsilon=1e-7):
     grad = np.float64(grad)
     total = total + grad**2
     return np.float64(value) - lr * grad / (np.sqrt(total) + epsilon), total
+
+
+# -------------------------------------------------------------------------------------------- random numbers
+
+
+def philox(counter, key):
+    """Four words from a counter of four words and a key of two: Salmon et al., SC 2011, section 3.2."""
+    a, b, c, d = counter
+    k0, k1 = key
+    for _ in range(10):
+        p, q = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b, c, d = (q >> 32) ^ b ^ k0, q & 0xFFFFFFFF, (p >> 32) ^ d ^ k1, p & 0xFFFFFFFF
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return a, b, c, d
+
+
+def random_words(key, draw, size):
+    """The first `size` words of a draw, as uint32: sixteen blocks side by side, first words first."""
+    halves = [(draw & 0xFFFFFFFF, draw >> 32), (key & 0xFFFFFFFF, key >> 32)]
+    blocks = [philox((block, 0, *halves[0]), halves[1]) for block in range(-(-size // 64) * 16)]
+    words = np.array(blocks, np.uint32).reshape(-1, 16, 4)
+    return words.transpose(0, 2, 1).reshape(-1)[:size]
+
+
+# ------------------------------------------------------------------------------------------- normalisation
+
+
+def rows_of(x):
+    """x (..., C) as rows (R, C) in float64."""
+    return np.float64(x).reshape(-1, x.shape[-1])
+
+
+def batch_norm(x, gamma, beta, mean, variance, epsilon):
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, channel by channel."""
+    root = np.sqrt(np.float64(variance) + epsilon)
+    return np.float64(gamma) * (np.float64(x) - np.float64(mean)) / root + np.float64(beta)
+
+
+def batch_norm_backward(dy, x, gamma, epsilon):
+    """(dx, dgamma, dbeta) through the batch's own statistics, by the chain rule, one link after the other."""
+    dy, x, shape, gamma = rows_of(dy), rows_of(x), x.shape, np.float64(gamma)
+    R, centred = len(x), x - x.mean(axis=0)
+    spread = np.sqrt((centred**2).mean(axis=0) + epsilon)
+    dz = dy * gamma
+    dspread = -(dz * centred).sum(axis=0) / spread**2
+    dcentred = dz / spread + dspread / (2 * spread) * 2 * centred / R
+    dx = dcentred - dcentred.sum(axis=0) / R
+    return dx.reshape(shape), (dy * centred / spread).sum(axis=0), dy.sum(axis=0)
+
+
+def layer_norm(x, gamma, beta, epsilon):
+    """Each row by its own mean and variance."""
+    x = np.float64(x)
+    z = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + epsilon)
+    return z * np.float64(gamma) + np.float64(beta)
+
+
+def layer_norm_backward(dy, x, gamma, epsilon):
+    """(dx, dgamma, dbeta): rows are to a layer what channels are to a batch."""
+    dz = (np.float64(dy) * np.float64(gamma)).reshape(-1, x.shape[-1])
+    dx = batch_norm_backward(dz.T, rows_of(x).T, np.ones(len(dz)), epsilon)[0].T
+    z = layer_norm(x, np.ones(x.shape[-1]), np.zeros(x.shape[-1]), epsilon)
+    return dx.reshape(x.shape), rows_of(dy * z).sum(axis=0), rows_of(dy).sum(axis=0)

@@ -73,6 +73,35 @@ def calls(rng, dtype):
         for start in {0, length // 2, length}:
             some = (start, length + 1 - start)
             yield f"channels from {start} of {length + 1}", "take_channels", (x,), some, {}
+        mask, state = np.ones(x.shape, "uint8"), np.zeros(2, "uint64")
+        yield f"{length + 1} numbers", "dropout", (x, mask), (0.5,), {}
+        images = x.reshape(2, 1, -1, 1)
+        yield f"{length + 1} pixels", "dropout", (images, mask[:, :1].copy()), (0.5,), {}
+        yield f"{length + 1} numbers", "random_mask", (state,), (0.5,), {"out": mask}
+        yield f"{length + 1} numbers", "random_uniform", (state,), (), {"out": x.copy()}
+    yield from normalisations(rng, dtype)
+
+
+def normalisations(rng, dtype):
+    for shape in [(1, 1), (5, 3), (3, 33, 1, 2), (33, 64), (2, 5, 5, 65), (3, 200), (35, 31), (2, 70, 50, 1)]:
+        x, dy = integers(rng, shape, dtype), integers(rng, shape, dtype)
+        a, b, mean, variance, more = (abs(integers(rng, shape[-1:], dtype)) for _ in range(5))
+        sums, moved, t = integers(rng, (2, shape[-1]), dtype), mean.copy(), np.zeros(1, "int64")
+        grads = {"gamma_grad": a.copy(), "beta_grad": b.copy()}
+        yield f"{shape}", "batch_statistics", (x,), (), {"variance": variance.copy()}
+        yield f"{shape}", "batch_norm", (x, a, b, mean, variance), (0.5,), {}
+        yield f"{shape}", "batch_norm_backward_sums", (dy, x, mean, variance), (0.5,), grads
+        yield f"{shape}", "batch_norm_backward", (dy, x, a, mean, variance), (0.5,), {"sums": sums}
+        yield f"{shape}", "batch_norm_backward", (dy, x, a, mean, variance), (0.5,), {}
+        yield f"{shape}", "move_statistics", (variance, t, a, more), (0.5,), {"out": moved}
+        yield f"{shape}", "fold_batch_norm", (x, a, b, mean, variance, more), (0.5,), {"bias_out": a.copy()}
+        yield f"{shape}", "layer_norm", (x, a, b), (0.5,), {}
+        yield f"{shape}", "layer_norm_backward", (dy, x, a), (0.5,), grads
+
+
+def copies(values):
+    """Copy the arrays among some values: ops change a few of their arguments."""
+    return [value.copy() if isinstance(value, np.ndarray) else value for value in values]
 
 
 def call_all(variant, at):
@@ -81,11 +110,14 @@ def call_all(variant, at):
     for dtype in ("float32", "float64"):
         for why, op, arrays, args, options in calls(np.random.default_rng(0), dtype):
             print(f"{op}, {dtype}, {why}", flush=True)
-            want = getattr(ops, op)(*arrays, *args, **options)
-            out = guarded(np.full_like(want, np.nan), at)
+            want = getattr(ops, op)(
+                *copies(arrays), *args, **dict(zip(options, copies(options.values()), strict=True))
+            )
+            before = options.get("out", np.full_like(want, np.nan))
+            out = guarded(before, at)
             options = {k: guarded(v, at) if isinstance(v, np.ndarray) else v for k, v in options.items()}
-            getattr(ops, op)(*(guarded(array, at) for array in arrays), *args, **options, out=out)
-            assert_exact(out, want, dtype)
+            getattr(ops, op)(*(guarded(array, at) for array in arrays), *args, **options | {"out": out})
+            assert_exact(out, want, want.dtype)
 
 
 def run(*arguments):

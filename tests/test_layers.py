@@ -26,8 +26,7 @@ from gwucnn import (
     Softmax,
 )
 from gwucnn.layers.base import WeightedLayer
-from gwucnn.workspace import Space
-from layer_cases import CASES, expected, gradients, inputs, terms
+from layer_cases import CASES, Space, differs_in_training, expected, gradients, inputs, terms
 
 WEIGHTED = [case for case in CASES if issubclass(case.layer, WeightedLayer)]
 NESTED = [case for case in CASES if case.layer in (Residual, Concatenate)]
@@ -37,7 +36,11 @@ def ids(cases):
     return [f"{case.layer.__name__}-{case.why.replace(' ', '-')}" for case in cases]
 
 
+LEARNS = [case for case in CASES if case.build()[0].parameters]
+ALONE = [case for case in CASES if not differs_in_training(case)]
 every_layer = pytest.mark.parametrize("case", CASES, ids=ids(CASES))
+every_layer_that_works_alone = pytest.mark.parametrize("case", ALONE, ids=ids(ALONE))
+every_layer_that_learns = pytest.mark.parametrize("case", LEARNS, ids=ids(LEARNS))
 every_weighted_layer = pytest.mark.parametrize("case", WEIGHTED, ids=ids(WEIGHTED))
 every_layer_with_weights = pytest.mark.parametrize("case", WEIGHTED + NESTED, ids=ids(WEIGHTED + NESTED))
 
@@ -91,13 +94,16 @@ def test_gradient_by_the_input_in_use(case):
     assert_gradient(dx, lambda: np.vdot(layer.forward(x, space), dy), x)
 
 
-@every_layer_with_weights
+@every_layer_that_learns
 def test_gradient_by_each_parameter(case):
     layer, x, dy = no_kinks(case)
     space = Space("float64", training=True)
     layer.forward(x, space)
     layer.backward(dy, space)
     for parameter in layer.parameters:
+        if not parameter.trainable:
+            assert not parameter.grad.any()
+            continue
         assert_gradient(parameter.grad.copy(), lambda: np.vdot(layer.forward(x, space), dy), parameter.value)
 
 
@@ -124,7 +130,7 @@ def test_backward_adds(case):
     np.testing.assert_allclose(arena.grads, 2 * once, rtol=1e-14)
 
 
-@every_layer
+@every_layer_that_works_alone
 def test_gradients_of_a_batch_add_up_over_its_images(case):
     """A gradient that is broadcast over rows, or one image's that is taken for all, would not."""
     layer, arena, _ = case.build()
@@ -196,7 +202,7 @@ def test_two_spaces_do_not_interfere(case):
         np.testing.assert_array_equal(got, want)
 
 
-@every_layer
+@every_layer_that_works_alone
 def test_the_same_forward_with_and_without_training(case):
     layer, _, _ = case.build()
     x = inputs(case, 3)

@@ -50,6 +50,7 @@ CALLS = {
     "dense": lambda n: ({"x": (n, 21), "weight": (21, 18), "bias": (18,)}, (), {}),
     "dense_backward_input": lambda n: ({"dy": (n, 18), "weight": (21, 18)}, (), {}),
     "dense_backward_weight": lambda n: ({"x": (n, 21), "dy": (n, 18)}, (), {}),
+    "dropout": lambda n: ({"x": (n, 5, 7), "mask": (n, 5, 7)}, (0.25,), {}),
     "relu": lambda n: ({"x": (n, 5, 7)}, (), {}),
     "relu_backward": lambda n: ({"dy": (n, 5, 7), "y": (n, 5, 7)}, (), {}),
     "sigmoid": lambda n: ({"x": (n, 5, 7)}, (), {}),
@@ -84,6 +85,8 @@ CALLS = {
     "to_channels_last": lambda n: ({"x": (n, 8, 9, 6)}, (), {}),
 }
 
+BYTES = {"winner", "mask"}  # arguments of uint8
+
 every_op = pytest.mark.parametrize("op", CALLS)
 
 
@@ -93,6 +96,8 @@ def draw(op, rng, dtype, n=3, make=normals):
     arrays = {name: make(rng, shape, dtype) for name, shape in shapes.items()}
     if "winner" in arrays:
         arrays["winner"] = rng.integers(0, 4, shapes["winner"]).astype("uint8")
+    if "mask" in arrays:
+        arrays["mask"] = rng.integers(0, 2, shapes["mask"]).astype("uint8")
     return arrays
 
 
@@ -220,7 +225,7 @@ def test_other_dtypes_are_refused(op, kind, rng):
 def test_mixed_dtypes_are_refused(op, rng):
     arrays = draw(op, rng, "float32")
     for name in arrays:
-        if name != "winner" and len(arrays.keys() - {"winner"}) > 1:
+        if name not in BYTES and len(arrays.keys() - BYTES) > 1:
             refuses(op, TypeError, name, {**arrays, name: arrays[name].astype("float64")})
 
 

@@ -106,9 +106,11 @@ def test_layers_are_called_once_for_each_size_of_batch(rng, monkeypatch):
     called = []
     network = networks.build(FUSED)
     network.compile(loss="cross_entropy")
-    step = network._engine.steps[0]
-    forward = step.forward
-    monkeypatch.setattr(step, "forward", lambda x, space: called.append(len(x)) or forward(x, space))
+    for step in (network._engine.steps[0], network._engine._steps_in_use[0]):
+        forward = step.forward
+        monkeypatch.setattr(
+            step, "forward", lambda x, space, forward=forward: called.append(len(x)) or forward(x, space)
+        )
     x, y = networks.data(FUSED, rng, 10)
     network.fit(x, y, epochs=4, batch_size=4, verbose=0)
     assert called == [4, 2]

@@ -5,8 +5,10 @@ from gwucnn.layers.conv import Conv2D
 from gwucnn.layers.conv_transpose import Conv2DTranspose
 from gwucnn.layers.dense import Dense
 from gwucnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
+from gwucnn.layers.dropout import Dropout, SpatialDropout2D
 from gwucnn.layers.flatten import Flatten
 from gwucnn.layers.nested import Concatenate, Residual
+from gwucnn.layers.normalise import BatchNormalization, LayerNormalization
 from gwucnn.layers.padding import ZeroPadding2D
 from gwucnn.layers.pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from gwucnn.layers.reshape import Reshape
@@ -14,19 +16,23 @@ from gwucnn.layers.upsampling import UpSampling2D
 
 __all__ = [
     "AveragePooling2D",
+    "BatchNormalization",
     "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
     "Dense",
     "DepthwiseConv2D",
+    "Dropout",
     "Flatten",
     "GlobalAveragePooling2D",
     "GlobalMaxPooling2D",
     "Layer",
+    "LayerNormalization",
     "MaxPooling2D",
     "Reshape",
     "Residual",
     "SeparableConv2D",
+    "SpatialDropout2D",
     "UpSampling2D",
     "ZeroPadding2D",
 ]

@@ -9,7 +9,7 @@ indices. `x` goes in, `y` comes out, `dy dx dweight dbias` are the gradients of 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, ClassVar
 
@@ -190,6 +190,8 @@ class WeightedLayer(Layer):
     """
 
     replays = True
+    # Makes (kernel, bias or None) from those declared, in a space, where a fused step multiplies by others.
+    _make_weights: Callable[[Array, Array | None, Space], tuple[Array, Array | None]] | None = None
 
     def __init__(
         self,
@@ -249,6 +251,11 @@ class WeightedLayer(Layer):
         # Each weight meets each place of the output once, pixels of the border included.
         return prod(self.out_shape[:-1]) * self.kernel.size
 
+    def weights(self, space: Space) -> tuple[Array, Array | None]:
+        """Return the kernel, and the bias or None, that forward multiplies by and adds."""
+        kernel, bias = self.kernel.constant, self.bias.constant if self.add_bias else None
+        return (kernel, bias) if self._make_weights is None else self._make_weights(kernel, bias, space)
+
     def multiply(self, x: Array, y: Array, space: Space) -> None:
         """Fill y with the product of x and the kernel, plus the bias."""
         raise NotImplementedError
@@ -291,6 +298,14 @@ class WeightedLayer(Layer):
         """Return the same layer, sharing its parameters, with another activation."""
         other = copy.copy(self)
         other.activation = activation
+        return other
+
+    def with_weights(
+        self, make: Callable[[Array, Array | None, Space], tuple[Array, Array | None]]
+    ) -> WeightedLayer:
+        """Return the same layer, multiplying by what `make(kernel, bias, space)` returns: only for use."""
+        other = copy.copy(self)
+        other._make_weights = make
         return other
 
     def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:

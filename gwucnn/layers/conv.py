@@ -127,13 +127,11 @@ class Conv2D(FilterLayer):
         return self.out_shape
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
-        bias = self.bias.constant if self.add_bias else None
         space.run(
             "conv2d",
             ops.conv2d,
             x,
-            self.kernel.constant,
-            bias,
+            *self.weights(space),
             out=y,
             winograd=space.winograd,
             constant_weight=space.keeps_weights,

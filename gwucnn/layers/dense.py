@@ -78,8 +78,7 @@ class Dense(WeightedLayer):
         return self.out_shape
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
-        bias = self.bias.constant if self.add_bias else None
-        space.run("dense", ops.dense, x, self.kernel.constant, bias, out=y)
+        space.run("dense", ops.dense, x, *self.weights(space), out=y)
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
         space.run(

@@ -37,8 +37,8 @@ class ChannelLayer(FilterLayer):
             "groups": channels,
         }
 
-    def _filter(self, x: Array, kernel: Parameter, bias: Any, y: Array, space: Space) -> None:
-        weight = space.view("kernel", kernel.constant, self._flat)
+    def _filter(self, x: Array, kernel: Array, bias: Any, y: Array, space: Space) -> None:
+        weight = space.view("kernel", kernel, self._flat)
         keeps = space.keeps_weights
         space.run("depthwise", ops.conv2d, x, weight, bias, out=y, constant_weight=keeps, **self._keywords)
 
@@ -142,7 +142,8 @@ class DepthwiseConv2D(ChannelLayer):
         return self.out_shape
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
-        self._filter(x, self.kernel, self.bias.constant if self.add_bias else None, y, space)
+        kernel, bias = self.weights(space)
+        self._filter(x, kernel, bias, y, space)
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
         self._filter_backward_weight(x, dy, self.kernel, space)
@@ -274,10 +275,9 @@ class SeparableConv2D(ChannelLayer):
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
         z = space.saved["between"] = self._between("between", y, space)
-        self._filter(x, self.depthwise_kernel, None, z, space)
-        bias = self.bias.constant if self.add_bias else None
-        keeps = space.keeps_weights
-        space.run("pointwise", ops.conv2d, z, self.kernel.constant, bias, out=y, constant_weight=keeps)
+        self._filter(x, self.depthwise_kernel.constant, None, z, space)
+        kernel, bias = self.weights(space)
+        space.run("pointwise", ops.conv2d, z, kernel, bias, out=y, constant_weight=space.keeps_weights)
 
     def _spread(self, dy: Array, space: Space) -> Array:
         """Return the gradient between the two steps."""

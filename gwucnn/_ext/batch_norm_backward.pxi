@@ -1,0 +1,184 @@
+# The gradients of batch normalisation; the formulas and what PerChannel and ChannelSums are stand in batch_norm.pxi.
+
+
+cdef class BatchNormBackwardSums(ChannelSums):
+    """dgamma and dbeta of a batch; also added to the arrays of gradients, where there are any."""
+
+    cdef double epsilon
+    cdef void *dy
+    cdef void *x
+    cdef void *mean
+    cdef void *variance
+    cdef void *sums                 # (2, C)                                              OUT
+    cdef void *gamma_grad           # (C,) or NULL                                        INOUT
+    cdef void *beta_grad
+    cdef void *row                  # (width,): mean of each number of a row
+
+    def __init__(self, dy, x, mean, variance, sums, gamma_grad, beta_grad, double epsilon):
+        self.rows(dy, mean.size)
+        self.dy = self.real(dy, self.size, False)
+        self.x = self.real(x, self.size, False)
+        self.mean = self.real(mean, self.C, False)
+        self.variance = self.real(variance, self.C, False)
+        self.sums = self.real(sums, 2 * self.C, True)
+        if gamma_grad is not None:
+            self.gamma_grad = self.real(gamma_grad, self.C, True)
+        if beta_grad is not None:
+            self.beta_grad = self.real(beta_grad, self.C, True)
+        self.row = self.reserve_reals(self.width)
+        self.reserve_parts()
+        self.epsilon = epsilon
+        self.out = sums
+
+    cdef void prepare(self) noexcept nogil:
+        if self.is_double:
+            memcpy(self.row, self.mean, self.C * sizeof(double))
+            repeat(<double *>self.row, self.C, self.width)
+        else:
+            memcpy(self.row, self.mean, self.C * sizeof(float))
+            repeat(<float *>self.row, self.C, self.width)
+
+    cdef void part(self, int phase, Py_ssize_t unit, int thread) noexcept nogil:
+        cdef Py_ssize_t at = self.begin(unit), size = self.begin(unit + 1) - at
+        cdef double *part = self.parts + unit * 2 * self.C
+        if self.is_double:
+            products(<double *>self.dy + at, <double *>self.x + at, <double *>self.row, size, self.width, self.C, part)
+        else:
+            products(<float *>self.dy + at, <float *>self.x + at, <float *>self.row, size, self.width, self.C, part)
+
+    cdef void finish(self) noexcept nogil:
+        cdef Py_ssize_t unit, i
+        for unit in range(1, self.units):
+            for i in range(2 * self.C):
+                self.parts[i] += self.parts[unit * 2 * self.C + i]
+        if self.is_double:
+            give_sums(self.parts, <double *>self.variance, self.epsilon, <double *>self.sums,
+                      <double *>self.gamma_grad, <double *>self.beta_grad, self.C)
+        else:
+            give_sums(self.parts, <float *>self.variance, self.epsilon, <float *>self.sums,
+                      <float *>self.gamma_grad, <float *>self.beta_grad, self.C)
+
+
+cdef void give_sums(const double *total, const real_t *variance, double epsilon, real_t *sums, real_t *gamma_grad,
+                    real_t *beta_grad, Py_ssize_t C) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(C):
+        sums[c] = <real_t>(total[c] * root_of(variance[c], epsilon))
+        sums[C + c] = <real_t>total[C + c]
+        if gamma_grad != NULL:
+            gamma_grad[c] += sums[c]
+        if beta_grad != NULL:
+            beta_grad[c] += sums[C + c]
+
+
+cdef void products(
+    const real_t *dy,               # (size,), rows of `width`, the last one shorter      IN
+    const real_t *x,                # the same                                            IN
+    const real_t *mean,             # (width,)                                            IN
+    Py_ssize_t size, Py_ssize_t width, Py_ssize_t C,
+    double *part,                   # (2, C): sums of dy * (x - mean) and of dy           OUT
+) noexcept nogil:
+    cdef Py_ssize_t K = size // width, k, strip, at, columns, rest = size - K * width
+    memset(part, 0, 2 * C * sizeof(double))
+    for strip in range(0, width, 64):  # STRIP
+        columns = min(width - strip, STRIP)
+        for k in range(0, K, 32):  # BLOCK
+            at = k * width + strip
+            block_products(dy + at, x + at, mean + strip, min(K - k, BLOCK), width, columns, C, part + strip)
+    if rest:
+        block_products(dy + K * width, x + K * width, mean, 1, width, rest, C, part)
+
+
+cdef void block_products(const real_t *dy, const real_t *x, const real_t *mean, Py_ssize_t rows, Py_ssize_t step,
+                         Py_ssize_t columns, Py_ssize_t C, double *part) noexcept nogil:
+    cdef real_t product[STRIP]
+    cdef real_t sum[STRIP]
+    cdef Py_ssize_t r, f, g, channels = min(columns, C)
+    memset(product, 0, sizeof(product))
+    memset(sum, 0, sizeof(sum))
+    for r in range(rows):
+        for f in range(columns):
+            product[f] += dy[r * step + f] * (x[r * step + f] - mean[f])
+            sum[f] += dy[r * step + f]
+    for g in range(columns // channels):
+        for f in range(channels):
+            part[f] += product[g * channels + f]
+            part[C + f] += sum[g * channels + f]
+
+
+cdef class BatchNormBackward(PerChannel):
+    """dx; without sums that of the layer in use, where mean and variance are given numbers."""
+
+    cdef double epsilon
+    cdef void *dy
+    cdef void *x                    # NULL without sums
+    cdef void *dx
+    cdef void *gamma
+    cdef void *mean
+    cdef void *variance
+    cdef void *sums                 # (2, C) or NULL
+    cdef void *row                  # (4, width): mean, and factors of dy, of x - mean and of 1
+
+    def __init__(self, dy, x, gamma, mean, variance, sums, dx, double epsilon):
+        self.rows(dy, gamma.size)
+        self.dy = self.real(dy, self.size, False)
+        self.dx = self.real(dx, self.size, True)
+        self.gamma = self.real(gamma, self.C, False)
+        self.variance = self.real(variance, self.C, False)
+        if sums is not None:
+            self.x = self.real(x, self.size, False)
+            self.mean = self.real(mean, self.C, False)
+            self.sums = self.real(sums, 2 * self.C, False)
+        self.row = self.reserve_reals(4 * self.width)
+        self.epsilon = epsilon
+        self.out = dx
+
+    cdef void prepare(self) noexcept nogil:
+        if self.is_double:
+            gradient_row(<double *>self.row, <double *>self.gamma, <double *>self.mean, <double *>self.variance,
+                         <double *>self.sums, self.epsilon, self.R, self.C, self.width)
+        else:
+            gradient_row(<float *>self.row, <float *>self.gamma, <float *>self.mean, <float *>self.variance,
+                         <float *>self.sums, self.epsilon, self.R, self.C, self.width)
+
+    cdef void part(self, int phase, Py_ssize_t unit, int thread) noexcept nogil:
+        cdef Py_ssize_t at = self.begin(unit), size = self.begin(unit + 1) - at
+        if self.is_double:
+            gradient(<double *>self.dy + at, NULL if self.x == NULL else <double *>self.x + at, <double *>self.row,
+                     <double *>self.dx + at, size, self.width)
+        else:
+            gradient(<float *>self.dy + at, NULL if self.x == NULL else <float *>self.x + at, <float *>self.row,
+                     <float *>self.dx + at, size, self.width)
+
+
+cdef void gradient_row(real_t *row, const real_t *gamma, const real_t *mean, const real_t *variance,
+                       const real_t *sums, double epsilon, Py_ssize_t R, Py_ssize_t C,
+                       Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef double root, scale
+    for c in range(C):
+        root = root_of(variance[c], epsilon)
+        scale = gamma[c] * root
+        row[width + c] = <real_t>scale
+        if sums != NULL:
+            row[c] = mean[c]
+            row[2 * width + c] = <real_t>(-scale * root * sums[c] / max(R, 1))
+            row[3 * width + c] = <real_t>(-scale * sums[C + c] / max(R, 1))
+    for c in range(4):
+        repeat(row + c * width, C, width)
+
+
+cdef void gradient(const real_t *dy, const real_t *x, const real_t *row, real_t *dx, Py_ssize_t size,
+                   Py_ssize_t width) noexcept nogil:
+    cdef const real_t *scale = row + width
+    cdef const real_t *slope = row + 2 * width
+    cdef const real_t *shift = row + 3 * width
+    cdef Py_ssize_t k, f, at
+    for k in range((size + width - 1) // width):
+        at = k * width
+        if x == NULL:
+            for f in range(min(width, size - at)):
+                dx[at + f] = dy[at + f] * scale[f]
+        else:
+            for f in range(min(width, size - at)):
+                dx[at + f] = dy[at + f] * scale[f] + ((x[at + f] - row[f]) * slope[f] + shift[f])

@@ -1,0 +1,87 @@
+# Running statistics: how training moves them, and how they are folded into the weights of the layer before.
+
+
+cdef class MoveStatistics(Step):
+    """running = keep * running + (1 - keep) * batch for mean and variance; keep = min(momentum, t / (t + 1)); t += 1."""
+
+    cdef double momentum
+    cdef Py_ssize_t C
+    cdef int64_t *updates           # (1,): t                                             INOUT
+    cdef void *running[2]           # mean and variance, (C,)                             INOUT
+    cdef void *batch[2]             # (C,)                                                IN
+
+    def __init__(self, running_mean, running_variance, updates, mean, variance, double momentum):
+        self.C = mean.size
+        self.running[0] = self.real(running_mean, self.C, True)
+        self.running[1] = self.real(running_variance, self.C, True)
+        self.updates = <int64_t *>self.other(updates, 1, 8, True)
+        self.batch[0] = self.real(mean, self.C, False)
+        self.batch[1] = self.real(variance, self.C, False)
+        self.momentum = momentum
+        self.out = running_mean
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        cdef double t = <double>self.updates[0]
+        cdef double keep = min(self.momentum, t / (t + 1))
+        cdef int i
+        for i in range(2):
+            if self.is_double:
+                move(<double *>self.running[i], <double *>self.batch[i], self.C, keep)
+            else:
+                move(<float *>self.running[i], <float *>self.batch[i], self.C, keep)
+        self.updates[0] += 1
+
+
+cdef void move(real_t *running, const real_t *batch, Py_ssize_t C, double keep) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(C):
+        running[c] = <real_t>(keep * running[c] + (1 - keep) * batch[c])
+
+
+cdef class FoldBatchNorm(Step):
+    """Weights of a linear layer that do the work of the normalisation behind it as well.
+
+    weight' = weight * gamma * root; bias' = beta + (bias - mean) * gamma * root, for filters along the last axis.
+    """
+
+    cdef double epsilon
+    cdef Py_ssize_t F, K
+    cdef void *weight               # (K, F)                                              IN
+    cdef void *bias                 # (F,) or NULL                                        IN
+    cdef void *norm[4]              # gamma, beta, mean, variance                         IN
+    cdef void *folded               # (K, F)                                              OUT
+    cdef void *folded_bias          # (F,)                                                OUT
+
+    def __init__(self, weight, bias, gamma, beta, mean, variance, folded, folded_bias, double epsilon):
+        self.F = gamma.size
+        self.K = weight.size // max(self.F, 1)
+        self.weight = self.real(weight, self.K * self.F, False)
+        if bias is not None:
+            self.bias = self.real(bias, self.F, False)
+        for i, array in enumerate((gamma, beta, mean, variance)):
+            self.norm[i] = self.real(array, self.F, False)
+        self.folded = self.real(folded, self.K * self.F, True)
+        self.folded_bias = self.real(folded_bias, self.F, True)
+        self.epsilon = epsilon
+        self.out = folded
+        self.units = 0
+
+    cdef void prepare(self) noexcept nogil:
+        # All of the work: as long as no weight changes it is not done again.
+        if self.is_double:
+            fold(<double *>self.weight, <double *>self.bias, <double **>self.norm, self.epsilon,
+                 <double *>self.folded, <double *>self.folded_bias, self.K, self.F)
+        else:
+            fold(<float *>self.weight, <float *>self.bias, <float **>self.norm, self.epsilon,
+                 <float *>self.folded, <float *>self.folded_bias, self.K, self.F)
+
+
+cdef void fold(const real_t *weight, const real_t *bias, real_t **norm, double epsilon, real_t *folded,
+               real_t *folded_bias, Py_ssize_t K, Py_ssize_t F) noexcept nogil:
+    cdef Py_ssize_t k, f
+    cdef double scale
+    for f in range(F):
+        scale = norm[0][f] * root_of(norm[3][f], epsilon)
+        folded_bias[f] = <real_t>(norm[1][f] + ((bias[f] if bias != NULL else 0) - <double>norm[2][f]) * scale)
+        for k in range(K):
+            folded[k * F + f] = <real_t>(weight[k * F + f] * scale)

@@ -1,0 +1,100 @@
+"""Dropout: some numbers or whole channels are left out of each batch of training, by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwucnn import ops
+from gwucnn.layers.base import Array, Layer, Shape, Space
+from gwucnn.ops.random import check_rate
+
+__all__ = ["Dropout", "SpatialDropout2D"]
+
+
+class Dropout(Layer):
+    """Set a share of the numbers to 0 in training, by chance, and stretch the others to keep the mean.
+
+    ::
+
+        y = x / (1 - rate) where mask, else 0            dx = dy / (1 - rate) where mask, else 0
+
+    with a new mask for each batch, each of its numbers 0 with probability `rate`. In use nothing changes:
+    y = x.
+
+    Parameters
+    ----------
+    rate : float from 0 to less than 1
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For a rate outside of its range.
+
+    Notes
+    -----
+    N. Srivastava et al., JMLR 15 (2014). Masks come from the network's random state: one seed gives one run,
+    whatever the number of threads.
+
+    Examples
+    --------
+    >>> from gwucnn import Dense, Dropout, GWUNetwork
+    >>> network = GWUNetwork([Dense(64, activation='relu'), Dropout(0.5), Dense(10, activation='softmax')])
+    """
+
+    replays = True
+
+    def __init__(self, rate: float, *, name: str | None = None) -> None:
+        self.rate = check_rate(self.label, rate)
+        self.name = name
+
+    def _mask_shape(self, x: Array) -> Shape:
+        return x.shape
+
+    def forward(self, x: Array, space: Space) -> Array:
+        drops = space.training and self.rate > 0
+        mask = space.saved["mask"] = space.array("mask", self._mask_shape(x), "uint8") if drops else None
+        if mask is None:
+            return x
+        space.run("mask", ops.random_mask, space.random, self.rate, out=mask)
+        return space.run("forward", ops.dropout, x, mask, self.rate, out=space.array("y", x.shape))
+
+    def backward(self, dy: Array, space: Space) -> Array | None:
+        mask = space.saved["mask"]
+        if mask is None:
+            return dy
+        return space.run("backward", ops.dropout, dy, mask, self.rate, out=space.array("dx", dy.shape))
+
+    def config(self) -> dict[str, Any]:
+        return {"rate": self.rate} | ({} if self.name is None else {"name": self.name})
+
+
+class SpatialDropout2D(Dropout):
+    """Set a share of the channels of each image to 0 in training, by chance, and stretch the others.
+
+    As `Dropout`, but with one number of the mask for all pixels of a channel: neighbouring pixels tell nearly
+    the same, so that a network would hardly miss single ones.
+
+    Parameters
+    ----------
+    rate : float from 0 to less than 1
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For a rate outside of its range; ShapeError at `build` for inputs that are no images.
+
+    Notes
+    -----
+    J. Tompson et al., arXiv:1411.4280, section 3.2.
+    """
+
+    replays = True
+
+    def build(self, in_shape: Shape) -> Shape:
+        self.need_image(in_shape)
+        return super().build(in_shape)
+
+    def _mask_shape(self, x: Array) -> Shape:
+        return x.shape[0], x.shape[-1]

@@ -1,0 +1,242 @@
+"""Batch and layer normalisation."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from gwucnn import ops
+from gwucnn.errors import ShapeError
+from gwucnn.initializers import INITIALIZERS
+from gwucnn.layers.base import Array, Layer, Shape, Space
+from gwucnn.ops.normalise import check_epsilon
+from gwucnn.parameters import Parameter
+from gwucnn.shapes import check_flag
+
+__all__ = ["BatchNormalization", "LayerNormalization"]
+
+
+class _Normalization(Layer):
+    """What both share: gamma and beta, one number a channel."""
+
+    replays = True
+
+    def __init__(self, *, epsilon: float, trainable: bool, name: str | None) -> None:
+        self.epsilon = check_epsilon(self.label, epsilon)
+        self.trainable = trainable
+        self.name = name
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training moves the layer. A change takes effect at the network's next `compile`."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = check_flag(self.label, "trainable", value)
+        for parameter in self.parameters[:2]:
+            parameter.trainable = self._trainable
+
+    def build(self, in_shape: Shape) -> Shape:
+        if not in_shape:
+            raise ShapeError(f"{self.label}: expected images (H, W, C) or features (D,), got {in_shape}")
+        self.in_shape = self.out_shape = in_shape
+        shape = in_shape[-1:]
+        self.gamma = Parameter("gamma", shape, INITIALIZERS["ones"], self.trainable)
+        self.beta = Parameter("beta", shape, INITIALIZERS["zeros"], self.trainable)
+        self.parameters = (self.gamma, self.beta)
+        return in_shape
+
+    def config(self) -> dict[str, Any]:
+        optional = {
+            "epsilon": (self.epsilon, 1e-3),
+            "trainable": (self.trainable, True),
+            "name": (self.name, None),
+        }
+        return {key: value for key, (value, default) in optional.items() if value != default}
+
+
+class BatchNormalization(_Normalization):
+    """Bring each channel of a batch to mean 0 and variance 1, then stretch and shift it.
+
+    ::
+
+        y[..., c] = gamma[c] * (x[..., c] - mean[c]) / sqrt(variance[c] + epsilon) + beta[c]
+        dgamma[c] = sum of dy * (x - mean[c]) / sqrt(variance[c] + epsilon),    dbeta[c] = sum of dy
+        dx = gamma / root * (dy - dbeta / R - (x - mean) / root * dgamma / R)
+
+    with root = sqrt(variance + epsilon).
+
+    In training mean and variance are those of the batch, over its R pixels (images) or rows (features); in
+    use, and where the layer is frozen, they are running averages, which each batch of training moves:
+
+        running = keep * running + (1 - keep) * batch's            keep = min(momentum, t / (t + 1))
+
+    with t the batches before, so that a network is fit for use after a few of them. After `set_weights` the
+    running averages are taken as settled: keep = momentum.
+
+    Parameters
+    ----------
+    momentum : float from 0 to less than 1
+    epsilon : float of at least 0
+        Keeps a channel without variance from a division by 0.
+    trainable : bool
+        False freezes gamma, beta and the running averages, and uses the latter in training as well.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For a momentum or an epsilon outside of its range.
+
+    Notes
+    -----
+    S. Ioffe and C. Szegedy, arXiv:1502.03167. Weights in Keras' order: gamma, beta, moving_mean,
+    moving_variance, each of shape (C,); variances are biased, divided by R, as in Keras. A batch of one row
+    of features has variance 0, and teaches nothing: set `batch_size` in `fit`. In use a network computes
+    Conv2D or Dense and the normalisation behind it as one.
+
+    Examples
+    --------
+    >>> from gwucnn import BatchNormalization, Conv2D, GWUNetwork, RELU
+    >>> network = GWUNetwork([Conv2D(8, input_size=28), BatchNormalization(), RELU()])
+    >>> [weight.shape for weight in network.get_weights()]
+    [(3, 3, 1, 8), (8,), (8,), (8,), (8,)]
+    """
+
+    replays = True
+
+    def __init__(
+        self,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        *,
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
+        number = isinstance(momentum, Real) and not isinstance(momentum, bool)
+        if not number or not 0 <= float(momentum) < 1:
+            raise ValueError(
+                f"{self.label}: expected momentum to be a number from 0 to less than 1, got {momentum!r}"
+            )
+        self.momentum = float(momentum)
+        super().__init__(epsilon=epsilon, trainable=trainable, name=name)
+
+    def build(self, in_shape: Shape) -> Shape:
+        super().build(in_shape)
+        updates = np.zeros(1, np.int64)
+        self.moving_mean, self.moving_variance = (
+            Parameter(name, in_shape[-1:], INITIALIZERS[first], trainable=False, updates=updates)
+            for name, first in (("moving_mean", "zeros"), ("moving_variance", "ones"))
+        )
+        self.parameters = (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        return in_shape
+
+    def forward(self, x: Array, space: Space) -> Array:
+        by_batch = space.saved["by_batch"] = space.training and self.trainable
+        mean, variance = self.moving_mean.constant, self.moving_variance.constant
+        if by_batch:
+            mean, variance = self._statistics(x, space)
+        space.saved["x"], space.saved["mean"], space.saved["variance"] = x, mean, variance
+        gamma, beta = self.gamma.constant, self.beta.constant
+        out = space.array("y", x.shape)
+        return space.run("forward", ops.batch_norm, x, gamma, beta, mean, variance, self.epsilon, out=out)
+
+    def _statistics(self, x: Array, space: Space) -> tuple[Array, Array]:
+        """Return mean and variance of the batch, and have the running ones moved if it turns out sound."""
+        mean, variance = space.array("mean", x.shape[-1:]), space.array("variance", x.shape[-1:])
+        space.run("statistics", ops.batch_statistics, x, variance=variance, out=mean)
+        if len(x):
+            space.later(
+                "move",
+                ops.move_statistics,
+                self.moving_variance.running,
+                self.moving_mean.updates,
+                mean,
+                variance,
+                self.momentum,
+                out=self.moving_mean.running,
+            )
+        return mean, variance
+
+    def backward(self, dy: Array, space: Space) -> Array | None:
+        x, mean, variance = space.saved["x"], space.saved["mean"], space.saved["variance"]
+        sums = None
+        if space.saved["by_batch"]:
+            sums = space.run(
+                "sums",
+                ops.batch_norm_backward_sums,
+                dy,
+                x,
+                mean,
+                variance,
+                self.epsilon,
+                gamma_grad=self.gamma.grad,
+                beta_grad=self.beta.grad,
+                out=space.array("sums", (2, x.shape[-1])),
+            )
+        if not space.needs_dx:
+            return None
+        gamma, dx = self.gamma.constant, space.array("dx", x.shape)
+        back = ops.batch_norm_backward
+        return space.run("backward", back, dy, x, gamma, mean, variance, self.epsilon, sums=sums, out=dx)
+
+    def config(self) -> dict[str, Any]:
+        return ({} if self.momentum == 0.99 else {"momentum": self.momentum}) | super().config()
+
+
+class LayerNormalization(_Normalization):
+    """Bring the channels of each pixel, or the features of each sample, to mean 0 and variance 1.
+
+    ::
+
+        z[..., c] = (x[..., c] - m) / sqrt(v + epsilon)            y[..., c] = gamma[c] * z[..., c] + beta[c]
+        dgamma[c] = sum of dy * z,    dbeta[c] = sum of dy
+        dx = (g - mean of g - z * mean of g * z) / sqrt(v + epsilon)            with g = dy * gamma
+
+    with m and v the mean and the biased variance of x[..., :]. The same in training and in use, and whatever
+    the batch.
+
+    Parameters
+    ----------
+    epsilon : float of at least 0
+    trainable : bool
+        False freezes gamma and beta.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For an epsilon below 0.
+
+    Notes
+    -----
+    J. Ba, J. Kiros and G. Hinton, arXiv:1607.06450, section 3. Weights in Keras' order: gamma, beta, each of
+    shape (C,). As in Keras only the last axis is normalised.
+    """
+
+    replays = True
+
+    def __init__(self, epsilon: float = 1e-3, *, trainable: bool = True, name: str | None = None) -> None:
+        super().__init__(epsilon=epsilon, trainable=trainable, name=name)
+
+    def forward(self, x: Array, space: Space) -> Array:
+        space.saved["x"] = x
+        gamma, beta, out = self.gamma.constant, self.beta.constant, space.array("y", x.shape)
+        return space.run("forward", ops.layer_norm, x, gamma, beta, self.epsilon, out=out)
+
+    def backward(self, dy: Array, space: Space) -> Array:
+        trained = self.gamma.trainable
+        return space.run(
+            "backward",
+            ops.layer_norm_backward,
+            dy,
+            space.saved["x"],
+            self.gamma.constant,
+            self.epsilon,
+            gamma_grad=self.gamma.grad if trained else None,
+            beta_grad=self.beta.grad if trained else None,
+            out=space.array("dx", dy.shape),
+        )

@@ -1,0 +1,148 @@
+"""Random numbers, and dropping out.
+
+A draw is a function of a key, of how many draws there were before, and of a number's place in it
+(Philox4x32-10: J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). Key and count stand
+in an array of two uint64 that each draw moves on by one. Threads, instruction sets and the dtype of the
+numbers change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from gwucnn import kernels
+from gwucnn.errors import ShapeError
+from gwucnn.ops.base import Array, Op, as_arrays, as_output
+
+__all__ = ["check_rate", "dropout", "random_mask", "random_uniform"]
+
+
+def check_rate(who: str, rate: Any) -> float:
+    """Return a share of numbers to drop as a float, or raise a ValueError."""
+    if not isinstance(rate, Real) or isinstance(rate, bool) or not 0 <= float(rate) < 1:
+        raise ValueError(f"{who}: expected rate to be a number from 0 to less than 1, got {rate!r}")
+    return float(rate)
+
+
+def _as_state(who: str, state: Any) -> Array:
+    """Return the state, which is written to, so that a copy of it would not do."""
+    if not isinstance(state, np.ndarray) or state.dtype != np.uint64 or state.shape != (2,):
+        kind = f"{state.dtype} {state.shape}" if isinstance(state, np.ndarray) else type(state).__name__
+        raise TypeError(f"{who}: expected state to be an array of two uint64, key and count, got {kind}")
+    return as_output(who, state, (2,), [], name="state", dtype=np.uint64)
+
+
+@Op
+def random_uniform(state: Array, *, out: Array) -> Callable[[], Array]:
+    """Fill `out` with random numbers, evenly from 0 to less than 1, and count the draw.
+
+    Parameters
+    ----------
+    state : uint64, shape (2,)
+        Key and number of draws so far; the latter grows by one, unless `out` is empty.
+    out : float32 or float64, any shape
+        Overwritten and returned. The same numbers in both, but for rounding: they are multiples of 2**-32 in
+        float64, of 2**-24 in float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a state or an `out` that cannot be written to as it is.
+
+    Notes
+    -----
+    Number i of draw k is word i % 64 // 16 of Philox's block i // 64 * 16 + i % 16, whose counter is (block,
+    k) and whose words are divided by 2**32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> state = np.array([7, 0], np.uint64)
+    >>> first, second = (random_uniform(state, out=np.empty(4)) for _ in range(2))
+    >>> bool((first != second).all()), int(state[1])
+    (True, 2)
+    """
+    who = "random_uniform"
+    state = _as_state(who, state)
+    (given,) = as_arrays(who, out=out)
+    return kernels.active.RandomUniform(state, as_output(who, out, given.shape, [state], dtype=given.dtype))
+
+
+@Op
+def random_mask(state: Array, rate: float, *, out: Array) -> Callable[[], Array]:
+    """Fill `out` with 0, each with probability `rate`, and 1, and count the draw.
+
+    Parameters
+    ----------
+    state : uint64, shape (2,)
+        As for `random_uniform`, whose numbers (of 32 bits) are compared with `rate`.
+    rate : float from 0 to less than 1
+    out : uint8, any shape
+        Overwritten and returned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a rate outside of its range; a state or an `out` that cannot be written to as it is.
+    """
+    who = "random_mask"
+    threshold = min(round(check_rate(who, rate) * 2**32), 2**32 - 1)
+    state = _as_state(who, state)
+    out = as_output(who, out, np.shape(out), [state], dtype=np.uint8)
+    return kernels.active.RandomMask(state, out, threshold)
+
+
+@Op
+def dropout(x: Array, mask: Array, rate: float, *, out: Array | None = None) -> Callable[[], Array]:
+    """Drop what the mask drops and stretch the rest: y = x / (1 - rate) where mask is not 0, else 0.
+
+    Its own gradient: dx = dropout(dy, mask, rate).
+
+    Parameters
+    ----------
+    x : float32 or float64, any shape
+    mask : uint8, shape of x, or (N, C) for x of shape (N, ..., C)
+        As filled by `random_mask`; in the second form whole channels are dropped.
+    rate : float from 0 to less than 1
+    out : as x, optional
+        Overwritten and returned; may be x itself.
+
+    Returns
+    -------
+    dtype and shape of x
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError
+        For a mask that fits neither way, other dtypes, or a rate outside of its range.
+
+    Notes
+    -----
+    N. Srivastava et al., JMLR 15 (2014), with the stretching in training, so that nothing changes in use. A
+    NaN that is dropped is gone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dropout(np.array([1.0, 2.0, 3.0]), np.array([1, 0, 1], np.uint8), 0.5)
+    array([2., 0., 6.])
+    """
+    who = "dropout"
+    scale = 1 / (1 - check_rate(who, rate))
+    (x,) = as_arrays(who, x=x)
+    mask = np.ascontiguousarray(mask)
+    if mask.dtype != np.uint8:
+        raise TypeError(f"{who}: expected mask of uint8, got {mask.dtype}")
+    channels = x.ndim > 2 and mask.shape == (x.shape[0], x.shape[-1])
+    if not channels and mask.shape != x.shape:
+        whole = f" or {(x.shape[0], x.shape[-1])}" if x.ndim > 2 else ""
+        raise ShapeError(f"{who}: expected mask of shape {x.shape}{whole}, got {mask.shape}")
+    out = as_output(who, out, x.shape, [x, mask] if out is not x else [mask], dtype=x.dtype)
+    if channels and prod(x.shape[1:-1]) > 1:
+        return kernels.active.DropoutChannels(x, mask, out, scale)
+    return kernels.active.Dropout(x, mask, out, scale)
