@@ -70,7 +70,15 @@ from gwucnn.loss_functions import (
     LogLoss,
     LossFunction,
 )
-from gwucnn.metrics import accuracy, confusion_matrix, to_categorical
+from gwucnn.metrics import (
+    accuracy,
+    confusion_matrix,
+    f1,
+    precision,
+    recall,
+    to_categorical,
+    top_k_accuracy,
+)
 from gwucnn.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from gwucnn.parameters import Parameter
 from gwucnn.regularizers import L1, L1L2, L2
@@ -157,13 +165,17 @@ __all__ = [
     "accuracy",
     "confusion_matrix",
     "datasets",
+    "f1",
     "get_num_threads",
     "ops",
     "plotting",
+    "precision",
+    "recall",
     "set_num_threads",
     "set_random_seed",
     "show_config",
     "to_categorical",
+    "top_k_accuracy",
 ]
 
 

@@ -121,9 +121,9 @@ class Batches:
         if self.weights is None:
             if not batch.equal:
                 batch.share.fill(1.0 / count if count else 0.0)
-                batch.weight, batch.equal = float(count), True
+                batch.weights, batch.weight, batch.equal = None, float(count), True
             return
-        picked = self.weights[indices]
+        batch.weights = picked = self.weights[indices]
         batch.weight, batch.equal = float(picked.sum()), False
         if batch.weight:
             np.divide(picked, batch.weight, out=batch.share, casting="same_kind")
@@ -133,13 +133,14 @@ class Batches:
 
 @dataclass(slots=True)
 class Batch:
-    """Buffers of some samples: inputs, targets, each one's part of the loss; and the sum of their weights."""
+    """Buffers of some samples: inputs, targets, each one's part of the loss; and their weights."""
 
     x: Any
     target: Any
     share: Any
     moves: int  # of the space when the buffers were made
-    weight: float = 0.0
+    weights: Any = None  # of each sample, None if they are equal
+    weight: float = 0.0  # their sum
     equal: bool = False  # whether all parts of the loss are the same
 
 

@@ -17,7 +17,7 @@ __all__ = [
     "as_images",
     "batch_weights",
     "check_finite",
-    "pair_of_data",
+    "data_to_validate",
     "refuse_beside_stream",
     "sample_weights",
     "split_off",
@@ -97,14 +97,14 @@ def with_targets(
     return Batches(x, targets, data_format=data_format)
 
 
-def pair_of_data(given: Any) -> Any:
-    """Return validation_data if it is a pair (x, y)."""
-    if not isinstance(given, (tuple, list)) or len(given) != 2:
+def data_to_validate(given: Any) -> Any:
+    """Return validation_data as (x, y, sample_weight), of which the last may be None."""
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValueError(
-            f"fit: expected validation_data to be a pair (x, y), got {type(given).__name__}; write "
-            "validation_data=(x, y)"
+            "fit: expected validation_data to be a pair (x, y), or (x, y, sample_weight), got "
+            f"{type(given).__name__}; write validation_data=(x, y)"
         )
-    return given
+    return (*given, None)[:3]
 
 
 INSTEAD = {
@@ -165,18 +165,22 @@ def class_numbers(targets: Any) -> Any:
     return None
 
 
-def sample_weights(targets: Any, classes: int, class_weight: Any, sample_weight: Any) -> Any:
+def sample_weights(
+    targets: Any, classes: int, class_weight: Any, sample_weight: Any, who: str = "fit"
+) -> Any:
     """Return how much each sample counts, float64 of shape (N,), or None if all count the same.
 
     targets : what a loss made of y. classes : how many there are, 0 for quantities.
     """
-    weights = batch_weights(targets, classes, class_weight, sample_weight)
+    weights = batch_weights(targets, classes, class_weight, sample_weight, who)
     if weights is not None and weights.size and not weights.any():
-        raise ValueError("fit: expected a sample that counts, got weights that are all 0")
+        raise ValueError(f"{who}: expected a sample that counts, got weights that are all 0")
     return weights
 
 
-def batch_weights(targets: Any, classes: int, class_weight: Any, sample_weight: Any = None) -> Any:
+def batch_weights(
+    targets: Any, classes: int, class_weight: Any, sample_weight: Any = None, who: str = "fit"
+) -> Any:
     """Return the same for some of the samples, none of which need count."""
     if class_weight is None and sample_weight is None:
         return None
@@ -185,14 +189,14 @@ def batch_weights(targets: Any, classes: int, class_weight: Any, sample_weight: 
         weights = np.array(sample_weight, np.float64)
         if weights.shape != (len(targets),):
             raise ShapeError(
-                f"fit: expected sample_weight of shape ({len(targets)},), got {weights.shape}; give one for "
-                "each sample"
+                f"{who}: expected sample_weight of shape ({len(targets)},), got {weights.shape}; give one "
+                "for each sample"
             )
     if class_weight is not None:
         _multiply_by_class(weights, targets, classes, class_weight)
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError(
-            "fit: expected weights of samples and classes that are finite and not negative, got "
+            f"{who}: expected weights of samples and classes that are finite and not negative, got "
             f"{weights.min()}; give 0 to samples that shall not count"
         )
     return weights

@@ -17,11 +17,10 @@ from gwucnn.layers import Layer
 from gwucnn.layers.base import leaves
 from gwucnn.loss_functions import LossFunction
 from gwucnn.loss_head import LossHead
-from gwucnn.metrics import Accuracy
 from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
 from gwucnn.optimizers import Optimizer
 from gwucnn.parameters import Arena
-from gwucnn.totals import Totals
+from gwucnn.totals import Metrics, Totals, check_metrics
 from gwucnn.workspace import Randomness, Space, Workspace
 
 __all__ = ["Engine", "Recipe", "Totals"]
@@ -85,7 +84,7 @@ class Engine:
         ]
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
-        self.reports_accuracy = False
+        self._metrics: tuple[str, ...] = ()
         self._clipnorm: float | None = None
         trained = [p for layer in layers for p in layer.parameters if p.trainable]
         self._penalized = [p for p in trained if p.regularizer is not None]
@@ -99,7 +98,7 @@ class Engine:
         self.head = LossHead(self._activation, loss)
         self._replays = self.head.replays and all(step.replays for step in [*self.steps, *self._steps_in_use])
         self.optimizer = optimizer
-        self.reports_accuracy = "accuracy" in recipe.metrics and loss.classifies
+        self._metrics = check_metrics(recipe.metrics, loss, self.out_shape[0])
         self._clipnorm = recipe.global_clipnorm
         optimizer.bind(self.arena)
         self._idle.clear()
@@ -107,7 +106,7 @@ class Engine:
 
     def totals(self) -> Totals:
         """Return empty sums for an epoch."""
-        return Totals(Accuracy(self.out_shape[0]) if self.reports_accuracy else None)
+        return Totals(Metrics(self._metrics, self.out_shape[0]) if self._metrics else None)
 
     def _borrow(self) -> Workspace:
         """Return a workspace that no other thread has; back to `_idle` unless something went wrong."""
@@ -211,7 +210,7 @@ class Engine:
                 return loss, outputs
 
             loss, outputs = self._once_or_again(workspace, ("evaluate", len(batch.x)), work)
-            totals.add(loss.value, batch.weight, batch.target, outputs)
+            totals.add(loss.value, batch.weight, batch.target, outputs, batch.weights)
         self._idle.append(workspace)
         return totals
 
@@ -268,7 +267,7 @@ class Engine:
         for step in later:
             step()
         self.arena.version += 1
-        totals.add(loss.value, batch.weight, batch.target, outputs)
+        totals.add(loss.value, batch.weight, batch.target, outputs, batch.weights)
         return loss.value
 
     def _complaint(self, loss: float, batch: Batch, workspace: Workspace) -> str:

@@ -13,7 +13,7 @@ from gwucnn.data_checks import (
     sample_weights,
     split_off,
 )
-from gwucnn.engine import Recipe, Totals
+from gwucnn.engine import Recipe
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
 from gwucnn.intake import Intake, refuse_misplaced
@@ -23,7 +23,8 @@ from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.progress import progress
 from gwucnn.shapes import check_flag, check_size
 from gwucnn.streams import is_stream
-from gwucnn.suggestions import keywords_checked, look_up
+from gwucnn.suggestions import keywords_checked
+from gwucnn.totals import Totals, check_metrics
 from gwucnn.training import evaluate, train, train_step
 
 __all__ = ["GWUNetwork"]
@@ -90,7 +91,8 @@ class GWUNetwork(Intake):
         optimizer : str, Optimizer class or object
             'sgd', 'adam', 'adamw', 'rmsprop' or 'adagrad'.
         metrics : sequence of str
-            'accuracy', left out for losses of quantities.
+            'accuracy' (left out for losses of quantities), 'top_k_accuracy' (k = 5), 'precision', 'recall',
+            'f1': see `gwucnn.metrics`. Of each epoch and of validation, each sample with its weight.
         global_clipnorm : float, optional
             Largest norm of the gradient of all trainable weights together; a longer one is scaled down.
 
@@ -99,15 +101,14 @@ class GWUNetwork(Intake):
         ValueError
             For unknown names, lr beside an optimizer object, or a loss that does not fit the last layer.
         """
-        metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
-        for metric in metrics:
-            look_up("compile", "metrics", metric, {"accuracy": None})
         if global_clipnorm is not None:
             global_clipnorm = check_positive("compile", "global_clipnorm", global_clipnorm)
         refuse_misplaced(loss=loss, lr=lr)
         checked = loss_function(loss)
+        metrics = check_metrics(metrics, checked)
         if self._stack.complete:
             self._stack.check_loss(checked)
+            check_metrics(metrics, checked, self._stack.shapes[-1][0])
         moves = make_optimizer(optimizer, lr)
         moves.claim(self)
         self._compiled = Recipe(checked, moves, metrics, global_clipnorm)
@@ -151,7 +152,7 @@ class GWUNetwork(Intake):
             that come as they are.
         validation_split : float from 0 to less than 1
             This last part of x and y is not trained on but evaluated after each epoch.
-        validation_data : (x, y) or an object that gives such batches, optional
+        validation_data : (x, y), (x, y, sample_weight) or an object that gives batches (x, y), optional
             Evaluated after each epoch, instead.
         shuffle : bool
             Take the samples in a new random order in each epoch.
@@ -282,16 +283,35 @@ class GWUNetwork(Intake):
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Move the weights once by the mean gradient of these samples; return their loss before."""
         engine, data = self._feed("train_on_batch", x, y, self._data)
-        return self._train("train_on_batch", engine, data, slice(None), Totals(None))  # type: ignore[arg-type]
+        return self._train("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
 
     @keywords_checked
-    def evaluate(self, x: Any, y: Any = None, batch_size: int = 256, *, return_dict: bool = False) -> Any:
-        """Return the mean loss of these samples, or with return_dict a dict with loss and accuracy.
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 256,
+        *,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Return the mean loss of these samples, or with return_dict a dict with the loss and all metrics.
 
-        x, y : as for `fit`, also an object that gives batches. Weights stay as they are.
+        x, y : as for `fit`, also an object that gives batches. sample_weight : as for `fit`. The network's
+        weights stay as they are.
         """
         batch_size = check_size("evaluate", "batch_size", batch_size)
         return_dict = check_flag("evaluate", "return_dict", return_dict)
-        engine, data = self._feed("evaluate", x, y, self._data)
+        if sample_weight is not None and y is None:
+            raise ValueError(
+                "evaluate: expected sample_weight beside arrays only, got it without y; give y, or leave it out"
+            )
+
+        def admit(where: str, x: Any, y: Any) -> Batches:
+            data = self._data(where, x, y)
+            data.weights = sample_weights(data.targets, 0, None, sample_weight, where)
+            return data
+
+        engine, data = self._feed("evaluate", x, y, admit)
         record = evaluate("evaluate", engine, data, batch_size).record()
         return record if return_dict else record["loss"]

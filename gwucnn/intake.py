@@ -8,7 +8,8 @@ from gwucnn.batches import Batches, sample_shape
 from gwucnn.data_checks import (
     as_images,
     check_finite,
-    pair_of_data,
+    data_to_validate,
+    sample_weights,
     warn_missing,
     warn_unscaled,
     with_targets,
@@ -63,12 +64,14 @@ class Intake(NetworkBase):
     def _validation(self, given: Any) -> Batches | Stream:
         """Return validation_data, checked."""
 
+        x, y, weights = (given, None, None) if is_stream(given) else data_to_validate(given)
+
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)
             check_finite(where, data.x)
+            data.weights = sample_weights(data.targets, 0, None, weights, where)
             return data
 
-        x, y = (given, None) if is_stream(given) else pair_of_data(given)
         return self._feed("fit: validation_data", x, y, admit)[1]
 
     def _check_pixels(self, who: str, x: Any) -> None:

@@ -114,7 +114,7 @@ def sweep(
             for lr, (_, batch, indices, _) in zip(lrs, batches, strict=False):
                 optimizer.lr = lr
                 try:
-                    loss = engine.train_step(batch, indices, Totals(None))
+                    loss = engine.train_step(batch, indices, Totals())
                 except FloatingPointError:
                     break
                 goes_on = isfinite(loss) and found.append(lr, loss)

@@ -1,4 +1,8 @@
-"""Numbers for people: how good predictions are."""
+"""Numbers for people: how good predictions are.
+
+Everywhere `y_true` and `y_pred` are labels (N,), or rows (N, K) of one-hot values or probabilities; see
+`to_classes`. `sample_weight` (N,) says how much each sample counts, by default all the same.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,21 @@ import numpy as np
 
 from gwucnn.errors import ShapeError
 from gwucnn.shapes import check_size
+from gwucnn.suggestions import look_up
 
-__all__ = ["Accuracy", "accuracy", "confusion_matrix", "to_categorical", "to_classes"]
+__all__ = [
+    "accuracy",
+    "class_counts",
+    "confusion_matrix",
+    "f1",
+    "precision",
+    "recall",
+    "score",
+    "to_categorical",
+    "to_classes",
+    "top_k_accuracy",
+    "top_k_right",
+]
 
 
 def to_classes(y: Any) -> Any:
@@ -28,38 +45,161 @@ def to_classes(y: Any) -> Any:
     return (y if whole else y > 0.5).astype(np.int64)
 
 
-def accuracy(y_true: Any, y_pred: Any) -> float:
+def _pairs(who: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
+    """Return both as classes (N,), and how many classes there are as far as they tell, at least 2."""
+    columns = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
+    if len(set(columns)) > 1:
+        raise ShapeError(f"{who}: expected as many columns in y_true as in y_pred, got {columns}")
+    true, predicted = to_classes(y_true), to_classes(y_pred)
+    if true.shape != predicted.shape:
+        raise ShapeError(f"{who}: expected as many y_true as y_pred, got {len(true)} and {len(predicted)}")
+    return true, predicted, max([2, *columns, *(int(y.max(initial=0)) + 1 for y in (true, predicted))])
+
+
+def _weights(who: str, sample_weight: Any, N: int) -> Any:
+    """Return sample_weight checked, or ones."""
+    if sample_weight is None:
+        return np.ones(N)
+    weights = np.asarray(sample_weight, np.float64)
+    if weights.shape != (N,):
+        raise ShapeError(f"{who}: expected sample_weight of shape ({N},), got {weights.shape}")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(f"{who}: expected weights that are finite and not negative")
+    return weights
+
+
+def _mean(values: Any, weights: Any) -> float:
+    total = weights.sum()
+    return float((values * weights).sum() / total) if total else float("nan")
+
+
+def accuracy(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     """Return the share of rows whose class is predicted right, from 0 to 1; NaN of no rows.
 
-    y_true : labels (N,), or probabilities or one-hot rows (N, K). y_pred : the same.
+    Raises ShapeError if there are not as many of one as of the other.
     """
-    true, predicted = to_classes(y_true), to_classes(y_pred)
-    if true.shape != predicted.shape:
-        raise ShapeError(f"accuracy: expected as many y_true as y_pred, got {len(true)} and {len(predicted)}")
-    return float((true == predicted).mean()) if len(true) else float("nan")
+    true, predicted, _ = _pairs("accuracy", y_true, y_pred)
+    return _mean(true == predicted, _weights("accuracy", sample_weight, len(true)))
 
 
-def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None) -> Any:
+def top_k_right(labels: Any, y_pred: Any, k: int) -> Any:
+    """Return for each row whether fewer than k outputs are larger than that of the row's label: bool (N,).
+
+    An output that is NaN counts as larger; a label whose output is NaN is never found.
+    """
+    chosen = y_pred[np.arange(len(labels)), labels][:, None]
+    larger = ((y_pred > chosen) | np.isnan(y_pred)).sum(axis=1)
+    return (larger < k) & ~np.isnan(chosen[:, 0])
+
+
+def top_k_accuracy(y_true: Any, y_pred: Any, k: int = 5, *, sample_weight: Any = None) -> float:
+    """Return the share of rows whose class is among the k most probable ones, from 0 to 1; NaN of no rows.
+
+    y_pred : probabilities (N, K), K at least 2. Outputs that equal that of the class do not push it out.
+    """
+    who, y_pred = "top_k_accuracy", np.asarray(y_pred)
+    k = check_size(who, "k", k)
+    if y_pred.ndim != 2 or y_pred.shape[1] < 2:
+        raise ShapeError(f"{who}: expected y_pred of shape (N, K), K at least 2, got {y_pred.shape}")
+    true, _, _ = _pairs(who, y_true, y_pred)
+    if true.size and not 0 <= true.min() <= true.max() < y_pred.shape[1]:
+        raise ValueError(
+            f"{who}: expected classes from 0 to {y_pred.shape[1] - 1}, got {true.min()} to {true.max()}"
+        )
+    return _mean(top_k_right(true, y_pred, k), _weights(who, sample_weight, len(true)))
+
+
+def class_counts(true: Any, predicted: Any, K: int, weights: Any = None) -> Any:
+    """Return diagonal and sums of rows and columns of the confusion matrix: float64, shape (3, K).
+
+    How many samples of each class are predicted right, are there, and are predicted to be of it.
+    """
+    right = true == predicted
+    chosen = ((true, right), (true, slice(None)), (predicted, slice(None)))
+    return np.array(
+        [np.bincount(y[rows], None if weights is None else weights[rows], K) for y, rows in chosen],
+        np.float64,
+    )
+
+
+AVERAGES = {name: name for name in ("auto", "binary", "macro", "micro", "weighted")}
+
+
+def score(which: str, counts: Any, average: str | None = "auto") -> Any:
+    """Return 'precision', 'recall' or 'f1' of what `class_counts` counted; see `precision`."""
+    right, true, predicted = counts
+    divisor = {"precision": predicted, "recall": true, "f1": (true + predicted) / 2}[which]
+    each = np.divide(right, divisor, out=np.zeros(len(right)), where=divisor > 0)
+    if average is None:
+        return each
+    average = look_up(which, "average", average, AVERAGES)
+    if average == "auto":
+        average = "binary" if len(right) == 2 else "macro"
+    if not true.sum():
+        return float("nan")
+    if average == "binary":
+        if len(right) != 2:
+            raise ValueError(
+                f"{which}: expected two classes with average='binary', got {len(right)}; give "
+                "average='macro', 'micro', 'weighted' or None"
+            )
+        return float(each[1])
+    if average == "micro":
+        return float(right.sum() / divisor.sum())
+    return _mean(each, true if average == "weighted" else 1.0 * (true + predicted > 0))
+
+
+def _score(which: str, y_true: Any, y_pred: Any, average: str | None, sample_weight: Any) -> Any:
+    true, predicted, K = _pairs(which, y_true, y_pred)
+    if true.size and min(true.min(), predicted.min()) < 0:
+        raise ValueError(f"{which}: expected classes from 0, got {min(true.min(), predicted.min())}")
+    weights = _weights(which, sample_weight, len(true))
+    return score(which, class_counts(true, predicted, K, weights), average)
+
+
+def precision(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
+    """Return how many of those that are predicted to be of a class are: right / predicted.
+
+    Parameters
+    ----------
+    average : 'auto', 'binary', 'macro', 'micro', 'weighted' or None
+        'binary' is that of class 1, of two; 'macro' the mean over the classes that occur, 'weighted' by how
+        often; 'micro' that of all classes counted together; None an array, one number a class. 'auto' is
+        'binary' for two classes and 'macro' for more.
+
+    Notes
+    -----
+    0 for a class that is never predicted (in recall: that never occurs), NaN of no rows. scikit-learn's
+    definitions.
+    """
+    return _score("precision", y_true, y_pred, average, sample_weight)
+
+
+def recall(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
+    """Return how many of those of a class are predicted to be: right / there. See `precision`."""
+    return _score("recall", y_true, y_pred, average, sample_weight)
+
+
+def f1(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
+    """Return the harmonic mean of precision and recall: right / (there + predicted) * 2. See `precision`."""
+    return _score("f1", y_true, y_pred, average, sample_weight)
+
+
+def confusion_matrix(
+    y_true: Any, y_pred: Any, num_classes: int | None = None, *, sample_weight: Any = None
+) -> Any:
     """Count how often class i (row) was predicted as class j (column): int64, shape (K, K).
 
-    y_true, y_pred : as in `accuracy`. num_classes : K, by default one more than the largest class seen.
+    num_classes : K, by default one more than the largest class seen. With sample_weight float64.
     """
-    true, predicted = to_classes(y_true), to_classes(y_pred)
-    if true.shape != predicted.shape:
-        raise ShapeError(
-            f"confusion_matrix: expected as many y_true as y_pred, got {len(true)} and {len(predicted)}"
-        )
+    who = "confusion_matrix"
+    true, predicted, _ = _pairs(who, y_true, y_pred)
     both = np.concatenate([true, predicted, [0]])
-    K = (
-        int(both.max()) + 1
-        if num_classes is None
-        else check_size("confusion_matrix", "num_classes", num_classes)
-    )
+    K = int(both.max()) + 1 if num_classes is None else check_size(who, "num_classes", num_classes)
     if both.min() < 0 or both.max() >= K:
-        raise ValueError(
-            f"confusion_matrix: expected classes from 0 to {K - 1}, got {both.min()} to {both.max()}"
-        )
-    return np.bincount(true * K + predicted, minlength=K * K).reshape(K, K)
+        raise ValueError(f"{who}: expected classes from 0 to {K - 1}, got {both.min()} to {both.max()}")
+    weights = None if sample_weight is None else _weights(who, sample_weight, len(true))
+    return np.bincount(true * K + predicted, weights, K * K).reshape(K, K)
 
 
 def no_labels(labels: Any) -> str:
@@ -98,39 +238,3 @@ def to_categorical(y: Any, num_classes: int | None = None) -> Any:
     rows = np.zeros((labels.size, num_classes), np.float32)
     rows[np.arange(labels.size), labels] = 1
     return rows
-
-
-class Accuracy:
-    """Accuracy of an epoch, gathered batch by batch.
-
-    Rows are collected and compared some hundred at a time: at one image a batch, comparing each by itself
-    would cost more than the network.
-    """
-
-    def __init__(self, outputs: int) -> None:
-        self._room = max(1, min(512, 2**15 // outputs))
-        # Wide enough for both precisions: rounded, two outputs that differ could become equal.
-        self._true = np.empty((self._room, outputs), np.float64)
-        self._predicted = np.empty_like(self._true)
-        self._held = self._right = self._rows = 0
-
-    def update(self, y_true: Any, y_pred: Any) -> None:
-        """Take the targets and outputs of a batch, both (N, outputs)."""
-        for start in range(0, len(y_pred), self._room):
-            rows = min(self._room, len(y_pred) - start)
-            if self._held + rows > self._room:
-                self._compare()
-            self._true[self._held : self._held + rows] = y_true[start : start + rows]
-            self._predicted[self._held : self._held + rows] = y_pred[start : start + rows]
-            self._held += rows
-
-    def _compare(self) -> None:
-        true, predicted = to_classes(self._true[: self._held]), to_classes(self._predicted[: self._held])
-        self._right += int(np.count_nonzero(true == predicted))
-        self._rows += self._held
-        self._held = 0
-
-    def result(self) -> float:
-        """Return the accuracy so far; NaN before the first row."""
-        self._compare()
-        return self._right / self._rows if self._rows else float("nan")

@@ -1,11 +1,24 @@
-"""Accuracy, confusion matrix and one-hot rows, whole and gathered batch by batch."""
+"""Metrics and one-hot rows, whole and gathered batch by batch; scikit-learn is the oracle."""
 
 import numpy as np
 import pytest
 
-from gwucnn import accuracy, confusion_matrix, to_categorical
+from gwucnn import (
+    CrossEntropy,
+    Dense,
+    GWUNetwork,
+    accuracy,
+    confusion_matrix,
+    f1,
+    precision,
+    recall,
+    to_categorical,
+    top_k_accuracy,
+)
 from gwucnn.errors import ShapeError
-from gwucnn.metrics import Accuracy, to_classes
+from gwucnn.metrics import to_classes
+from gwucnn.totals import METRICS, Metrics
+from trainees import small, small_data
 
 
 @pytest.mark.parametrize(
@@ -114,22 +127,271 @@ def test_accuracy_gathered_batch_by_batch(outputs, batch, rng):
     labels = rng.integers(0, max(outputs, 2), rows)
     y_true = labels[:, None].astype(float) if outputs == 1 else np.eye(outputs)[labels]
     y_pred = rng.random((rows, outputs))
-    gathered = Accuracy(outputs)
-    assert np.isnan(gathered.result())
+    gathered = Metrics(["accuracy"], outputs)
+    assert np.isnan(gathered.results()["accuracy"])
     for start in range(0, rows, batch):
         gathered.update(y_true[start : start + batch], y_pred[start : start + batch])
-    assert gathered.result() == accuracy(y_true, y_pred)
-    assert gathered.result() == accuracy(y_true, y_pred), "asking twice changes nothing"
+    assert gathered.results()["accuracy"] == accuracy(y_true, y_pred)
+    assert gathered.results()["accuracy"] == accuracy(y_true, y_pred), "asking twice changes nothing"
 
 
 def test_gathered_accuracy_tells_numbers_apart_that_float32_cannot():
-    gathered = Accuracy(2)
+    gathered = Metrics(["accuracy"], 2)
     gathered.update(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5 + 1e-12]]))
-    assert gathered.result() == 1
+    assert gathered.results()["accuracy"] == 1
 
 
 def test_gathered_accuracy_of_a_batch_larger_than_any_stack():
-    gathered = Accuracy(1)
+    gathered = Metrics(["accuracy"], 1)
     ones = np.ones((2**20, 1), np.float32)
     gathered.update(ones, ones)
-    assert gathered.result() == 1
+    assert gathered.results()["accuracy"] == 1
+
+
+# ---------------------------------------------------------------------------------------- against scikit-learn
+
+SCORES = {"precision": precision, "recall": recall, "f1": f1}
+every_score = pytest.mark.parametrize("which", SCORES)
+
+
+@pytest.fixture
+def oracle():
+    return pytest.importorskip("sklearn.metrics")
+
+
+def drawn(rng, K, N=200):
+    """Return labels and labels that are often the same."""
+    true = rng.integers(0, K, N)
+    return true, np.where(rng.random(N) < 0.6, true, rng.integers(0, K, N))
+
+
+@every_score
+@pytest.mark.parametrize("K", [2, 3, 7])
+@pytest.mark.parametrize("average", ["auto", "binary", "macro", "micro", "weighted", None])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scores(which, K, average, weighted, oracle, rng):
+    if average == "binary" and K > 2:
+        return
+    true, predicted = drawn(rng, K)
+    weights = rng.random(200) if weighted else None
+    theirs = {"auto": "binary" if K == 2 else "macro"}.get(average, average)
+    want = getattr(oracle, f"{which}_score")(
+        true, predicted, average=theirs, sample_weight=weights, zero_division=0
+    )
+    got = SCORES[which](true, predicted, average, sample_weight=weights)
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+    rows = np.eye(K)
+    np.testing.assert_allclose(
+        SCORES[which](rows[true], rows[predicted], average, sample_weight=weights), want, rtol=1e-12
+    )
+    if average is not None:
+        assert type(got) is float
+
+
+@every_score
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
+def test_classes_that_are_never_predicted_or_never_there(which, average, oracle):
+    true, predicted = [0, 0, 2, 2, 4], [0, 2, 2, 3, 0]
+    want = getattr(oracle, f"{which}_score")(true, predicted, average=average, zero_division=0)
+    assert SCORES[which](true, predicted, average) == pytest.approx(want, rel=1e-12)
+    probabilities = np.eye(9)[predicted]
+    assert SCORES[which](true, probabilities, average) == pytest.approx(want, rel=1e-12)
+    each = SCORES[which](true, probabilities, None)
+    assert each.shape == (9,) and not each[5:].any()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_accuracy_and_confusion_matrix(weighted, oracle, rng):
+    true, predicted = drawn(rng, 5)
+    weights = rng.random(200) if weighted else None
+    want = oracle.accuracy_score(true, predicted, sample_weight=weights)
+    assert accuracy(true, predicted, sample_weight=weights) == pytest.approx(want, rel=1e-12)
+    matrix = confusion_matrix(true, predicted, sample_weight=weights)
+    np.testing.assert_allclose(
+        matrix, oracle.confusion_matrix(true, predicted, sample_weight=weights), rtol=1e-12
+    )
+    assert matrix.dtype == (np.float64 if weighted else np.int64)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 7])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.filterwarnings("ignore:'k'")
+def test_top_k(k, weighted, oracle, rng):
+    true, p = rng.integers(0, 7, 100), rng.random((100, 7))
+    weights = rng.random(100) if weighted else None
+    want = oracle.top_k_accuracy_score(true, p, k=k, sample_weight=weights, labels=range(7))
+    for y in (true, true[:, None], np.eye(7)[true]):
+        assert top_k_accuracy(y, p, k, sample_weight=weights) == pytest.approx(want, rel=1e-12)
+    if k == 1:
+        assert top_k_accuracy(true, p, 1) == accuracy(true, p)
+    if k == 5:
+        assert top_k_accuracy(true, p) == top_k_accuracy(true, p, 5)
+
+
+def test_top_k_of_equal_outputs_and_of_nan():
+    p = np.array([[0.4, 0.4, 0.2], [0.1, 0.1, 0.8]])
+    assert top_k_accuracy([0, 0], p, 1) == 0.5 and top_k_accuracy([1, 1], p, 1) == 0.5
+    assert top_k_accuracy([0, 1], p, 2) == 1
+    p[0] = [np.nan, 0.4, 0.6]
+    assert [top_k_accuracy([label], p[:1], 2) for label in range(3)] == [0, 0, 1]
+
+
+# ----------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize("metric", [accuracy, precision, recall, f1, confusion_matrix])
+def test_what_does_not_fit_together(metric):
+    who = metric.__name__
+    with pytest.raises(ShapeError, match=f"^{who}: expected as many y_true as y_pred, got 2 and 3$"):
+        metric([0, 1], [0, 1, 1])
+    with pytest.raises(
+        ShapeError, match=rf"^{who}: expected as many columns in y_true as in y_pred, got \[2, 3\]$"
+    ):
+        metric(np.eye(2), np.eye(3)[:2])
+    with pytest.raises(ShapeError, match=rf"^{who}: expected sample_weight of shape \(2,\), got \(1,\)$"):
+        metric([0, 1], [0, 1], sample_weight=[1])
+    for wrong in (-1, np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"^{who}: expected weights that are finite and not negative$"):
+            metric([0, 1], [0, 1], sample_weight=[1, wrong])
+
+
+@every_score
+def test_what_is_no_score(which):
+    with pytest.raises(
+        ValueError, match=f"^{which}: expected two classes with average='binary', got 3; give"
+    ):
+        SCORES[which]([0, 2], [0, 1], "binary")
+    with pytest.raises(
+        ValueError, match=f"^{which}: expected average to be one of 'auto', .* got 'makro'; did you mean"
+    ):
+        SCORES[which]([0, 1], [0, 1], "makro")
+    with pytest.raises(ValueError, match=f"^{which}: expected classes from 0, got -1$"):
+        SCORES[which]([0, -1], [0, 1])
+    assert np.isnan(SCORES[which]([], []))
+    assert np.isnan(SCORES[which]([0, 1], [0, 1], sample_weight=[0, 0]))
+
+
+def test_what_is_no_top_k():
+    with pytest.raises(
+        ShapeError, match=r"^top_k_accuracy: expected y_pred of shape \(N, K\), K at least 2, got \(2,\)$"
+    ):
+        top_k_accuracy([0, 1], [0.1, 0.9])
+    with pytest.raises(
+        ValueError, match="^top_k_accuracy: expected k to be an integer of at least 1, got 0$"
+    ):
+        top_k_accuracy([0], [[0.1, 0.9]], 0)
+    with pytest.raises(ValueError, match="^top_k_accuracy: expected classes from 0 to 1, got 0 to 2$"):
+        top_k_accuracy([0, 2], [[0.1, 0.9]] * 2)
+    assert np.isnan(top_k_accuracy([], np.zeros((0, 3))))
+
+
+# ------------------------------------------------------------------------------------------------ batch by batch
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 6])
+@pytest.mark.parametrize("batch", [1, 7, 600])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_metric_gathered_batch_by_batch(outputs, batch, weighted, rng):
+    names = [name for name in METRICS if outputs > 1 or name != "top_k_accuracy"]
+    labels = rng.integers(0, max(outputs, 2), 1300)
+    y_true = labels[:, None].astype(float) if outputs == 1 else np.eye(outputs)[labels]
+    y_pred, weights = rng.random((1300, outputs)), rng.random(1300) if weighted else None
+    gathered = Metrics(names, outputs)
+    assert all(np.isnan(value) for value in gathered.results().values())
+    for start in range(0, 1300, batch):
+        rows = slice(start, start + batch)
+        gathered.update(y_true[rows], y_pred[rows], None if weights is None else weights[rows])
+    functions = {**SCORES, "accuracy": accuracy, "top_k_accuracy": top_k_accuracy}
+    want = {name: functions[name](y_true, y_pred, sample_weight=weights) for name in names}
+    assert gathered.results() == pytest.approx(want, rel=1e-12)
+    assert list(gathered.results()) == names
+
+
+# -------------------------------------------------------------------------------------------------- in a network
+
+
+def test_networks_report_them(rng):
+    x, y = small_data(rng)
+    made = small()
+    made.compile("cross_entropy", lr=0.1, metrics=list(METRICS))
+    before = made.predict(x)
+    history = made.fit(x, y, batch_size=20, validation_data=(x, y)).history
+    assert list(history) == ["loss", *METRICS, "val_loss", *(f"val_{name}" for name in METRICS), "lr"]
+    after = made.predict(x)
+    record = made.evaluate(x, y, 7, return_dict=True)
+    for name, function in {**SCORES, "accuracy": accuracy, "top_k_accuracy": top_k_accuracy}.items():
+        assert history[name] == pytest.approx([function(y, before)], rel=1e-12)
+        assert history[f"val_{name}"] == pytest.approx([function(y, after)], rel=1e-12)
+        assert record[name] == pytest.approx(function(y, after), rel=1e-12)
+    made.compile("cross_entropy", metrics=["f1", "accuracy", "f1"])
+    assert list(made.evaluate(x, y, return_dict=True)) == ["loss", "f1", "accuracy"]
+
+
+def test_one_yes_or_no_output(rng):
+    x, y = rng.standard_normal((40, 3)), rng.integers(0, 2, 40)
+    made = GWUNetwork([Dense(1, activation="sigmoid", input_size=3)], seed=0)
+    made.compile("log_loss", metrics=["precision", "recall", "f1", "accuracy"])
+    record, p = made.evaluate(x, y, return_dict=True), made.predict(x)
+    for name, function in {**SCORES, "accuracy": accuracy}.items():
+        assert record[name] == pytest.approx(function(y, p[:, 0] > 0.5), rel=1e-12)
+
+
+def test_metrics_that_do_not_fit_the_network():
+    made = GWUNetwork([Dense(1, activation="sigmoid")])
+    with pytest.raises(ValueError) as caught:
+        made.compile("mse", metrics=["accuracy", "recall"])
+    assert str(caught.value) == (
+        "compile: expected metrics of classes beside a loss of classes, got 'recall' beside 'mse'; leave it out"
+    )
+    message = "compile: expected top_k_accuracy of one output for each class, got a network of one output; use 'accuracy'"
+    made.compile("log_loss", metrics=["top_k_accuracy"])
+    with pytest.raises(ValueError) as caught:
+        made.build(3)
+    assert str(caught.value) == message
+    made = GWUNetwork([Dense(1, activation="sigmoid", input_size=3)])
+    with pytest.raises(ValueError) as caught:
+        made.compile("log_loss", metrics=["top_k_accuracy"])
+    assert str(caught.value) == message
+
+
+def test_metrics_in_a_network_have_the_weights_of_its_loss(rng):
+    """A sample that counts twice is a sample that is there twice."""
+    x, y = small_data(rng)
+    counts = np.arange(20) % 3
+    x_there, y_there = np.repeat(x, counts, axis=0), np.repeat(y, counts)
+    made = small()
+    made.compile(CrossEntropy, lr=0.1, metrics=list(METRICS))
+    want = made.evaluate(x_there, y_there, return_dict=True)
+    assert made.evaluate(x, y, 6, sample_weight=counts, return_dict=True) == pytest.approx(want, rel=1e-10)
+    assert made.evaluate(x, y, sample_weight=counts) == pytest.approx(want["loss"], rel=1e-10)
+    plain = made.get_weights()
+    history = made.fit(x, y, batch_size=20, sample_weight=counts, validation_data=(x, y, counts)).history
+    assert {name: history[name][0] for name in want} == pytest.approx(want, rel=1e-10)
+    after = made.evaluate(x_there, y_there, return_dict=True)
+    assert {name: history[f"val_{name}"][0] for name in want} == pytest.approx(after, rel=1e-10)
+    made.set_weights(plain)
+    by_class = made.fit(x, y, batch_size=20, class_weight={0: 2, 1: 0.5}).history
+    made.set_weights(plain)
+    by_sample = made.fit(x, y, batch_size=20, sample_weight=np.choose(y, [2, 0.5, 1])).history
+    assert by_class == by_sample
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1, 2], r"evaluate: expected sample_weight of shape \(20,\), got \(2,\); give one for each sample"),
+        (
+            -np.ones(20),
+            "evaluate: expected weights of samples and classes that are finite and not negative, got .*",
+        ),
+        (np.zeros(20), "evaluate: expected a sample that counts, got weights that are all 0"),
+    ],
+)
+def test_weights_that_evaluate_does_not_take(weights, message, rng):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        small().evaluate(*small_data(rng), sample_weight=weights)
+
+
+def test_weights_beside_batches_that_come_as_they_are(rng):
+    with pytest.raises(ValueError, match="^evaluate: expected sample_weight beside arrays only"):
+        small().evaluate([small_data(rng)], sample_weight=np.ones(20))

@@ -26,7 +26,7 @@ MISTYPED = [
      "compile: expected lr inside the optimizer, got lr=0.1 beside Adam(lr=0.001, beta_1=0.9, beta_2=0.999, "
      "epsilon=1e-07); leave it out"),
     (lambda: GWUNetwork().compile("mse", metrics=["acuracy"]), ValueError,
-     "compile: expected metrics to be one of 'accuracy', got 'acuracy'; did you mean 'accuracy'?"),
+     "compile: expected metrics to be one of 'accuracy', 'top_k_accuracy', 'precision', 'recall', 'f1', got 'acuracy'; did you mean 'accuracy'?"),
     (lambda: GWUNetwork().compile("mse", learning_rat=0.1), TypeError,
      "compile: expected the arguments loss, lr, optimizer, metrics, global_clipnorm, got 'learning_rat'"),
     (lambda: GWUNetwork().fit(0, 0, epoch=3), TypeError,
@@ -39,10 +39,10 @@ MISTYPED = [
      "'seed'?"),
     (lambda: Conv2D(stride=2), TypeError,
      "Conv2D: expected the arguments filters, kernel_size, strides, padding, dilation_rate, groups, activation, add_bias, "
-     "input_size, kernel_initializer, bias_initializer, trainable, name, got 'stride'; did you mean 'strides'?"),
+     "input_size, kernel_initializer, bias_initializer, kernel_regularizer, trainable, name, got 'stride'; did you mean 'strides'?"),
     (lambda: Dense(3, use_bias=True), TypeError,
      "Dense: expected the arguments output_size, add_bias, activation, input_size, kernel_initializer, bias_initializer, "
-     "trainable, name, got 'use_bias'; did you mean 'add_bias'?"),
+     "kernel_regularizer, trainable, name, got 'use_bias'; did you mean 'add_bias'?"),
     (lambda: Dense(10, "relu"), ValueError,
      "Dense: expected add_bias to be True or False, got 'relu'; write activation='relu'"),
     (lambda: Dense(10, activation="rleu"), ValueError,

@@ -142,8 +142,12 @@ OPTIONS = [
     ({"validation_split": "0.2"}, "fit: expected validation_split from 0 to less than 1, got '0.2'; 0.2 holds out a fifth"),
     ({"validation_split": 0.1}, "fit: expected validation_split to hold out a sample, got 0.1 of 4; give more samples or "
      "validation_data"),
-    ({"validation_data": X}, "fit: expected validation_data to be a pair (x, y), got ndarray; write validation_data=(x, y)"),
-    ({"validation_data": (X, Y, Y)}, "fit: expected validation_data to be a pair (x, y), got tuple; write validation_data=(x, y)"),
+    ({"validation_data": X}, "fit: expected validation_data to be a pair (x, y), or (x, y, sample_weight), got ndarray; write "
+     "validation_data=(x, y)"),
+    ({"validation_data": (X,)}, "fit: expected validation_data to be a pair (x, y), or (x, y, sample_weight), got tuple; write "
+     "validation_data=(x, y)"),
+    ({"validation_data": (X, Y, [1.0])}, "fit: validation_data: expected sample_weight of shape (4,), got (1,); give one for each "
+     "sample"),
     ({"validation_data": (X, Y[:2])}, "fit: validation_data: expected as many y as x, got 2 and 4; give one y for each x"),
     ({"validation_data": (X[:0], Y[:0])}, "fit: validation_data: expected at least one sample, got none; look how x was made"),
     ({"validation_data": (X[:, :5], Y)}, "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 5, 6, 1); as input_size "
