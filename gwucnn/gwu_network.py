@@ -304,7 +304,7 @@ class GWUNetwork(Intake):
         return_dict = check_flag("evaluate", "return_dict", return_dict)
         if sample_weight is not None and y is None:
             raise ValueError(
-                "evaluate: expected sample_weight beside arrays only, got it without y; give y, or leave it out"
+                "evaluate: expected sample_weight beside arrays only, got it without y; give y"
             )
 
         def admit(where: str, x: Any, y: Any) -> Batches:

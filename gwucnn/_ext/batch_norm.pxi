@@ -16,7 +16,7 @@
 
 cdef enum:
     STRIP = 64                      # numbers of a row side by side
-    BLOCK = 32                      # rows of a block: 8 kB of float32
+    ROWS_OF_BLOCK = 32                      # rows of a block: 8 kB of float32
     PARTS = 128                     # partial results at most
 
 
@@ -59,7 +59,7 @@ cdef class ChannelSums(PerChannel):
 
     cdef int reserve_parts(self) except -1:
         self.share = max((self.K + PARTS - 1) // PARTS, 1)
-        self.share = (self.share + BLOCK - 1) // BLOCK * BLOCK
+        self.share = (self.share + ROWS_OF_BLOCK - 1) // ROWS_OF_BLOCK * ROWS_OF_BLOCK
         self.units = max((self.K + self.share - 1) // self.share, 1)
         self.unit_cost = 100.0 * self.share * self.width
         self.parts = <double *>self.reserve(self.units * 2 * self.C, 8)
@@ -122,8 +122,8 @@ cdef void moments(
     for strip in range(0, width, 64):  # STRIP, which a loop takes only as a number
         count = 0
         columns = min(width - strip, STRIP)
-        for k in range(0, K, 32):  # BLOCK
-            rows = min(K - k, BLOCK)
+        for k in range(0, K, 32):  # ROWS_OF_BLOCK
+            rows = min(K - k, ROWS_OF_BLOCK)
             block_moments(x + k * width + strip, pivot + strip, rows, width, columns, C, part + strip, &count)
     if rest:
         # Then rows are no longer than a strip.
@@ -181,7 +181,7 @@ cdef inline double root_of(double variance, double epsilon) noexcept nogil:
     return 1 / sqrt(variance + epsilon) + (variance - variance)
 
 
-cdef void repeat(real_t *row, Py_ssize_t C, Py_ssize_t width) noexcept nogil:
+cdef void repeat_row(real_t *row, Py_ssize_t C, Py_ssize_t width) noexcept nogil:
     """Repeat the first C numbers of a row to its end."""
     cdef Py_ssize_t f
     for f in range(C, width):
@@ -234,7 +234,7 @@ cdef void norm_row(real_t *row, const real_t *gamma, const real_t *beta, const r
         row[width + c] = <real_t>(gamma[c] * root_of(variance[c], epsilon))
         row[2 * width + c] = beta[c]
     for c in range(3):
-        repeat(row + c * width, C, width)
+        repeat_row(row + c * width, C, width)
 
 
 cdef void normalise(const real_t *x, const real_t *row, real_t *y, Py_ssize_t size, Py_ssize_t width) noexcept nogil:

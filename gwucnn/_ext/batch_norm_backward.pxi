@@ -33,10 +33,10 @@ cdef class BatchNormBackwardSums(ChannelSums):
     cdef void prepare(self) noexcept nogil:
         if self.is_double:
             memcpy(self.row, self.mean, self.C * sizeof(double))
-            repeat(<double *>self.row, self.C, self.width)
+            repeat_row(<double *>self.row, self.C, self.width)
         else:
             memcpy(self.row, self.mean, self.C * sizeof(float))
-            repeat(<float *>self.row, self.C, self.width)
+            repeat_row(<float *>self.row, self.C, self.width)
 
     cdef void part(self, int phase, Py_ssize_t unit, int thread) noexcept nogil:
         cdef Py_ssize_t at = self.begin(unit), size = self.begin(unit + 1) - at
@@ -82,9 +82,9 @@ cdef void products(
     memset(part, 0, 2 * C * sizeof(double))
     for strip in range(0, width, 64):  # STRIP
         columns = min(width - strip, STRIP)
-        for k in range(0, K, 32):  # BLOCK
+        for k in range(0, K, 32):  # ROWS_OF_BLOCK
             at = k * width + strip
-            block_products(dy + at, x + at, mean + strip, min(K - k, BLOCK), width, columns, C, part + strip)
+            block_products(dy + at, x + at, mean + strip, min(K - k, ROWS_OF_BLOCK), width, columns, C, part + strip)
     if rest:
         block_products(dy + K * width, x + K * width, mean, 1, width, rest, C, part)
 
@@ -165,7 +165,7 @@ cdef void gradient_row(real_t *row, const real_t *gamma, const real_t *mean, con
             row[2 * width + c] = <real_t>(-scale * root * sums[c] / max(R, 1))
             row[3 * width + c] = <real_t>(-scale * sums[C + c] / max(R, 1))
     for c in range(4):
-        repeat(row + c * width, C, width)
+        repeat_row(row + c * width, C, width)
 
 
 cdef void gradient(const real_t *dy, const real_t *x, const real_t *row, real_t *dx, Py_ssize_t size,

@@ -121,8 +121,8 @@ cdef class LayerNormBackward(ChannelSums):
         cdef Py_ssize_t r, rows, at, last = self.begin(unit + 1) // self.C
         cdef double *part = self.parts + unit * 2 * self.C
         memset(part, 0, 2 * self.C * sizeof(double))
-        for r in range(self.begin(unit) // self.C, last, 32):  # BLOCK
-            at, rows = r * self.C, min(last - r, BLOCK)
+        for r in range(self.begin(unit) // self.C, last, 32):  # ROWS_OF_BLOCK
+            at, rows = r * self.C, min(last - r, ROWS_OF_BLOCK)
             if self.is_double:
                 layer_norm_block(<double *>self.dy + at, <double *>self.x + at, <double *>self.gamma,
                                  <double *>self.dx + at, part, self.epsilon, rows, self.C)
@@ -151,15 +151,15 @@ cdef void add_parts(const double *part, real_t *grad, Py_ssize_t C) noexcept nog
 
 
 cdef void layer_norm_block(
-    const real_t *dy,               # (rows, C), at most BLOCK rows                       IN
+    const real_t *dy,               # (rows, C), at most ROWS_OF_BLOCK rows                       IN
     const real_t *x,                # (rows, C)                                           IN
     const real_t *gamma,            # (C,)                                                IN
     real_t *dx,                     # (rows, C)                                           OUT
     double *part,                   # (2, C): sums for gamma and beta                     INOUT
     double epsilon, Py_ssize_t rows, Py_ssize_t C,
 ) noexcept nogil:
-    cdef real_t centre[BLOCK]
-    cdef real_t root[BLOCK]
+    cdef real_t centre[ROWS_OF_BLOCK]
+    cdef real_t root[ROWS_OF_BLOCK]
     cdef real_t product[STRIP]
     cdef real_t sum[STRIP]
     cdef double mean
