@@ -100,7 +100,7 @@ class Batches:
             space.saved["batches"] = {**kept, count: batch}
         self._fill_inputs(indices, batch.x, space)
         self._fill_targets(indices, batch.target, space)
-        self._fill_shares(indices, batch)
+        self._fill_shares(indices, batch, space)
         return batch
 
     def _fill_inputs(self, indices: Any, buffer: Any, space: Space) -> None:
@@ -116,15 +116,18 @@ class Batches:
         else:
             buffer[...] = picked
 
-    def _fill_shares(self, indices: Any, batch: Batch) -> None:
+    def _fill_shares(self, indices: Any, batch: Batch, space: Space) -> None:
         count = len(batch.share)
         if self.weights is None:
-            if not batch.equal:
+            # Those of other sizes lie in the same memory: only the last one filled can be as it was left.
+            if space.saved.get("equal shares") is not batch:
                 batch.share.fill(1.0 / count if count else 0.0)
-                batch.weights, batch.weight, batch.equal = None, float(count), True
+                batch.weights, batch.weight = None, float(count)
+                space.saved["equal shares"] = batch
             return
+        space.saved.pop("equal shares", None)
         batch.weights = picked = self.weights[indices]
-        batch.weight, batch.equal = float(picked.sum()), False
+        batch.weight = float(picked.sum())
         if batch.weight:
             np.divide(picked, batch.weight, out=batch.share, casting="same_kind")
         else:
@@ -141,7 +144,6 @@ class Batch:
     moves: int  # of the space when the buffers were made
     weights: Any = None  # of each sample, None if they are equal
     weight: float = 0.0  # their sum
-    equal: bool = False  # whether all parts of the loss are the same
 
 
 # Below so many numbers a copy costs less than finding its buffer.

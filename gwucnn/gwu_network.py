@@ -303,9 +303,7 @@ class GWUNetwork(Intake):
         batch_size = check_size("evaluate", "batch_size", batch_size)
         return_dict = check_flag("evaluate", "return_dict", return_dict)
         if sample_weight is not None and y is None:
-            raise ValueError(
-                "evaluate: expected sample_weight beside arrays only, got it without y; give y"
-            )
+            raise ValueError("evaluate: expected sample_weight beside arrays only, got it without y; give y")
 
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)
