@@ -178,8 +178,8 @@ WRONG = [
     (lambda d: small().fit(Own([(d[0], d[1]), (d[0], d[1][:3])]), shuffle=False), ShapeError,
      "fit: epoch 1, batch 2 (x[1]): expected as many y as x, got 3 and 20; give one y for each x"),
     (lambda d: small().fit(Own([(d[0], d[1]), (d[0], d[1] + 1)]), shuffle=False), ValueError,
-     "fit: epoch 1, batch 2 (x[1]): cross_entropy: expected labels from 0 to 2 for 3 outputs, got 3; give the last layer as "
-     "many outputs as there are classes"),
+     "fit: epoch 1, batch 2 (x[1]): cross_entropy: expected labels from 0 to 2 for 3 outputs, got 3; number the classes "
+     "from 0: y - 1"),
     (lambda d: small().fit(d[0]), TypeError,
      "fit: expected y beside x, got x alone; give y too, or as x an object with __len__ and __getitem__ that gives batches "
      "(x, y)"),
