@@ -236,6 +236,8 @@ CASES = [
     *(Case(name, Activation, {"activation": name, "name": "by name"}, (3, 4, 3)) for name in ACTIVATIONS),
     *(Case(name, Dense, {"output_size": 4, "activation": name}, (5,)) for name in NEW),
     *(Case(name, Conv2D, {"filters": 3, "activation": name, "add_bias": True}, IMAGE) for name in NEW),
+    *(Case("gelu", layer, {"activation": "gelu", **options}, IMAGE)
+      for layer, options in ((DepthwiseConv2D, {}), (SeparableConv2D, {"filters": 3, "kernel_size": 2}), (Conv2DTranspose, {"filters": 3, "kernel_size": 2}))),
 ]  # fmt: skip
 
 

@@ -270,20 +270,20 @@ class WeightedLayer(Layer):
 
     def forward(self, x: Array, space: Space) -> Array:
         activation = self.activation
-        y = z = space.array("y", (x.shape[0], *self.out_shape))
+        y = before = space.array("y", (x.shape[0], *self.out_shape))
         if activation is not None and activation.of_input and space.goes_back:
-            z = space.array("z", y.shape)
-        self.multiply(x, z, space)
+            before = space.array("before activation", y.shape)
+        self.multiply(x, before, space)
         if activation is not None:
-            activation.forward(z, y, space)
-        space.saved["x"], space.saved["z"], space.saved["y"] = x, z, y
+            activation.forward(before, y, space)
+        space.saved["x"], space.saved["before activation"], space.saved["y"] = x, before, y
         return y
 
     def backward(self, dy: Array, space: Space) -> Array | None:
         x = space.saved["x"]
         if self.activation is not None:
-            dz = space.array("dz", dy.shape)
-            dy = self.activation.backward(dy, space.saved["z"], space.saved["y"], dz, space)
+            before, y = space.saved["before activation"], space.saved["y"]
+            dy = self.activation.backward(dy, before, y, space.array("dz", dy.shape), space)
         if self.kernel.trainable:
             self.multiply_backward_weight(x, dy, space)
             if self.add_bias:
