@@ -86,7 +86,7 @@ from gwucnn.schedules import CosineDecay, ExponentialDecay, OneCycle, PiecewiseC
 from gwucnn.seeds import set_random_seed
 
 if TYPE_CHECKING:
-    from gwucnn import datasets, plotting
+    from gwucnn import datasets, models, plotting
 
 __all__ = [
     "ELU",
@@ -167,6 +167,7 @@ __all__ = [
     "datasets",
     "f1",
     "get_num_threads",
+    "models",
     "ops",
     "plotting",
     "precision",
@@ -181,7 +182,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the readers of data sets cost a third of what all the rest does."""
-    if name in ("datasets", "plotting"):
+    if name in ("datasets", "models", "plotting"):
         import importlib
 
         return importlib.import_module(f"gwucnn.{name}")

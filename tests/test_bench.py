@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import gwucnn
-from gwucnn import get_num_threads
+from gwucnn import get_num_threads, models
 from gwucnn.bench import __main__ as bench
 from gwucnn.bench import (
     base,
@@ -26,6 +26,7 @@ from gwucnn.bench import (
     scaling_plot,
     workloads,
 )
+from gwucnn.layers.base import leaves
 
 PEERS = Path(contestants.WORKER).parent
 WORKLOADS = {workload.name: workload for workload in workloads.WORKLOADS}
@@ -150,8 +151,9 @@ def with_gwucnn():
 # ---------------------------------------------------------------------------------------- workloads
 
 
-def test_there_are_six_workloads():
-    assert list(WORKLOADS) == ["seed-b1", "seed-b32", "mnist-b1", "mnist-b128", "vgg-b1", "vgg-b64"]
+def test_there_are_ten_workloads():
+    sizes = {"seed": (1, 32), "mnist": (1, 128), "vgg": (1, 64), "resnet18": (1, 32), "mobilenet": (1, 32)}
+    assert list(WORKLOADS) == [f"{name}-b{batch}" for name, batches in sizes.items() for batch in batches]
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -161,7 +163,17 @@ def test_stated_shapes_are_those_of_the_network(name):
     shapes = [arrays[f"w{number}"].shape for number in range(len(arrays) - 2)]
     network = with_gwucnn().Network(workload.case("train"), arrays, "float32")._network
     assert [parameter.shape for parameter in network.parameters] == shapes
-    assert [list(layer.out_shape) for layer in network.layers] == [told["out"] for told in workload.chain()]
+    layers = [told for told in workload.chain() if told["kind"] not in ("fork", "shortcut", "add")]
+    built = [list(leaf.out_shape) for layer in network.layers for leaf in leaves(layer)]
+    assert built == [told["out"] for told in layers]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet"])
+def test_workloads_are_the_package_s_own_models(name):
+    told = with_gwucnn().layers(WORKLOADS[f"{name}-b1"].chain())
+    model = getattr(models, f"{name}_small")()
+    options = re.compile(r", kernel_initializer='he_normal'")
+    assert [repr(layer) for layer in told] == [options.sub("", repr(layer)) for layer in model.layers]
 
 
 def test_workloads_are_plain_and_always_the_same():
@@ -173,7 +185,7 @@ def test_workloads_are_plain_and_always_the_same():
     assert all(first[name].dtype == np.float32 for name in first)
 
 
-@pytest.mark.parametrize("name", ["seed-b1", "seed-b32", "mnist-b1", "mnist-b128", "vgg-b1"])
+@pytest.mark.parametrize("name", ["seed-b1", "seed-b32", "mnist-b1", "mnist-b128", "vgg-b1", "mobilenet-b1"])
 def test_fast_and_reference_answers_agree_and_losses_fall(name):
     answers = []
     for form in ("float32", "reference"):
@@ -192,6 +204,13 @@ def test_operations_are_those_of_direct_convolution():
     mnist = WORKLOADS["mnist-b128"]
     assert workloads.operations(mnist, "predict") == 128 * (first + second + dense)
     assert workloads.operations(mnist, "train") == 128 * (2 * first + 3 * second + 3 * dense)
+    # 555,422,720 multiplications in ResNet-18 at 32 x 32, as torch.utils.flop_counter has them.
+    assert workloads.operations(WORKLOADS["resnet18-b1"], "predict") == 2 * 555_422_720
+    depthwise, mixed = 2 * 16 * 16 * 64 * 9, 2 * 16 * 16 * 64 * 128
+    only = workloads.Workload(
+        "one block", 1, (32, 32, 64), workloads.separable(128, 2), "cross_entropy", 1e-4
+    )
+    assert workloads.operations(only, "predict") == depthwise + mixed
 
 
 # ------------------------------------------------------------------------------------- clock and memory
@@ -511,7 +530,7 @@ def test_comparison_prints_tables_and_json(fake, tmp_path, capsys, monkeypatch):
             ["--json", "no/such/x.json"],
             "--json: expected a file in a folder that is there, got 'no/such/x.json'",
         ),
-        (["--only", "resnet"], "--only: expected a part of a line's name, got 'resnet', which is in none"),
+        (["--only", "alexnet"], "--only: expected a part of a line's name, got 'alexnet', which is in none"),
         (["--threads", "0"], "argument --threads: expected a number above 0, got 0"),
         (["--threads", "100000"], r"--threads: expected at most the \d+ processors here, got 100000"),
         (["--rounds", "many"], "argument --rounds: invalid int value: 'many'"),

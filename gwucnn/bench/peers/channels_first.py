@@ -13,26 +13,32 @@ def images(x: Any) -> Any:
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-def layers(case: dict[str, Any], arrays: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any, Any]]:
-    """Yield each layer with its kernel and its bias, None where it has none.
+def layers(case: dict[str, Any], arrays: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """Yield each layer with its weights: kernel and bias, or gamma, beta, mean and variance.
 
-    Filters (KH, KW, C, F) become (F, C, KH, KW), and matrices (D, U) become (U, D). Flatten then lays
-    images out in another order, so the rows of the matrix behind it are put into that order too.
+    Filters (KH, KW, C, F) become (F, C, KH, KW), those of single channels (KH, KW, C, 1) become (C, 1, KH,
+    KW), and matrices (D, U) become (U, D). Flatten then lays images out in another order, so the rows of the
+    matrix behind it are put into that order too.
     """
-    numbers = iter(range(len(arrays)))
+    rest = (arrays[f"w{number}"] for number in range(len(arrays)))
     flattened: tuple[int, ...] | None = None
     for layer in case["layers"]:
-        kernel = bias = None
-        if layer["kind"] == "conv":
-            kernel = np.ascontiguousarray(arrays[f"w{next(numbers)}"].transpose(3, 2, 0, 1))
-        elif layer["kind"] == "flatten":
-            flattened = tuple(layer["in"])
-        elif layer["kind"] == "dense":
-            kernel = arrays[f"w{next(numbers)}"]
-            if flattened is not None:
-                kernel = kernel.reshape(*flattened, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
-                flattened = None
-            kernel = np.ascontiguousarray(kernel.T)
+        weights: list[Any] = []
+        match layer["kind"]:
+            case "conv":
+                weights = [next(rest).transpose(3, 2, 0, 1)]
+            case "depthwise":
+                weights = [next(rest).transpose(2, 3, 0, 1)]
+            case "norm":
+                weights = [next(rest) for _ in range(4)]
+            case "flatten":
+                flattened = tuple(layer["in"])
+            case "dense":
+                kernel = next(rest)
+                if flattened is not None:
+                    kernel = kernel.reshape(*flattened, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
+                    flattened = None
+                weights = [kernel.T]
         if layer.get("bias"):
-            bias = arrays[f"w{next(numbers)}"]
-        yield layer, kernel, bias
+            weights.append(next(rest))
+        yield layer, [np.ascontiguousarray(weight) for weight in weights]

@@ -19,6 +19,7 @@ def model(case: dict[str, Any], arrays: dict[str, Any]) -> bytes:
     nodes: list[Any] = []
     constants: list[Any] = []
     at = "x"
+    remembered: list[str] = []
 
     def add(kind: str, *inputs: str, **attributes: Any) -> None:
         nonlocal at
@@ -26,18 +27,31 @@ def model(case: dict[str, Any], arrays: dict[str, Any]) -> bytes:
         nodes.append(helper.make_node(kind, [at, *inputs], [out], **attributes))
         at = out
 
-    for number, (told, *weights) in enumerate(channels_first.layers(case, arrays)):
-        names = [f"{number}.{place}" for place, array in enumerate(weights) if array is not None]
+    for number, (told, weights) in enumerate(channels_first.layers(case, arrays)):
+        names = [f"{number}.{place}" for place in range(len(weights))]
         constants += [
-            numpy_helper.from_array(array, name)
-            for name, array in zip(names, (w for w in weights if w is not None), strict=True)
+            numpy_helper.from_array(array, name) for name, array in zip(names, weights, strict=True)
         ]
         match told["kind"]:
-            case "conv":
-                pad = told["size"] // 2 if told["padding"] == "same" else 0
-                add("Conv", *names, kernel_shape=[told["size"]] * 2, pads=[pad] * 4)
+            case "conv" | "depthwise":
+                same, strides = told["size"] // 2, [told["strides"]] * 2
+                pad = {"valid": 0, "same": same}.get(told["padding"], told["padding"])
+                groups = told["in"][-1] if told["kind"] == "depthwise" else 1
+                size = [told["size"]] * 2
+                add("Conv", *names, kernel_shape=size, pads=[pad] * 4, strides=strides, group=groups)
             case "pool":
                 add("MaxPool", kernel_shape=[told["size"]] * 2, strides=[told["size"]] * 2)
+            case "norm":
+                add("BatchNormalization", *names, epsilon=1e-3)
+            case "mean":
+                add("GlobalAveragePool")
+                add("Flatten")
+            case "fork":
+                remembered.append(at)
+            case "shortcut":
+                remembered[-1], at = at, remembered[-1]
+            case "add":
+                add("Add", remembered.pop())
             case "flatten":
                 add("Flatten")
             case "dense":

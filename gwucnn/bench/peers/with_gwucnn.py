@@ -10,7 +10,19 @@ from typing import Any
 import numpy as np
 
 import gwucnn
-from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, ops
+from gwucnn import (
+    RELU,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    GlobalAveragePooling2D,
+    GWUNetwork,
+    MaxPooling2D,
+    Residual,
+    ops,
+)
 
 # Rows and columns of the matrices whose product shows what the machine can do: large enough to be all
 # arithmetic.
@@ -32,12 +44,37 @@ def layer(told: dict[str, Any]) -> gwucnn.Layer:
     common = {"activation": told.get("activation"), "add_bias": told.get("bias", False)}
     match told["kind"]:
         case "conv":
-            return Conv2D(told["filters"], told["size"], padding=told["padding"], **common)
+            return Conv2D(told["filters"], told["size"], told["strides"], told["padding"], **common)
+        case "depthwise":
+            return DepthwiseConv2D(told["size"], told["strides"], told["padding"])
+        case "norm":
+            return BatchNormalization()
+        case "relu":
+            return RELU()
+        case "mean":
+            return GlobalAveragePooling2D()
         case "pool":
             return MaxPooling2D(told["size"])
         case "flatten":
             return Flatten()
     return Dense(told["units"], **common)
+
+
+def layers(chain: list[dict[str, Any]]) -> list[gwucnn.Layer]:
+    """Make all layers; what is remembered and added becomes a block."""
+    open_blocks: list[list[list[gwucnn.Layer]]] = [[[]]]
+    for told in chain:
+        match told["kind"]:
+            case "fork":
+                open_blocks.append([[]])
+            case "shortcut":
+                open_blocks[-1].append([])
+            case "add":
+                rows = open_blocks.pop()
+                open_blocks[-1][-1].append(Residual(*rows))
+            case _:
+                open_blocks[-1][-1].append(layer(told))
+    return open_blocks[0][0]
 
 
 class Network:
@@ -54,7 +91,7 @@ class Network:
         self._x, self._y = arrays.pop("x"), arrays.pop("y")
         self._weights = [arrays[f"w{number}"] for number in range(len(arrays))]
         self._batch = case["batch"]
-        self._network = GWUNetwork([layer(told) for told in case["layers"]], seed=0, **exact)
+        self._network = GWUNetwork(layers(case["layers"]), seed=0, **exact)
         self._network.compile(case["loss"], lr=case["lr"], metrics=())
         self._network.build(case["layers"][0]["in"])
         self.reset()

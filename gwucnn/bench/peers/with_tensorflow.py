@@ -22,13 +22,43 @@ def version() -> str:
     return tf.__version__
 
 
-def sums(layers: list[dict[str, Any]], weights: list[Any], x: Any) -> Any:
+def normalised(x: Any, weights: list[Any], training: bool) -> Any:
+    """Normalise a batch by TensorFlow's fused kernel; in training keep the running mean and variance."""
+    gamma, beta, mean, variance = weights
+    if not training:
+        return tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, mean, variance, 1e-3, is_training=False)[0]
+    y, *now = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=1e-3)
+    for kept, new in zip((mean, variance), now, strict=True):
+        kept.assign_add(0.01 * (new - kept))
+    return y
+
+
+def padding(told: dict[str, Any]) -> Any:
+    """Return the padding as TensorFlow has it."""
+    pad = told["padding"]
+    return pad.upper() if isinstance(pad, str) else [[0, 0], [pad, pad], [pad, pad], [0, 0]]
+
+
+def sums(layers: list[dict[str, Any]], weights: list[Any], x: Any, training: bool) -> Any:
     """Compute the network up to its last sum."""
     rest = iter(weights)
+    remembered: list[Any] = []
     for told in layers:
         match told["kind"]:
             case "conv":
-                x = tf.nn.conv2d(x, next(rest), 1, told["padding"].upper())
+                x = tf.nn.conv2d(x, next(rest), told["strides"], padding(told))
+            case "depthwise":
+                x = tf.nn.depthwise_conv2d(x, next(rest), [1, *[told["strides"]] * 2, 1], padding(told))
+            case "norm":
+                x = normalised(x, [next(rest) for _ in range(4)], training)
+            case "mean":
+                x = tf.reduce_mean(x, (1, 2))
+            case "fork":
+                remembered.append(x)
+            case "shortcut":
+                x, remembered[-1] = remembered[-1], x
+            case "add":
+                x = x + remembered.pop()
             case "pool":
                 x = tf.nn.max_pool2d(x, told["size"], told["size"], "VALID")
             case "flatten":
@@ -55,19 +85,20 @@ class Network:
         @compiled
         def train(x: Any, y: Any) -> Any:
             with tf.GradientTape() as tape:
-                z = sums(layers, weights, x)
+                z = sums(layers, weights, x, training=True)
                 if log_loss:
                     each = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=z), 1)
                 else:
                     each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=z)
                 loss = tf.reduce_mean(each)
             for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
-                weight.assign_sub(lr * gradient)
+                if gradient is not None:  # as for a running mean
+                    weight.assign_sub(lr * gradient)
             return loss
 
         @compiled
         def predict(x: Any) -> Any:
-            z = sums(layers, weights, x)
+            z = sums(layers, weights, x, training=False)
             return tf.nn.sigmoid(z) if log_loss else tf.nn.softmax(z)
 
         # The concrete function of these shapes is called without a look-up by type.

@@ -24,34 +24,75 @@ def version() -> str:
     return torch.__version__
 
 
-def module(told: dict[str, Any]) -> nn.Module:
-    """Make the layer that a description means, without its activation."""
+def module(told: dict[str, Any]) -> nn.Module | None:
+    """Make the layer that a description means, without its activation; None for no layer."""
     bias = told.get("bias", False)
     match told["kind"]:
         case "conv":
-            return nn.Conv2d(
-                told["in"][-1], told["filters"], told["size"], padding=told["padding"], bias=bias
-            )
+            options = {"stride": told["strides"], "padding": told["padding"], "bias": bias}
+            return nn.Conv2d(told["in"][-1], told["filters"], told["size"], **options)
+        case "depthwise":
+            C = told["in"][-1]
+            options = {"stride": told["strides"], "padding": told["padding"], "groups": C, "bias": False}
+            return nn.Conv2d(C, C, told["size"], **options)
+        case "norm":
+            return nn.BatchNorm2d(told["in"][-1], eps=1e-3, momentum=0.01)
+        case "mean":
+            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         case "pool":
             return nn.MaxPool2d(told["size"])
         case "flatten":
             return nn.Flatten()
-    return nn.Linear(told["in"][0], told["units"], bias=bias)
+        case "dense":
+            return nn.Linear(told["in"][0], told["units"], bias=bias)
+    return None
+
+
+class Chain(nn.Module):
+    """All layers one after the other, up to the last sum, with what is remembered on the way."""
+
+    def __init__(self, chain: list[dict[str, Any]]) -> None:
+        super().__init__()
+        made = [module(told) for told in chain]
+        self.layers = nn.ModuleList(layer for layer in made if layer is not None)
+        self._steps: list[tuple[str, nn.Module | None]] = []
+        for told, layer in zip(chain, made, strict=True):
+            if layer is not None or told["kind"] in ("fork", "shortcut", "add"):
+                self._steps.append((told["kind"], layer))
+            if told.get("activation") == "relu":
+                self._steps.append(("relu", functional.relu))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        remembered: list[torch.Tensor] = []
+        for kind, layer in self._steps:
+            if layer is not None:
+                x = layer(x)
+            elif kind == "fork":
+                remembered.append(x)
+            elif kind == "shortcut":
+                x, remembered[-1] = remembered[-1], x
+            else:
+                x = x + remembered.pop()
+        return x
+
+    def weights(self) -> list[torch.Tensor]:
+        """Return all weights, also running means and variances, layer by layer."""
+        every = []
+        for layer in self.layers:
+            every += [
+                t for name, t in layer.state_dict(keep_vars=True).items() if name != "num_batches_tracked"
+            ]
+        return every
 
 
 class Network:
-    """A Sequential up to the last sum; its activation is part of the loss, or comes with predict."""
+    """A chain up to the last sum, whose activation is part of the loss, or comes with predict."""
 
     def __init__(self, case: dict[str, Any], arrays: dict[str, Any], form: str) -> None:
         x, y = channels_first.images(arrays.pop("x")), arrays.pop("y")
-        modules: list[nn.Module] = []
-        self._first: list[torch.Tensor] = []
-        for told, kernel, bias in channels_first.layers(case, arrays):
-            modules.append(module(told))
-            self._first += [torch.from_numpy(array) for array in (kernel, bias) if array is not None]
-            if told.get("activation") == "relu":
-                modules.append(nn.ReLU())
-        self._model = nn.Sequential(*modules).to(memory_format=torch.channels_last)
+        told = channels_first.layers(case, arrays)
+        self._first = [torch.from_numpy(weight) for _, weights in told for weight in weights]
+        self._model = Chain(case["layers"]).to(memory_format=torch.channels_last)
         self._x = torch.from_numpy(x).to(memory_format=torch.channels_last)
         self._y = torch.from_numpy(y)
         self._log_loss = case["loss"] == "log_loss"
@@ -61,10 +102,12 @@ class Network:
 
     @torch.no_grad()
     def reset(self) -> None:
-        for parameter, first in zip(self._model.parameters(), self._first, strict=True):
-            parameter.copy_(first)
+        for weight, first in zip(self._model.weights(), self._first, strict=True):
+            weight.copy_(first)
 
-    def _sums(self) -> torch.Tensor:
+    def _sums(self, training: bool) -> torch.Tensor:
+        if self._model.training != training:
+            self._model.train(training)
         if not self._bf16:
             return self._model(self._x)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -72,7 +115,7 @@ class Network:
 
     def train(self) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
-        z = self._sums().float()
+        z = self._sums(True).float()
         if self._log_loss:
             loss = functional.binary_cross_entropy_with_logits(z, self._y, reduction="sum") / len(z)
         else:
@@ -83,7 +126,7 @@ class Network:
 
     @torch.inference_mode()
     def predict(self) -> torch.Tensor:
-        z = self._sums()
+        z = self._sums(False)
         return torch.sigmoid(z) if self._log_loss else torch.softmax(z, 1)
 
     def finish(self) -> None:

@@ -1,0 +1,173 @@
+"""Well-known networks, small enough to train on a CPU: each function is the network, to be read and changed.
+
+All return a network that is neither built nor compiled. It ends in a softmax, for `loss='cross_entropy'`; the
+size of the images is that of the first data it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gwucnn.activation_layers import RELU
+from gwucnn.gwu_network import GWUNetwork
+from gwucnn.layers import (
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    GlobalAveragePooling2D,
+    Layer,
+    MaxPooling2D,
+    Residual,
+)
+
+__all__ = ["lenet5", "mobilenet_small", "resnet18_small", "vgg_small"]
+
+
+def lenet5(classes: int = 10, **options: Any) -> GWUNetwork:
+    """Return LeNet-5, for images of 28 x 28 (padded to 32 x 32) or 32 x 32 pixels: 61,706 weights on MNIST.
+
+    Y. LeCun et al., "Gradient-based learning applied to document recognition", Proceedings of the IEEE 86
+    (1998), figure 2; with relu, maxima and softmax instead of tanh, means and Gaussian connections.
+
+    Parameters
+    ----------
+    classes : int
+    **options
+        For `GWUNetwork`: seed, precision, data_format, ...
+
+    Examples
+    --------
+    >>> network = lenet5(seed=0)
+    >>> network.build((28, 28))
+    >>> network.count_params()
+    61706
+    """
+    layers = [
+        _conv(6, 5, padding="same", activation="relu", add_bias=True),
+        MaxPooling2D(),
+        _conv(16, 5, activation="relu", add_bias=True),
+        MaxPooling2D(),
+        Flatten(),
+        _dense(120),
+        _dense(84),
+        Dense(classes, activation="softmax", add_bias=True),
+    ]
+    return GWUNetwork(layers, **options)
+
+
+def vgg_small(classes: int = 10, *, width: int = 64, **options: Any) -> GWUNetwork:
+    """Return a VGG of six convolutions, for images such as CIFAR's, (32, 32, 3): 1.7 million weights there.
+
+    Two convolutions of 3 x 3 and a pooling, three times, with twice the filters each time. K. Simonyan and
+    A. Zisserman, "Very deep convolutional networks for large-scale image recognition", arXiv:1409.1556.
+
+    Parameters
+    ----------
+    classes : int
+    width : int
+        Filters of the first convolutions.
+    **options
+        For `GWUNetwork`.
+
+    Examples
+    --------
+    >>> network = vgg_small(seed=0)
+    >>> network.build((32, 32, 3))
+    >>> network.count_params()
+    1671114
+    """
+    layers: list[Layer] = []
+    for filters in (width, 2 * width, 4 * width):
+        pair = [_conv(filters, padding="same", activation="relu", add_bias=True) for _ in range(2)]
+        layers += [*pair, MaxPooling2D()]
+    layers += [Flatten(), _dense(128), Dense(classes, activation="softmax", add_bias=True)]
+    return GWUNetwork(layers, **options)
+
+
+def resnet18_small(classes: int = 10, *, width: int = 64, **options: Any) -> GWUNetwork:
+    """Return ResNet-18 for small images such as CIFAR's, (32, 32, 3): 11.2 million weights.
+
+    Eight blocks of two convolutions, with `width` to 8 * `width` filters, behind one convolution of 3 x 3
+    that keeps the size of the images. K. He et al., "Deep residual learning for image recognition",
+    arXiv:1512.03385, table 1; the first layers as in section 4.2, projections (option B) where sizes change.
+
+    Parameters
+    ----------
+    classes : int
+    width : int
+        Filters of the first blocks.
+    **options
+        For `GWUNetwork`.
+
+    Examples
+    --------
+    >>> network = resnet18_small(width=4, seed=0)
+    >>> network.build((32, 32, 3))
+    >>> network.layers[7].label, network.layers[7].out_shape
+    ('7.Residual', (16, 16, 8))
+    """
+    layers = [_conv(width, padding=1), BatchNormalization(), RELU()]
+    channels = width
+    for filters, strides in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
+        layers += [_residual(channels, filters, strides), RELU(), _residual(filters, filters, 1), RELU()]
+        channels = filters
+    layers += [GlobalAveragePooling2D(), Dense(classes, activation="softmax", add_bias=True)]
+    return GWUNetwork(layers, **options)
+
+
+def _residual(channels: int, filters: int, strides: int) -> Residual:
+    """Return two convolutions around which the input passes, projected if they change its shape."""
+    layers = [
+        _conv(filters, strides=strides, padding=1),
+        BatchNormalization(),
+        RELU(),
+        _conv(filters, padding=1),
+        BatchNormalization(),
+    ]
+    if strides == 1 and channels == filters:
+        return Residual(layers)
+    return Residual(layers, shortcut=[_conv(filters, 1, strides=strides), BatchNormalization()])
+
+
+# Filters and strides of the blocks of a MobileNet for images of 32 x 32.
+MOBILENET = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))
+
+
+def mobilenet_small(
+    classes: int = 10, *, blocks: Iterable[tuple[int, int]] = MOBILENET, **options: Any
+) -> GWUNetwork:
+    """Return a MobileNet for small images such as CIFAR's, (32, 32, 3).
+
+    Each block filters every channel by itself, 3 x 3, and then mixes the channels of each pixel. A. Howard et
+    al., "MobileNets: efficient convolutional neural networks for mobile vision applications",
+    arXiv:1704.04861, section 3 and figure 3.
+
+    Parameters
+    ----------
+    classes : int
+    blocks : iterable of (filters, strides)
+    **options
+        For `GWUNetwork`.
+    """
+    layers = [_conv(32, padding=1), BatchNormalization(), RELU()]
+    for filters, strides in blocks:
+        layers += [
+            DepthwiseConv2D(3, strides, padding=1, kernel_initializer="he_normal"),
+            BatchNormalization(),
+            RELU(),
+        ]
+        layers += [_conv(filters, 1), BatchNormalization(), RELU()]
+    layers += [GlobalAveragePooling2D(), Dense(classes, activation="softmax", add_bias=True)]
+    return GWUNetwork(layers, **options)
+
+
+def _conv(filters: int, kernel_size: int = 3, **options: Any) -> Conv2D:
+    """Return a convolution whose first weights keep the size of numbers through relu."""
+    return Conv2D(filters, kernel_size, kernel_initializer="he_normal", **options)
+
+
+def _dense(units: int) -> Dense:
+    return Dense(units, activation="relu", add_bias=True, kernel_initializer="he_normal")
