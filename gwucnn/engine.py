@@ -72,7 +72,7 @@ class Engine:
         self.out_shape = out_shape
         self.dtype = np.dtype(dtype)
         self._winograd = winograd
-        self._randomness = Randomness(lambda: 0) if randomness is None else randomness
+        self.randomness = Randomness(lambda: 0) if randomness is None else randomness
         self.arena = Arena([parameter for layer in layers for parameter in layer.parameters], dtype)
         self._trainable_grads = self.arena.grads[: self.arena.trainable]
         self.steps, self._activation = plan(layers, fuse=fuse)
@@ -133,7 +133,7 @@ class Engine:
                 self.dtype,
                 training=True,
                 winograd=self._winograd,
-                randomness=self._randomness,
+                randomness=self.randomness,
             )
             for step, space in zip(self.steps, self._training.spaces, strict=True):
                 space.adds = not step.overwrites
@@ -241,7 +241,7 @@ class Engine:
             raise NotBuiltError("train_step: expected a compiled network; call compile(loss=...) first")
         workspace = self._training_workspace()
         batch = batches.batch(indices, self.out_shape, workspace.outer)
-        draws = self._randomness.draws
+        draws = self.randomness.draws
 
         def work() -> Any:
             outer = workspace.outer
@@ -257,9 +257,9 @@ class Engine:
 
         loss, finite, outputs, later = self._once_or_again(workspace, ("train", len(batch.x)), work)
         if not (finite.value and isfinite(loss.value)):
-            self._randomness.draws = draws
+            self.randomness.draws = draws
             complaint = self._complaint(loss.value, batch, workspace)
-            self._randomness.draws = draws
+            self.randomness.draws = draws
             raise FloatingPointError(complaint)
         if self._clipnorm is not None:
             workspace.outer.run("clip", clip_norm, limit=self._clipnorm, out=self._trainable_grads)

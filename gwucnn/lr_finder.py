@@ -134,16 +134,21 @@ def _endless(data: Batches | Stream, batch_size: int, rng: Any) -> Iterator[tupl
 
 @contextmanager
 def _undone(engine: Engine, rng: Any) -> Iterator[None]:
-    """Put weights, optimizer and generator back as they were, whatever happens."""
+    """Put weights, optimizer and random states back as they were, whatever happens."""
     optimizer: Any = engine.optimizer
     values, state = engine.arena.values.copy(), rng.bit_generator.state
     slots = {name: slot.copy() for name, slot in optimizer.slots.items()}
     attributes = dict(vars(optimizer))
+    counts = [p.updates for layer in engine.layers for p in layer.parameters if p.updates is not None]
+    updates, draws = [count.copy() for count in counts], engine.randomness.draws
     try:
         yield
     finally:
         engine.arena.values[...] = values
         rng.bit_generator.state = state
+        engine.randomness.draws = draws
+        for count, before in zip(counts, updates, strict=True):
+            count[...] = before
         vars(optimizer).update(attributes)
         for name, slot in slots.items():
             optimizer.slots[name][...] = slot

@@ -52,7 +52,7 @@ class NetworkBase:
         self._engine: Engine | None = None
         self._compiled: Recipe | None = None
         self._generator: Any = None
-        self._randomness = Randomness(lambda: int(self._rng.integers(2**64, dtype=np.uint64)))
+        self._randomness = Randomness(self._key)
         self._warned: set[str] = set()  # of what one warning is enough
         if not isinstance(layers, Iterable):
             raise TypeError(f"GWUNetwork: expected a list of layers, got {layers!r}; write GWUNetwork([...])")
@@ -114,6 +114,12 @@ class NetworkBase:
             seed = np.random.randint(2**32, size=4, dtype=np.uint32) if self.seed is None else self.seed
             self._generator = np.random.default_rng(seed)
         return self._generator
+
+    def _key(self) -> int:
+        """Return a key for the layers' random numbers: of the seed, so that asking moves no generator."""
+        seed = self._rng.bit_generator.seed_seq
+        child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 1))
+        return int(child.generate_state(1, np.uint64)[0])
 
     # ---------------------------------------------------------------- using
 

@@ -24,19 +24,19 @@ class Randomness:
 
     Parameters
     ----------
-    draw_key : callable () -> int below 2**64
-        Asked once, for the first draw: a network that draws nothing leaves its generator alone.
+    key : callable () -> int below 2**64
+        Asked once, for the first draw: a network that draws nothing needs no generator.
     """
 
-    def __init__(self, draw_key: Callable[[], int]) -> None:
-        self._draw_key = draw_key
+    def __init__(self, key: Callable[[], int]) -> None:
+        self._key = key
         self._state: Any = None
 
     @property
     def state(self) -> Any:
         """The key and the number of draws so far: always the same array, uint64, shape (2,)."""
         if self._state is None:
-            self._state = np.array([self._draw_key(), 0], np.uint64)
+            self._state = np.array([self._key(), 0], np.uint64)
         return self._state
 
     @property

@@ -113,7 +113,7 @@ def call_all(variant, at):
             want = getattr(ops, op)(
                 *copies(arrays), *args, **dict(zip(options, copies(options.values()), strict=True))
             )
-            before = options.get("out", np.full_like(want, np.nan))
+            before = options["out"] if "out" in options else np.full_like(want, np.nan)
             out = guarded(before, at)
             options = {k: guarded(v, at) if isinstance(v, np.ndarray) else v for k, v in options.items()}
             getattr(ops, op)(*(guarded(array, at) for array in arrays), *args, **options | {"out": out})

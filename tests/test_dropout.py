@@ -154,6 +154,17 @@ def test_using_a_network_draws_nothing(data):
     assert idle._rng.bit_generator.state == state
 
 
+def test_the_learning_rate_finder_leaves_no_trace(data):
+    network, twin = made(), made()
+    for one in (network, twin):
+        one.build((7, 8))
+    network.lr_find(*data)
+    assert network._randomness.draws == 0
+    for one in (network, twin):
+        one.fit(*data, epochs=2, batch_size=8, verbose=0)
+    assert same(network, twin)
+
+
 def test_the_state_put_back_draws_the_same(data):
     """What a checkpoint has to keep: the array of key and count."""
     network = trained(data)

@@ -157,6 +157,14 @@ def test_a_variance_too_large_for_its_type_stops_training(data):
     assert running(network)[1].tolist() == [1, 1] and running(network)[2] == 0
 
 
+def test_the_learning_rate_finder_leaves_no_trace(data):
+    network = made(*usual())
+    network.train_on_batch(*data)
+    before = running(network)
+    network.lr_find(*data)
+    assert all(np.array_equal(a, b) for a, b in zip(running(network), before, strict=True))
+
+
 def test_replays_move_the_statistics_the_same(data, isa, dtype):
     replayed, called = (made(*usual(), precision=dtype.name) for _ in range(2))
     called._engine._replays = False
