@@ -64,6 +64,9 @@ def _in_use(steps: list[Layer]) -> list[Layer]:
     return _fused(folded)
 
 
+# Up to half a vector of filters is computed another way (see few_outputs.pxi).
+FEW_FILTERS = 8
+
 # Layers whose filters lie along the last axis of the kernel, or along the last ones together.
 FOLDS = (Conv2D, Dense, DepthwiseConv2D, SeparableConv2D)
 
@@ -110,6 +113,30 @@ def _fused(steps: list[Layer]) -> list[Layer]:
             fused.append(steps[0])
             steps = steps[1:]
     return fused
+
+
+class ConvRelu(Layer):
+    """Convolution, bias and relu in one step; holds the layer's own parameters."""
+
+    replays = True
+    overwrites = True
+
+    def __init__(self, conv: Conv2D) -> None:
+        self._conv = conv
+        self.label = conv.label
+        self.parameters = conv.parameters
+        self.trainable = conv.trainable
+        self.in_shape, self.out_shape = conv.in_shape, conv.out_shape
+
+    def forward(self, x: Any, space: Space) -> Any:
+        y = space.array("y", (x.shape[0], *self.out_shape))
+        self._conv.multiply(x, y, space, relu=True)
+        space.saved["x"] = x
+        space.saved["before activation"] = space.saved["y"] = y  # relu's gradient looks at its output alone
+        return y
+
+    def backward(self, dy: Any, space: Space) -> Any:
+        return self._conv.backward(dy, space)
 
 
 class ConvPool(Layer):
@@ -201,9 +228,18 @@ class ConvPool(Layer):
         )
 
 
+def _conv_relu(conv: Layer, relu: Layer | None = None) -> Layer | None:
+    """Fuse a convolution with its own relu, or with the layer behind; kernels for few filters cannot."""
+    if not isinstance(conv, Conv2D) or conv.groups > 1 or conv.filters <= FEW_FILTERS:
+        return None
+    if relu is not None and conv.activation is None:
+        return _conv_relu(conv.with_activation(RELUActivation))
+    return ConvRelu(conv) if relu is None and conv.activation is RELUActivation else None
+
+
 def _conv_pool(conv: Layer, pool: Layer) -> Layer | None:
     """Fuse a convolution, with or without relu, and a pooling of 2x2 windows side by side, or return None."""
-    if not isinstance(conv, Conv2D) or conv.activation not in (None, RELUActivation):
+    if not isinstance(conv, Conv2D) or conv.activation not in (None, RELUActivation) or conv.groups > 1:
         return None
     if not isinstance(pool, MaxPooling2D) or pool.padding != "valid":
         return None
@@ -229,4 +265,6 @@ PATTERNS: dict[tuple[type[Layer], ...], Any] = {
     (Conv2D, RELU, MaxPooling2D): _conv_relu_pool,
     (Conv2D, MaxPooling2D): _conv_pool,
     (Residual, RELU): _residual_relu,
+    (Conv2D, RELU): _conv_relu,
+    (Conv2D,): _conv_relu,
 }

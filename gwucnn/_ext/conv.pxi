@@ -71,7 +71,8 @@ cdef class Conv2D(Correlate):
 
     cdef Geometry g
 
-    def __init__(self, x, weight, bias, y, strides, dilation, offset, Py_ssize_t groups, bint constant_weight=False):
+    def __init__(self, x, weight, bias, y, strides, dilation, offset, Py_ssize_t groups, bint constant_weight=False,
+                 bint relu=False):
         cdef Geometry g = geometry_of(x.shape, weight.shape, y.shape, strides, dilation, offset, groups)
         cdef double operations = operations_of(&g)
         cdef Py_ssize_t pixels = g.N * g.OH * g.OW
@@ -82,6 +83,7 @@ cdef class Conv2D(Correlate):
             self.bias = self.real(bias, g.F, False)
         self.y = self.real(y, pixels * g.F, True)
         self.out = y
+        self.clamps = relu
         flatten_pixels(self, &g)
         self.slide(&g, pixels, constant_weight)
         self.plan(operations)
@@ -122,6 +124,7 @@ cdef class Conv2D(Correlate):
         plane.walk.x_pixel = g.SW * g.C
         plane.walk.y_pixel = g.F
         plane.walk.w_step = g.F
+        plane.walk.relu = self.clamps
         plane.rows, plane.columns = g.OH, g.OW
         plane.outputs = g.F // g.groups
         plane.y_first = group * plane.outputs
@@ -247,6 +250,7 @@ cdef class Conv2DBackwardInput(Correlate):
         plane.walk.taps = rows * columns
         plane.walk.tap = tap - plane.walk.taps
         plane.walk.run = Fg * (g.KW if merge else 1)
+        plane.walk.relu = False
         plane.walk.x_pixel = g.F
         plane.walk.y_pixel = g.SW * g.C
         plane.rows, plane.columns = (g.H - h + g.SH - 1) // g.SH, (g.W - w + g.SW - 1) // g.SW

@@ -111,6 +111,7 @@ cdef class Correlate(Step):
     cdef Py_ssize_t block_groups    # few images: units are also cut by filters
     cdef bint packs                 # whether weights are copied to `packed`
     cdef bint biased
+    cdef bint clamps                # whether outputs pass through relu
     cdef void *x
     cdef void *weight
     cdef void *bias
@@ -137,7 +138,7 @@ cdef class Correlate(Step):
             weights += plane.walk.taps * plane.walk.run * round_up(plane.outputs, lanes)
             biases += round_up(plane.outputs, lanes)
         self.row_pixels = max(self.row_pixels, self.planes[0].columns)
-        self.few.way = few_way(self, lanes)
+        self.few.way = NOT_FEW if self.clamps else few_way(self, lanes)
         if self.few.way != NOT_FEW:
             self.packs = True
         self.few.pitch = self.width * self.C

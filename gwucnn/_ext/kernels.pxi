@@ -15,6 +15,7 @@ cdef extern from "tiles.h" nogil:
     ctypedef struct Correlation:
         Py_ssize_t x_pixel, x_row, y_pixel, taps, run, w_step
         const ptrdiff_t *tap
+        int relu
     ctypedef struct Outer:
         Py_ssize_t images, rows, columns, x_image, dy_image, x_row, x_pixel, dy_row, dy_pixel, dw_step
     void correlate_tile_f32(int m, const Correlation *c, const float *x, const float *w, const float *bias, float *y,
@@ -71,7 +72,7 @@ cdef extern from "tiles.h" nogil:
                                Py_ssize_t element)
     void winograd_filter_f32(const float *g, Py_ssize_t tap, float *u, Py_ssize_t element)
     void winograd_filter_gradient_f32(const float *s, Py_ssize_t element, float *dg, Py_ssize_t tap)
-    void winograd_outputs_f32(const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias, float *y,
+    void winograd_outputs_f32(const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias, float *y, bint relu,
                               Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
     void winograd_pooled_f32(const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias, float *y,
                              uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
@@ -83,7 +84,7 @@ cdef extern from "tiles.h" nogil:
     void winograd_filter_f64(const double *g, Py_ssize_t tap, double *u, Py_ssize_t element)
     void winograd_filter_gradient_f64(const double *s, Py_ssize_t element, double *dg, Py_ssize_t tap)
     void winograd_outputs_f64(const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias, double *y,
-                              Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
+                              bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
     void winograd_pooled_f64(const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias, double *y,
                              uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
                              int columns)

@@ -58,6 +58,9 @@ INLINE void NAME(correlate_body)(
 {
     NAME(vec) sum[TILE_PIXELS][2];
     NAME(correlate_sums)(1, M, V, sum, c, x, w, bias);
+    if (c->relu)
+        UNROLL for (int m = 0; m < M; m++)
+            for (int v = 0; v < V; v++) sum[m][v] = NAME(relu)(sum[m][v]);
     UNROLL for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) NAME(store_some)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
 }

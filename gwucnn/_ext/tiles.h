@@ -52,6 +52,7 @@ typedef struct {
     const ptrdiff_t *tap;       /* (taps,): where in a window each run of products begins */
     ptrdiff_t taps, run;        /* runs in a window, and consecutive numbers in a run */
     ptrdiff_t w_step;           /* numbers from one row of weights to the next */
+    int relu;                   /* whether the store leaves out what is negative */
 } Correlation;
 
 /* Pooled pixels side by side in one tile: each takes 2 * 2 sums by two vectors. */

@@ -31,6 +31,9 @@ INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum) { r
 typedef INTEGER NAME(mask) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 typedef unsigned char NAME(bytes) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL)), aligned(1), may_alias));
 
+/* v where it is above 0 or NaN, else 0. */
+INLINE NAME(vec) NAME(relu)(NAME(vec) v) { return (NAME(vec))(~(v <= (NAME(vec)){0}) & (NAME(mask))v); }
+
 INLINE NAME(vec) NAME(choose)(NAME(mask) m, NAME(vec) a, NAME(vec) b)
 {
     return (NAME(vec))((m & (NAME(mask))a) | (~m & (NAME(mask))b));
@@ -99,6 +102,12 @@ INLINE NAME(vec) NAME(load_once)(const REAL *p) { return NAME(load)(p); }
 INLINE void NAME(store)(REAL *p, NAME(vec) v) { memcpy(p, &v, VECTOR_BYTES); }
 INLINE NAME(vec) NAME(fill)(REAL a) { NAME(vec) v; for (int i = 0; i < LANES; i++) v.lane[i] = a; return v; }
 INLINE NAME(vec) NAME(zero)(void) { return NAME(fill)(0); }
+INLINE NAME(vec) NAME(relu)(NAME(vec) v)
+{
+    for (int i = 0; i < LANES; i++)
+        if (v.lane[i] <= 0) v.lane[i] = 0;
+    return v;
+}
 INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b)
 {
     for (int i = 0; i < LANES; i++) a.lane[i] += b.lane[i];

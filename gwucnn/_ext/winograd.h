@@ -155,6 +155,7 @@ static void NAME(winograd_outputs)(
     ptrdiff_t element, ptrdiff_t F,
     const REAL *bias,           /* (F,) or NULL                                         IN  */
     REAL *y,                    /* (rows, columns, F)                                   OUT */
+    int relu,
     ptrdiff_t y_row, ptrdiff_t y_pixel, int rows, int columns)
 {
     for (ptrdiff_t f = 0; f < F; f += LANES) {
@@ -165,7 +166,10 @@ static void NAME(winograd_outputs)(
         BOTH_WAYS(transform_products, 6, 4, t, o);
         UNROLL for (int i = 0; i < 4; i++)
             UNROLL for (int j = 0; j < 4; j++)
-                if (i < rows && j < columns) NAME(store)(y + i * y_row + j * y_pixel + f, NAME(add)(o[i][j], b));
+                if (i < rows && j < columns) {
+                    const NAME(vec) sum = NAME(add)(o[i][j], b);
+                    NAME(store)(y + i * y_row + j * y_pixel + f, relu ? NAME(relu)(sum) : sum);
+                }
     }
 }
 

@@ -30,6 +30,7 @@ cdef class Winograd(Step):
     cdef void *filters              # U, (36, blocks of F, C, block)
     cdef void *scratch_of_threads   # (threads, V and M and a 6x6 patch)
     cdef Py_ssize_t scratch_size
+    cdef bint relu                  # whether outputs pass through it
 
     cdef int cut(self, Py_ssize_t N, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t OH, Py_ssize_t OW,
                  Py_ssize_t F, Py_ssize_t top, Py_ssize_t left) except -1:
@@ -68,7 +69,7 @@ cdef void winograd_block(Winograd self, Py_ssize_t unit, int thread, const real_
     cdef Correlation walk
     for t in range(count):
         transform_tile(self, first + t, x, patch, images + t * C)
-    walk.x_pixel, walk.y_pixel, walk.run, walk.taps = C, F, C, 1
+    walk.x_pixel, walk.y_pixel, walk.run, walk.taps, walk.relu = C, F, C, 1, False
     walk.tap = &NO_OFFSET
     for e in range(ELEMENTS_OF_TILE):
         f = 0
@@ -135,9 +136,10 @@ cdef void transform_filters(
 cdef class WinogradConv2D(Winograd):
     """Forward convolution, stride 1."""
 
-    def __init__(self, x, weight, bias, y, offset):
+    def __init__(self, x, weight, bias, y, offset, bint relu=False):
         cdef Geometry g = geometry_of(x.shape, weight.shape, y.shape, (1, 1), (1, 1), offset, 1)
         self.hold(&g, x, weight, bias, y, g.N * g.OH * g.OW * g.F)
+        self.relu = relu
 
     cdef int hold(self, const Geometry *g, x, weight, bias, y, Py_ssize_t y_size) except -1:
         if g.KH != 3 or g.KW != 3:
@@ -171,10 +173,10 @@ cdef inline void store_outputs(Winograd self, const real_t *products, Py_ssize_t
     cdef Py_ssize_t i = tile % per_image // self.tile_columns * 4, j = tile % self.tile_columns * 4
     y += ((tile // per_image * self.OH + i) * self.OW + j) * self.F
     if real_t is float:
-        winograd_outputs_f32(products, TILES * self.F, self.F, bias, y, self.OW * self.F, self.F,
+        winograd_outputs_f32(products, TILES * self.F, self.F, bias, y, self.relu, self.OW * self.F, self.F,
                              <int>min(4, self.OH - i), <int>min(4, self.OW - j))
     else:
-        winograd_outputs_f64(products, TILES * self.F, self.F, bias, y, self.OW * self.F, self.F,
+        winograd_outputs_f64(products, TILES * self.F, self.F, bias, y, self.relu, self.OW * self.F, self.F,
                              <int>min(4, self.OH - i), <int>min(4, self.OW - j))
 
 
@@ -182,7 +184,6 @@ cdef class WinogradConv2DPool(WinogradConv2D):
     """Forward convolution with relu, if asked for, and 2x2 max pooling; see conv_pool.pxi."""
 
     cdef uint8_t *winner
-    cdef bint relu
 
     def __init__(self, x, weight, bias, y, winner, offset, bint relu):
         cdef Geometry g = pooled_geometry(x.shape, weight.shape, y.shape, (1, 1), (1, 1), offset, 1)

@@ -126,7 +126,7 @@ class Conv2D(FilterLayer):
         self._keywords = self._options
         return self.out_shape
 
-    def multiply(self, x: Array, y: Array, space: Space) -> None:
+    def multiply(self, x: Array, y: Array, space: Space, *, relu: bool = False) -> None:
         space.run(
             "conv2d",
             ops.conv2d,
@@ -135,6 +135,7 @@ class Conv2D(FilterLayer):
             out=y,
             winograd=space.winograd,
             constant_weight=space.keeps_weights,
+            relu=relu,
             **self._keywords,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gwucnn import kernels
+from gwucnn._ext.step import InTurn
 from gwucnn.ops.base import (
     Array,
     Op,
@@ -39,6 +40,7 @@ def conv2d(
     groups: int = 1,
     winograd: bool = False,
     constant_weight: bool = False,
+    relu: bool = False,
     out: Array | None = None,
 ) -> Callable[[], Array]:
     """Cross-correlate images with filters.
@@ -67,6 +69,8 @@ def conv2d(
         Allow the faster algorithm for 3x3 filters, with a larger error; see `gwucnn.ops.base.winograd_pays`.
     constant_weight : bool
         Expect a bound step to be called many times with the same filters; says nothing about the result.
+    relu : bool
+        Set what is negative to 0, before it is stored.
     out : dtype of x, shape (N, OH, OW, F), optional
         Overwritten and returned. Must not share memory with the inputs.
 
@@ -111,10 +115,13 @@ def conv2d(
         check_shape("conv2d", "bias", bias, (F,), "(F,)")
     out = as_output("conv2d", out, (N, *window.output((H, W)), F), [x, weight, bias])
     if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
-        return kernels.active.WinogradConv2D(x, weight, bias, out, window.offset((H, W)))
+        return kernels.active.WinogradConv2D(x, weight, bias, out, window.offset((H, W)), relu)
     geometry = _geometry(window, (H, W), groups)
     kernel = conv_kernel("Conv2D", x.dtype, weight.shape, groups, F // groups)
-    return kernel(x, weight, bias, out, *geometry, constant_weight)
+    if kernel is kernels.active.Conv2D:
+        return kernel(x, weight, bias, out, *geometry, constant_weight, relu)
+    step = kernel(x, weight, bias, out, *geometry, constant_weight)
+    return InTurn([step, kernels.active.Relu(out, out)], out) if relu else step
 
 
 @Op
