@@ -90,7 +90,7 @@ class Space:
     adds : bool
         Whether backward must add to gradients. Only a layer that `overwrites` ever sees False.
     random : array, uint64, shape (2,)
-        The network's state of random numbers, for the ops of `gwucnn.ops.random`; use it only in training.
+        For the ops of `gwucnn.ops.random`; use it only in training.
     saved : dict
         What forward leaves for backward.
     """
@@ -146,6 +146,7 @@ class Space:
 
     @property
     def random(self) -> Any:
+        """The network's state of random numbers: key and number of draws, uint64, shape (2,)."""
         return self._randomness.state
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Any:
