@@ -29,7 +29,44 @@ class Dense(NamedTuple):
 
 # A register tile covers 5 to 14 neighbouring output pixels and a vector 4 to 16 filters (twice that in one
 # tile): take widths and filter counts on both sides of every such edge.
+FEW = [
+    # Few filters: lanes run over channels if these fill a vector, or over the pixels of a row.
+    *(
+        Conv(f"{C} channels, {F} filters", (2, 6, 11, C), (3, 3, C, F))
+        for C in (1, 3, 16, 21)
+        for F in (1, 2, 3, 4, 5, 7, 8)
+    ),
+    *(Conv(f"one filter, OW = {OW}", (1, 4, OW + 2, 6), (3, 3, 6, 1)) for OW in (1, 6, 7, 13, 14, 15, 29)),
+    *(
+        Conv(f"one channel and filter, OW = {OW}", (2, 9, OW + 2, 1), (3, 3, 1, 1))
+        for OW in (15, 16, 17, 32, 33)
+    ),
+    Conv("few filters, strides", (2, 15, 36, 3), (3, 3, 3, 2), {"strides": (2, 3), "padding": "same"}),
+    Conv(
+        "few filters of many channels, strides",
+        (2, 9, 11, 18),
+        (3, 4, 18, 3),
+        {"strides": (3, 2), "padding": 1},
+    ),
+    Conv("few filters, dilation", (1, 9, 23, 2), (3, 3, 2, 3), {"dilation_rate": (2, 3), "padding": (3, 1)}),
+    Conv("few filters, dilation of many channels", (1, 9, 12, 33), (3, 3, 33, 2), {"dilation_rate": (3, 2)}),
+    Conv("few filters, four paddings", (2, 6, 17, 1), (3, 2, 1, 4), {"padding": ((0, 2), (3, 1))}),
+    Conv(
+        "few filters, larger padding than filter", (1, 3, 4, 17), (2, 2, 17, 2), {"padding": ((4, 3), (5, 6))}
+    ),
+    Conv("few filters, 1 x 1", (3, 5, 7, 40), (1, 1, 40, 3)),
+    Conv("few filters, same", (2, 8, 19, 1), (5, 5, 1, 2), {"padding": "same"}),
+    Conv("few filters in groups", (2, 6, 9, 34), (3, 3, 17, 6), {"groups": 2}),
+    Conv(
+        "few filters, a stride that leaves taps out",
+        (1, 1, 1, 9),
+        (2, 2, 9, 2),
+        {"strides": 2, "padding": ((3, 0), (0, 1))},
+    ),
+]
+
 CONV = [
+    *FEW,
     *(Conv(f"OW = {OW}", (1, 4, OW + 2, 3), (3, 3, 3, 17)) for OW in (1, 2, 5, 6, 7, 13, 14, 15, 29)),
     *(Conv(f"{F} filters", (2, 5, 6, 4), (3, 2, 4, F)) for F in (1, 2, 7, 8, 15, 16, 32, 33)),
     *(Conv(f"{C} channels", (2, 6, 7, C), (3, 3, C, 5)) for C in (1, 2, 3, 8, 17, 33)),
@@ -236,6 +273,9 @@ CONV_POOL = [
     Conv("2 x 2 outputs", (3, 4, 4, 16), (3, 3, 16, 2)),
     Conv("3 x 3 outputs", (3, 5, 5, 1), (3, 3, 1, 16)),
     Conv("the slides", (1, 28, 28, 1), (3, 3, 1, 2)),
+    Conv("one filter, 16 rows", (2, 34, 37, 1), (3, 3, 1, 1)),
+    Conv("three filters, strides", (1, 19, 38, 2), (3, 3, 2, 3), {"strides": (1, 2), "padding": "same"}),
+    Conv("few filters in groups", (2, 7, 8, 34), (3, 3, 17, 6), {"groups": 2}),
     Conv("no images", (0, 6, 7, 16), (3, 3, 16, 16)),
     Conv("many small images", (9, 5, 4, 16), (3, 3, 16, 3)),
     Conv("144 filters", (2, 8, 9, 2), (3, 3, 2, 144)),

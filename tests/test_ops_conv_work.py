@@ -21,6 +21,10 @@ WORK = {
     "depth multiplier": ((2, 40, 33, 18), (3, 3, 1, 36), {"groups": 18, "padding": 1}),
     "many groups": ((2, 30, 33, 48), (3, 3, 4, 48), {"groups": 12, "padding": 1}),
     "many groups, strides": ((2, 40, 37, 24), (3, 3, 2, 36), {"groups": 12, "strides": 2}),
+    "few filters": ((5, 40, 37, 3), (3, 3, 3, 2), {"padding": "same"}),
+    "few filters of a large image": ((1, 150, 300, 2), (3, 3, 2, 8), {"padding": 1}),
+    "few filters of many channels": ((5, 21, 19, 40), (3, 3, 40, 3), {"strides": (2, 1), "padding": 1}),
+    "small images": ((50, 5, 6, 33), (3, 3, 33, 40), {"padding": "same"}),
     "1 x 1 filters": ((3, 23, 21, 20), (1, 1, 20, 40), {}),
 }
 

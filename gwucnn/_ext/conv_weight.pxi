@@ -10,11 +10,6 @@
 # there are fewer tiles than threads (a first layer with one channel) images are shared out too, and each share's sums
 # are added in order.
 
-# Pixels that a tile runs over before its sums are added to memory: with fewer the adding shows (7x7 images), with
-# more the values of one block of filters leave the first-level cache before the next tile needs them.
-cdef enum:
-    TILE_WALK = 256
-
 # Below this many channels a tile of one tap would leave most registers empty.
 cdef enum:
     FEW_CHANNELS = 8
@@ -32,9 +27,7 @@ cdef class Conv2DBackwardWeight(Step):
     cdef Py_ssize_t tile_rows, row_tiles, column_tiles
     cdef Py_ssize_t tile_shares, image_shares
     cdef Py_ssize_t first, last     # images at work
-    cdef Py_ssize_t batch           # images that a tile runs over before its sums are added to memory
-    cdef Py_ssize_t strip_rows      # ... or rows of one
-    cdef Py_ssize_t image_size, dy_size         # scratch numbers an image
+    cdef Py_ssize_t image_size, dy_size         # scratch numbers a thread
     cdef ptrdiff_t *places          # (KH*KW*Cg,): of each row's value in an image
     cdef void *x
     cdef void *dy
@@ -99,13 +92,9 @@ cdef class Conv2DBackwardWeight(Step):
         if self.bordered:
             self.image_size = round_up(self.height * self.width * g.C, 16)
         if self.widened:
-            self.dy_size = g.OH * g.OW * self.walk.dy_pixel
-        self.batch = 1 if self.flat_pixels else min(max(TILE_WALK // (g.OH * g.OW), 1), max(g.N, 1))
-        self.strip_rows = min(g.OH, max(TILE_WALK // g.OW, 1))
-        self.walk.x_image = self.image_size if self.bordered else g.H * g.W * g.C
-        self.walk.dy_image = g.OH * g.OW * self.walk.dy_pixel
+            self.dy_size = round_up(g.OH * g.OW * self.walk.dy_pixel, 16)
         self.image_scratch = self.reserve_reals(
-            (self.image_size + self.dy_size) * self.batch * self.tile_shares * self.image_shares)
+            (self.image_size + self.dy_size) * self.tile_shares * self.image_shares)
         if self.image_shares > 1:
             self.partial = self.reserve_reals(self.image_shares * rows * g.F)
         self.units = max(g.N, 1)        # an empty batch has a gradient too: zero
@@ -151,39 +140,30 @@ cdef void weight_share(
     cdef Py_ssize_t tiles = self.row_tiles * self.column_tiles * g.groups, images = self.last - self.first
     cdef Py_ssize_t first_tile = tiles * share // self.tile_shares, last_tile = tiles * (share + 1) // self.tile_shares
     cdef Py_ssize_t first = self.first, last = self.last
-    cdef real_t *image_copy = <real_t *>self.image_scratch + share * (self.image_size + self.dy_size) * self.batch
-    cdef real_t *dy_copy = image_copy + self.image_size * self.batch
+    cdef real_t *image_copy = <real_t *>self.image_scratch + share * (self.image_size + self.dy_size)
+    cdef real_t *dy_copy = image_copy + self.image_size
     cdef const real_t *x
     cdef const real_t *dy
     cdef Outer walk = self.walk
-    cdef Py_ssize_t n, k, tile, row
+    cdef Py_ssize_t n, tile
     if self.image_shares > 1:
         first_tile, last_tile = 0, tiles
         first += images * share // self.image_shares
         last = self.first + images * (share + 1) // self.image_shares
         dweight = <real_t *>self.partial + share * (g.KH * g.KW * (g.C // g.groups) * g.F)
-    n = first
-    while n < last:
+    for n in range(first, last):
         x = <const real_t *>self.x + n * g.H * g.W * g.C
         dy = <const real_t *>self.dy + n * g.OH * g.OW * g.F
-        walk.images = min(self.batch, last - n)
         if self.flat_pixels:
             walk.columns = min(g.OW, self.flat_pixels - n * g.OW)
         if self.bordered:
-            for k in range(walk.images):
-                copy_with_border(x + k * g.H * g.W * g.C, image_copy + k * self.image_size, g.H, g.W, g.C, 0,
-                                 self.height, self.width, g.top, g.left)
+            copy_with_border(x, image_copy, g.H, g.W, g.C, 0, self.height, self.width, g.top, g.left)
             x = image_copy
         if self.widened:
-            widen(dy, dy_copy, walk.images * g.OH * walk.columns * g.groups, self.Fg, self.Fgp)
+            widen(dy, dy_copy, walk.rows * walk.columns * g.groups, self.Fg, self.Fgp)
             dy = dy_copy
-        row = 0
-        while row < g.OH:
-            walk.rows = min(self.strip_rows, g.OH - row)
-            for tile in range(first_tile, last_tile):
-                weight_tile(self, &walk, tile, x + row * walk.x_row, dy + row * walk.dy_row, dweight)
-            row += self.strip_rows
-        n += walk.images
+        for tile in range(first_tile, last_tile):
+            weight_tile(self, &walk, tile, x, dy, dweight)
 
 
 cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *walk, Py_ssize_t tile, const real_t *x,

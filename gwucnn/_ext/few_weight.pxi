@@ -6,7 +6,8 @@
 #
 #   dweight[u, v, c, f] (+)= sum over n, h, w of x[n, h, w, c] * dy[n, (h + top - u*DH) / SH, (w + left - v*DW) / SW, f]
 #
-# Pixels of one phase, (h + top) % SH and (w + left) % SW, meet the same taps, as in Conv2DBackwardInput.
+# with dy zero outside: a NaN at the edge of x reaches all taps of its channel. Pixels of one phase, (h + top) % SH and
+# (w + left) % SW, meet the same taps, as in Conv2DBackwardInput.
 #
 # Few channels: lanes run over the outputs of a row, pixel after pixel, as in few_outputs.pxi, and are added up at the
 # end. Filters are filled up to 1, 2, 4 or 8, so that a lane always belongs to one filter.
@@ -106,14 +107,14 @@ cdef class ChannelsBackwardWeight(FewFiltersBackwardWeight):
                 row = self.lay_out(&self.phases[p], h, w, row)
                 p += 1
         self.met = row
-        self.sums = rows * g.C
+        self.sums = row * g.C
         self.partial = self.reserve_reals(self.shares * self.sums)
         self.copies = self.reserve_reals(self.shares * (self.dy_size + self.x_size))
 
     cdef Py_ssize_t lay_out(self, Phase *phase, Py_ssize_t h, Py_ssize_t w, Py_ssize_t row) noexcept nogil:
         """Describe the phase whose first pixel is (h, w) and whose sums begin with `row`; return where they end."""
         cdef Geometry *g = &self.g
-        cdef Py_ssize_t u, v, f, i, j
+        cdef Py_ssize_t u, v, f, i, j, up = g.OH, down = -g.H, left = g.OW, right = -g.W, rows, columns
         phase.first = row
         for u in range(g.KH):
             i = tap_shift(u * g.DH, h + g.top, g.SH)
@@ -121,14 +122,19 @@ cdef class ChannelsBackwardWeight(FewFiltersBackwardWeight):
                 j = tap_shift(v * g.DW, w + g.left, g.SW)
                 if i == NO_TAP or j == NO_TAP:
                     continue
+                up, down, left, right = min(up, i), max(down, i), min(left, j), max(right, j)
                 for f in range(g.F):
                     self.places[row] = ((i + self.top) * self.width + j + self.left) * g.F + f
                     self.targets[row] = (u * g.KW + v) * g.C * g.F + f
                     row += 1
         phase.rows = row - phase.first
-        phase.x_first = (h * g.W + w) * self.Cp
-        phase.walk.images = 1
-        phase.walk.rows, phase.walk.columns = (g.H - h + g.SH - 1) // g.SH, (g.W - w + g.SW - 1) // g.SW
+        # Pixels that no window reaches stay out, as a NaN may stand there: the first (down, right) and the last.
+        down, right = max(-down, 0), max(-right, 0)
+        rows, columns = (g.H - h + g.SH - 1) // g.SH, (g.W - w + g.SW - 1) // g.SW
+        phase.walk.rows, phase.walk.columns = min(rows, g.OH - up) - down, min(columns, g.OW - left) - right
+        phase.x_first = ((h + down * g.SH) * g.W + w + right * g.SW) * self.Cp
+        for i in range(phase.first, row):
+            self.places[i] += (down * self.width + right) * g.F
         phase.walk.x_row, phase.walk.x_pixel = self.width * g.F, g.F
         phase.walk.dy_row, phase.walk.dy_pixel = g.SH * g.W * self.Cp, g.SW * self.Cp
         phase.walk.dw_step = g.C

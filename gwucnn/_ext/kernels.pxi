@@ -17,7 +17,7 @@ cdef extern from "tiles.h" nogil:
         const ptrdiff_t *tap
         int relu
     ctypedef struct Outer:
-        Py_ssize_t images, rows, columns, x_image, dy_image, x_row, x_pixel, dy_row, dy_pixel, dw_step
+        Py_ssize_t rows, columns, x_row, x_pixel, dy_row, dy_pixel, dw_step
     void correlate_tile_f32(int m, const Correlation *c, const float *x, const float *w, const float *bias, float *y,
                             Py_ssize_t lanes)
     void correlate_tile_f64(int m, const Correlation *c, const double *x, const double *w, const double *bias,

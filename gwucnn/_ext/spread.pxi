@@ -1,7 +1,7 @@
-# Images of few channels, spread out for lanes that run over outputs: each value stands as often as there are outputs, one
-# plane a channel and, with strides, a phase of the columns:
+# Images of few channels, spread out for lanes that run over outputs: each value stands as often as there are outputs,
+# one plane a channel and, with strides, a phase of the columns:
 #
-#   copy[row, c, s, w, o] = source[row, w*step + s, c]          step columns from one output pixel's window to the next
+#   copy[row, c, s, w, o] = source[row, w*step + s, c]      step columns from one output pixel to the next
 #
 # so that output number p = w*times + o of a row meets number p + (place of a tap) of the copy, whatever p is.
 

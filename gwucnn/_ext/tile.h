@@ -65,7 +65,7 @@ INLINE void NAME(correlate_body)(
         for (int v = 0; v < V; v++) NAME(store_some)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
 }
 
-/* dw[m, f] += sum over n < images, i < rows, j < columns of x[n, i, j, value[m]] * dy[n, i, j, f]
+/* dw[m, f] += sum over i < rows, j < columns of x[i, j, value[m]] * dy[i, j, f]
  *
  * for M rows m of the weights and V vectors of filters f. With CONSECUTIVE the values are value[0] + m: channels of
  * one tap, side by side in memory. Otherwise their places are looked up, which costs one more load for each: for
@@ -83,10 +83,8 @@ INLINE void NAME(outer_body)(
     NAME(vec) sum[TILE_PIXELS][2];
     for (int v = 0; v < V; v++)
         UNROLL for (int m = 0; m < M; m++) sum[m][v] = NAME(zero)();
-    for (ptrdiff_t r = 0, i = 0, n = 0; r < o->images * o->rows; r++) {
-        const REAL *xp = x + n * o->x_image + i * o->x_row + (CONSECUTIVE ? value[0] : 0);
-        const REAL *dp = dy + n * o->dy_image + i * o->dy_row;
-        if (++i == o->rows) i = 0, n++;
+    for (ptrdiff_t i = 0; i < o->rows; i++) {
+        const REAL *xp = x + i * o->x_row + (CONSECUTIVE ? value[0] : 0), *dp = dy + i * o->dy_row;
         for (ptrdiff_t j = 0; j < o->columns; j++) {
             NAME(vec) g[2];
             for (int v = 0; v < V; v++) g[v] = NAME(load)(dp + v * LANES);

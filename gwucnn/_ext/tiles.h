@@ -65,8 +65,7 @@ typedef struct {
 #endif
 
 typedef struct {
-    ptrdiff_t images, rows, columns;    /* output pixels that take part */
-    ptrdiff_t x_image, dy_image;        /* numbers from one image to the next */
+    ptrdiff_t rows, columns;    /* output pixels that take part */
     ptrdiff_t x_row, x_pixel;   /* numbers between the windows of neighbouring output pixels */
     ptrdiff_t dy_row, dy_pixel; /* numbers between neighbouring output pixels */
     ptrdiff_t dw_step;          /* numbers from one row of weights to the next */

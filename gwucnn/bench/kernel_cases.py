@@ -240,6 +240,9 @@ def _convolutions() -> Iterator[tuple[Any, ...]]:
     for filters in (1, 2, 8):
         yield "few filters", (28, 28, 1), filters, {}
         yield "few filters", (28, 28, 32), filters, {}
+    yield "few filters", (28, 28, 3), 3, {}
+    yield "few filters", (28, 28, 16), 4, {"strides": 2}
+    yield "few filters", (56, 56, 64), 3, {"size": 1}
     for channels, side in ((32, 56), (64, 28), (256, 14), (256, 7)):
         yield "1x1", (side, side, channels), channels, {"size": 1}
     for size in (5, 7):

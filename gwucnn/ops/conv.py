@@ -228,8 +228,10 @@ def conv2d_backward_weight(
 
     Notes
     -----
-    Costs as much as the forward pass. An empty batch gives zeros. The bits do not depend on the number of
-    threads except for small filters banks of few channels, where images are shared out between threads.
+    Costs as much as the forward pass. An empty batch gives zeros. A NaN in x reaches no other channel's
+    gradients; with few filters one at the image's edge may reach taps that did not meet it. The bits do not
+    depend on the number of threads, except for few filters and for small filter banks of few channels, where
+    images are shared out between threads.
     """
     who = "conv2d_backward_weight"
     x, dy = as_arrays(who, x=x, dy=dy)
