@@ -34,7 +34,7 @@ from gwucnn.activation_layers import (
     Softplus,
     Tanh,
 )
-from gwucnn.callbacks import CSVLogger, EarlyStopping, LambdaCallback, ReduceLROnPlateau
+from gwucnn.callbacks import CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint, ReduceLROnPlateau
 from gwucnn.errors import FormatError, NotBuiltError, ShapeError, SizeMismatchWarning
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.history import History
@@ -134,6 +134,7 @@ __all__ = [
     "LogLoss",
     "LossFunction",
     "MaxPooling2D",
+    "ModelCheckpoint",
     "NotBuiltError",
     "OneCycle",
     "Optimizer",

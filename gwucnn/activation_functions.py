@@ -38,6 +38,10 @@ def _floating(x: Any) -> Any:
     return x if x.dtype.char in "fd" else x.astype(np.float64)
 
 
+# Users' own, by their names: what a layer's config can name besides.
+OWN: dict[str, type[ActivationFunction]] = {}
+
+
 class ActivationFunction:
     """A function of each number (softmax: of each row) between two layers.
 
@@ -50,6 +54,11 @@ class ActivationFunction:
     backward_op: ClassVar[ops.Op]
     of_input: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in vars(cls) and cls.__module__.partition(".")[0] != __name__.partition(".")[0]:
+            OWN[cls.name] = cls
 
     @classmethod
     @functools.cache
@@ -186,4 +195,6 @@ def activation_function(who: str, name: object) -> type[ActivationFunction] | No
         return None
     if isinstance(name, type) and issubclass(name, ActivationFunction):
         return name
+    if isinstance(name, str) and name not in ACTIVATIONS and name in OWN:
+        return OWN[name]
     return look_up(who, "activation", name, ACTIVATIONS)

@@ -38,6 +38,8 @@ class ModelCheckpoint(Monitor):
         self.filepath = os.fspath(filepath)
         self.save_best_only = check_flag(self._who, "save_best_only", save_best_only)
         self._network: Any = None
+        self._seen: Any = None
+        self._due = False
 
     def set_network(self, network: Any) -> None:
         """Take the network to save."""
@@ -58,11 +60,16 @@ class ModelCheckpoint(Monitor):
                 f"{self.filepath!r} ({error}); write {{{{ for a brace itself"
             ) from None
 
+    def look(self, record: dict[str, Any]) -> bool:
+        """Return whether this epoch is to be saved; the answer to one record stays the same."""
+        if self._seen is not record:
+            self._seen, self._due = record, not self.save_best_only or self.is_better(self.value(record))
+            if self._due and self.save_best_only:
+                self.best = self.value(record)
+        return self._due
+
     def on_epoch_end(self, record: dict[str, Any]) -> None:
         """Save, if this epoch is to be saved."""
-        if self.save_best_only:
-            value = self.value(record)
-            if not self.is_better(value):
-                return
-            self.best = value
-        self._network.save(self._path(record))
+        if self.look(record):
+            self._network.save(self._path(record))
+        self._seen = None

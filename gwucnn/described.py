@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from gwucnn.suggestions import check_keywords, look_up
 
-__all__ = ["Described", "call_of", "rebuilt", "written"]
+__all__ = ["Described", "by_name", "call_of", "rebuilt", "written"]
 
 T = TypeVar("T")
 
@@ -51,6 +51,19 @@ def written(thing: Any) -> Any:
     if not isinstance(thing, Described):
         return thing
     return {"class_name": type(thing).__name__, "config": thing.config()}
+
+
+def by_name(base: type[T], table: Mapping[str, type[T]]) -> dict[str, type[T]]:
+    """Return the classes that descriptions can name: those in `table`, and users' own derived from `base`.
+
+    Of several of one name, as when a cell of a notebook runs again, the last; the package's before a user's.
+    """
+    package, found, derived = __name__.partition(".")[0], {}, [base]
+    for kind in derived:
+        derived += kind.__subclasses__()
+        if kind.__module__.partition(".")[0] != package:
+            found[kind.__name__] = kind
+    return found | {kind.__name__: kind for kind in table.values()}
 
 
 def rebuilt(who: str, what: str, given: Mapping[str, Any], table: Mapping[str, type[T]]) -> T:

@@ -15,12 +15,12 @@ from gwucnn.data_checks import (
 )
 from gwucnn.engine import Recipe
 from gwucnn.history import History
-from gwucnn.hooks import Callbacks
-from gwucnn.intake import Intake, refuse_misplaced
+from gwucnn.intake import refuse_misplaced
 from gwucnn.loss_functions import loss_function
 from gwucnn.lr_finder import LearningRates, rates, sweep
 from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.progress import progress
+from gwucnn.savable import Savable
 from gwucnn.shapes import check_flag, check_size
 from gwucnn.streams import is_stream
 from gwucnn.suggestions import keywords_checked
@@ -30,7 +30,7 @@ from gwucnn.training import evaluate, train, train_step
 __all__ = ["GWUNetwork"]
 
 
-class GWUNetwork(Intake):
+class GWUNetwork(Savable):
     """A network of layers in a row.
 
     Parameters
@@ -62,9 +62,6 @@ class GWUNetwork(Intake):
     >>> network.predict(x_test / 255).shape
     (500, 10)
     """
-
-    # Of the last `fit`, also while it runs and after it was broken off.
-    history: History | None = None
 
     @keywords_checked
     def compile(
@@ -206,8 +203,8 @@ class GWUNetwork(Intake):
         elif isinstance(data, Batches):
             data, held_out = split_off(data, validation_split)
             self._warn_missing(data, held_out)
-        bar, watchers = progress("fit", verbose), Callbacks(callbacks, self)
-        self.history = History()
+        bar, watchers = progress("fit", verbose), self._watch(callbacks, initial_epoch)
+        history = self.history = History()
         train(
             self._train,
             engine,
@@ -218,9 +215,9 @@ class GWUNetwork(Intake):
             rng=self._rng if shuffle else None,
             callbacks=watchers,
             bar=bar,
-            history=self.history,
+            history=history,
         )
-        return self.history
+        return history
 
     # One batch. Stands here so that a watcher may take its place.
     _train = staticmethod(train_step)

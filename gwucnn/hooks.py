@@ -13,21 +13,40 @@ HOOKS = ("set_network", "on_train_begin", "on_epoch_end", "on_train_end")
 class Callbacks:
     """Calls each callback's hooks, as far as it has them.
 
-    One that has an attribute `saves` which is true is called after the others, so that what it writes down
-    holds the state in which they are after that epoch.
+    One that has an attribute `saves` which is true is called after the others, and all of those look at the
+    record before one of them saves, so that what is written down holds the states after that epoch.
     """
 
     def __init__(self, callbacks: Iterable[Any], network: Any) -> None:
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"fit: expected a list of callbacks, got {callbacks!r}; write callbacks=[...]")
-        callbacks = list(callbacks)
-        for callback in callbacks:
+        self._callbacks = list(callbacks)
+        for callback in self._callbacks:
             _check(callback)
-        self._callbacks = sorted(callbacks, key=lambda callback: bool(getattr(callback, "saves", False)))
         self._call("set_network", network)
 
     def _call(self, hook: str, *args: Any) -> list[Any]:
         return [getattr(callback, hook)(*args) for callback in self._callbacks if hasattr(callback, hook)]
+
+    def states(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return what callbacks remember from epoch to epoch, each with the name of its class."""
+        return [(type(callback).__name__, callback.state()) for callback in self._rememberers()]
+
+    def restore(self, states: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Let callbacks go on from states: of several of one class each from its own, in their order."""
+        left = list(states)
+        for callback in self._rememberers():
+            found = next((entry for entry in left if entry[0] == type(callback).__name__), None)
+            if found is not None:
+                left.remove(found)
+                callback.restore(found[1])
+
+    def _rememberers(self) -> list[Any]:
+        return [
+            callback
+            for callback in self._callbacks
+            if all(callable(getattr(callback, name, None)) for name in ("state", "restore"))
+        ]
 
     def begin(self, names: Iterable[str] = ()) -> None:
         """Training begins; its records will have these names."""
@@ -36,17 +55,28 @@ class Callbacks:
 
     def end_epoch(self, record: dict[str, Any]) -> bool:
         """An epoch has ended; return whether any callback wants to stop."""
-        answers = [
-            callback.on_epoch_end(record)
-            if hasattr(callback, "on_epoch_end")
-            else not _has_hooks(callback) and callback(record)
-            for callback in self._callbacks
-        ]
-        return any(answers)
+        first = [callback for callback in self._callbacks if not _saves(callback)]
+        last = [callback for callback in self._callbacks if _saves(callback)]
+        answers = [_told(callback, record) for callback in first]
+        for callback in last:
+            if hasattr(callback, "look"):
+                callback.look(record)
+        return any(answers + [_told(callback, record) for callback in last])
 
     def end(self) -> None:
         """Training has ended."""
         self._call("on_train_end")
+
+
+def _saves(callback: Any) -> bool:
+    return bool(getattr(callback, "saves", False))
+
+
+def _told(callback: Any, record: dict[str, Any]) -> Any:
+    """Tell of an epoch; return the answer, true to stop."""
+    if hasattr(callback, "on_epoch_end"):
+        return callback.on_epoch_end(record)
+    return not _has_hooks(callback) and callback(record)
 
 
 def _has_hooks(callback: Any) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gwucnn import kernels
 from gwucnn.checks import check_fraction, check_not_negative, check_positive
-from gwucnn.described import Described, rebuilt
+from gwucnn.described import Described, by_name, rebuilt
 from gwucnn.errors import NotBuiltError
 from gwucnn.parameters import Arena
 from gwucnn.schedules import Schedule, schedule
@@ -91,6 +91,10 @@ class Optimizer(Described):
         self.updates += 1
         self._update.lr = self._lr
         self._run()
+
+    def resume(self, updates: int, lr: float) -> None:
+        """Go on, with slots as they are, after so many updates, the last of them at this learning rate."""
+        self.updates, self._lr = updates, check_not_negative(type(self).__name__, "lr", lr)
 
     def _used_slots(self) -> tuple[str, ...]:
         return self.slot_names
@@ -285,7 +289,7 @@ def optimizer(given: Any, lr: Any) -> Optimizer:
     Or written down, see `gwucnn.described`; then with its own lr, as an object has.
     """
     if isinstance(given, Mapping):
-        given = rebuilt("compile", "optimizer", given, {kind.__name__: kind for kind in OPTIMIZERS.values()})
+        given = rebuilt("compile", "optimizer", given, by_name(Optimizer, OPTIMIZERS))
     if isinstance(given, Optimizer):
         if lr is not None:
             raise ValueError(

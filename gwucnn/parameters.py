@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -127,6 +127,8 @@ class Arena:
         Length of the prefix that optimizers may change.
     version : int
         Goes up whenever values were changed.
+    trained : list of Parameter
+        Those of the prefix, in its order.
     sealed : bool
         Whether nobody was ever given an array through which values could change unseen.
     """
@@ -139,6 +141,7 @@ class Arena:
         self.version = 0
         self.sealed = True
         self._parameters = ordered
+        self.trained = [parameter for parameter in ordered if parameter.trainable]
         start = 0
         for parameter in ordered:
             stop = start + parameter.size
@@ -147,6 +150,13 @@ class Arena:
                 self, self.values[start:stop].reshape(shape), self.grads[start:stop].reshape(shape)
             )
             start = stop
+
+    def parts(self, flat: Any) -> Iterator[tuple[Parameter, Any]]:
+        """Yield the parameters of the prefix, and what an array that lies like it holds for each."""
+        start = 0
+        for parameter in self.trained:
+            yield parameter, flat[start : start + parameter.size].reshape(parameter.shape)
+            start += parameter.size
 
     @property
     def fits(self) -> bool:

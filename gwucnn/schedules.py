@@ -11,7 +11,7 @@ from math import cos, floor, isfinite, pi
 from typing import Any
 
 from gwucnn.checks import check_fraction, check_not_negative, check_positive
-from gwucnn.described import Described, rebuilt
+from gwucnn.described import Described, by_name, rebuilt
 from gwucnn.shapes import check_flag, check_size
 
 __all__ = [
@@ -231,5 +231,5 @@ def schedule(who: str, what: str, given: Any) -> Schedule | None:
             f"{who}: expected {what} to be a schedule, got its class; write {given.__name__}(...)"
         )
     if isinstance(given, Mapping):
-        return rebuilt(who, what, given, SCHEDULES)
+        return rebuilt(who, what, given, by_name(Schedule, SCHEDULES))
     return given if isinstance(given, Schedule) else None

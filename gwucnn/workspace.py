@@ -39,6 +39,12 @@ class Randomness:
             self._state = np.array([self._key(), 0], np.uint64)
         return self._state
 
+    def put_back(self, state: Any) -> None:
+        """Go on from a state that was kept."""
+        if self._state is None:
+            self._state = np.zeros(2, np.uint64)
+        self._state[...] = state
+
     @property
     def draws(self) -> int:
         """The number of draws so far. May be set back, to draw the same numbers again."""

@@ -16,7 +16,7 @@ import gwucnn
 PACKAGE = Path(gwucnn.__file__).parent
 
 STOREYS = [
-    {"_ext", "errors", "suggestions", "_version"},
+    {"_ext", "atomic", "errors", "suggestions", "_version"},
     {"checks", "chunks", "described", "kernels", "shapes"},
     {"ops", "parameters", "workspace", "initializers", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers", "totals"},
@@ -36,10 +36,11 @@ STOREYS = [
         "stack",
         "summary",
     },
-    {"checkpoint"},
+    {"checkpoint", "snapshot"},
     {"callbacks", "data_checks", "engine", "input_gradients", "streams"},
     {"lr_finder", "network_base", "training"},
     {"intake"},
+    {"savable"},
     {"gwu_network"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
     {"sklearn"},

@@ -7,8 +7,14 @@ import re
 import numpy as np
 import pytest
 
-from gwucnn import CSVLogger, EarlyStopping, ExponentialDecay, LambdaCallback, ReduceLROnPlateau
-from gwucnn.callbacks import ModelCheckpoint
+from gwucnn import (
+    CSVLogger,
+    EarlyStopping,
+    ExponentialDecay,
+    LambdaCallback,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+)
 from gwucnn.errors import NotBuiltError
 from trainees import small, small_data, weights
 

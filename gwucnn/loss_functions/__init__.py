@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gwucnn.described import rebuilt
+from gwucnn.described import by_name, rebuilt
 from gwucnn.loss_functions.base import LossFunction
 from gwucnn.loss_functions.classes import BinaryCrossentropy, CrossEntropy, LogLoss
 from gwucnn.loss_functions.quantities import MAE, MSE, Huber
@@ -48,5 +48,5 @@ def loss_function(loss: Any) -> LossFunction:
     if isinstance(loss, type) and issubclass(loss, LossFunction):
         return loss()
     if isinstance(loss, Mapping):
-        return rebuilt("compile", "loss", loss, {kind.__name__: kind for kind in LOSSES.values()})
+        return rebuilt("compile", "loss", loss, by_name(LossFunction, LOSSES))
     return look_up("compile", "loss", loss, LOSSES)()

@@ -1,0 +1,125 @@
+"""Files that are replaced as a whole: whatever goes wrong, there is the old one or the new one.
+
+The bytes go into a temporary file beside the target, and to the disk, before that takes the target's name. It
+is removed if anything fails. A process that is killed leaves it behind, for the next save in that folder to
+clear: whoever writes one holds a lock on it, which ends with the process, so that what is locked is in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+from typing import Any
+
+__all__ = ["write_atomically"]
+
+# What temporary files are called, and nothing else is.
+LEFT_OVER = re.compile(r"\.gwucnn-[0-9a-f]{16}\.tmp")
+
+WINDOWS = os.name == "nt"
+
+
+def write_atomically(who: str, path: str | os.PathLike[str], data: bytes) -> None:
+    """Make `data` the contents of a file, or leave what is there and raise the OSError that came.
+
+    A link keeps pointing to where it does, and a file that is there keeps its permissions.
+    """
+    # Not through a link: it would be replaced, and what it points to stay as it was.
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{who}: expected a folder {folder!r} to save in, got none; make it first")
+    if os.path.isdir(target):
+        raise IsADirectoryError(f"{who}: expected the path of a file, got the folder {target!r}")
+    _clear(folder)
+    temporary, file = _create(folder)
+    try:
+        try:
+            if not WINDOWS and os.path.exists(target):
+                os.fchmod(file, stat.S_IMODE(os.stat(target).st_mode) & 0o777)
+            _write(file, data)
+            os.fsync(file)
+            if not WINDOWS:  # there an open file can neither be moved nor removed
+                os.replace(temporary, target)
+        finally:
+            os.close(file)
+        if WINDOWS:
+            os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync(folder)
+
+
+def _create(folder: str) -> tuple[str, int]:
+    """Return path and descriptor of a new temporary file, locked."""
+    while True:
+        path = os.path.join(folder, f".gwucnn-{secrets.token_hex(8)}.tmp")
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+        file = os.open(path, flags, 0o666)
+        try:
+            _lock(file)
+            # Someone who cleared the folder between these two calls took it for a left-over.
+            if os.path.exists(path):
+                return path, file
+        except BaseException:
+            os.close(file)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+        os.close(file)
+
+
+def _write(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _sync(folder: str) -> None:
+    """Have the new name on the disk too."""
+    if WINDOWS:
+        return
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _lock(file: int, *, wait: bool = True) -> bool:
+    """Lock a file for as long as it is open; return whether that worked, False where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def _clear(folder: str) -> None:
+    """Remove temporary files that nobody writes any more."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if LEFT_OVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_unused(entry.path)
+
+
+def _remove_unused(path: Any) -> None:
+    with contextlib.suppress(OSError):
+        if WINDOWS:
+            os.unlink(path)  # fails while it is open
+            return
+        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            if _lock(file, wait=False):
+                os.unlink(path)
+        finally:
+            os.close(file)
