@@ -86,7 +86,7 @@ from gwucnn.schedules import CosineDecay, ExponentialDecay, OneCycle, PiecewiseC
 from gwucnn.seeds import set_random_seed
 
 if TYPE_CHECKING:
-    from gwucnn import datasets, models, plotting
+    from gwucnn import datasets, models, onnx, plotting
 
 __all__ = [
     "ELU",
@@ -169,6 +169,7 @@ __all__ = [
     "f1",
     "get_num_threads",
     "models",
+    "onnx",
     "ops",
     "plotting",
     "precision",
@@ -183,7 +184,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the readers of data sets cost a third of what all the rest does."""
-    if name in ("datasets", "models", "plotting"):
+    if name in ("datasets", "models", "onnx", "plotting"):
         import importlib
 
         return importlib.import_module(f"gwucnn.{name}")

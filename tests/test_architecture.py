@@ -42,6 +42,8 @@ STOREYS = [
     {"intake"},
     {"savable"},
     {"gwu_network"},
+    {"onnx.base"},
+    {"onnx.drawn_layers"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
     {"sklearn"},
     # "" is gwucnn/__init__.py, the roof: it imports what it likes, and only those above it may use it.

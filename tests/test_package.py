@@ -199,6 +199,8 @@ def test_there_are_doctests():
 def test_doctests(example):
     if example.name.startswith("gwucnn.plotting"):
         pytest.importorskip("matplotlib")
+    if example.name.startswith("gwucnn.onnx"):
+        pytest.importorskip("onnx")
     report = []
     result = doctest.DocTestRunner(verbose=False).run(example, out=report.append)
     assert result.failed == 0, "".join(report)

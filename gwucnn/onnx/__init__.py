@@ -1,0 +1,8 @@
+"""Networks as ONNX files, for other runtimes and from other libraries: needs the package `onnx`.
+
+`pip install gwucnn[onnx]` brings it. It is imported when a function of this folder is called.
+"""
+
+from gwucnn.onnx.export import export_onnx, to_model
+
+__all__ = ["export_onnx", "to_model"]

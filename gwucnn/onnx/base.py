@@ -1,0 +1,127 @@
+"""What is needed to write an ONNX graph: nodes and constants that get names, and a file that is whole or not.
+
+In ONNX images are (N, C, H, W). A `Value` keeps the shape that the layer knows, (H, W, C): where it has three
+sizes, the tensor of that name has its channels first; all others lie as they do here.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gwucnn.shapes import Shape
+
+__all__ = ["IR_VERSION", "OPSET", "Drawing", "Value", "library", "write_file"]
+
+# The first opset with Gelu; the one with LayerNormalization is 17. Runtimes read both since early 2024.
+OPSET, IR_VERSION = 20, 9
+
+FIRST, LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+def library(who: str) -> Any:
+    """Return the package `onnx`, which need not be installed for anything else."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(
+            f"{who}: expected the package onnx, which is not installed; pip install 'gwucnn[onnx]'"
+        ) from error
+    return onnx
+
+
+class Value(NamedTuple):
+    """A tensor of the graph: its name, and the shape of one sample with its channels last."""
+
+    name: str
+    shape: Shape
+
+    @property
+    def is_image(self) -> bool:
+        """Whether a sample is an image, whose channels come first in the graph."""
+        return len(self.shape) == 3
+
+    @property
+    def sizes(self) -> Shape:
+        """The shape of one sample in the graph."""
+        return (self.shape[2], *self.shape[:2]) if self.is_image else self.shape
+
+
+class Drawing:
+    """A graph that grows node by node.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+        Of all constants that are numbers.
+    who : str
+        The layer that is being drawn, after which nodes and constants are named.
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+        self.onnx = library("export_onnx")
+        self.who = "network"
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self._taken: set[str] = set()
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node of one output and return the output's name; '' leaves an input out."""
+        name = self._name(kind)
+        self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [name], name, **attributes))
+        return name
+
+    def constant(self, what: str, array: Any, dtype: Any = None) -> str:
+        """Add an array, in the graph's precision unless `dtype` says another, and return its name."""
+        name, array = self._name(what), np.asarray(array)
+        kind = self.dtype if dtype is None else dtype
+        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array, kind), name))
+        return name
+
+    def channels_last(self, value: Value) -> str:
+        """Return the name of a tensor whose numbers lie in memory as those of (N, H, W, C) do."""
+        if not value.is_image or _same_order(value.shape):
+            return value.name
+        return self.node("Transpose", value.name, perm=LAST)
+
+    def channels_first(self, name: str) -> str:
+        """Return the name of a tensor (N, H, W, C) as (N, C, H, W)."""
+        return self.node("Transpose", name, perm=FIRST)
+
+    def reshaped(self, name: str, sizes: Shape) -> str:
+        """Return the name of a tensor with another shape of one sample."""
+        return self.node("Reshape", name, self.constant("shape", (0, *sizes), np.int64))
+
+    def _name(self, what: str) -> str:
+        name, number = f"{self.who}.{what}", 1
+        while name in self._taken:
+            number += 1
+            name = f"{self.who}.{what}.{number}"
+        self._taken.add(name)
+        return name
+
+
+def _same_order(shape: Shape) -> bool:
+    """Return whether (H, W, C) and (C, H, W) lay the same numbers out in the same order."""
+    return shape[2] == 1 or prod(shape[:2]) == 1
+
+
+def write_file(path: Any, data: bytes) -> None:
+    """Write a file that is there as a whole or not at all, whatever happens meanwhile."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

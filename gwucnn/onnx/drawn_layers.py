@@ -1,0 +1,271 @@
+"""How each layer is written as nodes of an ONNX graph: a function for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gwucnn import activation_layers, layers
+from gwucnn.layers import Layer
+from gwucnn.onnx.base import Drawing, Value
+from gwucnn.shapes import Window
+
+__all__ = ["draw", "folds"]
+
+Norm = layers.BatchNormalization
+Draw = Callable[[Drawing, Any, Value], str]
+
+
+def draw(graph: Drawing, layer: Layer, x: Value, norm: Norm | None = None) -> Value:
+    """Add a layer's nodes, and those of a normalisation that its weights take over; return what it makes."""
+    graph.who = layer.label
+    if type(layer) not in DRAWN:
+        raise ValueError(
+            f"export_onnx: expected layers that ONNX has operators for, got {layer!r} as {layer.label}; "
+            "leave it out, or say it with the package's own layers"
+        )
+    if norm is not None:
+        return Value(WEIGHTED[type(layer)](graph, layer, x, norm), layer.out_shape)
+    return Value(DRAWN[type(layer)](graph, layer, x), layer.out_shape)
+
+
+def folds(layer: Layer, after: Layer | None) -> bool:
+    """Return whether a layer's weights can do what the normalisation behind it does."""
+    return type(after) is Norm and type(layer) in WEIGHTED and layer.activation is None  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------------------------------------- layers with weights
+
+
+def _weights(graph: Drawing, kernel: Any, layer: Any, norm: Norm | None, to: Any = None) -> list[str]:
+    """Return the names of a kernel, outputs on its last axis, then turned by `to`, and of its bias if any."""
+    bias = layer.bias.constant if layer.add_bias else None
+    if norm is not None:
+        gamma, beta, mean, variance = (p.constant.astype(np.float64) for p in norm.parameters)
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        kernel, bias = kernel * scale, beta + ((0 if bias is None else bias) - mean) * scale
+    names = [graph.constant("kernel", kernel if to is None else kernel.transpose(to))]
+    return names if bias is None else [*names, graph.constant("bias", bias)]
+
+
+def _window(window: Window, image: Any) -> dict[str, Any]:
+    (top, bottom), (left, right) = window.pad(image)
+    return {
+        "kernel_shape": window.size,
+        "strides": window.strides,
+        "pads": [top, left, bottom, right],
+    }
+
+
+def _slide(layer: Any) -> dict[str, Any]:
+    window = Window.of(layer.label, layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate)
+    return _window(window, layer.in_shape[:2]) | {"dilations": layer.dilation_rate}
+
+
+def _activated(graph: Drawing, layer: Any, name: str) -> str:
+    return activation(graph, layer.activation, Value(name, layer.out_shape))
+
+
+def _conv(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -> str:
+    weights = _weights(graph, layer.kernel.constant, layer, norm, (3, 2, 0, 1))
+    return _activated(graph, layer, graph.node("Conv", x.name, *weights, group=layer.groups, **_slide(layer)))
+
+
+def _by_channel(kernel: Any) -> Any:
+    """Return filters (KH, KW, C, M) as (KH, KW, 1, C * M), which are the same numbers in the same order."""
+    return kernel.reshape(*kernel.shape[:2], 1, -1)
+
+
+def _depthwise(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -> str:
+    weights = _weights(graph, _by_channel(layer.kernel.constant), layer, norm, (3, 2, 0, 1))
+    return _activated(graph, layer, graph.node("Conv", x.name, *weights, group=x.shape[2], **_slide(layer)))
+
+
+def _separable(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -> str:
+    first = _by_channel(layer.depthwise_kernel.constant).transpose(3, 2, 0, 1)
+    filtered = graph.node(
+        "Conv", x.name, graph.constant("depthwise_kernel", first), group=x.shape[2], **_slide(layer)
+    )
+    weights = _weights(graph, layer.kernel.constant, layer, norm, (3, 2, 0, 1))
+    return _activated(graph, layer, graph.node("Conv", filtered, *weights, kernel_shape=(1, 1)))
+
+
+def _dense(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -> str:
+    weights = _weights(graph, layer.kernel.constant, layer, norm)
+    return _activated(graph, layer, graph.node("Gemm", x.name, *weights))
+
+
+def _conv_transpose(graph: Drawing, layer: Any, x: Value) -> str:
+    # What is cut off at the end is negative where more is added than cut.
+    H, W, _ = layer.out_shape
+    sizes = zip((H, W), x.shape, layer.strides, layer.kernel_size, layer.dilation_rate, strict=False)
+    whole = [(length - 1) * s + (k - 1) * d + 1 - made for made, length, s, k, d in sizes]
+    before = layer._window.offset(x.shape[:2])
+    after = [cut - first for cut, first in zip(whole, before, strict=True)]
+    product = graph.node(
+        "ConvTranspose",
+        x.name,
+        *_weights(graph, layer.kernel.constant, layer, None, (3, 2, 0, 1)),
+        kernel_shape=layer.kernel_size,
+        strides=layer.strides,
+        dilations=layer.dilation_rate,
+        group=layer.groups,
+        pads=[*before, *(max(cut, 0) for cut in after)],
+        output_padding=[max(-cut, 0) for cut in after],
+    )
+    return _activated(graph, layer, product)
+
+
+# -------------------------------------------------------------------------------------------- activations
+
+
+def activation(graph: Drawing, function: Any, x: Value) -> str:
+    """Add the nodes of an activation function, None for nothing, and return what comes out."""
+    if function is None:
+        return x.name
+    if function.name not in ACTIVATIONS:
+        raise ValueError(
+            f"export_onnx: expected activations {', '.join(ACTIVATIONS)}, got {function.name!r} in "
+            f"{graph.who}"
+        )
+    return ACTIVATIONS[function.name](graph, function.options, x)
+
+
+def _plain(kind: str) -> Draw:
+    return lambda graph, options, x: graph.node(kind, x.name)
+
+
+def _leaky_relu(graph: Drawing, options: Any, x: Value) -> str:
+    return graph.node("LeakyRelu", x.name, alpha=options.get("negative_slope", 0.3))
+
+
+def _elu(graph: Drawing, options: Any, x: Value) -> str:
+    return graph.node("Elu", x.name, alpha=options.get("alpha", 1.0))
+
+
+def _gelu(graph: Drawing, options: Any, x: Value) -> str:
+    return graph.node("Gelu", x.name, approximate="tanh" if options.get("approximate") else "none")
+
+
+def _silu(graph: Drawing, options: Any, x: Value) -> str:
+    return graph.node("Mul", x.name, graph.node("Sigmoid", x.name))
+
+
+def _softmax(graph: Drawing, options: Any, x: Value) -> str:
+    return graph.node("Softmax", x.name, axis=1 if x.is_image else -1)
+
+
+ACTIVATIONS: dict[str, Draw] = {
+    "relu": _plain("Relu"),
+    "sigmoid": _plain("Sigmoid"),
+    "softmax": _softmax,
+    "tanh": _plain("Tanh"),
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "gelu": _gelu,
+    "silu": _silu,
+    "softplus": _plain("Softplus"),
+}
+
+
+def _activation_layer(graph: Drawing, layer: Any, x: Value) -> str:
+    return activation(graph, layer.split_activation()[1], x)
+
+
+# ------------------------------------------------------------------------------------- pooling and shapes
+
+
+def _pool(kind: str) -> Draw:
+    def drawn(graph: Drawing, layer: Any, x: Value) -> str:
+        window = Window.of(layer.label, layer.pool_size, layer.strides, layer.padding, name="pool_size")
+        return graph.node(kind, x.name, **_window(window, layer.in_shape[:2]))
+
+    return drawn
+
+
+def _global_pool(kind: str) -> Draw:
+    return lambda graph, layer, x: graph.node("Flatten", graph.node(kind, x.name))
+
+
+def _pad(graph: Drawing, layer: Any, x: Value) -> str:
+    (top, bottom), (left, right) = layer.padding
+    pads = graph.constant("pads", (0, 0, top, left, 0, 0, bottom, right), np.int64)
+    return graph.node("Pad", x.name, pads)
+
+
+def _upsampling(graph: Drawing, layer: Any, x: Value) -> str:
+    return graph.node(
+        "Resize",
+        x.name,
+        "",
+        # ONNX wants scales in float32 whatever the tensor.
+        graph.constant("scales", (1, 1, *layer.size), np.float32),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+
+
+def _flatten(graph: Drawing, layer: Any, x: Value) -> str:
+    return graph.node("Flatten", x.name if layer.channels_first else graph.channels_last(x))
+
+
+def _reshape(graph: Drawing, layer: Any, x: Value) -> str:
+    made = Value("", layer.out_shape)
+    if layer.channels_first:
+        return graph.reshaped(x.name, made.sizes)
+    name = graph.reshaped(graph.channels_last(x), layer.out_shape)
+    return graph.channels_first(name) if made.is_image else name
+
+
+def _nothing(graph: Drawing, layer: Any, x: Value) -> str:
+    return x.name
+
+
+# ------------------------------------------------------------------------------------------ normalisation
+
+
+def _batch_norm(graph: Drawing, layer: Any, x: Value) -> str:
+    constants = [graph.constant(p.name, p.constant) for p in layer.parameters]
+    # ONNX has the channels on axis 1; tensors of two axes a sample have them last.
+    turn = {"perm": (0, 2, 1)}
+    moved = graph.node("Transpose", x.name, **turn) if len(x.shape) == 2 else x.name
+    made = graph.node("BatchNormalization", moved, *constants, epsilon=layer.epsilon)
+    return graph.node("Transpose", made, **turn) if len(x.shape) == 2 else made
+
+
+def _layer_norm(graph: Drawing, layer: Any, x: Value) -> str:
+    constants = [graph.constant(p.name, p.constant) for p in layer.parameters]
+    last = graph.node("Transpose", x.name, perm=(0, 2, 3, 1)) if x.is_image else x.name
+    made = graph.node("LayerNormalization", last, *constants, axis=-1, epsilon=layer.epsilon)
+    return graph.channels_first(made) if x.is_image else made
+
+
+# --------------------------------------------------------------------------------------------- the tables
+
+WEIGHTED: dict[type, Callable[..., str]] = {
+    layers.Conv2D: _conv,
+    layers.Dense: _dense,
+    layers.DepthwiseConv2D: _depthwise,
+    layers.SeparableConv2D: _separable,
+}
+
+DRAWN: dict[type, Draw] = {
+    **WEIGHTED,
+    layers.AveragePooling2D: _pool("AveragePool"),
+    layers.BatchNormalization: _batch_norm,
+    layers.Conv2DTranspose: _conv_transpose,
+    layers.Dropout: _nothing,
+    layers.Flatten: _flatten,
+    layers.GlobalAveragePooling2D: _global_pool("GlobalAveragePool"),
+    layers.GlobalMaxPooling2D: _global_pool("GlobalMaxPool"),
+    layers.LayerNormalization: _layer_norm,
+    layers.MaxPooling2D: _pool("MaxPool"),
+    layers.Reshape: _reshape,
+    layers.SpatialDropout2D: _nothing,
+    layers.UpSampling2D: _upsampling,
+    layers.ZeroPadding2D: _pad,
+    **{getattr(activation_layers, name): _activation_layer for name in activation_layers.__all__},
+}

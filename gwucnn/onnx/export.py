@@ -1,0 +1,129 @@
+"""A network as an ONNX model, for libraries that predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gwucnn._version import __version__
+from gwucnn.errors import NotBuiltError
+from gwucnn.gwu_network import GWUNetwork
+from gwucnn.layers import Concatenate, Layer, Residual
+from gwucnn.onnx.base import IR_VERSION, OPSET, Drawing, Value, write_file
+from gwucnn.onnx.drawn_layers import draw, folds
+from gwucnn.shapes import check_flag
+from gwucnn.suggestions import look_up
+
+__all__ = ["export_onnx", "to_model"]
+
+PRECISIONS = {"float32": np.float32, "float64": np.float64}
+
+
+def export_onnx(network: GWUNetwork, path: Any, *, fold: bool = False, precision: str = "float32") -> None:
+    """Write a network into an ONNX file that predicts what it predicts.
+
+    Parameters
+    ----------
+    network : GWUNetwork
+        Built. Compiled or not: what only training needs is left out, dropout among it.
+    path : path
+        The file appears when it is complete; one that was there is replaced.
+    fold : bool
+        Whether convolutions and dense layers take over the batch normalisation behind them, which rounds
+        differently. By default it stays.
+    precision : 'float32' or 'float64'
+        Of weights and inputs. Few runtimes convolve in float64, whatever the network's own precision.
+
+    Raises
+    ------
+    ValueError
+        For a layer or an activation that ONNX cannot express, such as one of your own.
+    NotBuiltError
+        If the network does not know the size of its images yet.
+
+    Notes
+    -----
+    The input is called `x` and has the shape that `predict` takes, (N, H, W, C), or (N, C, H, W) for a
+    network with its channels first; N is free. The output is `y`. Inside images are (N, C, H, W), as ONNX has
+    them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gwucnn import Conv2D, Dense, Flatten, GWUNetwork
+    >>> network = GWUNetwork([Conv2D(8, input_size=28), Flatten(), Dense(10, activation='softmax')])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export_onnx(network, f'{folder}/network.onnx')
+    """
+    write_file(path, to_model(network, fold=fold, precision=precision).SerializeToString())
+
+
+def to_model(network: GWUNetwork, *, fold: bool = False, precision: str = "float32") -> Any:
+    """Return the `onnx.ModelProto` that `export_onnx` writes, checked; arguments and errors as there."""
+    fold = check_flag("export_onnx", "fold", fold)
+    graph = Drawing(look_up("export_onnx", "precision", precision, PRECISIONS))
+    try:
+        network.count_params()
+    except NotBuiltError as error:
+        raise NotBuiltError(str(error).replace("count_params", "export_onnx")) from None
+    first = network.data_format == "channels_first"
+    shape = network.layers[0].in_shape
+    x = Value("x", shape)
+    entrance = x.sizes if first else shape
+    if x.is_image and not first:
+        x = Value(graph.channels_first(x.name), shape)
+    y = _row(graph, network.layers, x, fold)
+    graph.who = "network"
+    last = graph.node("Transpose", y.name, perm=(0, 2, 3, 1)) if y.is_image and not first else y.name
+    graph.nodes.append(graph.onnx.helper.make_node("Identity", [last], ["y"], "y"))
+    return _checked(graph, entrance, y.sizes if first else y.shape)
+
+
+def _row(graph: Drawing, layers: Sequence[Layer], x: Value, fold: bool) -> Value:
+    """Draw layers one after the other."""
+    following = iter([*layers[1:], None])
+    done = None
+    for layer in layers:
+        after = next(following)
+        if layer is done:
+            continue
+        if isinstance(layer, (Residual, Concatenate)):
+            x = _nested(graph, layer, x, fold)
+        elif fold and folds(layer, after):
+            x, done = draw(graph, layer, x, after), after  # type: ignore[arg-type]
+        else:
+            x = draw(graph, layer, x)
+    return x
+
+
+def _nested(graph: Drawing, layer: Layer, x: Value, fold: bool) -> Value:
+    """Draw the rows of layers inside of another, and what joins them."""
+    rows = layer.branches if isinstance(layer, Concatenate) else [layer.layers, layer.shortcut]  # type: ignore[attr-defined]
+    made = [_row(graph, row, x, fold) for row in rows]
+    names = [value.name for value in made]
+    graph.who = layer.label
+    if isinstance(layer, Concatenate):
+        return Value(graph.node("Concat", *names, axis=1 if made[0].is_image else -1), layer.out_shape)
+    return Value(graph.node("Add", *names), layer.out_shape)
+
+
+def _checked(graph: Drawing, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> Any:
+    """Return the model around a graph from x to y, or raise an error of ONNX' own checker."""
+    onnx, helper = graph.onnx, graph.onnx.helper
+    kind = helper.np_dtype_to_tensor_dtype(graph.dtype)
+    x, y = (
+        helper.make_tensor_value_info(name, kind, ("N", *shape))
+        for name, shape in (("x", x_shape), ("y", y_shape))
+    )
+    drawn = helper.make_graph(graph.nodes, "gwucnn", [x], [y], graph.constants)
+    model = helper.make_model(
+        drawn,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="gwucnn",
+        producer_version=__version__,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model

@@ -1,0 +1,168 @@
+"""Networks as ONNX models: what another runtime makes of them is what the network predicts."""
+
+import numpy as np
+import pytest
+
+from gwucnn import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    Flatten,
+    GWUNetwork,
+    Layer,
+    MaxPooling2D,
+    NotBuiltError,
+    Reshape,
+    Residual,
+    models,
+)
+from layer_cases import CASES
+
+onnx = pytest.importorskip("onnx")
+
+from onnx import TensorProto  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+from gwucnn.onnx import export_onnx, to_model  # noqa: E402
+
+FORMATS = ("channels_last", "channels_first")
+
+
+def run(model, x):
+    """Return what onnxruntime makes of x, or where it is missing ONNX's own evaluator."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return ReferenceEvaluator(model).run(None, {"x": x})[0]
+    if isinstance(model, str):
+        model = onnx.load(model)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})[0]
+
+
+def with_weights(network, in_shape, seed=3):
+    """Build a network for inputs (H, W, C) or (D,), with weights and statistics that are not the first ones."""
+    first = network.data_format == "channels_first" and len(in_shape) == 3
+    network.build((in_shape[2], *in_shape[:2]) if first else in_shape)
+    rng = np.random.default_rng(seed)
+    for parameter in network.parameters:
+        size = parameter.shape[-1] if parameter.name == "kernel" else 1
+        numbers = rng.standard_normal(parameter.shape) / np.sqrt(size)
+        positive = parameter.name in ("gamma", "moving_variance")
+        parameter.value = np.abs(numbers) + 0.5 if positive else numbers
+    return network
+
+
+def inputs(network, in_shape, N=3):
+    x = np.random.default_rng(5).standard_normal((N, *in_shape)).astype("float32")
+    first = network.data_format == "channels_first" and len(in_shape) == 3
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if first else x
+
+
+def assert_same(got, want):
+    assert got.dtype == want.dtype and got.shape == want.shape
+    assert np.abs(got - want).max() <= 1e-5 * max(1, np.abs(want).max())
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.layer.__name__}: {case.why}")
+def test_every_layer(case, data_format):
+    network = GWUNetwork([case.layer(**case.options)], data_format=data_format)
+    x = inputs(with_weights(network, case.in_shape), case.in_shape)
+    assert_same(run(to_model(network), x), network.predict(x))
+
+
+MODELS = {
+    "lenet5": ({}, (28, 28, 1)),
+    "vgg_small": ({"width": 4}, (32, 32, 3)),
+    "resnet18_small": ({"width": 4}, (32, 32, 3)),
+    "mobilenet_small": ({"blocks": [(8, 1), (12, 2)]}, (16, 12, 3)),
+}
+
+
+@pytest.mark.parametrize("fold", [False, True], ids=["kept", "folded"])
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("name", MODELS)
+def test_models(name, data_format, fold, tmp_path):
+    options, in_shape = MODELS[name]
+    network = with_weights(getattr(models, name)(**options, data_format=data_format), in_shape)
+    export_onnx(network, tmp_path / "model.onnx", fold=fold)
+    model = onnx.load(tmp_path / "model.onnx")
+    assert ("BatchNormalization" in {node.op_type for node in model.graph.node}) == (
+        not fold and "net" in name and name != "lenet5"
+    )
+    x = inputs(network, in_shape)
+    assert_same(run(model, x), network.predict(x))
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+def test_shapes_between_images_and_rows(data_format):
+    layers = [Conv2D(4), Reshape((6, 20)), BatchNormalization(), Activation("softmax"), Reshape((3, 5, 8)),
+              Conv2DTranspose(2, 3, 2), MaxPooling2D(), Flatten(), Dense(3, True, "softmax")]  # fmt: skip
+    network = GWUNetwork(layers, data_format=data_format)
+    x = inputs(with_weights(network, (7, 8, 3)), (7, 8, 3))
+    assert_same(run(to_model(network), x), network.predict(x))
+
+
+def test_batch_is_free_and_the_model_says_who_made_it():
+    network = with_weights(models.lenet5(), (28, 28, 1))
+    model = to_model(network)
+    assert model.producer_name == "gwucnn"
+    sizes = [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    assert sizes == ["N", 28, 28, 1]
+    for N in (1, 5):
+        x = inputs(network, (28, 28, 1), N)
+        assert_same(run(model, x), network.predict(x))
+
+
+def test_float64():
+    network = GWUNetwork(
+        [Conv2D(3, add_bias=True), BatchNormalization(), Flatten(), Dense(2)], precision="float64"
+    )
+    x = inputs(with_weights(network, (6, 5, 2)), (6, 5, 2)).astype("float64")
+    model = to_model(network, precision="float64")
+    assert {constant.data_type for constant in model.graph.initializer} == {TensorProto.DOUBLE}
+    got = ReferenceEvaluator(model).run(None, {"x": x})[0]
+    np.testing.assert_allclose(got, network.predict(x), rtol=1e-9)  # epsilon is a float32 in ONNX
+
+
+def test_normalisation_is_folded_into_what_can_take_it_alone():
+    layers = [Conv2D(3), BatchNormalization(), Residual([Conv2D(3, 1, activation="relu"), BatchNormalization()]),
+              Conv2DTranspose(2, 3), BatchNormalization()]  # fmt: skip
+    network = with_weights(GWUNetwork(layers), (6, 6, 2))
+    model = to_model(network, fold=True)
+    assert [node.op_type for node in model.graph.node].count("BatchNormalization") == 2
+    x = inputs(network, (6, 6, 2))
+    assert_same(run(model, x), network.predict(x))
+
+
+class Halve(Layer):
+    def forward(self, x, space):
+        return x / 2
+
+    def backward(self, dy, space):
+        return dy / 2
+
+
+def test_what_onnx_cannot_say_is_named(tmp_path):
+    network = GWUNetwork([Conv2D(input_size=5), Halve()])
+    with pytest.raises(
+        ValueError, match="export_onnx: expected layers that ONNX has operators for, got .* as 1.Halve;"
+    ):
+        export_onnx(network, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors(tmp_path):
+    with pytest.raises(NotBuiltError, match="export_onnx: expected a built network"):
+        export_onnx(GWUNetwork([Conv2D()]), tmp_path / "model.onnx")
+    network = GWUNetwork([Conv2D(input_size=5)])
+    with pytest.raises(ValueError, match="export_onnx: expected fold to be True or False, got 'yes'"):
+        to_model(network, fold="yes")
+    with pytest.raises(
+        ValueError,
+        match="export_onnx: expected precision to be one of .* got 'double'; did you mean 'float64'",
+    ):
+        to_model(network, precision="double")
