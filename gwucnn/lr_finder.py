@@ -67,6 +67,7 @@ class LearningRates:
 
     @property
     def suggestion(self) -> float | None:
+        """A learning rate at which the loss falls fast, or None if it never fell."""
         if not self.losses:
             return None
         first = float(np.mean(self.raw_losses[: max(1, len(self.lrs) // 10)]))

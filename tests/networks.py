@@ -88,8 +88,39 @@ NETS = [
     ),
     Net(
         "groups",
-        (12, 12, 2),
-        lambda: [conv(16, groups=2), MaxPooling2D(), conv(16, groups=16), MaxPooling2D()],
+        (18, 17, 2),
+        lambda: [
+            conv(16),
+            MaxPooling2D(),
+            conv(16, 2, groups=2, padding=1),
+            MaxPooling2D(),
+            conv(16, groups=16, padding="same"),
+            MaxPooling2D(),
+        ],
+    ),
+    Net(
+        "relu in the store",
+        (15, 14, 2),
+        lambda: [
+            conv(9),
+            conv(20, strides=2, padding="same", activation=None),
+            RELU(),
+            conv(12, 1, add_bias=False),
+            MaxPooling2D(),
+            conv(17, 2, trainable=False),
+        ],
+    ),
+    Net(
+        "relu in Winograd's store",
+        (20, 20, 2),
+        lambda: [
+            conv(32),
+            conv(32, padding="same"),
+            conv(32, activation=None),
+            RELU(),
+            conv(4),
+            MaxPooling2D(),
+        ],
     ),
     Net(
         "channels first",

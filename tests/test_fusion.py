@@ -38,7 +38,18 @@ CONV_POOL = ["ConvPool"]
         ([conv(4, activation=None), RELU(), MaxPooling2D()], CONV_POOL),
         ([conv(4, strides=2, padding="same", dilation_rate=1), MaxPooling2D()], CONV_POOL),
         ([conv(4, (5, 2), dilation_rate=2), MaxPooling2D()], CONV_POOL),
-        ([conv(4), MaxPooling2D(), conv(6, groups=2), MaxPooling2D()], CONV_POOL * 2),
+        (
+            [conv(4), MaxPooling2D(), conv(6, groups=2), MaxPooling2D()],
+            ["ConvPool", "Conv2D", "MaxPooling2D"],
+        ),
+        (
+            [conv(9), conv(9, activation=None), RELU(), conv(9, activation=None)],
+            ["ConvRelu"] * 2 + ["Conv2D"],
+        ),
+        (
+            [conv(9), RELU(), conv(9, activation="tanh"), conv(18, groups=9)],
+            ["ConvRelu", "RELU"] + ["Conv2D"] * 2,
+        ),
         ([conv(4), conv(4), MaxPooling2D()], ["Conv2D", "ConvPool"]),
         ([conv(4), MaxPooling2D(), MaxPooling2D()], ["ConvPool", "MaxPooling2D"]),
         ([conv(4), MaxPooling2D(), RELU(), conv(4)], ["ConvPool", "RELU", "Conv2D"]),

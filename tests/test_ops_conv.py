@@ -31,6 +31,24 @@ def test_forward_is_exact_on_whole_numbers(case, isa, dtype, rng):
 
 
 @every_geometry
+def test_relu_in_the_store(case, isa, dtype, rng):
+    x, weight = integers(rng, case.x, dtype), integers(rng, case.weight, dtype)
+    bias = integers(rng, case.weight[3:], dtype)
+    want = reference.relu(reference.conv2d(x, weight, bias, **case.options))
+    step = ops.conv2d.bind(x, weight, bias, **case.options, relu=True)
+    assert_exact(step(), want, dtype)
+    assert_exact(step(), want, dtype)
+
+
+def test_relu_in_the_store_lets_nan_pass(isa, dtype, rng):
+    x, weight = integers(rng, (1, 4, 20, 2), dtype), integers(rng, (3, 3, 2, 33), dtype)
+    x[0, 3, 19, 1] = np.nan
+    got, whole = ops.conv2d(x, weight, relu=True), ops.conv2d(x, weight)
+    assert_exact(got, np.where(whole <= 0, 0, whole), dtype)
+    assert np.isnan(got[0, 1, 17]).all() and np.isnan(got).sum() == 33
+
+
+@every_geometry
 def test_gradient_by_input_is_exact_on_whole_numbers(case, isa, dtype, rng):
     dy, weight = integers(rng, output_shape(case), dtype), integers(rng, case.weight, dtype)
     got = ops.conv2d_backward_input(dy, weight, case.x, **case.options)

@@ -115,9 +115,10 @@ REFUSED = [
     (lambda: UpSampling2D(2.0), ValueError,
      "UpSampling2D: expected size to be an integer or a pair of integers, got 2.0"),
     (lambda: AveragePooling2D("2"), ValueError,
-     "AveragePooling2D: expected pool_size to be an integer or a pair of integers, got '2'"),
+     "AveragePooling2D: expected pool_size to be an integer or a pair of integers, got '2'; write 2 without quotes"),
     (lambda: AveragePooling2D(2, padding=2).build((5, 5, 1)), ShapeError,
-     "AveragePooling2D: expected padding smaller than the window (2, 2), got ((2, 2), (2, 2))"),
+     "AveragePooling2D: expected padding smaller than the window (2, 2), got ((2, 2), (2, 2)); lower padding, or raise "
+     "pool_size"),
     (lambda: AveragePooling2D(7).build((5, 6, 1)), ShapeError,
      "AveragePooling2D: expected pool_size to fit in an image of 5x6, got a window of 7x7 pixels; use a smaller window, "
      "larger images or padding='same'"),
