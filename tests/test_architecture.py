@@ -45,6 +45,7 @@ STOREYS = [
     {"onnx.base"},
     {"onnx.drawn_layers"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
+    {"sklearn.networks"},
     {"sklearn"},
     # "" is gwucnn/__init__.py, the roof: it imports what it likes, and only those above it may use it.
     {""},

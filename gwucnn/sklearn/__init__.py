@@ -1,0 +1,25 @@
+"""Networks as scikit-learn's estimators: in pipelines, searches and cross-validation.
+
+Needs scikit-learn, `pip install "gwucnn[sklearn]"`, which is imported here and nowhere below.
+
+>>> from gwucnn.sklearn import CNNClassifier
+>>> from sklearn.datasets import load_digits
+>>> from sklearn.model_selection import train_test_split
+>>> x, y = load_digits(return_X_y=True)  # 1797 rows of 64 pixels
+>>> x_train, x_test, y_train, y_test = train_test_split(x / 16, y, random_state=0)
+>>> classifier = CNNClassifier(image_shape=(8, 8), epochs=20, batch_size=32, random_state=0)
+>>> classifier.fit(x_train, y_train).score(x_test, y_test) > 0.97
+True
+"""
+
+try:
+    import sklearn as _sklearn  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "gwucnn.sklearn: expected scikit-learn, which is not installed; pip install 'gwucnn[sklearn]'"
+    ) from error
+
+from gwucnn.sklearn.classifier import CNNClassifier
+from gwucnn.sklearn.regressor import CNNRegressor
+
+__all__ = ["CNNClassifier", "CNNRegressor"]

@@ -1,0 +1,194 @@
+"""A network that tells classes apart, as scikit-learn's classifiers do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from gwucnn.errors import ShapeError
+from gwucnn.gwu_network import GWUNetwork
+from gwucnn.sklearn.base import CNNBase
+
+__all__ = ["CNNClassifier"]
+
+
+class CNNClassifier(ClassifierMixin, CNNBase):
+    """A convolutional network as a classifier.
+
+    Parameters
+    ----------
+    model : str, list of layers, or function
+        'auto': for images, convolutions of 3x3 and poolings until few pixels are left, and two dense layers;
+        for plain rows, two dense layers. Or a name of `gwucnn.models`: 'lenet5', 'vgg_small',
+        'resnet18_small', 'mobilenet_small'. Or all layers, which each `fit` makes anew from their `config()`;
+        the last is `Dense(classes, activation='softmax')`, or for two classes `Dense(1,
+        activation='sigmoid')`. Or a function (image_shape, n_outputs) that returns such layers or a
+        GWUNetwork, of which the weights are taken over if there are any.
+    image_shape : tuple of int, optional
+        (H, W) or (H, W, C): what the rows of X are. Without it, D features are an image of 1 x D pixels, and
+        X may be images itself.
+    epochs : int
+    batch_size : int or 'auto'
+        'auto' is 200, or all samples where there are fewer.
+    lr : float or Schedule, optional
+        By default the optimizer's own.
+    optimizer : str, Optimizer class or object
+        As for `GWUNetwork.compile`; each `fit` makes an object anew.
+    early_stopping : bool
+        Hold out samples, stop when the loss on them has not become smaller for five epochs, and keep the best
+        weights.
+    validation_fraction : float or int
+        Which part of the samples, or how many, early stopping holds out, of each class in proportion.
+    warm_start : bool
+        Let `fit` go on from where training stands.
+    random_state : int, RandomState or None
+    verbose : 0, 1, 2 or 'auto'
+        As for `GWUNetwork.fit`.
+    class_weight : dict of label to float, or 'balanced', optional
+        How much the samples of each class count.
+
+    Attributes
+    ----------
+    classes_ : array, shape (K,)
+        The labels, sorted.
+    network_ : GWUNetwork
+    history_ : dict of str to list of float
+        One number an epoch, as in `History.history`, since training began.
+    n_iter_ : int
+        Epochs since training began.
+    image_shape_ : tuple of int
+        (H, W, C) of what the network sees.
+    n_features_in_, feature_names_in_
+        As in all of scikit-learn; pixels are features.
+
+    Notes
+    -----
+    float64 X is computed with in float64, anything else in float32. Features should be of the order of 1:
+    divide pixels by 255, put a StandardScaler before. Workers of joblib share the processors: each computes
+    with as many threads as joblib leaves it, one where there are as many workers as processors.
+
+    Examples
+    --------
+    >>> from gwucnn.sklearn import CNNClassifier
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import cross_val_score
+    >>> x, y = load_digits(return_X_y=True)
+    >>> classifier = CNNClassifier(image_shape=(8, 8), epochs=5, random_state=0)
+    >>> cross_val_score(classifier, x / 16, y, cv=3).round(1)
+    array([0.9, 0.9, 0.9])
+    """
+
+    _activation = "softmax"
+    classes_: Any
+
+    def __init__(
+        self,
+        model: Any = "auto",
+        *,
+        image_shape: Any = None,
+        epochs: int = 10,
+        batch_size: Any = "auto",
+        lr: Any = None,
+        optimizer: Any = "adam",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: Any = 0,
+        class_weight: Any = None,
+    ) -> None:
+        super().__init__(
+            model,
+            image_shape=image_shape,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Any:
+        """Train for one epoch, from where training stands.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as for `fit`
+        classes : array of labels
+            All that will ever come. Needed by the first call.
+
+        Returns
+        -------
+        self
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"{self._who}: expected class_weight to be a dict or None for partial_fit, which does not "
+                f"see all samples, got {self.class_weight!r}; give sample_weight"
+            )
+        _check_partial_fit_first_call(self, classes)
+        return self._partial_fit(X, y, sample_weight, announced=True)
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable class of each sample: labels of shape (N,)."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probability of each class, in the order of `classes_`: shape (N, K), rows sum to 1."""
+        p = self._predicted(X)
+        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
+
+    @property
+    def _outputs(self) -> int:
+        return len(self.classes_)
+
+    def _encoded(self, y: Any, reset: bool) -> Any:
+        """Return each sample's place in `classes_`."""
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        found = np.unique(y)
+        if len(found if reset else self.classes_) < 2:
+            raise ValueError(
+                f"{self._who}: expected y of at least two classes, got one class, {found[0]!r}; give samples "
+                "of another"
+            )
+        if reset:
+            self.classes_ = found
+        unknown = np.setdiff1d(found, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"{self._who}: expected y of the classes {self.classes_.tolist()}, got {unknown[0]!r}; give "
+                "the first partial_fit all classes, or call fit without warm_start"
+            )
+        return np.searchsorted(self.classes_, y)
+
+    def _loss(self, network: GWUNetwork) -> str:
+        activation, shape = network.layers[-1].split_activation()[1], network.layers[-1].out_shape
+        if shape == (1,) and self._outputs == 2 and activation is not None and activation.name == "sigmoid":
+            return "log_loss"
+        if shape != (self._outputs,):
+            raise ShapeError(
+                f"{self._who}: expected a model with an output for each of the {self._outputs} classes, got "
+                f"outputs of shape {shape}; end it with Dense({self._outputs}, activation='softmax')"
+            )
+        return "cross_entropy"
+
+    def _strata(self, targets: Any) -> Any:
+        return targets
+
+    def _weights(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        weights = super()._weights(x, y, sample_weight)
+        if self.class_weight is None:
+            return weights
+        of_class = compute_sample_weight(self.class_weight, column_or_1d(y))
+        return of_class if weights is None else weights * of_class

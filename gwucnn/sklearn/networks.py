@@ -1,0 +1,135 @@
+"""Networks for the estimators, out of what their users give as `model`: a name, layers or a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gwucnn import models
+from gwucnn.gwu_network import GWUNetwork
+from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D
+from gwucnn.suggestions import look_up
+
+__all__ = ["frozen", "is_automatic", "make_network", "thawed"]
+
+# Kernels behind which relu follows: the size of numbers stays. Outputs begin at zero, so that the first steps
+# go where the data say and need not first undo what was drawn.
+HIDDEN: dict[str, Any] = {"activation": "relu", "add_bias": True, "kernel_initializer": "he_normal"}
+OUTPUT: dict[str, Any] = {"add_bias": True, "kernel_initializer": "zeros"}
+
+NAMED: dict[str, Callable[..., GWUNetwork]] = {name: getattr(models, name) for name in models.__all__}
+
+
+def is_automatic(model: Any) -> bool:
+    """Whether the network is left to this module."""
+    return isinstance(model, str) and model == "auto"
+
+
+def make_network(
+    who: str, model: Any, shape: tuple[int, ...], outputs: int, activation: str | None, **options: Any
+) -> GWUNetwork:
+    """Return a network, built but not compiled, that shares nothing with what the user gave.
+
+    shape : of one sample. outputs : how many the task needs. activation : of the last layer, where this
+    module makes it. options : precision and seed.
+    """
+    weights: list[Any] = []
+    if isinstance(model, str):
+        layers = _named(who, model, shape, outputs, activation)
+    else:
+        given = model(shape, outputs) if callable(model) else model
+        if isinstance(given, GWUNetwork) and callable(model):
+            options |= {name: getattr(given, name) for name in ("data_format", "fuse", "winograd")}
+            # Trained beforehand, perhaps: a network without weights has not drawn any.
+            if all(parameter.constant is not None for parameter in given.parameters):
+                weights = given.get_weights() if given.parameters else []
+            given = given.layers
+        layers = [_copied(layer) for layer in _checked(who, given)]
+    network = GWUNetwork(layers, **options)
+    network.build(shape)
+    if weights:
+        network.set_weights(weights)
+    return network
+
+
+def _checked(who: str, given: Any) -> Sequence[Layer]:
+    """Return a list of layers, or raise TypeError."""
+    if isinstance(given, (list, tuple)) and given and all(isinstance(layer, Layer) for layer in given):
+        return given
+    raise TypeError(
+        f"{who}: expected model to be a name, a list of layers, or a function (image_shape, n_outputs) that "
+        f"returns layers or a GWUNetwork, got {given!r}; write model='auto' or model=[Conv2D(8), ...]"
+    )
+
+
+def _copied(layer: Layer) -> Layer:
+    """Return a new layer with the same arguments."""
+    return type(layer)(**layer.config())
+
+
+def _named(who: str, model: str, shape: tuple[int, ...], outputs: int, activation: str | None) -> list[Layer]:
+    """Return the layers of a network of `gwucnn.models`, or of the one that fits these samples."""
+    make = look_up(who, "model", model, {"auto": None, **NAMED})
+    *layers, last = _auto(shape, outputs) if make is None else map(_copied, make(outputs).layers)
+    return [*layers, Dense(**last.config() | {"activation": activation})]
+
+
+def _auto(shape: tuple[int, ...], outputs: int) -> list[Layer]:
+    """Return convolutions of 3x3 and poolings until few pixels are left, or none where there are few."""
+    layers: list[Layer] = []
+    if len(shape) == 1 or min(shape[:2]) < 4:
+        layers += [Flatten()] if len(shape) > 1 else []
+        return [*layers, Dense(512, **HIDDEN), Dense(outputs, **OUTPUT)]
+    side, filters = min(shape[:2]), 32
+    while side >= 4:
+        layers += [Conv2D(filters, 3, padding="same", **HIDDEN), MaxPooling2D()]
+        side, filters = side // 2, min(2 * filters, 128)
+    return [*layers, Flatten(), Dense(256, **HIDDEN), Dense(outputs, **OUTPUT)]
+
+
+# ------------------------------------------------------------------------------------------ kept elsewhere
+
+
+def frozen(network: GWUNetwork, shape: tuple[int, ...], loss: str) -> dict[str, Any]:
+    """Return what a trained network is, in what can be pickled; `thawed` makes it again.
+
+    shape : of one sample. The network goes on from there as it would have: with the same random numbers, and
+    what the optimizer remembers.
+    """
+    optimizer: Any = network.optimizer
+    return {
+        "layers": [(type(layer), layer.config()) for layer in network.layers],
+        "options": {name: getattr(network, name) for name in OPTIONS},
+        "shape": shape,
+        "loss": loss,
+        "weights": network.get_weights(),
+        "updates": [None if p.updates is None else p.updates.copy() for p in network.parameters],
+        "optimizer": (type(optimizer), optimizer.arguments(), optimizer.updates),
+        "slots": {name: slot.copy() for name, slot in optimizer.slots.items()},
+        "generator": network._rng.bit_generator.state,
+        "draws": network._randomness.state.copy(),
+    }
+
+
+OPTIONS = ("data_format", "precision", "seed", "fuse", "winograd")
+
+
+def thawed(state: dict[str, Any]) -> GWUNetwork:
+    """Return the network that `frozen` wrote down."""
+    network = GWUNetwork([kind(**config) for kind, config in state["layers"]], **state["options"])
+    network.build(state["shape"])
+    kind, arguments, updates = state["optimizer"]
+    optimizer = kind(**arguments)
+    network.compile(state["loss"], optimizer=optimizer)
+    network.set_weights(state["weights"])
+    for parameter, count in zip(network.parameters, state["updates"], strict=True):
+        if count is not None:
+            np.copyto(parameter.updates, count)
+    for name, slot in state["slots"].items():
+        np.copyto(optimizer.slots[name], slot)
+    optimizer.updates = updates
+    network._rng.bit_generator.state = state["generator"]
+    np.copyto(network._randomness.state, state["draws"])
+    return network
