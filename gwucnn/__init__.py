@@ -86,7 +86,7 @@ from gwucnn.schedules import CosineDecay, ExponentialDecay, OneCycle, PiecewiseC
 from gwucnn.seeds import set_random_seed
 
 if TYPE_CHECKING:
-    from gwucnn import datasets, models, onnx, plotting
+    from gwucnn import datasets, interop, models, onnx, plotting
 
 __all__ = [
     "ELU",
@@ -168,6 +168,7 @@ __all__ = [
     "datasets",
     "f1",
     "get_num_threads",
+    "interop",
     "models",
     "onnx",
     "ops",
@@ -186,6 +187,7 @@ def __getattr__(name: str) -> Any:
     """Import on first use: the readers of data sets cost a third of what all the rest does."""
     if name in ("datasets", "models", "onnx", "plotting"):
     if name in ("datasets", "models", "plotting", "sklearn"):
+    if name in ("datasets", "interop", "models", "onnx", "plotting"):
         import importlib
 
         return importlib.import_module(f"gwucnn.{name}")

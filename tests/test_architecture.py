@@ -42,7 +42,7 @@ STOREYS = [
     {"intake"},
     {"savable"},
     {"gwu_network"},
-    {"onnx.base"},
+    {"feature_order", "onnx.base"},
     {"onnx.drawn_layers"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
     {"sklearn.networks"},

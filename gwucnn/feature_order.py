@@ -1,0 +1,81 @@
+"""Where the features behind Flatten lie in a library that has its channels elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from gwucnn.layers import Concatenate, Dense, Flatten, Layer, Reshape, Residual
+
+__all__ = ["Order", "with_orders"]
+
+# ours[i] = theirs[order[i]] for the features i of a layer's input; None where both have the same order.
+Order = Any
+
+
+def with_orders(who: str, layers: Sequence[Layer], ours: str, theirs: str) -> Iterator[tuple[Layer, Order]]:
+    """Yield the layers that hold no others, each with the order of its input's features in the other library.
+
+    `ours` and `theirs` are 'channels_first' or 'channels_last': how images lie before they are flattened.
+    """
+    yield from _Walk(who, ours, theirs).row(layers, [None])
+
+
+class _Walk:
+    """Goes through layers from the bottom up, and keeps the order of what they make in a list of one."""
+
+    def __init__(self, who: str, ours: str, theirs: str) -> None:
+        self.who, self.differs = who, ours != theirs
+        self.axes = (2, 0, 1) if ours == "channels_first" else (1, 2, 0)  # from their order to ours
+        self.theirs_first = theirs == "channels_first"
+
+    def row(self, layers: Sequence[Layer], order: list[Order]) -> Iterator[tuple[Layer, Order]]:
+        """Go through layers that work one after the other."""
+        for layer in layers:
+            if isinstance(layer, (Residual, Concatenate)):
+                yield from self._nested(layer, order)
+            else:
+                yield layer, order[0]
+                order[0] = self._after(layer, order[0])
+
+    def _nested(self, layer: Any, order: list[Order]) -> Iterator[tuple[Layer, Order]]:
+        rows = layer.branches if isinstance(layer, Concatenate) else [layer.layers, layer.shortcut]
+        made = []
+        for row in rows:
+            inside = [order[0]]
+            yield from self.row(row, inside)
+            size = (row[-1].out_shape if row else layer.in_shape)[-1]
+            made.append((size, inside[0]))
+        if any(part is not None for _, part in made):
+            parts = [np.arange(size) if part is None else part for size, part in made]
+            order[0] = self._joined(layer, parts)
+        else:
+            order[0] = None
+
+    def _joined(self, layer: Layer, parts: list[Order]) -> Order:
+        """Return the order of what a block makes of its rows' features."""
+        if isinstance(layer, Concatenate):
+            starts = np.cumsum([0, *map(len, parts[:-1])])
+            return np.concatenate([part + start for part, start in zip(parts, starts, strict=True)])
+        if (parts[0] != parts[1]).any():
+            raise ValueError(
+                f"{self.who}: expected features in one order in both rows of {layer.label}, got two; "
+                "make the network with the other data_format"
+            )
+        return parts[0]
+
+    def _after(self, layer: Layer, order: Order) -> Order:
+        """Return the order of a layer's outputs."""
+        image = len(layer.in_shape) == 3
+        if self.differs and isinstance(layer, Reshape) and (image or len(layer.out_shape) == 3):
+            raise ValueError(
+                f"{self.who}: expected no Reshape of images that the other library lays out otherwise, got "
+                f"{layer.label}; make the network with the other data_format"
+            )
+        if self.differs and isinstance(layer, Flatten) and image:
+            H, W, C = layer.in_shape
+            theirs = (C, H, W) if self.theirs_first else (H, W, C)
+            return np.arange(H * W * C).reshape(theirs).transpose(self.axes).ravel()
+        return None if isinstance(layer, Dense) else order
