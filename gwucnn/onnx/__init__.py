@@ -1,5 +1,7 @@
 """Networks as ONNX files, for other runtimes and from other libraries: needs the package `onnx`.
 
+`export_onnx` and `import_onnx`, and `gwucnn.onnx.backend`, ONNX's own interface for runtimes.
+
 `pip install gwucnn[onnx]` brings it. It is imported when a function of this folder is called.
 """
 
