@@ -185,9 +185,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the readers of data sets cost a third of what all the rest does."""
-    if name in ("datasets", "models", "onnx", "plotting"):
-    if name in ("datasets", "models", "plotting", "sklearn"):
-    if name in ("datasets", "interop", "models", "onnx", "plotting"):
+    if name in ("datasets", "interop", "models", "onnx", "plotting", "sklearn"):
         import importlib
 
         return importlib.import_module(f"gwucnn.{name}")
