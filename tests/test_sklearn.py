@@ -312,7 +312,7 @@ def test_early_stopping_keeps_the_best_weights(few):
     # The samples held out are the same again, and of each class in proportion.
     seed = np.random.RandomState(0)
     seed.randint(2**31 - 1)
-    kept, held_out = train_test_split(np.arange(100), test_size=0.2, random_state=seed, stratify=y)
+    _, held_out = train_test_split(np.arange(100), test_size=0.2, random_state=seed, stratify=y)
     assert classifier.network_.evaluate(x[held_out].reshape(-1, 8, 8), y[held_out]) == pytest.approx(
         min(losses)
     )
