@@ -14,11 +14,12 @@ import numpy as np
 
 from gwucnn._version import __version__
 from gwucnn.described import rebuilt, written
-from gwucnn.errors import FormatError
+from gwucnn.errors import FormatError, NotBuiltError
 from gwucnn.history import History
 from gwucnn.layers.base import CLASSES, Layer, as_written, leaves
 from gwucnn.loss_functions import loss_function
 from gwucnn.optimizers import optimizer
+from gwucnn.parameters import MANY
 from gwucnn.shapes import check_size
 
 __all__ = ["described", "own_classes", "restored"]
@@ -209,12 +210,17 @@ def restored(who: str, document: Any, arrays: dict[str, Any], make: Callable[...
         return _restored(document, arrays, make)
     except Exception as error:
         # Of any kind: classes of the user's own are asked too.
-        kind = "" if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: "
+        kind = (
+            "" if isinstance(error, (NotBuiltError, TypeError, ValueError)) else f"{type(error).__name__}: "
+        )
         raise FormatError(f"{who}: {kind}{error}") from error
 
 
 def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
-    network = make(_part(document, "network", dict))
+    options = _part(document, "network", dict)
+    if options.keys() != set(OPTIONS):
+        raise ValueError(f"expected the options {', '.join(OPTIONS)}, got {', '.join(options)}")
+    network = make(options)
     for number, layer in enumerate(_part(document, "layers", list)):
         if _part(layer, "class_name", str) not in CLASSES:
             raise ValueError(
@@ -229,10 +235,10 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -
     entries = _take_weights(network, names, _part(document, "weights", list), arrays)
     if recipe is not None:
         network.compile(
-            recipe["loss"],
-            optimizer=recipe["optimizer"],
+            _part(recipe, "loss", dict),
+            optimizer=_part(recipe, "optimizer", dict),
             metrics=_part(recipe, "metrics", list),
-            global_clipnorm=recipe["global_clipnorm"],
+            global_clipnorm=_part(recipe, "global_clipnorm", float, None),
         )
     if _part(document, "built", bool):
         _build(network, names, entries)
@@ -307,17 +313,28 @@ def _resume(network: Any, names: Mapping[str, Any], recipe: Any, arrays: dict[st
         for slot, name, part in _slots(network, names):
             part[...] = _array(arrays, f"optimizer.{slot}.{name}", part.shape, part.dtype)
     updates = check_size("updates", "their number", _part(recipe, "updates", int), 0)
+    if updates > MANY:
+        raise ValueError(f"expected at most {MANY} updates, got {updates}")
     network.optimizer.resume(updates, _part(recipe, "lr", float))
 
 
 def _put_back_random(network: Any, random: Any) -> None:
     if random is None:
         return
-    seed = np.random.SeedSequence(_part(random, "entropy", int, list))
-    network._generator = np.random.Generator(np.random.PCG64(seed))
-    network._generator.bit_generator.state = _part(random, "generator", dict)
-    key, draws = _part(random, "draws", list)
-    network._randomness.put_back([key, draws])
+    entropy, state, draws = (
+        _part(random, "entropy", int, list),
+        _part(random, "generator", dict),
+        _part(random, "draws", list),
+    )
+    numbers = [_part(_part(state, "state", dict), name, int) for name in ("state", "inc")]
+    numbers += [_part(state, name, int) for name in ("has_uint32", "uinteger")]
+    try:
+        network._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+        network._generator.bit_generator.state = state
+        key, count = (check_size("draws", "each", number, 0) for number in draws)
+        network._randomness.put_back([key, count])
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"expected random numbers of PCG64, got {numbers} and {draws}; {error}") from error
 
 
 def _history_again(kept: Any) -> History | None:
