@@ -40,6 +40,7 @@ from gwucnn import (
     ZeroPadding2D,
     workspace,
 )
+from gwucnn.layers import imported
 from gwucnn.layers.base import WeightedLayer, as_written, leaves
 from gwucnn.parameters import Arena
 
@@ -233,6 +234,14 @@ CASES = [
     Case("alpha", ELU, {"alpha": 1.5}, (7,)),
     Case("approximate", GELU, {"approximate": True}, (7,)),
     Case("linear", Activation, {"activation": None}, (7,)),
+    Case("between", imported.Clip, {"low": -0.4321, "high": 0.5678}, IMAGE),
+    Case("from above", imported.Clip, {"high": 0.1234, "name": "cut"}, (7,)),
+    Case("images", imported.LogSoftmax, {}, (3, 4, 3)),
+    Case("rows", imported.LogSoftmax, {"name": "log"}, (6,)),
+    Case("odd", imported.LocalResponseNormalization, {"size": 3, "alpha": 0.5, "bias": 2.0}, (3, 2, 7)),
+    Case("even", imported.LocalResponseNormalization, {"size": 4, "beta": 0.5, "alpha": 0.9, "name": "lrn"}, (2, 2, 5)),
+    Case("first", imported.OrderedFlatten, {"order": "channels_first"}, IMAGE),
+    Case("last", imported.OrderedFlatten, {"order": "channels_last", "name": "flat"}, IMAGE),
     *(Case(name, Activation, {"activation": name, "name": "by name"}, (3, 4, 3)) for name in ACTIVATIONS),
     *(Case(name, Dense, {"output_size": 4, "activation": name}, (5,)) for name in NEW),
     *(Case(name, Conv2D, {"filters": 3, "activation": name, "add_bias": True}, IMAGE) for name in NEW),
@@ -317,6 +326,18 @@ def expected(layer, x, magnitude=False):
         return size(np.pad(x, ((0, 0), *reference.pads(layer.padding, x.shape[1:3], 1), (0, 0))))
     if isinstance(layer, UpSampling2D):
         return size(x.repeat(layer.size[0], axis=1).repeat(layer.size[1], axis=2))
+    if isinstance(layer, imported.Clip):
+        return size(np.clip(x, layer.low, layer.high))
+    if isinstance(layer, imported.LogSoftmax):
+        return size(np.log(reference.softmax(x)))
+    if isinstance(layer, imported.LocalResponseNormalization):
+        C, before, after = x.shape[-1], (layer.size - 1) // 2, layer.size // 2
+        near = [x[..., max(c - before, 0) : c + after + 1] for c in range(C)]
+        sums = np.stack([(part**2).sum(axis=-1) for part in near], axis=-1)
+        return size(x / (layer.bias + layer.alpha / layer.size * sums) ** layer.beta)
+    if isinstance(layer, imported.OrderedFlatten):
+        moved = np.moveaxis(x, -1, 1) if layer.order == "channels_first" else x
+        return size(moved.reshape(len(x), -1))
     if isinstance(layer, (Flatten, Reshape)):
         first = layer.channels_first
         moved = np.moveaxis(x, -1, 1) if first and x.ndim == 4 else x

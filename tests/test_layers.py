@@ -253,7 +253,7 @@ def test_repr_is_the_call_that_makes_the_layer(case):
     built, arena, _ = case.build()
     passes(case, 1, Space("float64", training=True), built, arena)
     assert repr(built) == text
-    assert repr(eval(text, vars(gwucnn))) == text
+    assert repr(eval(text, {**vars(gwucnn.layers.imported), **vars(gwucnn)})) == text
     assert text.startswith(f"{case.layer.__name__}(")
 
 
@@ -294,4 +294,4 @@ def test_repr_is_the_call_that_makes_the_layer(case):
 )  # fmt: skip
 def test_repr(layer, text):
     assert repr(layer) == text
-    assert repr(eval(text, vars(gwucnn))) == text
+    assert repr(eval(text, {**vars(gwucnn.layers.imported), **vars(gwucnn)})) == text

@@ -1,5 +1,6 @@
 """The layers that a network is made of."""
 
+from gwucnn.layers import imported
 from gwucnn.layers.base import Layer
 from gwucnn.layers.conv import Conv2D
 from gwucnn.layers.conv_transpose import Conv2DTranspose
@@ -35,4 +36,5 @@ __all__ = [
     "SpatialDropout2D",
     "UpSampling2D",
     "ZeroPadding2D",
+    "imported",
 ]

@@ -6,5 +6,6 @@
 """
 
 from gwucnn.onnx.export import export_onnx, to_model
+from gwucnn.onnx.importer import import_onnx
 
-__all__ = ["export_onnx", "to_model"]
+__all__ = ["export_onnx", "import_onnx", "to_model"]

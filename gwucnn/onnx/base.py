@@ -81,7 +81,7 @@ class Drawing:
         """Add an array, in the graph's precision unless `dtype` says another, and return its name."""
         name, array = self._name(what), np.asarray(array)
         kind = self.dtype if dtype is None else dtype
-        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array, kind), name))
+        self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(array, kind, order="C"), name))
         return name
 
     def channels_last(self, value: Value) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn import activation_layers, layers
-from gwucnn.layers import Layer
+from gwucnn.layers import Layer, imported
 from gwucnn.onnx.base import Drawing, Value
 from gwucnn.shapes import Window
 
@@ -212,6 +212,11 @@ def _flatten(graph: Drawing, layer: Any, x: Value) -> str:
     return graph.node("Flatten", x.name if layer.channels_first else graph.channels_last(x))
 
 
+def _ordered_flatten(graph: Drawing, layer: Any, x: Value) -> str:
+    first = layer.order == "channels_first"
+    return graph.node("Flatten", x.name if first else graph.channels_last(x))
+
+
 def _reshape(graph: Drawing, layer: Any, x: Value) -> str:
     made = Value("", layer.out_shape)
     if layer.channels_first:
@@ -243,6 +248,22 @@ def _layer_norm(graph: Drawing, layer: Any, x: Value) -> str:
     return graph.channels_first(made) if x.is_image else made
 
 
+def _lrn(graph: Drawing, layer: Any, x: Value) -> str:
+    given = {"alpha": layer.alpha, "beta": layer.beta, "bias": layer.bias, "size": layer.size}
+    return graph.node("LRN", x.name, **given)
+
+
+def _clip(graph: Drawing, layer: Any, x: Value) -> str:
+    bounds = (layer.low, layer.high)
+    return graph.node(
+        "Clip", x.name, *("" if bound is None else graph.constant("bound", bound) for bound in bounds)
+    )
+
+
+def _log_softmax(graph: Drawing, layer: Any, x: Value) -> str:
+    return graph.node("LogSoftmax", x.name, axis=1 if x.is_image else -1)
+
+
 # --------------------------------------------------------------------------------------------- the tables
 
 WEIGHTED: dict[type, Callable[..., str]] = {
@@ -267,5 +288,9 @@ DRAWN: dict[type, Draw] = {
     layers.SpatialDropout2D: _nothing,
     layers.UpSampling2D: _upsampling,
     layers.ZeroPadding2D: _pad,
+    imported.Clip: _clip,
+    imported.LocalResponseNormalization: _lrn,
+    imported.LogSoftmax: _log_softmax,
+    imported.OrderedFlatten: _ordered_flatten,
     **{getattr(activation_layers, name): _activation_layer for name in activation_layers.__all__},
 }

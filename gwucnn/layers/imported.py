@@ -1,0 +1,168 @@
+"""Layers that networks from elsewhere bring along and that no other layer says: for `import_onnx`."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from gwucnn import ops
+from gwucnn.errors import ShapeError
+from gwucnn.layers.base import Array, Layer, Shape, Space
+from gwucnn.shapes import check_number, check_size
+from gwucnn.suggestions import look_up
+
+__all__ = ["Clip", "LocalResponseNormalization", "LogSoftmax", "OrderedFlatten"]
+
+
+class Clip(Layer):
+    """y = x between `low` and `high`, else the nearer of both; relu6 is Clip(0, 6).
+
+    Backward lets gradients through where low < x < high. Either bound may be None. NaN stays NaN.
+    """
+
+    def __init__(
+        self, low: float | None = None, high: float | None = None, *, name: str | None = None
+    ) -> None:
+        self.low = None if low is None else check_number(self.label, "low", low)
+        self.high = None if high is None else check_number(self.label, "high", high)
+        self.name = name
+
+    def forward(self, x: Array, space: Space) -> Array:
+        space.saved["x"] = x
+        return np.clip(x, self.low, self.high, out=space.array("y", x.shape))
+
+    def backward(self, dy: Array, space: Space) -> Array:
+        x = space.saved["x"]
+        inside = np.ones(x.shape, bool) if self.low is None else x > self.low
+        if self.high is not None:
+            inside &= x < self.high
+        return np.multiply(dy, inside, out=space.array("dx", dy.shape))
+
+    def config(self) -> dict[str, Any]:
+        return {"low": self.low, "high": self.high} | ({} if self.name is None else {"name": self.name})
+
+
+class LogSoftmax(Layer):
+    """y[k] = x[k] - log(sum over l of exp(x[l])) in each row: logarithms of probabilities.
+
+    Backward: dx[k] = dy[k] - exp(y[k]) * sum over l of dy[l].
+    """
+
+    def __init__(self, *, name: str | None = None) -> None:
+        self.name = name
+
+    def forward(self, x: Array, space: Space) -> Array:
+        y = space.saved["y"] = space.array("y", x.shape)
+        np.subtract(x, x.max(axis=-1, keepdims=True), out=y)
+        y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
+        return y
+
+    def backward(self, dy: Array, space: Space) -> Array:
+        dx = np.exp(space.saved["y"], out=space.array("dx", dy.shape))
+        dx *= -dy.sum(axis=-1, keepdims=True)
+        dx += dy
+        return dx
+
+    def config(self) -> dict[str, Any]:
+        return {} if self.name is None else {"name": self.name}
+
+
+class LocalResponseNormalization(Layer):
+    """Divide each number by what its neighbours in `size` channels amount to.
+
+    ::
+
+        y[..., c] = x[..., c] / b[..., c] ** beta
+        b[..., c] = bias + alpha / size * sum over l from c - (size - 1) // 2 to c + size // 2 of x[..., l]**2
+        dx = dy / b**beta - 2 * alpha * beta / size * x * (sum of dy * y / b over the c that l is summed for)
+
+    A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet classification with deep convolutional neural
+    networks", NIPS 2012, section 3.3; with ONNX's division by size.
+
+    Parameters
+    ----------
+    size : int
+        Channels, the own one among them.
+    alpha, beta, bias : float
+    name : str, optional
+    """
+
+    def __init__(
+        self,
+        size: int,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        bias: float = 1.0,
+        *,
+        name: str | None = None,
+    ) -> None:
+        self.size = check_size(self.label, "size", size)
+        self.alpha = check_number(self.label, "alpha", alpha)
+        self.beta = check_number(self.label, "beta", beta)
+        self.bias = check_number(self.label, "bias", bias)
+        self.name = name
+
+    def _sums(self, a: Array, before: int) -> Array:
+        """Return the sums of `size` neighbours, of which `before` stand in front."""
+        borders = [(0, 0)] * (a.ndim - 1) + [(before, self.size - 1 - before)]
+        padded = np.pad(a, borders)
+        return np.lib.stride_tricks.sliding_window_view(padded, self.size, -1).sum(axis=-1)
+
+    def forward(self, x: Array, space: Space) -> Array:
+        base = self.bias + self.alpha / self.size * self._sums(x * x, (self.size - 1) // 2)
+        space.saved["x"], space.saved["base"] = x, base
+        return np.multiply(x, base**-self.beta, out=space.array("y", x.shape), casting="same_kind")
+
+    def backward(self, dy: Array, space: Space) -> Array:
+        x, base = space.saved["x"], space.saved["base"]
+        shares = self._sums(dy * x * base ** (-self.beta - 1), self.size // 2)
+        dx = np.multiply(dy, base**-self.beta, out=space.array("dx", dy.shape), casting="same_kind")
+        dx -= 2 * self.alpha * self.beta / self.size * x * shares
+        return dx
+
+    def config(self) -> dict[str, Any]:
+        shown = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "bias": self.bias}
+        return shown | ({} if self.name is None else {"name": self.name})
+
+
+class OrderedFlatten(Layer):
+    """Lay images out as rows in an order of its own, whatever the network's data_format.
+
+    Parameters
+    ----------
+    order : 'channels_first' or 'channels_last'
+    name : str, optional
+    """
+
+    replays = True
+
+    def __init__(self, order: str, *, name: str | None = None) -> None:
+        orders = {"channels_first": True, "channels_last": False}
+        self._permutes = look_up(self.label, "order", order, orders)
+        self.order, self.name = order, name
+
+    def build(self, in_shape: Shape) -> Shape:
+        if len(in_shape) != 3:
+            raise ShapeError(f"{self.label}: expected images (H, W, C), got {in_shape}; use Flatten()")
+        self.in_shape, self.out_shape = in_shape, (prod(in_shape),)
+        return self.out_shape
+
+    def forward(self, x: Array, space: Space) -> Array:
+        N = x.shape[0]
+        if self._permutes:
+            H, W, C = self.in_shape
+            x = space.run("permute", ops.to_channels_first, x, out=space.array("permuted", (N, C, H, W)))
+        return space.view("y", x, (N, *self.out_shape))
+
+    def backward(self, dy: Array, space: Space) -> Array:
+        H, W, C = self.in_shape
+        N = dy.shape[0]
+        if not self._permutes:
+            return space.view("dx", dy, (N, H, W, C))
+        images = space.view("dy", dy, (N, C, H, W))
+        return space.run("permute_back", ops.to_channels_last, images, out=space.array("dx", (N, H, W, C)))
+
+    def config(self) -> dict[str, Any]:
+        return {"order": self.order} | ({} if self.name is None else {"name": self.name})

@@ -1,0 +1,73 @@
+"""A graph of layers as layers in a row, some of which hold others: Residual where it adds, Concatenate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gwucnn.layers import Concatenate, Layer, Residual
+from gwucnn.onnx.attributes import Unsupported
+
+__all__ = ["Step", "in_a_row"]
+
+
+class Step(NamedTuple):
+    """What makes a value: layers in a row out of one value, or a join ('Add', 'Concat') of several."""
+
+    inputs: Sequence[str]
+    layers: Sequence[Layer]
+    join: str
+    node: str
+
+
+def in_a_row(steps: dict[str, Step], source: str, target: str) -> list[Layer]:
+    """Return the layers that make `target` out of `source`; steps stand in an order in which they can run.
+
+    Raises ValueError for a graph that is no nesting of branches, each leaving from and meeting in one place.
+    """
+    return _Decomposition(steps, source).row(source, target)
+
+
+class _Decomposition:
+    def __init__(self, steps: dict[str, Step], source: str) -> None:
+        self.steps, self.used = steps, set[str]()
+        # The nearest value before each one that all ways to it pass through, and how far down that is.
+        self.gate: dict[str, str] = {source: source}
+        self.depth = {source: 0}
+        for value, step in steps.items():
+            meeting = step.inputs[0]
+            for other in step.inputs[1:]:
+                meeting = self._meet(meeting, other)
+            self.gate[value], self.depth[value] = meeting, self.depth[meeting] + 1
+
+    def _meet(self, a: str, b: str) -> str:
+        while a != b:
+            if self.depth[a] >= self.depth[b]:
+                a = self.gate[a]
+            else:
+                b = self.gate[b]
+        return a
+
+    def row(self, source: str, target: str) -> list[Layer]:
+        """Return the layers from one value to another that all its ways pass through."""
+        layers: list[Layer] = []
+        while target != source:
+            step = self.steps[target]
+            if target in self.used:
+                raise Unsupported(
+                    "onnx: expected branches that leave from one place and meet in one, got node "
+                    f"{step.node!r}, whose output is used by branches that cross"
+                )
+            self.used.add(target)
+            layers = [*(self._block(step, self.gate[target]) if step.join else step.layers), *layers]
+            target = self.gate[target]
+        return layers
+
+    def _block(self, step: Step, source: str) -> list[Layer]:
+        rows = [self.row(source, value) for value in step.inputs]
+        if step.join == "Concat":
+            return [Concatenate(rows)]
+        layers, shortcut = rows if rows[0] else rows[::-1]
+        if not layers:
+            raise Unsupported(f"onnx: expected a sum of two values, got one twice in node {step.node!r}")
+        return [Residual(layers, shortcut or None)]

@@ -1,0 +1,201 @@
+"""An ONNX model as a network of this package's layers: to be trained on, looked into, and served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwucnn.activation_layers import Activation
+from gwucnn.gwu_network import GWUNetwork
+from gwucnn.layers import Conv2D, Dense, Layer, Reshape
+from gwucnn.layers.base import leaves
+from gwucnn.onnx.attributes import Node, Unsupported
+from gwucnn.onnx.blocks import Step, in_a_row
+from gwucnn.onnx.read_nodes import READERS, Made, Seen, broadcast
+from gwucnn.onnx.reading import Graph, read
+
+__all__ = ["import_onnx"]
+
+
+def import_onnx(path: Any) -> GWUNetwork:
+    """Return the network that an ONNX file describes, built, with its weights.
+
+    Parameters
+    ----------
+    path : path
+        Of a file that holds all its numbers itself; other files that it names are never opened.
+
+    Returns
+    -------
+    GWUNetwork
+        With data_format='channels_first' if images go in as (N, C, H, W), as most libraries write them;
+        'channels_last' if the graph begins by moving their channels. What the graph adds is a Residual, what
+        it concatenates a Concatenate. A constant that numbers are multiplied by, or that is added to them, is
+        a frozen BatchNormalization.
+
+    Raises
+    ------
+    FormatError
+        For a file that is damaged or no ONNX file.
+    ValueError
+        For what is outside: names the operator, the attribute and the node.
+
+    Notes
+    -----
+    Read are the operators of image classifiers, with images of a fixed size. Branches may be nested; ones
+    that cross are refused.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gwucnn import models
+    >>> from gwucnn.onnx import export_onnx
+    >>> network = models.lenet5(seed=0)
+    >>> network.build((28, 28))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export_onnx(network, f'{folder}/lenet.onnx')
+    ...     again = import_onnx(f'{folder}/lenet.onnx')
+    >>> again.count_params()
+    61706
+    """
+    return _Import(read(path)).network()
+
+
+class _Import:
+    """Goes through a graph from its input, and keeps what each tensor is in the network."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.steps: dict[str, Step] = {}
+        self.weights: dict[int, list[Any]] = {}
+        self.concats: dict[tuple[str, ...], str] = {}
+        sizes = graph.sizes[graph.entrance][1:]
+        if len(sizes) not in (1, 3) or None in sizes:
+            raise Unsupported(
+                "import_onnx: expected an input (N, C, H, W) or (N, D) of a fixed size, got "
+                f"{graph.sizes[graph.entrance]}"
+            )
+        self.first = len(sizes) == 3 and not self._begins_last()
+        self.data_format = "channels_first" if self.first else "channels_last"
+        layout = "rows" if len(sizes) == 1 else "first" if self.first else "last"
+        self.seen = {graph.entrance: Seen(graph.entrance, layout, sizes, self.first)}
+        self.in_shape = sizes
+        self._taken = [name for node in graph.nodes for name in node.inputs] + [graph.exit]
+
+    def _begins_last(self) -> bool:
+        """Return whether all that takes the input moves its channels from the end."""
+        takers = [node for node in self.graph.nodes if self.graph.entrance in node.inputs]
+        return bool(takers) and all(
+            node.kind == "Transpose" and tuple(node.get("perm", ())) == (0, 3, 1, 2) for node in takers
+        )
+
+    def network(self) -> GWUNetwork:
+        """Return the network."""
+        for node in self.graph.nodes:
+            self._take(node)
+        if self.graph.exit not in self.seen:
+            raise Unsupported("import_onnx: expected an output that depends on the input, got a constant")
+        out = self.seen[self.graph.exit]
+        row = in_a_row(self.steps, self.graph.entrance, out.value)
+        if out.layout == "pixel" and self.first:
+            row.append(Reshape(out.sizes))
+        elif out.layout == "pixel":
+            raise Unsupported(f"import_onnx: expected an output of rows or images, got {out.sizes}")
+        elif out.layout in ("first", "last") and (out.layout == "first") != self.first:
+            raise Unsupported("import_onnx: expected images to go out in the order in which they go in")
+        return self._built(row or [Activation(None)])
+
+    def _built(self, row: list[Layer]) -> GWUNetwork:
+        network = GWUNetwork(row, data_format=self.data_format, precision=str(self.graph.dtype))
+        network.build(self.in_shape)
+        inner = [leaf for layer in row for leaf in leaves(layer)]
+        network.set_weights([array for layer in inner for array in self.weights.get(id(layer), [])])
+        return network
+
+    def _take(self, node: Node) -> None:
+        """Add what a node does."""
+        constants = {
+            place: self.graph.constants[name]
+            for place, name in enumerate(node.inputs)
+            if name in self.graph.constants
+        }
+        given = [self.seen[name] for name in node.inputs if name in self.seen]
+        unknown = [n for n in node.inputs if n and n not in self.seen and n not in self.graph.constants]
+        if unknown or not given or (node.kind not in READERS and node.kind != "Concat"):
+            raise Unsupported(
+                f"import_onnx: expected operators {', '.join(sorted([*READERS, 'Concat']))}, got {node.kind} "
+                f"in node {node.name!r}"
+            )
+        if node.kind == "Concat" or (node.kind in ("Add", "Sum") and len(given) > 1):
+            self._join(node, given, bool(constants))
+        elif len(given) > 1:
+            raise node.refuse("one tensor that is computed and constants, got two,")
+        elif node.kind == "Sum" and len(node.inputs) > 2:
+            raise node.refuse("a sum of two, got one of more with constants,")
+        elif not self._as_bias(node, given[0], constants):
+            made = READERS[node.kind](node, given[0], constants, self.graph.sizes.get(node.outputs[0]))
+            self._put(node, given[0], made)
+
+    def _as_bias(self, node: Node, x: Seen, constants: dict[int, Any]) -> bool:
+        """Make a constant that is added to a product alone the layer's bias, and return whether it was."""
+        step = self.steps.get(x.value)
+        layer = step.layers[-1] if step is not None and step.layers else None
+        uses = sum(name in self.seen and self.seen[name].value == x.value for name in self._taken)
+        fits = node.kind == "Add" and isinstance(layer, (Conv2D, Dense)) and not layer.add_bias and uses == 1
+        if fits:
+            layer.add_bias = True  # type: ignore[union-attr]
+            self.weights[id(layer)].append(broadcast(node, x, *constants.values()))
+            self.seen[node.outputs[0]] = x
+        return fits
+
+    def _put(self, node: Node, x: Seen, made: Made) -> None:
+        value, name = x.value, node.outputs[0]
+        if made.layers:
+            value = name
+            self.steps[value] = Step([x.value], made.layers, "", node.name)
+            for layer, arrays in zip(made.layers, made.weights, strict=False):
+                self.weights[id(layer)] = arrays
+        self.seen[name] = Seen(value, made.layout, self._sizes(node, x, made), self.first)
+
+    def _sizes(self, node: Node, x: Seen, made: Made) -> tuple[int, ...]:
+        sizes = self.graph.sizes.get(node.outputs[0])
+        if sizes is None or None in sizes[1:]:
+            raise node.refuse("an output of a size that is known beforehand, got another")
+        return sizes[1:]
+
+    def _join(self, node: Node, given: list[Seen], with_constants: bool) -> None:
+        layouts = {x.layout for x in given}
+        if with_constants or len(layouts) > 1:
+            raise node.refuse("tensors of one layout and no constants, got others,")
+        (layout,) = layouts
+        axes = len(given[0].sizes) + 1
+        if node.kind == "Concat":
+            wanted = axes - 1 if layout in ("last", "rows") else 1
+            if node.get("axis", 1) % axes != wanted:
+                raise node.refuse(f"axis={wanted}, that of the channels, got {node.get('axis')}")
+        elif len({x.sizes for x in given}) > 1:
+            raise node.refuse(f"tensors of one shape, got {' and '.join(str(x.sizes) for x in given)},")
+        values = [x.value for x in given]
+        value = self._concat(node, values) if node.kind == "Concat" else self._sum(node, values)
+        made = Made([], layout)
+        self.seen[node.outputs[0]] = Seen(value, layout, self._sizes(node, given[0], made), self.first)
+
+    def _sum(self, node: Node, values: list[str]) -> str:
+        """Add values two by two."""
+        total = values[0]
+        for number, value in enumerate(values[1:], 2):
+            name = node.outputs[0] if number == len(values) else f"{node.outputs[0]} of {number}"
+            self.steps[name] = Step([total, value], [], "Add", node.name)
+            total = name
+        return total
+
+    def _concat(self, node: Node, values: list[str]) -> str:
+        """Concatenate values; those that were concatenated before, as in a DenseNet, are not taken apart."""
+        for length in range(len(values) - 1, 1, -1):
+            before = self.concats.get(tuple(values[:length]))
+            if before is not None:
+                self.steps[node.outputs[0]] = Step([before, *values[length:]], [], "Concat", node.name)
+                break
+        else:
+            self.steps[node.outputs[0]] = Step(values, [], "Concat", node.name)
+        self.concats[tuple(values)] = node.outputs[0]
+        return node.outputs[0]
