@@ -13,9 +13,9 @@ __all__ = ["chunks", "extremes"]
 CHUNK = 2**22
 
 
-def chunks(array: Any) -> Iterator[tuple[int, Any]]:
-    """Yield pieces of some MB, each with the number of its first row."""
-    rows = max(1, CHUNK // max(1, array[:1].nbytes))
+def chunks(array: Any, size: int = CHUNK) -> Iterator[tuple[int, Any]]:
+    """Yield pieces of `size` bytes or one row, each with the number of its first row."""
+    rows = max(1, size // max(1, array[:1].nbytes))
     for start in range(0, len(array), rows):
         yield start, array[start : start + rows]
 

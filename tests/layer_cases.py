@@ -27,6 +27,12 @@ from gwucnn import (
     LayerNormalization,
     LeakyReLU,
     MaxPooling2D,
+    Normalization,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+    Rescaling,
     Reshape,
     Residual,
     SeparableConv2D,
@@ -41,6 +47,7 @@ from gwucnn import (
     workspace,
 )
 from gwucnn.layers import imported
+from gwucnn.layers.augmentation import RandomWarp
 from gwucnn.layers.base import WeightedLayer, as_written, leaves
 from gwucnn.parameters import Arena
 
@@ -73,7 +80,7 @@ class Case(NamedTuple):
         arena.values[...] = np.random.default_rng(seed).uniform(0.1, 0.9, arena.values.size)
         arena.values[::2] *= -1
         for parameter in layer.parameters:
-            if parameter.name == "moving_variance":
+            if parameter.name in ("moving_variance", "variance"):
                 parameter.value = abs(parameter.value)
         return layer, arena, out_shape
 
@@ -206,6 +213,25 @@ CASES = [
     Case("nothing", Dropout, {"rate": 0}, (6,)),
     Case("images", SpatialDropout2D, {"rate": 0.5}, (2, 3, 9)),
     Case("one pixel", SpatialDropout2D, {"rate": 0.25}, (1, 1, 12)),
+    Case("images", Rescaling, {"scale": 1 / 3, "name": "small"}, IMAGE),
+    Case("rows", Rescaling, {"scale": -0.5, "offset": 2}, (7,)),
+    Case("channels", Rescaling, {"scale": [1, 2, -3, 0.25], "offset": (0.5, 1, 2, 3), "input_size": (5, 6)}, IMAGE),
+    Case("one of them by channel", Rescaling, {"scale": 2, "offset": [0.5, 1, 3]}, (3,)),
+    Case("images", Normalization, {}, IMAGE),
+    Case("rows", Normalization, {"name": "features"}, (7,)),
+    Case("known", Normalization, {"mean": [0.5, -1.0, 2.0, 0.1], "variance": 4, "input_size": (5, 6, 4)}, IMAGE),
+    Case("images", RandomTranslation, {"height_factor": 0.3, "width_factor": (-0.2, 0.5)}, IMAGE),
+    Case("fill", RandomTranslation,
+         {"height_factor": (0.1, 0.2), "width_factor": 0, "fill_mode": "constant", "fill_value": -0.5, "name": "down"},
+         (3, 4, 1)),
+    Case("images", RandomRotation, {"factor": 0.2}, IMAGE),
+    Case("fill", RandomRotation, {"factor": (-0.1, 0.6), "fill_value": 2.0, "input_size": (7, 5)}, (7, 5, 1)),
+    Case("images", RandomZoom, {"height_factor": 0.3}, IMAGE),
+    Case("both", RandomZoom, {"height_factor": (-0.5, 0), "width_factor": (0.5, 1.0), "fill_value": 0.5}, (4, 7, 17)),
+    Case("one pixel", RandomZoom, {"height_factor": 0.5, "width_factor": 0.1, "name": "dot"}, (1, 1, 2)),
+    Case("images", RandomFlip, {}, IMAGE),
+    *(Case(mode, RandomFlip, {"mode": mode, "name": "mirror"}, (3, 5, 1)) for mode in ("horizontal", "vertical")),
+    Case("random flips", Residual, {"layers": inside(RandomFlip(), RandomRotation(0.1))}, IMAGE),
     *(Case(f"{kind}", layer, {}, shape)
       for layer in (RELU, Sigmoid, Softmax, Tanh, LeakyReLU, ELU, GELU, SiLU, Softplus) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
     Case("identity", Residual, {"layers": inside(filters(3, activation="sigmoid"), filters(4))}, IMAGE),
@@ -280,8 +306,9 @@ def product(layer, x, size):
 def differs_in_training(case):
     """Return whether a batch of training is treated in another way than in use, not image by image."""
     inner = list(leaves(case.build()[0]))
-    drops = any(isinstance(layer, Dropout) and layer.rate > 0 for layer in inner)
-    return drops or any(isinstance(layer, BatchNormalization) and layer.trainable for layer in inner)
+    chance = any(isinstance(layer, Dropout) and layer.rate > 0 for layer in inner)
+    chance = chance or any(isinstance(layer, RandomWarp) for layer in inner)
+    return chance or any(isinstance(layer, BatchNormalization) and layer.trainable for layer in inner)
 
 
 def normalised(layer, x, magnitude):
@@ -312,7 +339,12 @@ def expected(layer, x, magnitude=False):
         return z if magnitude or layer.activation is None else ACTIVATIONS[layer.activation.name](z)
     if isinstance(layer, (BatchNormalization, LayerNormalization)):
         return normalised(layer, x, magnitude)
-    if isinstance(layer, Dropout):
+    if isinstance(layer, Rescaling):
+        return size(x) * size(np.float64(layer.scale)) + size(np.float64(layer.offset))
+    if isinstance(layer, Normalization):
+        mean, variance = (parameter.value for parameter in layer.parameters)
+        return (size(x) - (-abs(mean) if magnitude else mean)) / np.sqrt(np.float64(variance) + 1e-14)
+    if isinstance(layer, (Dropout, RandomWarp)):
         return size(x)
     if isinstance(layer, MaxPooling2D):
         return size(reference.max_pool2d(x, layer.pool_size, layer.strides, layer.padding)[0])

@@ -533,3 +533,34 @@ def layer_norm_backward(dy, x, gamma, epsilon):
     dx = batch_norm_backward(dz.T, rows_of(x).T, np.ones(len(dz)), epsilon)[0].T
     z = layer_norm(x, np.ones(x.shape[-1]), np.zeros(x.shape[-1]), epsilon)
     return dx.reshape(x.shape), rows_of(dy * z).sum(axis=0), rows_of(dy).sum(axis=0)
+
+
+# ---------------------------------------------------------------------------------------------------- warps
+
+
+def places(matrices, size):
+    """Return (r, c), each of shape (N, H, W): where in its image each pixel of the result comes from."""
+    i, j = np.meshgrid(*map(np.arange, size), indexing="ij")
+    pixels = np.stack([i, j, np.ones(size)])
+    return np.einsum("nak,kij->anij", np.float64(matrices), pixels)
+
+
+def _tents(matrices, size):
+    """Return how much each row, and each column, of the image counts: 1 at the place, 0 a pixel away from it."""
+    with np.errstate(invalid="ignore"):
+        return [
+            np.maximum(0, 1 - abs(place[..., None] - np.arange(n)))
+            for place, n in zip(places(matrices, size), size, strict=True)
+        ]
+
+
+def affine_warp(x, matrices, fill_value=0.0):
+    rows, columns = _tents(matrices, x.shape[1:3])
+    inside = np.einsum("nijh,nijw->nij", rows, columns)
+    mixed = np.einsum("nijh,nijw,nhwc->nijc", rows, columns, np.float64(x))
+    return mixed + fill_value * (1 - inside[..., None])
+
+
+def affine_warp_backward(dy, matrices):
+    rows, columns = _tents(matrices, dy.shape[1:3])
+    return np.einsum("nijh,nijw,nijc->nhwc", rows, columns, np.float64(dy))

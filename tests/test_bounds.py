@@ -58,6 +58,10 @@ def calls(rng, dtype):
         for size in (1, (2, 3)):
             yield case.why, "upsample2d", (x,), (size,), {}
             yield case.why, "upsample2d_backward", (ops.upsample2d(x, size),), (size,), {}
+        matrices = integers(rng, (len(x), 2, 3), dtype) / 3
+        for matrix in (matrices, matrices * 1e9, np.full_like(matrices, np.nan)):
+            yield case.why, "affine_warp", (x, matrix), (0.5,), {}
+            yield case.why, "affine_warp_backward", (x, matrix), (), {}
     for case in DENSE:
         (N, D), U = case.x, case.units
         x, weight, bias, dy = (integers(rng, s, dtype) for s in ((N, D), (D, U), (U,), (N, U)))
@@ -73,6 +77,17 @@ def calls(rng, dtype):
         for start in {0, length // 2, length}:
             some = (start, length + 1 - start)
             yield f"channels from {start} of {length + 1}", "take_channels", (x,), some, {}
+        for scale in (0.5, x[0]):
+            yield f"{length + 1} numbers", "rescale", (x,), (scale, -1.0), {}
+        numbers = np.linspace(0, 0.99, length, dtype=dtype)
+        size = (length + 1, 3)
+        for op, one in (("rotation_matrices", (size, 0.1)), ("zoom_matrices", (size, 0.1)),
+                        ("flip_matrices", (size, "vertical"))):  # fmt: skip
+            yield f"{length} numbers", op, (numbers[:, None],), one, {}
+        both = np.stack([numbers, numbers], axis=1)
+        for op, two in (("translation_matrices", (size, 0.1, 0.2)), ("zoom_matrices", (size, 0.1, 0.2)),
+                        ("flip_matrices", (size,))):  # fmt: skip
+            yield f"{length} numbers", op, (both,), two, {}
         mask, state = np.ones(x.shape, "uint8"), np.zeros(2, "uint64")
         yield f"{length + 1} numbers", "dropout", (x, mask), (0.5,), {}
         images = x.reshape(2, 1, -1, 1)

@@ -1,9 +1,10 @@
-# What blocks of layers do with whole arrays: add two, and lay channels side by side or take them apart.
+# What layers do with whole arrays: add two, rescale one, and lay channels side by side or take them apart.
 #
 #   add            out[i] = x[i] + y[i], or max(x[i] + y[i], 0) with relu (NaN stays NaN)
+#   rescale        out[r, c] = x[r, c] * scale[c] + offset[c]
 #   copy channels  out[r, to + k] = x[r, start + k],  k < count        rows r of A channels in x, of B channels in out
 #
-# Both move numbers and compute next to nothing: memory sets the pace.
+# All move numbers and compute next to nothing: memory sets the pace.
 
 
 cdef class Add(Elementwise):
@@ -38,6 +39,55 @@ cdef void add_some(
     else:
         for i in range(first, last):
             out[i] = x[i] + y[i]
+
+
+cdef class Rescale(Step):
+    """b = a * scale + offset, for numbers in rows of as many as there are scales."""
+
+    cdef Py_ssize_t size, width, rows       # rows in a unit
+    cdef void *a
+    cdef void *b
+    cdef void *scale
+    cdef void *offset
+
+    def __init__(self, x, scale, offset, out):
+        self.size, self.width = x.size, scale.size
+        if self.width < 1 or self.size % self.width:
+            raise ValueError(f"expected rows of {self.width} numbers, got {x.shape}")
+        self.a = self.real(x, self.size, False)
+        self.scale = self.real(scale, self.width, False)
+        self.offset = self.real(offset, self.width, False)
+        self.b = self.real(out, self.size, True)
+        self.out = out
+        self.rows = max(ELEMENTS // self.width, 1)
+        self.units = (self.size // self.width + self.rows - 1) // self.rows
+        self.unit_cost = 40.0 * self.rows * self.width
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        cdef Py_ssize_t at = index * self.rows * self.width
+        cdef Py_ssize_t rows = min(self.rows, (self.size - at) // self.width)
+        if self.is_double:
+            rescale_rows(<double *>self.a + at, <double *>self.scale, <double *>self.offset, <double *>self.b + at,
+                         rows, self.width)
+        else:
+            rescale_rows(<float *>self.a + at, <float *>self.scale, <float *>self.offset, <float *>self.b + at,
+                         rows, self.width)
+
+
+cdef void rescale_rows(
+    const real_t *x,            # IN   (rows, width)
+    const real_t *scale,        # IN   (width)
+    const real_t *offset,       # IN   (width)
+    real_t *out,                # OUT  (rows, width)
+    Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t r, k
+    if width == 1:
+        for r in range(rows):
+            out[r] = x[r] * scale[0] + offset[0]
+        return
+    for r in range(rows):
+        for k in range(width):
+            out[r * width + k] = x[r * width + k] * scale[k] + offset[k]
 
 
 cdef class CopyChannels(Step):

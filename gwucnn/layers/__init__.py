@@ -1,6 +1,7 @@
 """The layers that a network is made of."""
 
 from gwucnn.layers import imported
+from gwucnn.layers.augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from gwucnn.layers.base import Layer
 from gwucnn.layers.conv import Conv2D
 from gwucnn.layers.conv_transpose import Conv2DTranspose
@@ -12,6 +13,7 @@ from gwucnn.layers.nested import Concatenate, Residual
 from gwucnn.layers.normalise import BatchNormalization, LayerNormalization
 from gwucnn.layers.padding import ZeroPadding2D
 from gwucnn.layers.pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from gwucnn.layers.preprocessing import Normalization, Rescaling
 from gwucnn.layers.reshape import Reshape
 from gwucnn.layers.upsampling import UpSampling2D
 
@@ -30,6 +32,12 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "MaxPooling2D",
+    "Normalization",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
+    "Rescaling",
     "Reshape",
     "Residual",
     "SeparableConv2D",

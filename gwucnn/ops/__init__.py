@@ -24,7 +24,7 @@ from gwucnn.ops.activation import (
     tanh,
     tanh_backward,
 )
-from gwucnn.ops.arrays import add, all_finite, fill_zero, put_channels, take_channels
+from gwucnn.ops.arrays import add, all_finite, fill_zero, put_channels, rescale, take_channels
 from gwucnn.ops.base import Op
 from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from gwucnn.ops.conv_pool import (
@@ -65,12 +65,22 @@ from gwucnn.ops.rearrange import (
     zero_pad2d,
     zero_pad2d_backward,
 )
+from gwucnn.ops.warp import (
+    affine_warp,
+    affine_warp_backward,
+    flip_matrices,
+    rotation_matrices,
+    translation_matrices,
+    zoom_matrices,
+)
 from gwucnn.ops.weights import clip_norm, weight_penalty
 
 __all__ = [
     "Op",
     "absolute_error",
     "add",
+    "affine_warp",
+    "affine_warp_backward",
     "all_finite",
     "average_pool2d",
     "average_pool2d_backward",
@@ -95,6 +105,7 @@ __all__ = [
     "elu",
     "elu_backward",
     "fill_zero",
+    "flip_matrices",
     "fold_batch_norm",
     "gelu",
     "gelu_backward",
@@ -111,6 +122,8 @@ __all__ = [
     "random_uniform",
     "relu",
     "relu_backward",
+    "rescale",
+    "rotation_matrices",
     "sigmoid",
     "sigmoid_backward",
     "sigmoid_log_loss",
@@ -128,9 +141,11 @@ __all__ = [
     "tanh_backward",
     "to_channels_first",
     "to_channels_last",
+    "translation_matrices",
     "upsample2d",
     "upsample2d_backward",
     "weight_penalty",
     "zero_pad2d",
     "zero_pad2d_backward",
+    "zoom_matrices",
 ]

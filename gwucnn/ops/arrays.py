@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from gwucnn.errors import ShapeError
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
 from gwucnn.shapes import check_size
 
-__all__ = ["add", "all_finite", "fill_zero", "put_channels", "take_channels"]
+__all__ = ["add", "all_finite", "fill_zero", "put_channels", "rescale", "take_channels"]
 
 
 @Op
@@ -29,6 +30,54 @@ def add(x: Array, y: Array, *, relu: bool = False, out: Array | None = None) -> 
     check_shape("add", "y", y, x.shape, "that of x")
     out = as_output("add", out, x.shape, [a for a in (x, y) if a is not out])
     return kernels.active.Add(x, y, out, relu)
+
+
+# Rows of a few channels are laid side by side, to fill the vectors.
+WIDTH = 64
+
+
+@Op
+def rescale(x: Array, scale: Any, offset: Any = 0.0, *, out: Array | None = None) -> Callable[[], Array]:
+    """Multiply and add: y[..., c] = x[..., c] * scale[c] + offset[c]. Without offset its own gradient.
+
+    Parameters
+    ----------
+    x : float32 or float64, shape (..., C)
+    scale, offset : float, or array of shape (C,)
+        Rounded to the dtype of x.
+    out : as x, optional
+        Overwritten and returned; may be x itself.
+
+    Returns
+    -------
+    dtype and shape of x
+
+    Raises
+    ------
+    ShapeError, TypeError
+        For another number of scales or offsets than of channels, or another dtype of x.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rescale(np.array([[0.0, 255.0], [51.0, 102.0]]), [1 / 255, 1], [0, -100])
+    array([[  0. , 155. ],
+           [  0.2,   2. ]])
+    """
+    (x,) = as_arrays("rescale", x=x)
+    factors = {name: np.asarray(value, x.dtype) for name, value in (("scale", scale), ("offset", offset))}
+    for name, value in factors.items():
+        if value.shape not in ((), x.shape[-1:]):
+            raise ShapeError(
+                f"rescale: expected {name} to be one number or of shape (C,) = {x.shape[-1:]}, got "
+                f"{value.shape}"
+            )
+    C = max(value.size for value in factors.values())
+    pixels = x.size // max(C, 1)
+    times = next(n for n in range(max(WIDTH // max(C, 1), 1), 0, -1) if pixels % n == 0)
+    scale, offset = (np.tile(np.broadcast_to(value, C), times) for value in factors.values())
+    out = as_output("rescale", out, x.shape, [] if out is x else [x], dtype=x.dtype)
+    return kernels.active.Rescale(x, scale, offset, out)
 
 
 @Op

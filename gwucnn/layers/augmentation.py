@@ -1,0 +1,285 @@
+"""Augmentation: while it trains, a network sees each image a little moved, turned, zoomed or flipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwucnn import ops
+from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
+from gwucnn.ops.warp import FLIPS, Factor, check_factor
+from gwucnn.shapes import check_number
+from gwucnn.suggestions import look_up
+
+__all__ = ["RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"]
+
+# What stands for the pixels outside of an image.
+FILL_MODES = {"constant": "constant"}
+
+
+class RandomWarp(Layer):
+    """What the four share: numbers are drawn, made into a matrix for each image, and these move the pixels.
+
+    A derived class says how many numbers an image needs, and which op makes matrices of them, with what
+    options.
+    """
+
+    replays = True
+    draws = 1
+    fill_value = 0.0
+
+    def __init__(self, *, input_size: Any, name: str | None) -> None:
+        self.input_size = image_size(self.label, input_size)
+        self.name = name
+
+    def build(self, in_shape: Shape) -> Shape:
+        self.need_image(in_shape)
+        return super().build(in_shape)
+
+    def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
+        """Fill matrices (N, 2, 3) from numbers (N, draws)."""
+        raise NotImplementedError
+
+    def forward(self, x: Array, space: Space) -> Array:
+        space.saved["matrices"] = None
+        if not space.training:
+            return x
+        N = x.shape[0]
+        numbers = space.array("numbers", (N, self.draws))
+        matrices = space.saved["matrices"] = space.array("matrices", (N, 2, 3))
+        space.run("numbers", ops.random_uniform, space.random, out=numbers)
+        self.make_matrices(numbers, matrices, space)
+        y = space.array("y", x.shape)
+        return space.run("warp", ops.affine_warp, x, matrices, fill_value=self.fill_value, out=y)
+
+    def backward(self, dy: Array, space: Space) -> Array | None:
+        matrices = space.saved["matrices"]
+        if matrices is None:
+            return dy
+        if not space.needs_dx:
+            return None
+        return space.run("unwarp", ops.affine_warp_backward, dy, matrices, out=space.array("dx", dy.shape))
+
+    def config(self) -> dict[str, Any]:
+        optional = {"input_size": self.input_size, "name": self.name}
+        return {key: value for key, value in optional.items() if value is not None}
+
+
+class FilledWarp(RandomWarp):
+    """One that looks beyond the image, where it finds a constant."""
+
+    def __init__(self, *, fill_mode: str, fill_value: float, input_size: Any, name: str | None) -> None:
+        super().__init__(input_size=input_size, name=name)
+        self.fill_mode = look_up(self.label, "fill_mode", fill_mode, FILL_MODES)
+        self.fill_value = check_number(self.label, "fill_value", fill_value)
+
+    def config(self) -> dict[str, Any]:
+        return ({"fill_value": self.fill_value} if self.fill_value else {}) | super().config()
+
+
+class RandomTranslation(FilledWarp):
+    """Move each image of a batch of training by a random share of its height and width.
+
+    In use images stay as they are.
+
+    Parameters
+    ----------
+    height_factor, width_factor : float or (low, high)
+        Ranges of shares, from -1 to 1; f stands for (-f, f). Positive ones move down and right: (-0.2, 0.3)
+        moves by up to 20% up and 30% down.
+    fill_mode : 'constant'
+        What comes in from outside of the image; the one mode there is (Keras' default is 'reflect').
+    fill_value : float
+        That constant.
+    input_size : int, (H, W) or (H, W, C), optional
+        Checked against what the layer before makes.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For factors out of their range or another mode; ShapeError at `add` or `build` for inputs that are no
+        images.
+
+    Notes
+    -----
+    Pixels are mixed from the four nearest (bilinear interpolation). Numbers come from the network's random
+    state: one seed gives one run, whatever the number of threads.
+
+    Examples
+    --------
+    >>> from gwucnn import Conv2D, GWUNetwork, RandomRotation, RandomTranslation
+    >>> network = GWUNetwork([RandomTranslation(0.1, 0.1), RandomRotation(0.03), Conv2D(8, 3)])
+    """
+
+    replays = True
+    draws = 2
+
+    def __init__(
+        self,
+        height_factor: Factor,
+        width_factor: Factor,
+        *,
+        fill_mode: str = "constant",
+        fill_value: float = 0.0,
+        input_size: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(fill_mode=fill_mode, fill_value=fill_value, input_size=input_size, name=name)
+        self.height_factor = check_factor(self.label, "height_factor", height_factor)
+        self.width_factor = check_factor(self.label, "width_factor", width_factor)
+
+    def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
+        space.run(
+            "matrices",
+            ops.translation_matrices,
+            numbers,
+            size=self.in_shape[:2],
+            height_factor=self.height_factor,
+            width_factor=self.width_factor,
+            out=matrices,
+        )
+
+    def config(self) -> dict[str, Any]:
+        factors = {"height_factor": self.height_factor, "width_factor": self.width_factor}
+        return factors | super().config()
+
+
+class RandomRotation(FilledWarp):
+    """Turn each image of a batch of training about its middle, by a random angle.
+
+    In use images stay as they are.
+
+    Parameters
+    ----------
+    factor : float or (low, high)
+        Range of angles, as shares of a full turn from -1 to 1; f stands for (-f, f). Positive ones turn
+        counter-clockwise: (-0.1, 0.25) turns by up to 36 degrees clockwise and 90 counter-clockwise.
+    fill_mode, fill_value, input_size, name
+        As for `RandomTranslation`, as is the rest.
+
+    Raises
+    ------
+    ValueError
+        For a factor out of its range or another mode; ShapeError at `add` or `build` for inputs that are no
+        images.
+    """
+
+    replays = True
+
+    def __init__(
+        self,
+        factor: Factor,
+        *,
+        fill_mode: str = "constant",
+        fill_value: float = 0.0,
+        input_size: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(fill_mode=fill_mode, fill_value=fill_value, input_size=input_size, name=name)
+        self.factor = check_factor(self.label, "factor", factor)
+
+    def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
+        space.run(
+            "matrices",
+            ops.rotation_matrices,
+            numbers,
+            size=self.in_shape[:2],
+            factor=self.factor,
+            out=matrices,
+        )
+
+    def config(self) -> dict[str, Any]:
+        return {"factor": self.factor} | super().config()
+
+
+class RandomZoom(FilledWarp):
+    """Show each image of a batch of training at a random size, about its middle.
+
+    In use images stay as they are.
+
+    Parameters
+    ----------
+    height_factor : float or (low, high)
+        Range of what comes into view more, as shares of the height from -1 to 1; f stands for (-f, f).
+        Positive ones zoom out: 0.25 shows 1.25 times as many rows, so that things look 0.8 times as high.
+    width_factor : float or (low, high), optional
+        The same for columns. Without it they are zoomed as rows are, and shapes keep their sides' ratio.
+    fill_mode, fill_value, input_size, name
+        As for `RandomTranslation`, as is the rest.
+
+    Raises
+    ------
+    ValueError
+        For factors out of their range or another mode; ShapeError at `add` or `build` for inputs that are no
+        images.
+    """
+
+    replays = True
+
+    def __init__(
+        self,
+        height_factor: Factor,
+        width_factor: Factor | None = None,
+        *,
+        fill_mode: str = "constant",
+        fill_value: float = 0.0,
+        input_size: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(fill_mode=fill_mode, fill_value=fill_value, input_size=input_size, name=name)
+        self.height_factor = check_factor(self.label, "height_factor", height_factor)
+        self.width_factor = None
+        if width_factor is not None:
+            self.width_factor = check_factor(self.label, "width_factor", width_factor)
+        self.draws = 1 if width_factor is None else 2
+
+    def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
+        space.run(
+            "matrices",
+            ops.zoom_matrices,
+            numbers,
+            size=self.in_shape[:2],
+            height_factor=self.height_factor,
+            width_factor=self.width_factor,
+            out=matrices,
+        )
+
+    def config(self) -> dict[str, Any]:
+        width = {} if self.width_factor is None else {"width_factor": self.width_factor}
+        return {"height_factor": self.height_factor} | width | super().config()
+
+
+class RandomFlip(RandomWarp):
+    """Turn images of a batch of training left to right, upside down, or both, each with probability 1/2.
+
+    In use images stay as they are.
+
+    Parameters
+    ----------
+    mode : 'horizontal', 'vertical' or 'horizontal_and_vertical'
+        Left to right, upside down, or both, of which each is drawn by itself.
+    input_size, name
+        As for `RandomTranslation`, as is the rest. Pixels are not changed, only moved.
+
+    Raises
+    ------
+    ValueError
+        For another mode; ShapeError at `add` or `build` for inputs that are no images.
+    """
+
+    replays = True
+
+    def __init__(
+        self, mode: str = "horizontal_and_vertical", *, input_size: Any = None, name: str | None = None
+    ) -> None:
+        super().__init__(input_size=input_size, name=name)
+        self.draws = sum(look_up(self.label, "mode", mode, FLIPS))
+        self.mode = mode
+
+    def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
+        space.run(
+            "matrices", ops.flip_matrices, numbers, size=self.in_shape[:2], mode=self.mode, out=matrices
+        )
+
+    def config(self) -> dict[str, Any]:
+        return {"mode": self.mode} | super().config()

@@ -1,0 +1,236 @@
+"""Images moved, turned, stretched and flipped by matrices, and matrices made from random numbers.
+
+A matrix says where the pixels of the result come from: the one in row i and column j lies at row r and column
+c of the image,
+
+    r = m[0, 0] * i + m[0, 1] * j + m[0, 2]            c = m[1, 0] * i + m[1, 1] * j + m[1, 2]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import nan
+from numbers import Real
+from typing import Any
+
+from gwucnn import kernels
+from gwucnn.errors import ShapeError
+from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
+from gwucnn.shapes import Size, check_number, pair
+from gwucnn.suggestions import look_up
+
+__all__ = [
+    "FLIPS",
+    "Factor",
+    "affine_warp",
+    "affine_warp_backward",
+    "check_factor",
+    "flip_matrices",
+    "rotation_matrices",
+    "translation_matrices",
+    "zoom_matrices",
+]
+
+Factor = float | tuple[float, float]
+
+# Whether upside down, and whether left to right.
+FLIPS = {
+    "horizontal_and_vertical": (True, True),
+    "horizontal": (False, True),
+    "vertical": (True, False),
+}
+
+
+def check_factor(who: str, name: str, factor: Any) -> tuple[float, float]:
+    """Return a factor as a range (low, high), (-f, f) for a number f, or raise a ValueError that names it."""
+    given = factor if isinstance(factor, (tuple, list)) else (factor, factor)
+    known = len(given) == 2 and all(isinstance(f, Real) and not isinstance(f, bool) for f in given)
+    low, high = (float(f) for f in given) if known else (nan, nan)
+    if given is not factor:
+        low = -low
+    if not -1 <= low <= high <= 1:
+        raise ValueError(
+            f"{who}: expected {name} to be a number from 0 to 1, or a pair (low, high) from -1 to 1, got "
+            f"{factor!r}"
+        )
+    return low, high
+
+
+@Op
+def affine_warp(
+    x: Array, matrices: Array, fill_value: float = 0.0, *, out: Array | None = None
+) -> Callable[[], Array]:
+    """Take each pixel from where its image's matrix says, mixed from the four pixels around that place.
+
+    ::
+
+        y[n, i, j, k] = (1-a)*(1-b) * x[n, h, w, k]     + (1-a)*b * x[n, h, w + 1, k]
+                          + a*(1-b) * x[n, h + 1, w, k] +     a*b * x[n, h + 1, w + 1, k]
+
+    with h, w the place rounded down, a, b what was cut off, and `fill_value` for what lies outside of x.
+
+    Parameters
+    ----------
+    x : float32 or float64, shape (N, H, W, C)
+    matrices : dtype of x, shape (N, 2, 3)
+        See the module's docstring. A place that is not finite lies outside.
+    fill_value : float
+    out : as x, optional
+        Overwritten and returned.
+
+    Returns
+    -------
+    dtype and shape of x
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError
+        For arrays that do not fit each other or differ in dtype, or a `fill_value` that is no number.
+
+    Notes
+    -----
+    Bilinear interpolation, as in Keras with fill_mode='constant'. A NaN spreads to pixels that are mixed from
+    it, also with weight 0. One image is never shared among threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1)
+    >>> half_a_pixel_left = np.array([[[1, 0, 0], [0, 1, 0.5]]])
+    >>> affine_warp(x, half_a_pixel_left).ravel()
+    array([1.5, 2.5, 1.5])
+    """
+    x, matrices, out = _images("affine_warp", "x", x, matrices, out)
+    return kernels.active.Warp(x, matrices, out, check_number("affine_warp", "fill_value", fill_value))
+
+
+@Op
+def affine_warp_backward(dy: Array, matrices: Array, *, out: Array | None = None) -> Callable[[], Array]:
+    """Let each pixel of dy add to the four pixels that `affine_warp` mixed it from; return dx.
+
+    dy : float32 or float64, shape (N, H, W, C). matrices : the same dtype, shape (N, 2, 3). out : as dy.
+    Returns an array like dy. Raises ShapeError or TypeError for arrays that do not fit each other.
+    """
+    dy, matrices, out = _images("affine_warp_backward", "dy", dy, matrices, out)
+    return kernels.active.WarpBackward(dy, matrices, out)
+
+
+def _images(who: str, name: str, x: Array, matrices: Array, out: Array | None) -> tuple[Array, Array, Array]:
+    x, matrices = as_arrays(who, **{name: x, "matrices": matrices})
+    check_shape(who, name, x, (None, None, None, None), "(N, H, W, C)")
+    check_shape(who, "matrices", matrices, (x.shape[0], 2, 3), "(N, 2, 3)")
+    _, H, W, C = x.shape
+    if min(H, W, C) < 1 or (H + 2) * (W + 2) >= 2**31:
+        raise ShapeError(f"{who}: expected {name} of at least one pixel and less than 2**31, got {x.shape}")
+    return x, matrices, as_output(who, out, x.shape, [x, matrices])
+
+
+@Op
+def translation_matrices(
+    numbers: Array, size: Size, height_factor: Factor, width_factor: Factor, *, out: Array | None = None
+) -> Callable[[], Array]:
+    """Make matrices that move images by shares of their height and width.
+
+    Parameters
+    ----------
+    numbers : float32 or float64, shape (N, 2)
+        From 0 to less than 1, as filled by `random_uniform`: where in the ranges.
+    size : int or (H, W)
+        Of the images.
+    height_factor, width_factor : float or (low, high)
+        Ranges of shares, from -1 to 1; f stands for (-f, f). Positive ones move down and right.
+    out : dtype of numbers, shape (N, 2, 3), optional
+        Overwritten and returned.
+
+    Returns
+    -------
+    dtype of numbers, shape (N, 2, 3)
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError
+        For numbers of another shape or dtype, or factors out of their range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> translation_matrices(np.array([[0.75, 0.5]]), (10, 20), 0.2, 0.3)[0, :, 2].tolist()
+    [-1.0, -0.0]
+    """
+    who = "translation_matrices"
+    rows = check_factor(who, "height_factor", height_factor)
+    columns = check_factor(who, "width_factor", width_factor)
+    return _matrices(who, kernels.active.TranslationMatrices, numbers, size, (rows, columns), out)
+
+
+@Op
+def rotation_matrices(
+    numbers: Array, size: Size, factor: Factor, *, out: Array | None = None
+) -> Callable[[], Array]:
+    """Make matrices that turn images about their middle.
+
+    numbers : float32 or float64, shape (N, 1), from 0 to less than 1: where in the range. size : int or (H,
+    W). factor : float or (low, high), shares of a full turn from -1 to 1, positive ones counter-clockwise; f
+    stands for (-f, f). out : shape (N, 2, 3). Returns that shape, with the dtype of numbers.
+    Raises ShapeError, TypeError or ValueError for other numbers or factors.
+    """
+    who = "rotation_matrices"
+    ranges = (check_factor(who, "factor", factor),)
+    return _matrices(who, kernels.active.RotationMatrices, numbers, size, ranges, out)
+
+
+@Op
+def zoom_matrices(
+    numbers: Array,
+    size: Size,
+    height_factor: Factor,
+    width_factor: Factor | None = None,
+    *,
+    out: Array | None = None,
+) -> Callable[[], Array]:
+    """Make matrices that show 1 + factor times as much of images, about their middle.
+
+    numbers : float32 or float64, shape (N, 2), from 0 to less than 1: where in the ranges; (N, 1) without a
+    `width_factor`, which keeps the sides' ratio. size : int or (H, W). height_factor, width_factor : float or
+    (low, high), from -1 to 1, positive ones make smaller; f stands for (-f, f). out : shape (N, 2, 3).
+    Returns that shape, with the dtype of numbers.
+    Raises ShapeError, TypeError or ValueError for other numbers or factors.
+    """
+    who = "zoom_matrices"
+    ranges: tuple[Any, ...] = (check_factor(who, "height_factor", height_factor),)
+    if width_factor is not None:
+        ranges = (*ranges, check_factor(who, "width_factor", width_factor))
+    return _matrices(who, kernels.active.ZoomMatrices, numbers, size, ranges, out)
+
+
+@Op
+def flip_matrices(
+    numbers: Array, size: Size, mode: str = "horizontal_and_vertical", *, out: Array | None = None
+) -> Callable[[], Array]:
+    """Make matrices that turn images left to right, upside down, or both, where numbers are below 1/2.
+
+    numbers : float32 or float64, shape (N, 2) for upside down and left to right; (N, 1) where `mode` is not
+    both. size : int or (H, W). mode : 'horizontal' (left to right), 'vertical' or 'horizontal_and_vertical'.
+    out : shape (N, 2, 3). Returns that shape, with the dtype of numbers.
+    Raises ShapeError, TypeError or ValueError for other numbers or modes.
+    """
+    who = "flip_matrices"
+    flips = look_up(who, "mode", mode, FLIPS)
+    return _matrices(who, kernels.active.FlipMatrices, numbers, size, flips, out, sum(flips))
+
+
+def _matrices(
+    who: str,
+    kernel: Any,
+    numbers: Array,
+    size: Size,
+    options: tuple[Any, ...],
+    out: Array | None,
+    draws: int | None = None,
+) -> Callable[[], Array]:
+    (numbers,) = as_arrays(who, numbers=numbers)
+    K = len(options) if draws is None else draws
+    check_shape(who, "numbers", numbers, (None, K), f"(N, {K})")
+    out = as_output(who, out, (numbers.shape[0], 2, 3), [numbers])
+    step: Callable[[], Array] = kernel(numbers, out, pair(who, "size", size), *options)
+    return step
