@@ -16,7 +16,7 @@ from gwucnn.errors import ShapeError
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.optimizers import Optimizer
 from gwucnn.shapes import check_flag, check_size
-from gwucnn.sklearn.networks import frozen, is_automatic, make_network, thawed
+from gwucnn.sklearn.networks import is_automatic, make_network
 
 __all__ = ["CNNBase"]
 
@@ -88,18 +88,6 @@ class CNNBase(BaseEstimator):
     @property
     def _who(self) -> str:
         return type(self).__name__
-
-    def __getstate__(self) -> Any:
-        state = super().__getstate__()
-        if "network_" not in state:
-            return state
-        loss = self._loss(self.network_)
-        return {**state, "network_": frozen(self.network_, self._input_shape, loss)}
-
-    def __setstate__(self, state: Any) -> None:
-        if "network_" in state:
-            state = {**state, "network_": thawed(state["network_"])}
-        super().__setstate__(state)
 
     # ---------------------------------------------------------------- training
 

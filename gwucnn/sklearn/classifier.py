@@ -78,9 +78,9 @@ class CNNClassifier(ClassifierMixin, CNNBase):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.model_selection import cross_val_score
     >>> x, y = load_digits(return_X_y=True)
-    >>> classifier = CNNClassifier(image_shape=(8, 8), epochs=5, random_state=0)
-    >>> cross_val_score(classifier, x / 16, y, cv=3).round(1)
-    array([0.9, 0.9, 0.9])
+    >>> classifier = CNNClassifier(image_shape=(8, 8), random_state=0)
+    >>> cross_val_score(classifier, x / 16, y, cv=3).mean() > 0.85
+    True
     """
 
     _activation = "softmax"
@@ -159,16 +159,17 @@ class CNNClassifier(ClassifierMixin, CNNBase):
         found = np.unique(y)
         if len(found if reset else self.classes_) < 2:
             raise ValueError(
-                f"{self._who}: expected y of at least two classes, got one class, {found[0]!r}; give samples "
-                "of another"
+                f"{self._who}: expected y of at least two classes, got one class, {found.tolist()[0]!r}; "
+                "give samples of another"
             )
         if reset:
             self.classes_ = found
         unknown = np.setdiff1d(found, self.classes_)
         if len(unknown):
             raise ValueError(
-                f"{self._who}: expected y of the classes {self.classes_.tolist()}, got {unknown[0]!r}; give "
-                "the first partial_fit all classes, or call fit without warm_start"
+                f"{self._who}: expected y of the classes {self.classes_.tolist()}, got "
+                f"{unknown.tolist()[0]!r}; give the first partial_fit all classes, or call fit without "
+                "warm_start"
             )
         return np.searchsorted(self.classes_, y)
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from gwucnn import models
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D
 from gwucnn.suggestions import look_up
 
-__all__ = ["frozen", "is_automatic", "make_network", "thawed"]
+__all__ = ["is_automatic", "make_network"]
 
 # Kernels behind which relu follows: the size of numbers stays. Outputs begin at zero, so that the first steps
 # go where the data say and need not first undo what was drawn.
@@ -87,49 +85,3 @@ def _auto(shape: tuple[int, ...], outputs: int) -> list[Layer]:
         layers += [Conv2D(filters, 3, padding="same", **HIDDEN), MaxPooling2D()]
         side, filters = side // 2, min(2 * filters, 128)
     return [*layers, Flatten(), Dense(256, **HIDDEN), Dense(outputs, **OUTPUT)]
-
-
-# ------------------------------------------------------------------------------------------ kept elsewhere
-
-
-def frozen(network: GWUNetwork, shape: tuple[int, ...], loss: str) -> dict[str, Any]:
-    """Return what a trained network is, in what can be pickled; `thawed` makes it again.
-
-    shape : of one sample. The network goes on from there as it would have: with the same random numbers, and
-    what the optimizer remembers.
-    """
-    optimizer: Any = network.optimizer
-    return {
-        "layers": [(type(layer), layer.config()) for layer in network.layers],
-        "options": {name: getattr(network, name) for name in OPTIONS},
-        "shape": shape,
-        "loss": loss,
-        "weights": network.get_weights(),
-        "updates": [None if p.updates is None else p.updates.copy() for p in network.parameters],
-        "optimizer": (type(optimizer), optimizer.arguments(), optimizer.updates),
-        "slots": {name: slot.copy() for name, slot in optimizer.slots.items()},
-        "generator": network._rng.bit_generator.state,
-        "draws": network._randomness.state.copy(),
-    }
-
-
-OPTIONS = ("data_format", "precision", "seed", "fuse", "winograd")
-
-
-def thawed(state: dict[str, Any]) -> GWUNetwork:
-    """Return the network that `frozen` wrote down."""
-    network = GWUNetwork([kind(**config) for kind, config in state["layers"]], **state["options"])
-    network.build(state["shape"])
-    kind, arguments, updates = state["optimizer"]
-    optimizer = kind(**arguments)
-    network.compile(state["loss"], optimizer=optimizer)
-    network.set_weights(state["weights"])
-    for parameter, count in zip(network.parameters, state["updates"], strict=True):
-        if count is not None:
-            np.copyto(parameter.updates, count)
-    for name, slot in state["slots"].items():
-        np.copyto(optimizer.slots[name], slot)
-    optimizer.updates = updates
-    network._rng.bit_generator.state = state["generator"]
-    np.copyto(network._randomness.state, state["draws"])
-    return network
