@@ -50,7 +50,7 @@ def with_weights(network, in_shape, seed=3):
     for parameter in network.parameters:
         size = parameter.shape[-1] if parameter.name == "kernel" else 1
         numbers = rng.standard_normal(parameter.shape) / np.sqrt(size)
-        positive = parameter.name in ("gamma", "moving_variance")
+        positive = parameter.name in ("gamma", "moving_variance", "variance")
         parameter.value = np.abs(numbers) + 0.5 if positive else numbers
     return network
 

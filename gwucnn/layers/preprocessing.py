@@ -18,6 +18,9 @@ __all__ = ["Normalization", "Rescaling"]
 
 Numbers = float | tuple[float, ...]
 
+# Its root is Keras' least standard deviation, 1e-7.
+EPSILON = 1e-14
+
 
 class Preprocessing(Layer):
     """What both share."""
@@ -222,13 +225,17 @@ class Normalization(Preprocessing):
 
         return fill
 
-    def forward(self, x: Array, space: Space) -> Array:
-        mean, variance = self.mean.constant, self.variance.constant
-        if np.isnan(mean).any():
+    def statistics(self) -> tuple[Array, Array]:
+        """Return mean and variance, the weights, or raise NotBuiltError if nobody knows them."""
+        if np.isnan(self.mean.constant).any():
             raise NotBuiltError(
                 f"{self.label}: expected mean and variance to be known, got a layer that has seen no data; "
                 "call its adapt(x) with the images or features to train on, or give mean and variance"
             )
+        return self.mean.constant, self.variance.constant
+
+    def forward(self, x: Array, space: Space) -> Array:
+        mean, variance = self.statistics()
         if "ones" not in space.saved:
             space.saved["ones"] = np.ones(mean.shape, space.dtype)
             space.saved["zeros"] = np.zeros(mean.shape, space.dtype)
@@ -240,15 +247,11 @@ class Normalization(Preprocessing):
         if not space.needs_dx:
             return None
         x, ones, dx = space.saved["x"], space.saved["ones"], space.array("dx", dy.shape)
-        mean, variance = self.mean.constant, self.variance.constant
+        mean, variance = self.statistics()
         return space.run("backward", ops.batch_norm_backward, dy, x, ones, mean, variance, EPSILON, out=dx)
 
     def config(self) -> dict[str, Any]:
         return self._given | super().config()
-
-
-# Its root is Keras' least standard deviation, 1e-7.
-EPSILON = 1e-14
 
 
 def _need_channels(who: str, mean: Any, shape: Shape) -> None:

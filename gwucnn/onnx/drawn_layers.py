@@ -9,6 +9,7 @@ import numpy as np
 
 from gwucnn import activation_layers, layers
 from gwucnn.layers import Layer, imported
+from gwucnn.layers.preprocessing import EPSILON
 from gwucnn.onnx.base import Drawing, Value
 from gwucnn.shapes import Window
 
@@ -264,6 +265,24 @@ def _log_softmax(graph: Drawing, layer: Any, x: Value) -> str:
     return graph.node("LogSoftmax", x.name, axis=1 if x.is_image else -1)
 
 
+def _rescaling(graph: Drawing, layer: Any, x: Value) -> str:
+    scale, offset = (graph.constant(n, _beside_channels(getattr(layer, n), x)) for n in ("scale", "offset"))
+    return graph.node("Add", graph.node("Mul", x.name, scale), offset)
+
+
+def _normalization(graph: Drawing, layer: Any, x: Value) -> str:
+    mean, variance = layer.statistics()
+    centred = graph.node("Sub", x.name, graph.constant("mean", _beside_channels(mean, x)))
+    root = np.sqrt(np.float64(variance) + EPSILON)
+    return graph.node("Div", centred, graph.constant("deviation", _beside_channels(root, x)))
+
+
+def _beside_channels(numbers: Any, x: Value) -> Any:
+    """Return one number, or one for each channel in a shape that meets channels where the graph has them."""
+    numbers = np.asarray(numbers)
+    return numbers.reshape(-1, 1, 1) if numbers.ndim and x.is_image else numbers
+
+
 # --------------------------------------------------------------------------------------------- the tables
 
 WEIGHTED: dict[type, Callable[..., str]] = {
@@ -284,6 +303,12 @@ DRAWN: dict[type, Draw] = {
     layers.GlobalMaxPooling2D: _global_pool("GlobalMaxPool"),
     layers.LayerNormalization: _layer_norm,
     layers.MaxPooling2D: _pool("MaxPool"),
+    layers.Normalization: _normalization,
+    layers.RandomFlip: _nothing,
+    layers.RandomRotation: _nothing,
+    layers.RandomTranslation: _nothing,
+    layers.RandomZoom: _nothing,
+    layers.Rescaling: _rescaling,
     layers.Reshape: _reshape,
     layers.SpatialDropout2D: _nothing,
     layers.UpSampling2D: _upsampling,
