@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 import gwucnn.chunks
-from gwucnn import Concatenate, Conv2D, Dense, Flatten, GWUNetwork, Normalization, NotBuiltError, Rescaling
+from gwucnn import (
+    Concatenate,
+    Conv2D,
+    Dense,
+    Flatten,
+    GWUNetwork,
+    Normalization,
+    NotBuiltError,
+    RandomFlip,
+    RandomTranslation,
+    Rescaling,
+)
 from gwucnn.errors import ShapeError
 
 MB = 2**20
@@ -107,6 +118,23 @@ def test_training_does_not_move_it(rng):
     lines = []
     network.summary(lines.append)
     assert "4 of them frozen" in lines[0]
+
+
+def test_saved_and_loaded(tmp_path, rng):
+    """What was measured comes back with the weights, and chance goes on where it stood."""
+    x, y = rng.normal(5, 3, (40, 5, 4, 2)), rng.integers(0, 3, 40)
+    layers = [Normalization().adapt(x), RandomTranslation(0.3, (0, 0.2), fill_value=1), RandomFlip("vertical"),
+              Rescaling([2, 0.5], -1), Flatten(), Dense(3, activation="softmax")]  # fmt: skip
+    network = GWUNetwork(layers, seed=2)
+    network.compile("cross_entropy", lr=0.01)
+    network.fit(x, y, batch_size=16, verbose=0)
+    network.save(tmp_path / "network")
+    loaded = GWUNetwork.load(tmp_path / "network")
+    assert repr(loaded) == repr(network)
+    np.testing.assert_array_equal(loaded.predict(x), network.predict(x))
+    for each in (network, loaded):
+        each.fit(x, y, epochs=2, batch_size=16, verbose=0)
+    np.testing.assert_array_equal(loaded.predict(x), network.predict(x))
 
 
 def test_used_before_adapt(bytes_of_images):
