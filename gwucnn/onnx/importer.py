@@ -68,11 +68,11 @@ class _Import:
         self.steps: dict[str, Step] = {}
         self.weights: dict[int, list[Any]] = {}
         self.concats: dict[tuple[str, ...], str] = {}
-        sizes = graph.sizes[graph.entrance][1:]
+        sizes = graph.sizes.get(graph.entrance, ())[1:]
         if len(sizes) not in (1, 3) or None in sizes:
             raise Unsupported(
                 "import_onnx: expected an input (N, C, H, W) or (N, D) of a fixed size, got "
-                f"{graph.sizes[graph.entrance]}"
+                f"{graph.sizes.get(graph.entrance)}"
             )
         self.first = len(sizes) == 3 and not self._begins_last()
         self.data_format = "channels_first" if self.first else "channels_last"

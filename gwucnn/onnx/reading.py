@@ -56,6 +56,8 @@ def _of_one_sample(onnx: Any, model: Any) -> Any:
         sizes = value.type.tensor_type.shape.dim
         if value.name not in given and sizes and not sizes[0].dim_value:
             sizes[0].dim_value = 1
+    # Before version 4 of the format constants were inputs as well, and others are not seen.
+    model.ir_version = max(model.ir_version, 4)
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
@@ -80,6 +82,7 @@ def _taken_apart(onnx: Any, model: Any) -> Graph:
     sizes = {
         value.name: tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
         for value in [*graph.input, *graph.value_info, *graph.output]
+        if value.type.tensor_type.HasField("shape")
     }
     exit_ = graph.output[0].name
     nodes = _with_silu(_needed(_with_known_shapes(nodes, constants, sizes), exit_))
