@@ -63,7 +63,8 @@ def by_name(base: type[T], table: Mapping[str, type[T]]) -> dict[str, type[T]]:
         derived += kind.__subclasses__()
         if kind.__module__.partition(".")[0] != package:
             found[kind.__name__] = kind
-    return found | {kind.__name__: kind for kind in table.values()}
+    own = {kind.__name__: kind for kind in table.values()}
+    return own | {name: kind for name, kind in found.items() if name not in own}
 
 
 def rebuilt(who: str, what: str, given: Mapping[str, Any], table: Mapping[str, type[T]]) -> T:

@@ -131,7 +131,9 @@ def test_a_real_limit(old):
         "network = GWUNetwork([Dense(300, input_size=300)], seed=1)\n"
         "try:\n    network.save(sys.argv[1])\nexcept OSError as error:\n    print(error.errno)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, old], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, old], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == [str(errno.EFBIG)]
     assert seed_of(old) == 0 and names(old) == [old.name]
 

@@ -277,5 +277,5 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch):
 
 def test_matplotlib_is_loaded_by_the_first_picture():
     program = "import sys\nfrom gwucnn import plotting\nassert 'matplotlib' not in sys.modules\n"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
