@@ -189,7 +189,7 @@ class GELU(ActivationLayer):
 
     function = GELUActivation
 
-    def __init__(self, approximate: bool = False, *, name: str | None = None) -> None:
+    def __init__(self, *, approximate: bool = False, name: str | None = None) -> None:
         super().__init__(name=name)
         self.approximate = check_flag(self.label, "approximate", approximate)
 

@@ -66,6 +66,7 @@ class EarlyStopping(Monitor):
         patience: int = 0,
         min_delta: float = 0.0,
         restore_best_weights: bool = True,
+        *,
         mode: str = "auto",
     ) -> None:
         super().__init__(monitor, mode, min_delta)

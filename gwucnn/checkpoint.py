@@ -31,6 +31,7 @@ class ModelCheckpoint(Monitor):
         self,
         filepath: str | os.PathLike[str],
         save_best_only: bool = False,
+        *,
         monitor: str = "val_loss",
         mode: str = "auto",
     ) -> None:

@@ -24,7 +24,7 @@ from gwucnn.workspace import Space
 
 every_name = pytest.mark.parametrize("name", ACTIVATIONS)
 # Everything but the partners of losses, which run by themselves below the squared error.
-OPTIONS = [LeakyReLU(0.1), ELU(1.5), GELU(True), SiLU(), Activation("linear")]
+OPTIONS = [LeakyReLU(0.1), ELU(1.5), GELU(approximate=True), SiLU(), Activation("linear")]
 
 
 def within(name):
@@ -138,7 +138,7 @@ def test_a_softmax_by_name_is_the_partner_of_its_loss(rng):
     [
         (lambda: LeakyReLU("0.3"), "LeakyReLU: expected negative_slope to be a finite number, got '0.3'"),
         (lambda: ELU(float("nan")), "ELU: expected alpha to be a finite number, got nan"),
-        (lambda: GELU("tanh"), "GELU: expected approximate to be True or False, got 'tanh'"),
+        (lambda: GELU(approximate="tanh"), "GELU: expected approximate to be True or False, got 'tanh'"),
         (
             lambda: Activation("gelo"),
             "Activation: expected activation to be one of 'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', "

@@ -224,7 +224,7 @@ def test_model_checkpoint():
     assert run(every, [3, 2, 4])[1].saved == ["net-01-3.0", "net-02-2.0", "net-03-4.0"]
     best = ModelCheckpoint("best", save_best_only=True)
     assert run(best, [3, 2, 4, 1])[1].saved == ["best"] * 3
-    accurate = ModelCheckpoint("{epoch}", True, "accuracy")
+    accurate = ModelCheckpoint("{epoch}", True, monitor="accuracy")
     assert run(accurate, [0.1, 0.3, 0.3, 0.2, 0.4], "accuracy")[1].saved == ["1", "2", "5"]
 
 

@@ -61,7 +61,7 @@ def test_it_leaves_no_trace_when_broken_off(data, monkeypatch):
 def test_rates_grow_by_the_same_factor_and_losses_are_those_of_training(data):
     x, y = data
     network, twin = small(), small()
-    found = network.lr_find(x, y, 20, min_lr=1e-4, max_lr=1e-1, steps=7)
+    found = network.lr_find(x, y, batch_size=20, min_lr=1e-4, max_lr=1e-1, steps=7)
     np.testing.assert_allclose(found.lrs, np.geomspace(1e-4, 1e-1, 7), rtol=1e-12)
     losses = []
     for lr in found.lrs:
@@ -103,7 +103,7 @@ def test_the_suggestion_trains():
     for factor in (1, 1e-3, 100):
         network = GWUNetwork([Dense(32, True, "relu", 784), Dense(10, True, "softmax")], seed=0)
         network.compile("cross_entropy", optimizer="sgd")
-        found = network.lr_find(x.reshape(-1, 784) / 255, y, 16)
+        found = network.lr_find(x.reshape(-1, 784) / 255, y, batch_size=16)
         network.compile("cross_entropy", lr=found.suggestion * factor, optimizer="sgd")
         network.fit(x.reshape(-1, 784) / 255, y, 2, 16)
         right.append(network.evaluate(x_test.reshape(-1, 784) / 255, y_test, return_dict=True)["accuracy"])

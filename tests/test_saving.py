@@ -277,7 +277,7 @@ def test_dropout_draws_the_same_also_before_the_first_training(path):
 
 def test_each_checkpoint_knows_the_states_after_its_epoch(tmp_path, data):
     """Also of the checkpoints that save after it."""
-    best = [ModelCheckpoint(tmp_path / f"{name}", True, name) for name in ("loss", "accuracy")]
+    best = [ModelCheckpoint(tmp_path / f"{name}", True, monitor=name) for name in ("loss", "accuracy")]
     every = ModelCheckpoint(tmp_path / "every")
     small().fit(*data, 3, callbacks=[every, *best], verbose=0)
     states = [

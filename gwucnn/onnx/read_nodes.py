@@ -381,7 +381,9 @@ READERS: dict[str, Reader] = {
     "Dropout": _dropout,
     "Elu": _plain(lambda node: activation_layers.ELU(node.get("alpha", 1.0))),
     "Flatten": _flatten,
-    "Gelu": _plain(lambda node: activation_layers.GELU(node.get("approximate", "none") == "tanh")),
+    "Gelu": _plain(
+        lambda node: activation_layers.GELU(approximate=node.get("approximate", "none") == "tanh")
+    ),
     "Gemm": _gemm,
     "GlobalAveragePool": _global_pool(layers.GlobalAveragePooling2D),
     "GlobalMaxPool": _global_pool(layers.GlobalMaxPooling2D),
