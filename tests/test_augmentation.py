@@ -24,7 +24,7 @@ RANDOM = [
     RandomRotation(0.1),
     RandomRotation((0.1, 0.3), fill_value=-1),
     RandomZoom(0.4),
-    RandomZoom((-0.5, 0), (0, 0.7), fill_value=0.5),
+    RandomZoom((-0.5, 0), width_factor=(0, 0.7), fill_value=0.5),
     RandomFlip(),
     RandomFlip("horizontal"),
     RandomFlip("vertical"),
@@ -38,7 +38,7 @@ def made(seed=3, **options):
         RandomFlip("horizontal"),
         Conv2D(6, activation="relu"),
         RandomRotation(0.1),
-        RandomZoom(0.2, (0, 0.3)),
+        RandomZoom(0.2, width_factor=(0, 0.3)),
         Flatten(),
         Dense(3, activation="softmax"),
     ]
@@ -113,7 +113,7 @@ def test_factors_are_keras_factors():
     spans(-moved[:, 1, 2] / 21, -0.2, 0.2)
     turned = matrices(RandomRotation((-0.1, 0.2)))
     spans(np.arctan2(turned[:, 0, 1], turned[:, 0, 0]) / (2 * np.pi), -0.1, 0.2)
-    zoomed = matrices(RandomZoom((-0.3, -0.1), 0.5))
+    zoomed = matrices(RandomZoom((-0.3, -0.1), width_factor=0.5))
     spans(zoomed[:, 0, 0], 0.7, 0.9)
     spans(zoomed[:, 1, 1], 0.5, 1.5)
     alike = matrices(RandomZoom(0.2))
@@ -152,9 +152,9 @@ def test_positive_factors_move_down_right_and_out(rng):
 def test_wrong_uses():
     with pytest.raises(ValueError, match=r"^RandomRotation: expected factor to be a number from 0 to 1, or"):
         RandomRotation(30)
-    with pytest.raises(ValueError, match=r"^RandomTranslation: expected width_factor .* got \(0.3, 0.1\)"):
+    with pytest.raises(ValueError, match=r"^RandomTranslation: expected width .* got \(0.3, 0.1\)"):
         RandomTranslation(0.1, (0.3, 0.1))
-    with pytest.raises(ValueError, match="^RandomZoom: expected height_factor .* got None"):
+    with pytest.raises(ValueError, match="^RandomZoom: expected factor .* got None"):
         RandomZoom(None)
     with pytest.raises(
         ValueError, match="^RandomZoom: expected fill_mode to be one of 'constant', got 'reflect'"
@@ -177,7 +177,7 @@ def test_wrong_uses():
 def test_descriptions():
     assert repr(RandomRotation(0.1)) == "RandomRotation(factor=(-0.1, 0.1))"
     assert repr(RandomZoom(0.1, fill_value=1, input_size=28)) == (
-        "RandomZoom(height_factor=(-0.1, 0.1), fill_value=1.0, input_size=28)"
+        "RandomZoom(factor=(-0.1, 0.1), fill_value=1.0, input_size=28)"
     )
     assert repr(RandomFlip(name="mirror")) == "RandomFlip(mode='horizontal_and_vertical', name='mirror')"
     lines = []

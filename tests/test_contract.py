@@ -118,8 +118,6 @@ LambdaCallback(on_train_begin=None, on_epoch_end=None, on_train_end=None)
 # What differs, as it is now: an entry is removed as soon as its line holds.
 DIFFERENT = {
     "GWUNetwork.fit": "distributed=None is missing",
-    "RandomTranslation": "height is called height_factor and width width_factor, as in Keras",
-    "RandomZoom": "factor is called height_factor, as in Keras, and a second width_factor may follow it",
 }
 
 

@@ -83,7 +83,7 @@ class RandomTranslation(FilledWarp):
 
     Parameters
     ----------
-    height_factor, width_factor : float or (low, high)
+    height, width : float or (low, high)
         Ranges of shares, from -1 to 1; f stands for (-f, f). Positive ones move down and right: (-0.2, 0.3)
         moves by up to 20% up and 30% down.
     fill_mode : 'constant'
@@ -116,8 +116,8 @@ class RandomTranslation(FilledWarp):
 
     def __init__(
         self,
-        height_factor: Factor,
-        width_factor: Factor,
+        height: Factor,
+        width: Factor,
         *,
         fill_mode: str = "constant",
         fill_value: float = 0.0,
@@ -125,8 +125,8 @@ class RandomTranslation(FilledWarp):
         name: str | None = None,
     ) -> None:
         super().__init__(fill_mode=fill_mode, fill_value=fill_value, input_size=input_size, name=name)
-        self.height_factor = check_factor(self.label, "height_factor", height_factor)
-        self.width_factor = check_factor(self.label, "width_factor", width_factor)
+        self.height = check_factor(self.label, "height", height)
+        self.width = check_factor(self.label, "width", width)
 
     def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
         space.run(
@@ -134,13 +134,13 @@ class RandomTranslation(FilledWarp):
             ops.translation_matrices,
             numbers,
             size=self.in_shape[:2],
-            height_factor=self.height_factor,
-            width_factor=self.width_factor,
+            height_factor=self.height,
+            width_factor=self.width,
             out=matrices,
         )
 
     def config(self) -> dict[str, Any]:
-        factors = {"height_factor": self.height_factor, "width_factor": self.width_factor}
+        factors = {"height": self.height, "width": self.width}
         return factors | super().config()
 
 
@@ -199,7 +199,7 @@ class RandomZoom(FilledWarp):
 
     Parameters
     ----------
-    height_factor : float or (low, high)
+    factor : float or (low, high)
         Range of what comes into view more, as shares of the height from -1 to 1; f stands for (-f, f).
         Positive ones zoom out: 0.25 shows 1.25 times as many rows, so that things look 0.8 times as high.
     width_factor : float or (low, high), optional
@@ -218,16 +218,16 @@ class RandomZoom(FilledWarp):
 
     def __init__(
         self,
-        height_factor: Factor,
-        width_factor: Factor | None = None,
+        factor: Factor,
         *,
+        width_factor: Factor | None = None,
         fill_mode: str = "constant",
         fill_value: float = 0.0,
         input_size: Any = None,
         name: str | None = None,
     ) -> None:
         super().__init__(fill_mode=fill_mode, fill_value=fill_value, input_size=input_size, name=name)
-        self.height_factor = check_factor(self.label, "height_factor", height_factor)
+        self.factor = check_factor(self.label, "factor", factor)
         self.width_factor = None
         if width_factor is not None:
             self.width_factor = check_factor(self.label, "width_factor", width_factor)
@@ -239,14 +239,14 @@ class RandomZoom(FilledWarp):
             ops.zoom_matrices,
             numbers,
             size=self.in_shape[:2],
-            height_factor=self.height_factor,
+            height_factor=self.factor,
             width_factor=self.width_factor,
             out=matrices,
         )
 
     def config(self) -> dict[str, Any]:
         width = {} if self.width_factor is None else {"width_factor": self.width_factor}
-        return {"height_factor": self.height_factor} | width | super().config()
+        return {"factor": self.factor} | width | super().config()
 
 
 class RandomFlip(RandomWarp):
