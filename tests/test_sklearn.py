@@ -32,6 +32,7 @@ from gwucnn import (
     GWUNetwork,
     Layer,
     MaxPooling2D,
+    Normalization,
     Residual,
     ShapeError,
     get_num_threads,
@@ -208,6 +209,14 @@ def test_a_list_of_layers_is_copied_for_each_fit(few):
     assert not {id(layer) for layer in first.layers} & {id(layer) for layer in (*layers, *second.layers)}
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_layers_bring_along_what_they_measured(few):
+    x, y = few
+    measured = Normalization().adapt(x.reshape(-1, 8, 8))
+    network = quick(model=[measured, *small(10, "softmax")]).fit(x, y).network_
+    assert network.layers[0].mean.constant == pytest.approx(x.mean())
+    assert network.layers[0].variance.constant == pytest.approx(x.var())
 
 
 def test_a_function_makes_layers_or_a_network(few):

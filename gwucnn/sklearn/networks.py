@@ -7,7 +7,7 @@ from typing import Any
 
 from gwucnn import models
 from gwucnn.gwu_network import GWUNetwork
-from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D
+from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D, Normalization
 from gwucnn.suggestions import look_up
 
 __all__ = ["is_automatic", "make_network"]
@@ -63,8 +63,11 @@ def _checked(who: str, given: Any) -> Sequence[Layer]:
 
 
 def _copied(layer: Layer) -> Layer:
-    """Return a new layer with the same arguments."""
-    return type(layer)(**layer.config())
+    """Return a new layer with the same arguments, and what it has measured of data for an argument."""
+    measured: dict[str, Any] = {}
+    if isinstance(layer, Normalization) and "mean" not in layer.config():
+        measured = {name: values.tolist() for name, values in layer._statistics.items()}
+    return type(layer)(**layer.config() | measured)
 
 
 def _named(who: str, model: str, shape: tuple[int, ...], outputs: int, activation: str | None) -> list[Layer]:
