@@ -51,7 +51,7 @@ class Batches:
     def split(self, size: int, order: Any = None) -> Iterator[Any]:
         """Yield the numbers of each batch's samples: slices, or parts of `order`."""
         if order is not None and size == 1:
-            # A slice gives a view, at a fifth of the time of a copy.
+            # A slice gives a view, where a number alone would be copied.
             yield from (slice(index, index + 1) for index in order.tolist())
             return
         for start in range(0, len(self), size):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import platform
 from numbers import Integral
 from types import ModuleType
 
@@ -104,6 +103,8 @@ def get_num_threads() -> int:
 
 def show_config() -> None:
     """Print versions, instruction set and number of threads in use, for bug reports."""
+    import platform
+
     import numpy
 
     from gwucnn._version import __version__

@@ -29,7 +29,7 @@ cdef class FewRows(Step):
         self.weight = self.real(weight, self.D * self.U, writes_weight)
         self.y = self.real(y, self.N * self.U, writes_y)
         self.units = (self.D + ROWS - 1) // ROWS
-        # Each product waits for a weight from the cache, about as long as this many in registers take.
+        # A weight is read for each product or two, so that memory sets the pace: counted as several operations.
         self.unit_cost = 8.0 * ROWS * self.U * self.N
         return 0
 

@@ -44,8 +44,8 @@ cdef extern from "pages.h" nogil:
 # operations that would take as long.
 cdef double OPERATIONS_WORTH_A_THREAD = 3e6
 
-# Below so many operations, two or three microseconds, other Python threads can wait: to release the interpreter
-# and take it back costs more than OPERATIONS_WORTH_RELEASING.
+# Below so many operations, about 2 microseconds at a vector unit's 150 GFLOP/s, other Python threads can wait: to
+# release the interpreter and take it back is not worth it.
 cdef double OPERATIONS_WORTH_RELEASING = 3e5
 
 # 64 bytes: one cache line and the widest vector, so that no scratch row straddles two lines.
