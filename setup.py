@@ -33,7 +33,7 @@ OTHERS = {"unix": ["-O2"], "msvc": []}
 
 # Longest first, so that two processors are busy to the end: x86_64_v4 takes as long as all the others
 # together.
-MODULES = [*reversed(VARIANTS), "naive", "step", "cpu"]
+MODULES = [*reversed(VARIANTS), "naive", "step", "sweep", "cpu"]
 
 # No -ffast-math: NaN must stay NaN. These two only drop errno and floating-point exceptions, which nothing
 # reads.

@@ -10,7 +10,10 @@ import numpy as np
 
 from gwucnn.workspace import Space
 
-__all__ = ["Batches", "sample_shape"]
+__all__ = ["Batches", "Run", "sample_shape"]
+
+# Samples in a run of batches: so many that what is done once a run does not count, so few that a bar moves.
+MOST_IN_A_RUN = 256
 
 
 def sample_shape(x: Any, data_format: str) -> tuple[int, ...]:
@@ -48,27 +51,28 @@ class Batches:
         part._channels_first, part._shape = self._channels_first, self._shape
         return part
 
-    def split(self, size: int, order: Any = None) -> Iterator[Any]:
-        """Yield the numbers of each batch's samples: slices, or parts of `order`."""
-        if order is not None and size == 1:
-            # A slice gives a view, where a number alone would be copied.
-            yield from (slice(index, index + 1) for index in order.tolist())
-            return
+    def split(self, size: int) -> Iterator[slice]:
+        """Yield which samples are in each batch, in order."""
         for start in range(0, len(self), size):
-            stop = min(start + size, len(self))
-            yield slice(start, stop) if order is None else order[start:stop]
+            yield slice(start, min(start + size, len(self)))
 
     @property
     def samples(self) -> int:
         """How many there are."""
         return len(self.x)
 
-    def epoch(self, size: int, rng: Any, where: str) -> Iterator[tuple[str, Batches, Any, int]]:
-        """Yield each batch: its name, samples, which of them, and how many. rng : shuffles, or None."""
+    def epoch(self, size: int, rng: Any, where: str) -> Iterator[Run]:
+        """Yield the batches, in runs. rng : shuffles, or None; where : what the batches' names begin with."""
         order = None if rng is None else rng.permutation(len(self))
-        for number, indices in enumerate(self.split(size, order)):
-            count = min(size, len(self) - number * size)
-            yield f"{where}, batch {number + 1}", self, indices, count
+        first, whole, most = 0, len(self) // size * size, max(MOST_IN_A_RUN // size, 1) * size
+        # The last batch, which may be smaller, is a run of its own.
+        for start, stop, step in ((0, whole, most), (whole, len(self), size)):
+            for at in range(start, stop, step):
+                end = min(at + step, stop)
+                numbers = np.arange(at, end) if order is None else order[at:end]
+                run = Run(self, numbers, min(size, end - at), where, first, in_order=order is None)
+                yield run
+                first += len(run)
 
     def parts(self, who: str) -> Iterator[Batches]:
         """Yield all samples at once, as a stream does batch by batch."""
@@ -100,8 +104,18 @@ class Batches:
             space.saved["batches"] = {**kept, count: batch}
         self._fill_inputs(indices, batch.x, space)
         self._fill_targets(indices, batch.target, space)
-        self._fill_shares(indices, batch, space)
+        self.fill_shares(indices, batch, space)
         return batch
+
+    @property
+    def plain(self) -> bool:
+        """Whether a batch is nothing but rows of the arrays, each row with the same weight."""
+        arrays = (self.x, self.targets)
+        return (
+            self.weights is None
+            and not self._channels_first
+            and all(a is not None and a.flags.c_contiguous and a.flags.aligned for a in arrays)
+        )
 
     def _fill_inputs(self, indices: Any, buffer: Any, space: Space) -> None:
         picked = _pick(self.x, indices, space, "picked x")
@@ -116,7 +130,8 @@ class Batches:
         else:
             buffer[...] = picked
 
-    def _fill_shares(self, indices: Any, batch: Batch, space: Space) -> None:
+    def fill_shares(self, indices: Any, batch: Batch, space: Space) -> None:
+        """Fill each sample's part of the batch's loss."""
         count = len(batch.share)
         if self.weights is None:
             # Those of other sizes lie in the same memory: only the last one filled can be as it was left.
@@ -132,6 +147,52 @@ class Batches:
             np.divide(picked, batch.weight, out=batch.share, casting="same_kind")
         else:
             batch.share.fill(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Batches of one size that follow each other in an epoch.
+
+    Attributes
+    ----------
+    data : Batches
+        All samples of the epoch.
+    numbers : int64, shape (samples of the run,)
+        Which of them, batch after batch.
+    size : int
+        Samples of a batch.
+    where : str
+        What the batches' names begin with.
+    first : int
+        Number of the first batch in the epoch, counted from 0.
+    note : str
+        What they end with.
+    in_order : bool
+        Whether the numbers follow each other.
+    """
+
+    data: Batches
+    numbers: Any
+    size: int
+    where: str
+    first: int = 0
+    note: str = ""
+    in_order: bool = False
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return len(self.numbers) // max(self.size, 1)
+
+    def name(self, batch: int) -> str:
+        """Return what errors call a batch, given by its number in the run."""
+        return f"{self.where}, batch {self.first + batch + 1}{self.note}"
+
+    def indices(self, batch: int) -> Any:
+        """Return which samples are in a batch of the run: a slice, which gives views, or their numbers."""
+        picked = self.numbers[batch * self.size : (batch + 1) * self.size]
+        if not (self.in_order or self.size == 1):
+            return picked
+        return slice(int(picked[0]), int(picked[0]) + self.size)
 
 
 @dataclass(slots=True)

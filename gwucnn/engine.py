@@ -23,7 +23,7 @@ from gwucnn.parameters import Arena
 from gwucnn.totals import Metrics, Totals, check_metrics
 from gwucnn.workspace import Randomness, Space, Workspace
 
-__all__ = ["Engine", "Recipe", "Totals"]
+__all__ = ["Engine", "Recipe", "Recorded", "Totals"]
 
 # Programs that a workspace remembers: for whole batches and the last of an epoch, to predict and to evaluate.
 # Each holds steps with scratch memory of their own.
@@ -103,6 +103,11 @@ class Engine:
         optimizer.bind(self.arena)
         self._idle.clear()
         self._training = None
+
+    @property
+    def measures(self) -> bool:
+        """Whether metrics are gathered beside the loss."""
+        return bool(self._metrics)
 
     def totals(self) -> Totals:
         """Return empty sums for an epoch."""
@@ -270,6 +275,19 @@ class Engine:
         totals.add(loss.value, batch.weight, batch.target, outputs, batch.weights)
         return loss.value
 
+    def recorded(self, size: int) -> Recorded | None:
+        """Return what `train_step` does on so many samples, if it was recorded and the memory is the same."""
+        workspace = self._training
+        if workspace is None or not workspace.fits:
+            return None
+        replay = workspace.replays.get(("train", size))
+        if replay is None or replay.moves != workspace.tape.moves:
+            return None
+        loss, finite, outputs, later = replay.result
+        clip = [] if self._clipnorm is None else [workspace.outer.step("clip")]
+        moves = (*clip, self.optimizer.step, *later)  # type: ignore[union-attr]
+        return Recorded(replay.program.steps, loss, finite, outputs, moves, workspace.outer)
+
     def _complaint(self, loss: float, batch: Batch, workspace: Workspace) -> str:
         """Say where numbers that are not finite began, by a second pass over the same random numbers."""
         x = batch.x
@@ -284,6 +302,17 @@ class Engine:
                 if not np.isfinite(parameter.grad).all():
                     return f"the gradient of {layer.label}'s {parameter.name} is not finite"
         return f"the loss is {loss}"
+
+
+class Recorded(NamedTuple):
+    """A recorded step of training: what it computes, what moves the weights, where its buffers are."""
+
+    steps: tuple[Step, ...]
+    loss: Any
+    finite: Any
+    outputs: Any
+    moves: tuple[Callable[[], Any], ...]
+    space: Space
 
 
 class _Computed(NamedTuple):

@@ -25,7 +25,7 @@ from gwucnn.shapes import check_flag, check_size
 from gwucnn.streams import is_stream
 from gwucnn.suggestions import keywords_checked
 from gwucnn.totals import Totals, check_metrics
-from gwucnn.training import evaluate, train, train_step
+from gwucnn.training import evaluate, train, train_some, train_step
 
 __all__ = ["GWUNetwork"]
 
@@ -219,8 +219,8 @@ class GWUNetwork(Savable):
         )
         return history
 
-    # One batch. Stands here so that a watcher may take its place.
-    _train = staticmethod(train_step)
+    # Some batches. Stands here so that a watcher may take its place.
+    _train = staticmethod(train_some)
 
     @keywords_checked
     def lr_find(
@@ -280,7 +280,7 @@ class GWUNetwork(Savable):
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Move the weights once by the mean gradient of these samples; return their loss before."""
         engine, data = self._feed("train_on_batch", x, y, self._data)
-        return self._train("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
+        return train_step("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
 
     @keywords_checked
     def evaluate(

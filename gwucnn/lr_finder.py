@@ -112,7 +112,7 @@ def sweep(
             start = time.perf_counter()
             bar.begin("lr_find", len(lrs))
             batches = _endless(data, batch_size, rng)
-            for lr, (_, batch, indices, _) in zip(lrs, batches, strict=False):
+            for lr, (batch, indices) in zip(lrs, batches, strict=False):
                 optimizer.lr = lr
                 try:
                     loss = engine.train_step(batch, indices, Totals())
@@ -128,9 +128,10 @@ def sweep(
     return found
 
 
-def _endless(data: Batches | Stream, batch_size: int, rng: Any) -> Iterator[tuple[str, Batches, Any, int]]:
+def _endless(data: Batches | Stream, batch_size: int, rng: Any) -> Iterator[tuple[Batches, Any]]:
     while True:
-        yield from data.epoch(batch_size, rng, "lr_find")
+        for run in data.epoch(batch_size, rng, "lr_find"):
+            yield from ((run.data, run.indices(batch)) for batch in range(len(run)))
 
 
 @contextmanager

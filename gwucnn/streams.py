@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gwucnn.batches import Batches
+import numpy as np
+
+from gwucnn.batches import Batches, Run
 
 __all__ = ["Stream", "inputs_of", "is_stream"]
 
@@ -64,15 +66,16 @@ class Stream:
                 raise
             raise type(error)(f"{where}: {error}") from None
 
-    def epoch(self, size: int, rng: Any, where: str) -> Iterator[tuple[str, Batches, Any, int]]:
-        """Yield each batch: its name, samples, which of them, and how many."""
+    def epoch(self, size: int, rng: Any, where: str) -> Iterator[Run]:
+        """Yield each batch as a run of its own."""
         length, samples = self._length(where), 0
         order = range(length) if rng is None else rng.permutation(length).tolist()
         for number, index in enumerate(order):
-            name = f"{where}, batch {number + 1} (x[{index}])"
-            batch = self._batch(index, name)
-            samples += len(batch)
-            yield name, batch, slice(None), len(batch)
+            note = f" (x[{index}])"
+            batch = self._batch(index, f"{where}, batch {number + 1}{note}")
+            count = len(batch)
+            samples += count
+            yield Run(batch, np.arange(count), count, where, number, note, in_order=True)
         self.samples = samples
 
     def parts(self, who: str) -> Iterator[Batches]:

@@ -121,6 +121,15 @@ class Totals:
         if self._metrics is not None:
             self._metrics.update(target, outputs, weights)
 
+    def add_batches(self, losses: Any, size: int, target: Any = None, outputs: Any = None) -> None:
+        """Take batches of `size` samples that count the same: their losses, and all their rows together."""
+        # One after the other: the sum is rounded as if each batch had been added by itself.
+        for loss in losses.tolist():
+            self._loss += loss * size
+        self._weight += size * len(losses)
+        if self._metrics is not None:
+            self._metrics.update(target, outputs)
+
     @property
     def loss(self) -> float:
         """Mean loss; NaN before the first batch."""

@@ -6,20 +6,21 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gwucnn.batches import Batches
+from gwucnn.batches import Batches, Run
 from gwucnn.engine import Engine, Totals
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
 from gwucnn.progress import Progress
 from gwucnn.streams import Stream
+from gwucnn.sweeper import Sweeper
 
-__all__ = ["evaluate", "train", "train_step"]
+__all__ = ["evaluate", "train", "train_some", "train_step"]
 
 # Validation moves no weights, so that its batches need not be as small as those of training.
 VALIDATION_BATCH = 256
 
 Data = Batches | Stream
-Step = Callable[[str, Engine, Batches, Any, Totals], float]
+Step = Callable[[Sweeper, Run, int, Totals], int]
 
 
 def train_step(where: str, engine: Engine, data: Batches, indices: Any, totals: Totals) -> float:
@@ -31,6 +32,14 @@ def train_step(where: str, engine: Engine, data: Batches, indices: Any, totals: 
             f"{where}: expected finite numbers, but {error}; lower lr or scale the images to 0..1 (the "
             "weights are as they were before that batch)"
         ) from None
+
+
+def train_some(sweeper: Sweeper, run: Run, first: int, totals: Totals) -> int:
+    """Train on the batches of a run from number `first` on, as many as go at once; return how many."""
+    done = sweeper(run, first, totals)
+    if not done:
+        train_step(run.name(first), sweeper.engine, run.data, run.indices(first), totals)
+    return done or 1
 
 
 def train(
@@ -48,7 +57,7 @@ def train(
 ) -> None:
     """Train for these epochs, or until a callback stops, and add their records to `history`.
 
-    step : trains on one batch, as `train_step` does. rng : shuffles in each epoch; None keeps the order.
+    step : trains on some batches, as `train_some` does. rng : shuffles in each epoch; None keeps the order.
     """
     callbacks.begin(_names(engine, held_out))
     try:
@@ -79,13 +88,14 @@ def _names(engine: Engine, held_out: Data | None) -> list[str]:
     return ["epoch", *reported.record(), *validated, "lr", "seconds"]
 
 
-def _epoch(
-    step: Step, engine: Engine, batches: Iterable[tuple[str, Batches, Any, int]], bar: Progress
-) -> Totals:
-    totals = engine.totals()
-    for where, data, indices, count in batches:
-        step(where, engine, data, indices, totals)
-        bar.advance(count, totals)
+def _epoch(step: Step, engine: Engine, runs: Iterable[Run], bar: Progress) -> Totals:
+    totals, sweeper = engine.totals(), Sweeper(engine)
+    for run in runs:
+        done = 0
+        while done < len(run):
+            batches = step(sweeper, run, done, totals)
+            bar.advance(batches * run.size, totals)
+            done += batches
     return totals
 
 

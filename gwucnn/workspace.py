@@ -39,6 +39,11 @@ class Randomness:
             self._state = np.array([self._key(), 0], np.uint64)
         return self._state
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was ever drawn."""
+        return self._state is not None
+
     def put_back(self, state: Any) -> None:
         """Go on from a state that was kept."""
         if self._state is None:

@@ -51,15 +51,17 @@ def test_it_names_the_epoch_and_the_batch(data):
     made, record = deep("mse", lr=1e5, precision="float32"), []
     step = made._train
 
-    def watched(where, *args):
-        record.append((where, weights(made)))
-        return step(where, *args)
+    def watched(sweeper, run, first, totals):
+        done = sum(batches for *_, batches in record)
+        record.append([run.name(first), weights(made), done, 0])
+        record[-1][-1] = step(sweeper, run, first, totals)
+        return record[-1][-1]
 
     made._train = watched
     text = broken(lambda: made.fit(1e3 * x.clip(0, 0.01), np.eye(3)[y], epochs=50, batch_size=10), made)
-    where, before = record[-1]
-    assert len(record) > 1
-    epoch, batch = divmod(len(record) - 1, 3)
+    where, before, done, _ = record[-1]
+    assert done > 1
+    epoch, batch = divmod(done, 3)
     assert where == f"fit: epoch {epoch + 1}, batch {batch + 1}"
     assert text.startswith(f"{where}: expected finite numbers, but ") and text.endswith(END)
     np.testing.assert_array_equal(weights(made), before)
@@ -143,18 +145,17 @@ def test_ctrl_c_leaves_a_network_that_goes_on(data):
     np.testing.assert_array_equal(weights(made), weights(twin))
     np.testing.assert_array_equal(made.predict(x), twin.predict(x))
 
-    step, calls = made._train, []
+    move, moves = made.optimizer.step, []
 
-    def interrupted(*args):
-        calls.append(args)
-        if len(calls) == 2:
+    def interrupted():
+        if moves:
             raise KeyboardInterrupt
-        return step(*args)
+        moves.append(move())
 
-    made._train = interrupted
+    made.optimizer.step = interrupted
     with pytest.raises(KeyboardInterrupt):
         made.fit(x, y, batch_size=8, shuffle=False)
-    made._train = step
+    del made.optimizer.step
     twin.train_on_batch(x[:8], y[:8])
     np.testing.assert_array_equal(weights(made), weights(twin))
     made.fit(x, y, batch_size=8, shuffle=False)

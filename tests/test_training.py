@@ -66,10 +66,13 @@ def test_shuffle_takes_another_order_each_epoch(data):
     network.compile("mse", lr=1e-12)
     seen = []
     step = network._train
-    network._train = lambda where, engine, batches, indices, totals: (
-        seen.append(batches.x[indices].sum()),
-        step(where, engine, batches, indices, totals),
-    )
+
+    def watched(sweeper, run, first, totals):
+        batches = step(sweeper, run, first, totals)
+        seen.extend(run.data.x[run.indices(first + number)].sum() for number in range(batches))
+        return batches
+
+    network._train = watched
     network.fit(x, y, epochs=3, verbose=0)
     epochs = np.reshape(seen, (3, 20))
     for order in epochs:

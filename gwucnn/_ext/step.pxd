@@ -2,7 +2,7 @@
 """Declarations of Step, for the compiled variants that derive their kernels from it."""
 
 cdef enum:
-    MAX_ARRAYS = 8
+    MAX_ARRAYS = 12
     MAX_BLOCKS = 8
 
 

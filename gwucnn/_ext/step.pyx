@@ -216,7 +216,7 @@ cdef class InTurn(Step):
 cdef class Program:
     """Steps in a row, called without Python in between: a batch through a network, once its steps are bound."""
 
-    cdef tuple steps
+    cdef readonly tuple steps
 
     def __init__(self, steps):
         self.steps = tuple(steps)

@@ -1,0 +1,24 @@
+"""Many small batches without Python in between."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from gwucnn._ext.step import Step
+
+KINDS: dict[str, int]
+
+class Sweep(Step):
+    done: int
+    def __init__(
+        self,
+        steps: Iterable[Step],
+        loss: Any,
+        finite: Any,
+        moves: Iterable[Callable[[], Any]],
+        feeds: Sequence[tuple[Any, Any]],
+        kept: Sequence[tuple[Any, Any]],
+        numbers: Any,
+        losses: Any,
+        draws: Any,
+    ) -> None: ...
+    def __call__(self, batches: int) -> int: ...
