@@ -164,6 +164,7 @@ class ConvPool(Layer):
             *conv.weights(space),
             winner=winner,
             winograd=space.winograd,
+            scratch=space.scratch,
             constant_weight=space.keeps_weights,
             relu=conv.activation is not None,
             dilation_rate=conv.dilation_rate,

@@ -81,7 +81,7 @@ class _BoundSweep:
         self._numbers[: len(numbers)] = numbers
         run.data.fill_shares(run.indices(first), self._batch, self._space)
         try:
-            self._sweep(len(numbers) // run.size)
+            self._sweep.train(len(numbers) // run.size)
         finally:
             self._engine.arena.version += self._sweep.done
         done = self._sweep.done

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn import kernels
+from gwucnn._ext.step import Scratch
 
 __all__ = ["Randomness", "Space", "Tape", "Workspace"]
 
@@ -100,6 +101,8 @@ class Space:
         Whether steps are run again and again with the same weights, so that it pays to prepare these well.
     adds : bool
         Whether backward must add to gradients. Only a layer that `overwrites` ever sees False.
+    scratch : Scratch
+        Memory that the steps of all spaces of a workspace use in turn, while they run.
     random : array, uint64, shape (2,)
         For the ops of `gwucnn.ops.random`; use it only in training.
     saved : dict
@@ -116,6 +119,7 @@ class Space:
         winograd: bool = False,
         keeps_weights: bool = False,
         tape: Tape | None = None,
+        scratch: Scratch | None = None,
         randomness: Randomness | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
@@ -126,6 +130,7 @@ class Space:
         self.keeps_weights = keeps_weights
         self.adds = True
         self.saved: dict[str, Any] = {}
+        self.scratch = Scratch() if scratch is None else scratch
         self._tape = Tape() if tape is None else tape
         self._randomness = Randomness(lambda: 0) if randomness is None else randomness
         self._memory: dict[str, Any] = {}
@@ -146,6 +151,7 @@ class Space:
                 winograd=self.winograd,
                 keeps_weights=self.keeps_weights,
                 tape=self._tape,
+                scratch=self.scratch,
                 randomness=self._randomness,
             )
         return child
@@ -243,6 +249,7 @@ class Workspace:
         self.tape = Tape()
         self.keeps_weights = keeps_weights
         self.replays: dict[Any, Any] = {}
+        scratch = Scratch()
         self.spaces = [
             Space(
                 dtype,
@@ -251,6 +258,7 @@ class Workspace:
                 winograd=winograd,
                 keeps_weights=keeps_weights,
                 tape=self.tape,
+                scratch=scratch,
                 randomness=randomness,
             )
             for index in range(steps)

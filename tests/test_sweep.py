@@ -198,27 +198,27 @@ def sweep(*, x=None, feeds=None, numbers=None, losses=None, kept=()):
 def test_it_gathers_and_keeps_rows():
     x, buffer, rows = np.arange(12.0).reshape(4, 3), np.zeros((2, 3)), np.zeros((6, 3))
     numbers = np.array([3, 1, 0, 0, 2, 1])
-    assert sweep(feeds=[(x, buffer)], numbers=numbers, kept=[(buffer, rows)])(3) == 3
+    assert sweep(feeds=[(x, buffer)], numbers=numbers, kept=[(buffer, rows)]).train(3) == 3
     np.testing.assert_array_equal(rows, x[numbers])
 
 
 @pytest.mark.parametrize("wrong", [4, -1, 2**62])
 def test_a_sample_that_does_not_exist_is_refused(wrong):
     with pytest.raises(IndexError, match=f"Sweep: expected a sample below 4, got {wrong}"):
-        sweep(numbers=np.array([0, 1, 2, wrong, 0, 0]))(3)
+        sweep(numbers=np.array([0, 1, 2, wrong, 0, 0])).train(3)
 
 
 @pytest.mark.parametrize("wrong", [3, -1])
 def test_a_label_that_no_output_stands_for_is_refused(wrong):
     with pytest.raises(IndexError, match="Sweep: expected labels below 3, got another in sample 1"):
-        sweep(feeds=[(np.array([0, wrong]), np.zeros((2, 3)))], numbers=np.array([0, 1] * 3))(1)
+        sweep(feeds=[(np.array([0, wrong]), np.zeros((2, 3)))], numbers=np.array([0, 1] * 3)).train(1)
 
 
 @pytest.mark.parametrize(
     ("text", "make"),
     [
-        ("at most 3 batches, got 4", lambda: sweep()(4)),
-        ("at most 3 batches, got -1", lambda: sweep()(-1)),
+        ("at most 3 batches, got 4", lambda: sweep().train(4)),
+        ("at most 3 batches, got -1", lambda: sweep().train(-1)),
         ("6 elements of 8 bytes", lambda: sweep(numbers=np.zeros(5, np.int64))),
         ("12 elements of 8 bytes, got 9", lambda: sweep(feeds=[(np.zeros((4, 3)), np.zeros((2, 3))), (np.zeros(9).reshape(3, 3)[:, :], np.zeros((2, 4)))])),
         ("batches of 2", lambda: sweep(feeds=[(np.zeros((4, 3), "int16"), np.zeros((2, 3)))])),

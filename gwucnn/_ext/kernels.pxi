@@ -5,7 +5,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from gwucnn._ext.step cimport Step
+from gwucnn._ext.step cimport Scratch, Step
 
 cdef extern from "tiles.h" nogil:
     enum: VECTOR_BYTES
@@ -66,27 +66,27 @@ cdef extern from "tiles.h" nogil:
                                const uint8_t *winner, float *dw, Py_ssize_t lanes)
     void masked_outer_tile_f64(int m, const Outer *o, const double *x, const ptrdiff_t *value, const double *dy,
                                const uint8_t *winner, double *dw, Py_ssize_t lanes)
-    void winograd_image_f32(const float *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C, float *v,
-                            Py_ssize_t element)
-    void winograd_gradient_f32(const float *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F, float *z,
-                               Py_ssize_t element)
+    void winograd_image_f32(int down, int across, const float *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C,
+                            float *v, Py_ssize_t element)
+    void winograd_gradient_f32(int down, int across, const float *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F,
+                               float *z, Py_ssize_t element)
     void winograd_filter_f32(const float *g, Py_ssize_t tap, float *u, Py_ssize_t element)
     void winograd_filter_gradient_f32(const float *s, Py_ssize_t element, float *dg, Py_ssize_t tap)
-    void winograd_outputs_f32(const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias, float *y, bint relu,
-                              Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
-    void winograd_pooled_f32(const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias, float *y,
-                             uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
+    void winograd_outputs_f32(int down, int across, const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias,
+                              float *y, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
+    void winograd_pooled_f32(int down, int across, const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias,
+                             float *y, uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
                              int columns)
-    void winograd_image_f64(const double *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C, double *v,
-                            Py_ssize_t element)
-    void winograd_gradient_f64(const double *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F, double *z,
-                               Py_ssize_t element)
+    void winograd_image_f64(int down, int across, const double *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C,
+                            double *v, Py_ssize_t element)
+    void winograd_gradient_f64(int down, int across, const double *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F,
+                               double *z, Py_ssize_t element)
     void winograd_filter_f64(const double *g, Py_ssize_t tap, double *u, Py_ssize_t element)
     void winograd_filter_gradient_f64(const double *s, Py_ssize_t element, double *dg, Py_ssize_t tap)
-    void winograd_outputs_f64(const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias, double *y,
-                              bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
-    void winograd_pooled_f64(const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias, double *y,
-                             uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
+    void winograd_outputs_f64(int down, int across, const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias,
+                              double *y, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows, int columns)
+    void winograd_pooled_f64(int down, int across, const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias,
+                             double *y, uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
                              int columns)
     void times_matrix_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *weight, const float *bias, float *y)
     void times_matrix_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *weight, const double *bias,
@@ -150,6 +150,7 @@ include "conv_pool.pxi"
 include "winner_weight.pxi"
 include "masked_weight.pxi"
 include "winner_input.pxi"
+include "winograd_tiles.pxi"
 include "winograd.pxi"
 include "winograd_weight.pxi"
 include "lanewise.pxi"

@@ -3,7 +3,18 @@
 
 cdef enum:
     MAX_ARRAYS = 12
-    MAX_BLOCKS = 8
+
+
+cdef class Block:
+    cdef void *memory
+    cdef void *start
+    cdef Py_ssize_t bytes
+
+
+cdef class Scratch:
+    cdef dict blocks
+
+    cdef Block block(self, who, str name, Py_ssize_t count, Py_ssize_t itemsize)
 
 
 cdef class Step:
@@ -15,8 +26,8 @@ cdef class Step:
     cdef Py_ssize_t units           # independent pieces of work, numbered from 0
     cdef double unit_cost           # floating-point operations of one of them
     cdef int max_threads            # scratch memory is there for so many
-    cdef void *scratch[MAX_BLOCKS]  # freed with the step; see reserve()
-    cdef int blocks
+    cdef int threads                # that work on the call under way
+    cdef list blocks                # scratch memory: of its own, and borrowed
     cdef bint prepared              # `prepare` was called since the weights changed, for all that the step knows
 
     cdef void *real(self, object array, Py_ssize_t size, bint writable) except? NULL
@@ -24,6 +35,7 @@ cdef class Step:
     cdef void *_hold(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL
     cdef void *reserve(self, Py_ssize_t count, Py_ssize_t itemsize) except? NULL
     cdef void *reserve_reals(self, Py_ssize_t count) except? NULL
+    cdef void *borrow_reals(self, Scratch scratch, str name, Py_ssize_t count) except? NULL
     cdef void prepare(self) noexcept nogil
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil
     cdef void share_out(self, int phase, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil

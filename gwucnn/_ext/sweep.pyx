@@ -110,7 +110,7 @@ cdef class Sweep(Step):
         self.feed_count += 1
         return 0
 
-    def __call__(self, Py_ssize_t batches):
+    def train(self, Py_ssize_t batches):
         """Train on so many batches, whose samples `numbers` tells; return how many were sound."""
         cdef Py_ssize_t k
         cdef uint64_t draws = 0

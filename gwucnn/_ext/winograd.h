@@ -6,15 +6,31 @@
  * vectors of channels; the 36 numbers of a tile lie `element` apart, so that the products over channels in between are
  * 36 matrix products.
  *
+ * A tile may be short: two outputs high or wide, where an image ends with one or two (section 4.1, F(2, 3)). Its four
+ * products are those of the points 0, 1, -1 and infinity, which are four of the six of F(4, 3) but for their scale: so
+ * it meets the same transformed filters, takes rows or columns 0, 1, 2 and 5 of their 36 elements, and what the scale
+ * differs by, 4 for the first and -3 for the next two, is put on the pixels.
+ *
  * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
  */
 
 /* a + k * b */
 INLINE NAME(vec) NAME(plus)(NAME(vec) a, REAL k, NAME(vec) b) { return NAME(multiply_add)(NAME(fill)(k), b, a); }
 
-/* B^T applied to one column of six. */
-INLINE void NAME(transform_image)(const NAME(vec) *d, NAME(vec) *o)
+/* Of the six rows of elements, the one that row i of a tile with `side` outputs has. */
+#define ELEMENT(side, i) ((side) == 2 && (i) == 3 ? 5 : (i))
+
+/* B^T applied to one column: side + 2 pixels. */
+INLINE void NAME(transform_image)(const int side, const NAME(vec) *d, NAME(vec) *o)
 {
+    if (side == 2) {
+        const NAME(vec) zero = NAME(zero)();
+        o[0] = NAME(plus)(NAME(plus)(zero, 4, d[0]), -4, d[2]);
+        o[1] = NAME(plus)(NAME(plus)(zero, -3, d[1]), -3, d[2]);
+        o[2] = NAME(plus)(NAME(plus)(zero, 3, d[1]), -3, d[2]);
+        o[3] = NAME(plus)(d[3], -1, d[1]);
+        return;
+    }
     const NAME(vec) a = NAME(plus)(d[4], -4, d[2]), b = NAME(plus)(d[3], -4, d[1]);
     const NAME(vec) c = NAME(plus)(d[4], -1, d[2]), e = NAME(plus)(d[3], -1, d[1]);
     o[0] = NAME(plus)(NAME(plus)(d[4], -5, d[2]), 4, d[0]);
@@ -25,9 +41,14 @@ INLINE void NAME(transform_image)(const NAME(vec) *d, NAME(vec) *o)
     o[5] = NAME(plus)(NAME(plus)(d[5], -5, d[3]), 4, d[1]);
 }
 
-/* A^T applied to one column of six: four. */
-INLINE void NAME(transform_products)(const NAME(vec) *m, NAME(vec) *o)
+/* A^T applied to one column of side + 2 products: as many as the side is long. */
+INLINE void NAME(transform_products)(const int side, const NAME(vec) *m, NAME(vec) *o)
 {
+    if (side == 2) {
+        o[0] = NAME(add)(NAME(add)(m[0], m[1]), m[2]);
+        o[1] = NAME(add)(NAME(plus)(m[1], -1, m[2]), m[3]);
+        return;
+    }
     const NAME(vec) a = NAME(add)(m[1], m[2]), b = NAME(plus)(m[1], -1, m[2]);
     const NAME(vec) c = NAME(add)(m[3], m[4]), d = NAME(plus)(m[3], -1, m[4]);
     o[0] = NAME(add)(NAME(add)(m[0], a), c);
@@ -36,9 +57,16 @@ INLINE void NAME(transform_products)(const NAME(vec) *m, NAME(vec) *o)
     o[3] = NAME(add)(NAME(plus)(b, 8, d), m[5]);
 }
 
-/* A applied to one column of four: six. */
-INLINE void NAME(transform_gradient)(const NAME(vec) *y, NAME(vec) *o)
+/* A applied to one column of as many as the side is long: side + 2. */
+INLINE void NAME(transform_gradient)(const int side, const NAME(vec) *y, NAME(vec) *o)
 {
+    if (side == 2) {
+        o[0] = y[0];
+        o[1] = NAME(add)(y[0], y[1]);
+        o[2] = NAME(plus)(y[0], -1, y[1]);
+        o[3] = y[1];
+        return;
+    }
     const NAME(vec) a = NAME(add)(y[0], y[2]), b = NAME(add)(y[1], y[3]);
     const NAME(vec) c = NAME(plus)(y[0], 4, y[2]), d = NAME(plus)(y[1], 4, y[3]);
     o[0] = y[0];
@@ -50,8 +78,9 @@ INLINE void NAME(transform_gradient)(const NAME(vec) *y, NAME(vec) *o)
 }
 
 /* G applied to one column of three: six. */
-INLINE void NAME(transform_filter)(const NAME(vec) *g, NAME(vec) *o)
+INLINE void NAME(transform_filter)(const int side, const NAME(vec) *g, NAME(vec) *o)
 {
+    (void)side;
     const NAME(vec) zero = NAME(zero)();
     const NAME(vec) ends = NAME(add)(g[0], g[2]), skew = NAME(plus)(NAME(plus)(zero, (REAL)(1 / 24.0), g[0]),
                                                                    (REAL)(1 / 6.0), g[2]);
@@ -64,8 +93,9 @@ INLINE void NAME(transform_filter)(const NAME(vec) *g, NAME(vec) *o)
 }
 
 /* G^T applied to one column of six: three. */
-INLINE void NAME(transform_sums)(const NAME(vec) *s, NAME(vec) *o)
+INLINE void NAME(transform_sums)(const int side, const NAME(vec) *s, NAME(vec) *o)
 {
+    (void)side;
     const NAME(vec) zero = NAME(zero)();
     const NAME(vec) a = NAME(add)(s[1], s[2]), b = NAME(plus)(s[2], -1, s[1]);
     const NAME(vec) c = NAME(add)(s[3], s[4]), d = NAME(plus)(s[3], -1, s[4]);
@@ -75,51 +105,81 @@ INLINE void NAME(transform_sums)(const NAME(vec) *s, NAME(vec) *o)
     o[2] = NAME(add)(NAME(plus)(sixths, (REAL)(1 / 6.0), c), s[5]);
 }
 
-/* Apply a transform of n numbers to k to all columns, then to all rows: t is n x n, o is k x k. */
-#define BOTH_WAYS(transform, n, k, t, o) \
+/* Apply a transform to all columns, then to all rows. A side of d outputs goes from d + n numbers to d + k: t is
+ * (down + n, across + n), o is (down + k, across + k). */
+#define BOTH_WAYS(transform, down, across, n, k, t, o) \
     do { \
-        NAME(vec) half[k][n]; \
-        UNROLL for (int j = 0; j < n; j++) { \
-            NAME(vec) column[n], made[k]; \
-            UNROLL for (int i = 0; i < n; i++) column[i] = t[i][j]; \
-            NAME(transform)(column, made); \
-            UNROLL for (int i = 0; i < k; i++) half[i][j] = made[i]; \
+        NAME(vec) half[6][6]; \
+        UNROLL for (int j = 0; j < (across) + (n); j++) { \
+            NAME(vec) column[6], made[6]; \
+            UNROLL for (int i = 0; i < (down) + (n); i++) column[i] = t[i][j]; \
+            NAME(transform)(down, column, made); \
+            UNROLL for (int i = 0; i < (down) + (k); i++) half[i][j] = made[i]; \
         } \
-        UNROLL for (int i = 0; i < k; i++) NAME(transform)(half[i], o[i]); \
+        UNROLL for (int i = 0; i < (down) + (k); i++) NAME(transform)(across, half[i], o[i]); \
     } while (0)
 
-/* v = B^T d B of 6x6 pixels. */
+/* One function for each kind of tile, so that the compiler knows the sides. */
+#define SIDES(CALL) \
+    do { \
+        if (down == 4 && across == 4) CALL(4, 4); \
+        else if (down == 4) CALL(4, 2); \
+        else if (across == 4) CALL(2, 4); \
+        else CALL(2, 2); \
+    } while (0)
+
+/* v = B^T d B of the pixels under a tile. */
+INLINE void NAME(winograd_image_body)(const int down, const int across, const REAL *d, ptrdiff_t x_row,
+                                      ptrdiff_t x_pixel, ptrdiff_t C, REAL *v, ptrdiff_t element)
+{
+    for (ptrdiff_t c = 0; c < C; c += LANES) {
+        NAME(vec) t[6][6], o[6][6];
+        UNROLL for (int i = 0; i < down + 2; i++)
+            UNROLL for (int j = 0; j < across + 2; j++) t[i][j] = NAME(load)(d + i * x_row + j * x_pixel + c);
+        BOTH_WAYS(transform_image, down, across, 2, 2, t, o);
+        UNROLL for (int i = 0; i < down + 2; i++)
+            UNROLL for (int j = 0; j < across + 2; j++)
+                NAME(store)(v + (ELEMENT(down, i) * 6 + ELEMENT(across, j)) * element + c, o[i][j]);
+    }
+}
+
 static void NAME(winograd_image)(
-    const REAL *d,              /* (6, 6, C), rows x_row and pixels x_pixel apart       IN  */
+    int down, int across,       /* 4 or 2: sides of the tile of outputs                     */
+    const REAL *d,              /* (down + 2, across + 2, C), x_row and x_pixel apart   IN  */
     ptrdiff_t x_row, ptrdiff_t x_pixel, ptrdiff_t C,
     REAL *v,                    /* (36, C), `element` apart                             OUT */
     ptrdiff_t element)
 {
-    for (ptrdiff_t c = 0; c < C; c += LANES) {
+#define CALL(D, A) NAME(winograd_image_body)(D, A, d, x_row, x_pixel, C, v, element)
+    SIDES(CALL);
+#undef CALL
+}
+
+/* z = A dy A^T of a tile's gradients. */
+INLINE void NAME(winograd_gradient_body)(const int down, const int across, const REAL *dy, ptrdiff_t y_row,
+                                         ptrdiff_t y_pixel, ptrdiff_t F, REAL *z, ptrdiff_t element)
+{
+    for (ptrdiff_t f = 0; f < F; f += LANES) {
         NAME(vec) t[6][6], o[6][6];
-        UNROLL for (int i = 0; i < 6; i++)
-            UNROLL for (int j = 0; j < 6; j++) t[i][j] = NAME(load)(d + i * x_row + j * x_pixel + c);
-        BOTH_WAYS(transform_image, 6, 6, t, o);
-        UNROLL for (int i = 0; i < 6; i++)
-            UNROLL for (int j = 0; j < 6; j++) NAME(store)(v + (i * 6 + j) * element + c, o[i][j]);
+        UNROLL for (int i = 0; i < down; i++)
+            UNROLL for (int j = 0; j < across; j++) t[i][j] = NAME(load)(dy + i * y_row + j * y_pixel + f);
+        BOTH_WAYS(transform_gradient, down, across, 0, 2, t, o);
+        UNROLL for (int i = 0; i < down + 2; i++)
+            UNROLL for (int j = 0; j < across + 2; j++)
+                NAME(store)(z + (ELEMENT(down, i) * 6 + ELEMENT(across, j)) * element + f, o[i][j]);
     }
 }
 
-/* z = A dy A^T of 4x4 gradients. */
 static void NAME(winograd_gradient)(
-    const REAL *dy,             /* (4, 4, F), rows y_row and pixels y_pixel apart       IN  */
+    int down, int across,       /* 4 or 2: sides of the tile of outputs                     */
+    const REAL *dy,             /* (down, across, F), y_row and y_pixel apart           IN  */
     ptrdiff_t y_row, ptrdiff_t y_pixel, ptrdiff_t F,
     REAL *z,                    /* (36, F), `element` apart                             OUT */
     ptrdiff_t element)
 {
-    for (ptrdiff_t f = 0; f < F; f += LANES) {
-        NAME(vec) t[4][4], o[6][6];
-        UNROLL for (int i = 0; i < 4; i++)
-            UNROLL for (int j = 0; j < 4; j++) t[i][j] = NAME(load)(dy + i * y_row + j * y_pixel + f);
-        BOTH_WAYS(transform_gradient, 4, 6, t, o);
-        UNROLL for (int i = 0; i < 6; i++)
-            UNROLL for (int j = 0; j < 6; j++) NAME(store)(z + (i * 6 + j) * element + f, o[i][j]);
-    }
+#define CALL(D, A) NAME(winograd_gradient_body)(D, A, dy, y_row, y_pixel, F, z, element)
+    SIDES(CALL);
+#undef CALL
 }
 
 /* u = G g G^T for one vector of outputs of one input channel. */
@@ -129,9 +189,9 @@ static void NAME(winograd_filter)(
     REAL *u,                    /* (36, LANES), `element` apart                         OUT */
     ptrdiff_t element)
 {
-    NAME(vec) t[3][3], o[6][6];
+    NAME(vec) t[6][6], o[6][6];
     for (int i = 0; i < 9; i++) t[i / 3][i % 3] = NAME(load)(g + i * tap);
-    BOTH_WAYS(transform_filter, 3, 6, t, o);
+    BOTH_WAYS(transform_filter, 3, 3, 0, 3, t, o);
     for (int i = 0; i < 36; i++) NAME(store)(u + i * element, o[i / 6][i % 6]);
 }
 
@@ -142,30 +202,27 @@ static void NAME(winograd_filter_gradient)(
     REAL *dg,                   /* (9, LANES), `tap` apart                              INOUT */
     ptrdiff_t tap)
 {
-    NAME(vec) t[6][6], o[3][3];
+    NAME(vec) t[6][6], o[6][6];
     for (int i = 0; i < 36; i++) t[i / 6][i % 6] = NAME(load)(s + i * element);
-    BOTH_WAYS(transform_sums, 6, 3, t, o);
+    BOTH_WAYS(transform_sums, 3, 3, 3, 0, t, o);
     for (int i = 0; i < 9; i++)
         NAME(store)(dg + i * tap, NAME(add)(NAME(load)(dg + i * tap), o[i / 3][i % 3]));
 }
 
-/* y = A^T m A + bias for up to 4x4 pixels. */
-static void NAME(winograd_outputs)(
-    const REAL *m,              /* (36, F), `element` apart                             IN  */
-    ptrdiff_t element, ptrdiff_t F,
-    const REAL *bias,           /* (F,) or NULL                                         IN  */
-    REAL *y,                    /* (rows, columns, F)                                   OUT */
-    int relu,
-    ptrdiff_t y_row, ptrdiff_t y_pixel, int rows, int columns)
+/* y = A^T m A + bias for the pixels of a tile that count. */
+INLINE void NAME(winograd_outputs_body)(const int down, const int across, const REAL *m, ptrdiff_t element, ptrdiff_t F,
+                                        const REAL *bias, REAL *y, int relu, ptrdiff_t y_row, ptrdiff_t y_pixel,
+                                        int rows, int columns)
 {
     for (ptrdiff_t f = 0; f < F; f += LANES) {
-        NAME(vec) t[6][6], o[4][4];
+        NAME(vec) t[6][6], o[6][6];
         const NAME(vec) b = bias ? NAME(load)(bias + f) : NAME(zero)();
-        UNROLL for (int i = 0; i < 6; i++)
-            UNROLL for (int j = 0; j < 6; j++) t[i][j] = NAME(load)(m + (i * 6 + j) * element + f);
-        BOTH_WAYS(transform_products, 6, 4, t, o);
-        UNROLL for (int i = 0; i < 4; i++)
-            UNROLL for (int j = 0; j < 4; j++)
+        UNROLL for (int i = 0; i < down + 2; i++)
+            UNROLL for (int j = 0; j < across + 2; j++)
+                t[i][j] = NAME(load)(m + (ELEMENT(down, i) * 6 + ELEMENT(across, j)) * element + f);
+        BOTH_WAYS(transform_products, down, across, 2, 0, t, o);
+        UNROLL for (int i = 0; i < down; i++)
+            UNROLL for (int j = 0; j < across; j++)
                 if (i < rows && j < columns) {
                     const NAME(vec) sum = NAME(add)(o[i][j], b);
                     NAME(store)(y + i * y_row + j * y_pixel + f, relu ? NAME(relu)(sum) : sum);
@@ -173,24 +230,34 @@ static void NAME(winograd_outputs)(
     }
 }
 
-/* The same through relu, if asked for, and 2x2 max pooling: up to 2x2 pooled pixels and their winners. */
-static void NAME(winograd_pooled)(
+static void NAME(winograd_outputs)(
+    int down, int across,       /* 4 or 2: sides of the tile                                */
     const REAL *m,              /* (36, F), `element` apart                             IN  */
     ptrdiff_t element, ptrdiff_t F,
     const REAL *bias,           /* (F,) or NULL                                         IN  */
     REAL *y,                    /* (rows, columns, F)                                   OUT */
-    unsigned char *winner,      /* as y, or NULL                                        OUT */
     int relu,
     ptrdiff_t y_row, ptrdiff_t y_pixel, int rows, int columns)
 {
+#define CALL(D, A) NAME(winograd_outputs_body)(D, A, m, element, F, bias, y, relu, y_row, y_pixel, rows, columns)
+    SIDES(CALL);
+#undef CALL
+}
+
+/* The same through relu, if asked for, and 2x2 max pooling: the pooled pixels that count, and their winners. */
+INLINE void NAME(winograd_pooled_body)(const int down, const int across, const REAL *m, ptrdiff_t element, ptrdiff_t F,
+                                       const REAL *bias, REAL *y, unsigned char *winner, int relu, ptrdiff_t y_row,
+                                       ptrdiff_t y_pixel, int rows, int columns)
+{
     for (ptrdiff_t f = 0; f < F; f += LANES) {
-        NAME(vec) t[6][6], o[4][4];
+        NAME(vec) t[6][6], o[6][6];
         const NAME(vec) b = bias ? NAME(load)(bias + f) : NAME(zero)();
-        UNROLL for (int i = 0; i < 6; i++)
-            UNROLL for (int j = 0; j < 6; j++) t[i][j] = NAME(load)(m + (i * 6 + j) * element + f);
-        BOTH_WAYS(transform_products, 6, 4, t, o);
-        UNROLL for (int i = 0; i < 2; i++)
-            UNROLL for (int j = 0; j < 2; j++)
+        UNROLL for (int i = 0; i < down + 2; i++)
+            UNROLL for (int j = 0; j < across + 2; j++)
+                t[i][j] = NAME(load)(m + (ELEMENT(down, i) * 6 + ELEMENT(across, j)) * element + f);
+        BOTH_WAYS(transform_products, down, across, 2, 0, t, o);
+        UNROLL for (int i = 0; i < down / 2; i++)
+            UNROLL for (int j = 0; j < across / 2; j++)
                 if (i < rows && j < columns) {
                     const NAME(vec) four[4] = {
                         NAME(add)(o[2 * i][2 * j], b), NAME(add)(o[2 * i][2 * j + 1], b),
@@ -202,4 +269,21 @@ static void NAME(winograd_pooled)(
                 }
     }
 }
+
+static void NAME(winograd_pooled)(
+    int down, int across,       /* 4 or 2: sides of the tile                                */
+    const REAL *m,              /* (36, F), `element` apart                             IN  */
+    ptrdiff_t element, ptrdiff_t F,
+    const REAL *bias,           /* (F,) or NULL                                         IN  */
+    REAL *y,                    /* (rows, columns, F)                                   OUT */
+    unsigned char *winner,      /* as y, or NULL                                        OUT */
+    int relu,
+    ptrdiff_t y_row, ptrdiff_t y_pixel, int rows, int columns)
+{
+#define CALL(D, A) NAME(winograd_pooled_body)(D, A, m, element, F, bias, y, winner, relu, y_row, y_pixel, rows, columns)
+    SIDES(CALL);
+#undef CALL
+}
 #undef BOTH_WAYS
+#undef SIDES
+#undef ELEMENT

@@ -1,6 +1,7 @@
 # Winograd's convolution F(4x4, 3x3): 36 multiplications for 16 outputs of a 3x3 filter, where the plain way takes 144.
 #
-# The image is cut into tiles of 4x4 outputs, each from 6x6 pixels. Some tiles at a time:
+# The image is cut into tiles of 4x4 outputs, each from 6x6 pixels, and shorter ones at its end (winograd_tiles.pxi).
+# Some tiles of one kind at a time:
 #
 #   V[e, t, c] = B^T d B           for each tile t and channel c; e numbers its 36 elements
 #   M[e, t, f] = sum over c of V[e, t, c] * U[e, c, f]          36 matrix products, by the register tile of tile.h
@@ -11,10 +12,14 @@
 # Additions replace multiplications at a price in accuracy: see `winograd_pays` in gwucnn/ops/base.py. Channels and
 # filters come in whole vectors.
 
-# Elements of a transformed tile, and tiles in a block: two register tiles of 14.
+# Tiles in a block: two register tiles of 14.
 cdef enum:
-    ELEMENTS_OF_TILE = 36
     TILES = 28
+
+# The phases in which filters are prepared; 0 is the work itself.
+cdef enum:
+    TURN_TAPS = 1
+    TRANSFORM_FILTERS = 2
 
 
 cdef class Winograd(Step):
@@ -22,9 +27,10 @@ cdef class Winograd(Step):
 
     cdef Py_ssize_t N, H, W, C, OH, OW, F
     cdef Py_ssize_t top, left
-    cdef Py_ssize_t tile_rows, tile_columns, tiles
+    cdef TileKind kinds[TILE_KINDS]
     cdef void *x
     cdef void *weight
+    cdef const void *taps           # (9, C, F): the filters as they are transformed
     cdef void *bias
     cdef void *y
     cdef void *filters              # U, (36, blocks of F, C, block)
@@ -33,45 +39,58 @@ cdef class Winograd(Step):
     cdef bint relu                  # whether outputs pass through it
 
     cdef int cut(self, Py_ssize_t N, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t OH, Py_ssize_t OW,
-                 Py_ssize_t F, Py_ssize_t top, Py_ssize_t left) except -1:
-        """Set the sizes, cut the outputs into tiles and reserve memory."""
+                 Py_ssize_t F, Py_ssize_t top, Py_ssize_t left, Scratch scratch, bint constant_weight) except -1:
+        """Set the sizes, cut the outputs into tiles and reserve memory.
+
+        scratch : for what a call leaves behind, unless that serves the next call, with a `constant_weight`, too.
+        """
         cdef Py_ssize_t lanes = lanes_of(self.is_double)
         if C % lanes or F % lanes:
             raise ValueError("Winograd: expected channels and filters in whole vectors")
         self.N, self.H, self.W, self.C, self.OH, self.OW, self.F = N, H, W, C, OH, OW, F
         self.top, self.left = top, left
-        self.tile_rows, self.tile_columns = (OH + 3) // 4, (OW + 3) // 4
-        self.tiles = N * self.tile_rows * self.tile_columns
-        self.filters = self.reserve_reals(ELEMENTS_OF_TILE * C * F)
+        self.units = cut_tiles(self.kinds, N, OH, OW, TILES)
+        self.filters = self.borrow_reals(None if constant_weight else scratch, "filters", ELEMENTS_OF_TILE * C * F)
         self.scratch_size = round_up(ELEMENTS_OF_TILE * (TILES * (C + F) + C), 16)
-        self.scratch_of_threads = self.reserve_reals(self.max_threads * self.scratch_size)
-        self.units = (self.tiles + TILES - 1) // TILES
-        self.unit_cost = 2.0 * ELEMENTS_OF_TILE * TILES * C * F
+        self.scratch_of_threads = self.borrow_reals(scratch, "tiles", self.max_threads * self.scratch_size)
+        self.unit_cost = 2.0 * products_of_tiles(self.kinds) * C * F / max(self.units, 1)
         return 0
 
-    cdef void store_tile(self, const void *products, Py_ssize_t tile) noexcept nogil:
+    cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
         """Transform and store the products of one tile; they lie TILES * F apart."""
 
+    cdef void prepare(self) noexcept nogil:
+        self.share_out(TRANSFORM_FILTERS, 0, self.C, self.threads)
+
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        if self.is_double:
+        if phase == TRANSFORM_FILTERS:
+            if self.is_double:
+                transform_filters(self, <const double *>self.taps, index)
+            else:
+                transform_filters(self, <const float *>self.taps, index)
+        elif self.is_double:
             winograd_block(self, index, thread, <double *>self.x)
         else:
             winograd_block(self, index, thread, <float *>self.x)
 
 
 cdef void winograd_block(Winograd self, Py_ssize_t unit, int thread, const real_t *x) noexcept nogil:
-    cdef Py_ssize_t first = unit * TILES, count = min(TILES, self.tiles - first), t, e, f, some
+    cdef const TileKind *kind = kind_of_unit(self.kinds, unit)
+    cdef Py_ssize_t first = (unit - kind.first_unit) * TILES, count = min(TILES, kind.tiles - first), t, k, e, f, some
     cdef Py_ssize_t lanes = lanes_of(real_t is double), C = self.C, F = self.F
     cdef real_t *images = <real_t *>self.scratch_of_threads + thread * self.scratch_size
     cdef real_t *products = images + ELEMENTS_OF_TILE * TILES * C
     cdef real_t *patch = products + ELEMENTS_OF_TILE * TILES * F
     cdef const real_t *filters = <const real_t *>self.filters
     cdef Correlation walk
+    cdef Place place
     for t in range(count):
-        transform_tile(self, first + t, x, patch, images + t * C)
+        place = place_of(kind, first + t, self.OH, self.OW)
+        transform_tile(self, &place, x, patch, images + t * C)
     walk.x_pixel, walk.y_pixel, walk.run, walk.taps, walk.relu = C, F, C, 1, False
     walk.tap = &NO_OFFSET
-    for e in range(ELEMENTS_OF_TILE):
+    for k in range(elements_of(kind)):
+        e = element_of(kind, k)
         f = 0
         while f < F:
             walk.w_step = block_width(F - f, lanes)
@@ -84,24 +103,34 @@ cdef void winograd_block(Winograd self, Py_ssize_t unit, int thread, const real_
                 t += some
             f += walk.w_step
     for t in range(count):
-        self.store_tile(products + t * F, first + t)
+        place = place_of(kind, first + t, self.OH, self.OW)
+        self.store_tile(products + t * F, &place)
 
 
 cdef ptrdiff_t NO_OFFSET = 0
 
 
-cdef inline void transform_tile(Winograd self, Py_ssize_t tile, const real_t *x, real_t *patch,
+cdef inline void transform_tile(Winograd self, const Place *place, const real_t *x, real_t *patch,
                                 real_t *images) noexcept nogil:
-    """Transform the 6x6 pixels under a tile, by way of a patch with zeros where they reach over the border."""
-    cdef Py_ssize_t C = self.C, per_image = self.tile_rows * self.tile_columns
-    cdef Py_ssize_t h = tile % per_image // self.tile_columns * 4 - self.top
-    cdef Py_ssize_t w = tile % self.tile_columns * 4 - self.left
-    x += tile // per_image * self.H * self.W * C
-    if h >= 0 and w >= 0 and h + 6 <= self.H and w + 6 <= self.W:
-        image_transform(x + (h * self.W + w) * C, self.W * C, C, C, images, TILES * C)
+    """Transform the pixels under a tile, by way of a patch with zeros where they reach over the border."""
+    image_tile(place, x + place.n * self.H * self.W * self.C, self.H, self.W, self.C, self.top, self.left, patch,
+               images, TILES * self.C)
+
+
+cdef inline void image_tile(
+    const Place *place,
+    const real_t *image,            # (H, W, C)                                           IN
+    Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t top, Py_ssize_t left,
+    real_t *patch,                  # scratch, (36, C)
+    real_t *v,                      # (36, C), `element` apart                            OUT
+    Py_ssize_t element,
+) noexcept nogil:
+    cdef Py_ssize_t h = place.i - top, w = place.j - left, down = place.down + 2, across = place.across + 2
+    if h >= 0 and w >= 0 and h + down <= H and w + across <= W:
+        image_transform(place, image + (h * W + w) * C, W * C, C, C, v, element)
     else:
-        copy_patch(x, patch, self.H, self.W, C, h, w, 6, 6)
-        image_transform(<const real_t *>patch, 6 * C, C, C, images, TILES * C)
+        copy_patch(image, patch, H, W, C, h, w, down, across)
+        image_transform(place, <const real_t *>patch, across * C, C, C, v, element)
 
 
 cdef inline void copy_patch(
@@ -136,48 +165,39 @@ cdef void transform_filters(
 cdef class WinogradConv2D(Winograd):
     """Forward convolution, stride 1."""
 
-    def __init__(self, x, weight, bias, y, offset, bint relu=False):
+    def __init__(self, x, weight, bias, y, offset, bint relu=False, bint constant_weight=False, Scratch scratch=None):
         cdef Geometry g = geometry_of(x.shape, weight.shape, y.shape, (1, 1), (1, 1), offset, 1)
-        self.hold(&g, x, weight, bias, y, g.N * g.OH * g.OW * g.F)
+        self.hold(&g, x, weight, bias, y, g.N * g.OH * g.OW * g.F, constant_weight, scratch)
         self.relu = relu
 
-    cdef int hold(self, const Geometry *g, x, weight, bias, y, Py_ssize_t y_size) except -1:
+    cdef int hold(self, const Geometry *g, x, weight, bias, y, Py_ssize_t y_size, bint constant_weight,
+                  Scratch scratch) except -1:
         if g.KH != 3 or g.KW != 3:
             raise ValueError("Winograd: expected 3x3 filters")
         self.x = self.real(x, g.N * g.H * g.W * g.C, False)
-        self.weight = self.real(weight, 9 * g.C * g.F, False)
+        self.taps = self.weight = self.real(weight, 9 * g.C * g.F, False)
         if bias is not None:
             self.bias = self.real(bias, g.F, False)
         self.y = self.real(y, y_size, True)
         self.out = y
-        return self.cut(g.N, g.H, g.W, g.C, g.OH, g.OW, g.F, g.top, g.left)
+        return self.cut(g.N, g.H, g.W, g.C, g.OH, g.OW, g.F, g.top, g.left, scratch, constant_weight)
 
-    cdef void prepare(self) noexcept nogil:
-        cdef Py_ssize_t c
-        for c in range(self.C):
-            if self.is_double:
-                transform_filters(self, <const double *>self.weight, c)
-            else:
-                transform_filters(self, <const float *>self.weight, c)
-
-    cdef void store_tile(self, const void *products, Py_ssize_t tile) noexcept nogil:
+    cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
         if self.is_double:
-            store_outputs(self, <const double *>products, tile, <const double *>self.bias, <double *>self.y)
+            store_outputs(self, <const double *>products, place, <const double *>self.bias, <double *>self.y)
         else:
-            store_outputs(self, <const float *>products, tile, <const float *>self.bias, <float *>self.y)
+            store_outputs(self, <const float *>products, place, <const float *>self.bias, <float *>self.y)
 
 
-cdef inline void store_outputs(Winograd self, const real_t *products, Py_ssize_t tile, const real_t *bias,
+cdef inline void store_outputs(Winograd self, const real_t *products, const Place *place, const real_t *bias,
                                real_t *y) noexcept nogil:
-    cdef Py_ssize_t per_image = self.tile_rows * self.tile_columns
-    cdef Py_ssize_t i = tile % per_image // self.tile_columns * 4, j = tile % self.tile_columns * 4
-    y += ((tile // per_image * self.OH + i) * self.OW + j) * self.F
+    y += ((place.n * self.OH + place.i) * self.OW + place.j) * self.F
     if real_t is float:
-        winograd_outputs_f32(products, TILES * self.F, self.F, bias, y, self.relu, self.OW * self.F, self.F,
-                             <int>min(4, self.OH - i), <int>min(4, self.OW - j))
+        winograd_outputs_f32(place.down, place.across, products, TILES * self.F, self.F, bias, y, self.relu,
+                             self.OW * self.F, self.F, place.rows, place.columns)
     else:
-        winograd_outputs_f64(products, TILES * self.F, self.F, bias, y, self.relu, self.OW * self.F, self.F,
-                             <int>min(4, self.OH - i), <int>min(4, self.OW - j))
+        winograd_outputs_f64(place.down, place.across, products, TILES * self.F, self.F, bias, y, self.relu,
+                             self.OW * self.F, self.F, place.rows, place.columns)
 
 
 cdef class WinogradConv2DPool(WinogradConv2D):
@@ -185,27 +205,26 @@ cdef class WinogradConv2DPool(WinogradConv2D):
 
     cdef uint8_t *winner
 
-    def __init__(self, x, weight, bias, y, winner, offset, bint relu):
+    def __init__(self, x, weight, bias, y, winner, offset, bint relu, bint constant_weight=False, Scratch scratch=None):
         cdef Geometry g = pooled_geometry(x.shape, weight.shape, y.shape, (1, 1), (1, 1), offset, 1)
         cdef Py_ssize_t size = g.N * g.OH * g.OW // 4 * g.F
-        self.hold(&g, x, weight, bias, y, size)
+        self.hold(&g, x, weight, bias, y, size, constant_weight, scratch)
         self.relu = relu
         if winner is not None:
             self.winner = <uint8_t *>self.other(winner, size, 1, True)
 
-    cdef void store_tile(self, const void *products, Py_ssize_t tile) noexcept nogil:
-        cdef Py_ssize_t per_image = self.tile_rows * self.tile_columns, PH = self.OH // 2, PW = self.OW // 2
-        cdef Py_ssize_t i = tile % per_image // self.tile_columns * 2, j = tile % self.tile_columns * 2
-        cdef Py_ssize_t at = ((tile // per_image * PH + i) * PW + j) * self.F
+    cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
+        cdef Py_ssize_t PH = self.OH // 2, PW = self.OW // 2
+        cdef Py_ssize_t at = ((place.n * PH + place.i // 2) * PW + place.j // 2) * self.F
         cdef uint8_t *winner = self.winner + at if self.winner != NULL else NULL
         if self.is_double:
-            winograd_pooled_f64(<const double *>products, TILES * self.F, self.F, <const double *>self.bias,
-                                <double *>self.y + at, winner, self.relu, PW * self.F, self.F, <int>min(2, PH - i),
-                                <int>min(2, PW - j))
+            winograd_pooled_f64(place.down, place.across, <const double *>products, TILES * self.F, self.F,
+                                <const double *>self.bias, <double *>self.y + at, winner, self.relu, PW * self.F,
+                                self.F, place.rows // 2, place.columns // 2)
         else:
-            winograd_pooled_f32(<const float *>products, TILES * self.F, self.F, <const float *>self.bias,
-                                <float *>self.y + at, winner, self.relu, PW * self.F, self.F, <int>min(2, PH - i),
-                                <int>min(2, PW - j))
+            winograd_pooled_f32(place.down, place.across, <const float *>products, TILES * self.F, self.F,
+                                <const float *>self.bias, <float *>self.y + at, winner, self.relu, PW * self.F, self.F,
+                                place.rows // 2, place.columns // 2)
 
 
 cdef class WinogradConv2DBackwardInput(Winograd):
@@ -213,7 +232,7 @@ cdef class WinogradConv2DBackwardInput(Winograd):
 
     cdef void *turned               # (9, F, C)
 
-    def __init__(self, dy, weight, dx, offset):
+    def __init__(self, dy, weight, dx, offset, Scratch scratch=None):
         cdef Geometry g = geometry_of(dx.shape, weight.shape, dy.shape, (1, 1), (1, 1), offset, 1)
         if g.KH != 3 or g.KW != 3 or max(g.top, g.left) > 2:
             raise ValueError("Winograd: expected 3x3 filters and padding of at most 2")
@@ -221,46 +240,49 @@ cdef class WinogradConv2DBackwardInput(Winograd):
         self.weight = self.real(weight, 9 * g.C * g.F, False)
         self.y = self.real(dx, g.N * g.H * g.W * g.C, True)
         self.out = dx
-        self.turned = self.reserve_reals(9 * g.C * g.F)
-        self.cut(g.N, g.OH, g.OW, g.F, g.H, g.W, g.C, 2 - g.top, 2 - g.left)
+        self.taps = self.turned = self.borrow_reals(scratch, "turned", 9 * g.C * g.F)
+        self.cut(g.N, g.OH, g.OW, g.F, g.H, g.W, g.C, 2 - g.top, 2 - g.left, scratch, False)
 
     cdef void prepare(self) noexcept nogil:
-        cdef Py_ssize_t c
-        if self.is_double:
-            turn(<const double *>self.weight, <double *>self.turned, self.F, self.C)
-        else:
-            turn(<const float *>self.weight, <float *>self.turned, self.F, self.C)
-        for c in range(self.C):
-            if self.is_double:
-                transform_filters(self, <const double *>self.turned, c)
-            else:
-                transform_filters(self, <const float *>self.turned, c)
+        self.share_out(TURN_TAPS, 0, 9, self.threads)
+        Winograd.prepare(self)
 
-    cdef void store_tile(self, const void *products, Py_ssize_t tile) noexcept nogil:
-        if self.is_double:
-            store_outputs(self, <const double *>products, tile, <const double *>NULL, <double *>self.y)
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if phase != TURN_TAPS:
+            Winograd.part(self, phase, index, thread)
+        elif self.is_double:
+            turn(<const double *>self.weight, <double *>self.turned, index, self.F, self.C)
         else:
-            store_outputs(self, <const float *>products, tile, <const float *>NULL, <float *>self.y)
+            turn(<const float *>self.weight, <float *>self.turned, index, self.F, self.C)
+
+    cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
+        if self.is_double:
+            store_outputs(self, <const double *>products, place, <const double *>NULL, <double *>self.y)
+        else:
+            store_outputs(self, <const float *>products, place, <const float *>NULL, <float *>self.y)
 
 
 cdef void turn(
     const real_t *weight,           # (9, C, F)                                           IN
     real_t *turned,                 # (9, F, C), taps in reverse                          OUT
+    Py_ssize_t t,                   # one of the taps
     Py_ssize_t C, Py_ssize_t F,
 ) noexcept nogil:
-    cdef Py_ssize_t t, c, f
-    for t in range(9):
-        for f in range(F):
-            for c in range(C):
-                turned[((8 - t) * F + f) * C + c] = weight[(t * C + c) * F + f]
+    # Squares of 16 by 16 numbers, of which both sides are whole cache lines: C and F are whole vectors of 4 to 16.
+    cdef Py_ssize_t c, f, first_c, first_f
+    for first_f in range(0, F, 16):
+        for first_c in range(0, C, 16):
+            for f in range(first_f, min(first_f + 16, F)):
+                for c in range(first_c, min(first_c + 16, C)):
+                    turned[((8 - t) * F + f) * C + c] = weight[(t * C + c) * F + f]
 
 
-cdef inline void image_transform(const real_t *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C, real_t *v,
-                                 Py_ssize_t element) noexcept nogil:
+cdef inline void image_transform(const Place *place, const real_t *d, Py_ssize_t x_row, Py_ssize_t x_pixel,
+                                 Py_ssize_t C, real_t *v, Py_ssize_t element) noexcept nogil:
     if real_t is float:
-        winograd_image_f32(d, x_row, x_pixel, C, v, element)
+        winograd_image_f32(place.down, place.across, d, x_row, x_pixel, C, v, element)
     else:
-        winograd_image_f64(d, x_row, x_pixel, C, v, element)
+        winograd_image_f64(place.down, place.across, d, x_row, x_pixel, C, v, element)
 
 
 cdef inline void filter_transform(const real_t *g, Py_ssize_t tap, real_t *u, Py_ssize_t element) noexcept nogil:

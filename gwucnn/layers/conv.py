@@ -134,6 +134,7 @@ class Conv2D(FilterLayer):
             *self.weights(space),
             out=y,
             winograd=space.winograd,
+            scratch=space.scratch,
             constant_weight=space.keeps_weights,
             relu=relu,
             **self._keywords,
@@ -149,6 +150,7 @@ class Conv2D(FilterLayer):
             out=self.kernel.grad,
             accumulate=space.adds,
             winograd=space.winograd,
+            scratch=space.scratch,
             **self._keywords,
         )
 
@@ -161,6 +163,7 @@ class Conv2D(FilterLayer):
             input_shape=dx.shape,
             out=dx,
             winograd=space.winograd,
+            scratch=space.scratch,
             **self._keywords,
         )
 

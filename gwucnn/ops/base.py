@@ -169,11 +169,17 @@ def conv_kernel(name: str, dtype: Any, weight_shape: Shape, groups: int, width: 
 # Where it was measured to win on AVX-512, with something to spare. 16 channels gain 1.0 to 1.4 times, but the
 # error has no stated bound there. 16 tiles gain 1.2 times with 64 channels and nothing with 128, and 4 tiles
 # lose half where filters are transformed at each call. Where they are transformed once, 4 tiles gain from
-# 1.15 (256 channels) to 2.6 times (64), and 1 tile nothing. Tiles of which 0.4 is used gain 1.0 to 1.5 times.
+# 1.15 (256 channels) to 2.6 times (64), and 1 tile nothing. The plain way takes 9 products an output; with 4
+# of them (images of 2x2 or 5x5 outputs) the gain is 1.2 to 2.6 times, with 6 (a single row) 0.8 to 1.1.
 LEAST_CHANNELS = 32
 LEAST_TILES = 28
 LEAST_TILES_CONSTANT = 4
-LEAST_USED = 0.5
+MOST_PRODUCTS = 4.5
+
+
+def _elements(outputs: int) -> int:
+    """Return how many elements the tiles of a row of outputs have: 6 each, 4 for one or two that are left."""
+    return (outputs + 1) // 4 * 6 + (4 if 0 < outputs % 4 < 3 else 0)
 
 
 # With few filters, vectors over channels make the gradient in another order and turn it at the end, for which
@@ -193,10 +199,11 @@ def winograd_pays(
 
     F(4x4, 3x3) needs a quarter of the multiplications and, with its transforms, runs 1.4 to 3.5 times as fast
     (measured with 32 to 256 channels on AVX-512). Its error in float32 is larger than the plain way's, 3 to 4
-    times in the mean: from 32 channels on it stays below 8 * u * (4 + sqrt(9*C)) times the sum of the
-    terms' magnitudes, u = 2**-24 (tested). That is why ops use it only when told to, by ``winograd=True``,
-    and a network with ``winograd=False`` never does. `constant_weight` says that filters are transformed once
-    for many calls.
+    times in the mean, as outputs of a tile share their rounding: from 32 channels on that of an output stays
+    below 4 * u * (4 + sqrt(9*C)) times the largest sum of terms' magnitudes of an output at most three pixels
+    away, u = 2**-24 (tested; that of a weight's gradient below the same with its own terms). That is why ops
+    use it only when told to, by ``winograd=True``, and a network with ``winograd=False`` never does.
+    `constant_weight` says that filters are transformed once for many calls.
     """
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     N, H, W, C = x_shape
@@ -208,7 +215,7 @@ def winograd_pays(
     OH, OW = window.output((H, W))
     tiles = -(-OH // 4) * -(-OW // 4)
     least = LEAST_TILES_CONSTANT if constant_weight else LEAST_TILES
-    return N * tiles >= least and OH * OW >= LEAST_USED * 16 * tiles
+    return N * tiles >= least and _elements(OH) * _elements(OW) <= MOST_PRODUCTS * OH * OW
 
 
 def backward_weight_step(

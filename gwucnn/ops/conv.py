@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gwucnn import kernels
-from gwucnn._ext.step import InTurn
+from gwucnn._ext.step import InTurn, Scratch
 from gwucnn.ops.base import (
     Array,
     Op,
@@ -41,6 +41,7 @@ def conv2d(
     winograd: bool = False,
     constant_weight: bool = False,
     relu: bool = False,
+    scratch: Scratch | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
     """Cross-correlate images with filters.
@@ -71,6 +72,8 @@ def conv2d(
         Expect a bound step to be called many times with the same filters; says nothing about the result.
     relu : bool
         Set what is negative to 0, before it is stored.
+    scratch : Scratch, optional
+        Memory that bound steps of one thread use in turn, for what is of no use after a call.
     out : dtype of x, shape (N, OH, OW, F), optional
         Overwritten and returned. Must not share memory with the inputs.
 
@@ -115,7 +118,8 @@ def conv2d(
         check_shape("conv2d", "bias", bias, (F,), "(F,)")
     out = as_output("conv2d", out, (N, *window.output((H, W)), F), [x, weight, bias])
     if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
-        return kernels.active.WinogradConv2D(x, weight, bias, out, window.offset((H, W)), relu)
+        offset = window.offset((H, W))
+        return kernels.active.WinogradConv2D(x, weight, bias, out, offset, relu, constant_weight, scratch)
     geometry = _geometry(window, (H, W), groups)
     kernel = conv_kernel("Conv2D", x.dtype, weight.shape, groups, F // groups)
     if kernel is kernels.active.Conv2D:
@@ -135,6 +139,7 @@ def conv2d_backward_input(
     dilation_rate: Size = 1,
     groups: int = 1,
     winograd: bool = False,
+    scratch: Scratch | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
     """Return the gradient of `conv2d` by its images: each gradient spread back over its window.
@@ -151,7 +156,7 @@ def conv2d_backward_input(
     weight : dtype of dy, shape (KH, KW, C // groups, F)
     input_shape : (N, H, W, C)
         Shape of the images; the output alone does not tell it when strides do not divide.
-    strides, padding, dilation_rate, groups, winograd
+    strides, padding, dilation_rate, groups, winograd, scratch
         As given to `conv2d`.
     out : dtype of dy, shape (N, H, W, C), optional
         Overwritten and returned.
@@ -178,7 +183,7 @@ def conv2d_backward_input(
     check_shape(who, "dy", dy, (N, *window.output((H, W)), weight.shape[3]), "(N, OH, OW, F)")
     out = as_output(who, out, input_shape, [dy, weight])
     if winograd and winograd_pays(dy.dtype, input_shape, weight.shape, window, groups):
-        return kernels.active.WinogradConv2DBackwardInput(dy, weight, out, window.offset((H, W)))
+        return kernels.active.WinogradConv2DBackwardInput(dy, weight, out, window.offset((H, W)), scratch)
     kernel = conv_kernel("Conv2DBackwardInput", dy.dtype, weight.shape, groups, C // groups)
     return kernel(dy, weight, out, *_geometry(window, (H, W), groups))
 
@@ -194,6 +199,7 @@ def conv2d_backward_weight(
     dilation_rate: Size = 1,
     groups: int = 1,
     winograd: bool = False,
+    scratch: Scratch | None = None,
     out: Array | None = None,
     accumulate: bool = False,
 ) -> Callable[[], Array]:
@@ -210,7 +216,7 @@ def conv2d_backward_weight(
     dy : dtype of x, shape (N, OH, OW, F)
         Gradient by the output.
     weight_shape : (KH, KW, C // groups, F)
-    strides, padding, dilation_rate, groups, winograd
+    strides, padding, dilation_rate, groups, winograd, scratch
         As given to `conv2d`.
     out : dtype of x, shape `weight_shape`, optional
         Overwritten and returned.
@@ -244,5 +250,6 @@ def conv2d_backward_weight(
         raise ValueError(f"{who}: expected out= to add to with accumulate=True, got None")
     out = as_output(who, out, weight_shape, [x, dy])
     if winograd and winograd_pays(x.dtype, x.shape, weight_shape, window, groups):
-        return kernels.active.WinogradConv2DBackwardWeight(x, dy, out, window.offset((H, W)), accumulate)
+        offset = window.offset((H, W))
+        return kernels.active.WinogradConv2DBackwardWeight(x, dy, out, offset, accumulate, scratch)
     return backward_weight_step(x, dy, out, _geometry(window, (H, W), groups), accumulate)

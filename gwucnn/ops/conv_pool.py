@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn import kernels
+from gwucnn._ext.step import Scratch
 from gwucnn.errors import ShapeError
 from gwucnn.ops.base import (
     Array,
@@ -120,11 +121,13 @@ def conv2d_relu_pool(
     constant_weight: bool = False,
     relu: bool = True,
     winner: Array | None = None,
+    scratch: Scratch | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
     """Return max_pool2d(relu(conv2d(x, weight, bias)), 2), to the last bit (with winograd: to rounding).
 
-    x, weight, bias, strides, padding, dilation_rate, groups, winograd, constant_weight : as in `conv2d`.
+    x, weight, bias, strides, padding, dilation_rate, groups, winograd, constant_weight, scratch : as in
+    `conv2d`.
     relu : False leaves relu out: then a window's largest value is its output, whatever its sign.
     winner : uint8, shape (N, OH // 2, OW // 2, F), optional. Receives 2*a + b of the first largest pixel of
     each window, or 4 where none is above 0.
@@ -144,7 +147,9 @@ def conv2d_relu_pool(
         winner = as_output(who, winner, out.shape, [x, weight, bias, out], name="winner", dtype=np.uint8)
     offset = window.offset((H, W))
     if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
-        return kernels.active.WinogradConv2DPool(x, weight, bias, out, winner, offset, relu)
+        return kernels.active.WinogradConv2DPool(
+            x, weight, bias, out, winner, offset, relu, constant_weight, scratch
+        )
     return kernels.active.Conv2DPool(
         x, weight, bias, out, winner, window.strides, window.dilation, offset, groups, relu, constant_weight
     )
