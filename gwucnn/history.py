@@ -1,21 +1,25 @@
-"""What `fit` returns."""
+"""What is known of a training afterwards."""
 
 from __future__ import annotations
 
 import os
+from math import nan
 from typing import Any
 
 __all__ = ["History"]
 
 
 class History:
-    """The course of a training run.
+    """The course of a training run: what `fit` returns, of its epochs, and `network.history`, of the whole run.
+
+    A `fit` with an initial_epoch goes on with a run, also with one that a file holds: `network.history` then
+    begins with the epochs before that one. A `fit` without begins a new run.
 
     Attributes
     ----------
     history : dict of name to list
         One number an epoch: `loss`, `accuracy` (from 0 to 1, for losses that classify), `val_loss`,
-        `val_accuracy`, `lr`.
+        `val_accuracy`, `lr`. NaN for epochs that had no such number, as before there was validation data.
     epoch : list of int
         The epochs' numbers, counted from 0 as in Keras.
     seconds : list of float
@@ -29,11 +33,21 @@ class History:
 
     def append(self, record: dict[str, Any]) -> None:
         """Add one epoch's record."""
+        earlier = len(self.epoch)
         self.epoch.append(record["epoch"])
         self.seconds.append(record["seconds"])
-        for key, value in record.items():
-            if key not in ("epoch", "seconds"):
-                self.history.setdefault(key, []).append(value)
+        numbers = {key: value for key, value in record.items() if key not in ("epoch", "seconds")}
+        for key in dict.fromkeys([*self.history, *numbers]):
+            self.history.setdefault(key, [nan] * earlier).append(numbers.get(key, nan))
+
+    def before(self, epoch: int) -> History:
+        """Return a copy with the epochs before this one."""
+        found = History()
+        for number, each in enumerate(self.epoch):
+            if each < epoch:
+                values = {key: column[number] for key, column in self.history.items()}
+                found.append({**values, "epoch": each, "seconds": self.seconds[number]})
+        return found
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row an epoch, with a head line."""

@@ -22,9 +22,9 @@ State = tuple[str, dict[str, Any]]
 class Savable(Intake):
     """A network that can be saved and copied with all that its training needs. `GWUNetwork` trains it."""
 
-    # Of the last `fit`, also while it runs and after it was broken off.
+    # Of the whole run, also while `fit` runs and after it was broken off.
     history: History | None = None
-    _first_epoch = 0  # of that fit
+    _first_epoch = 0  # of the last fit
     _watchers: Callbacks | None = None
     _loaded_states: tuple[State, ...] = ()  # of callbacks, until a fit that goes on begins
 
@@ -32,7 +32,7 @@ class Savable(Intake):
     def epochs_done(self) -> int:
         """How many epochs of training there were: what `fit` takes as initial_epoch to go on."""
         done = self.history.epoch if self.history is not None else []
-        return done[-1] + 1 if done else self._first_epoch
+        return max(done[-1] + 1 if done else 0, self._first_epoch)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network into one safetensors file.
@@ -78,7 +78,8 @@ class Savable(Intake):
         Layers, losses and the like are looked up by name among the package's classes and those that your
         program has defined before; nothing in a file is run or imported. To go on training, give `fit` the
         same data and callbacks, and `initial_epoch=network.epochs_done`: on the same instruction set and
-        number of threads the weights become, to the last bit, those of a training never stopped.
+        number of threads weights and `network.history` become, to the last bit, those of a training never
+        stopped, but for the seconds.
 
         Raises
         ------
@@ -113,6 +114,13 @@ class Savable(Intake):
     def _put_back(self, epochs: int, history: History | None, states: Iterable[State]) -> None:
         """Take what `epochs_done`, `history` and `_callback_states` were."""
         self._first_epoch, self.history, self._loaded_states = epochs, history, tuple(states)
+
+    def _begin_histories(self, first_epoch: int) -> tuple[History, History]:
+        """Return the history of a fit and that of its run; one and the same where a run begins."""
+        fit = History()
+        goes_on = first_epoch and self.history is not None
+        self.history = self.history.before(first_epoch) if goes_on else fit  # type: ignore[union-attr]
+        return fit, self.history
 
     def _watch(self, callbacks: Iterable[Any], first_epoch: int) -> Callbacks:
         """Return what calls the callbacks of a fit, which go on as they were if that fit goes on."""

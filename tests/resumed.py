@@ -82,7 +82,7 @@ def train(made, folder, epochs=EPOCHS, first=0):
 
 
 def state(made):
-    """Return everything that the next epoch depends on, as bytes and numbers that can be compared."""
+    """Return everything that the next epoch depends on and all that was recorded but for times, comparable."""
     return {
         "weights": [weight.tobytes() for weight in made.get_weights()],
         "slots": {name: slot.tobytes() for name, slot in made.optimizer.slots.items()},
@@ -91,6 +91,7 @@ def state(made):
         "generator": made._rng.bit_generator.state,
         "draws": made._randomness.state.tolist(),
         "epochs": made.epochs_done,
+        "history": None if made.history is None else (made.history.epoch, repr(made.history.history)),
     }
 
 
