@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.atomic import write_atomically
+from gwucnn.errors import FormatError
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
 from gwucnn.intake import Intake
+from gwucnn.layers import Layer
 from gwucnn.network_base import NetworkBase
+from gwucnn.remembered import check_states
+from gwucnn.restoring import restored
 from gwucnn.serialization import decode, encode, read
-from gwucnn.snapshot import described, own_classes, restored
+from gwucnn.snapshot import described, own_classes
 
 __all__ = ["Savable"]
 
@@ -90,7 +94,10 @@ class Savable(Intake):
             If it cannot be read.
         """
         who = f"load {os.fspath(path)!r}"
-        return restored(who, *read(who, path), cls._made)
+        document, arrays = read(who, path)
+        if document.get("built") is not True:
+            raise FormatError(f"{who}: expected a network with its weights, got one that is not built")
+        return restored(who, document, arrays, cls._made)
 
     @classmethod
     def _made(cls, options: dict[str, Any]) -> Any:
@@ -107,13 +114,23 @@ class Savable(Intake):
         more = {name: value for name, value in vars(self).items() if name not in ours}
         return _unpickled, arguments, more or None
 
+    def add(self, layer: Layer) -> None:
+        super().add(layer)
+        # What callbacks remember, such as the best weights, is of the network that it was.
+        self._watchers, self._loaded_states = None, ()
+
+    add.__doc__ = Intake.add.__doc__
+
     def _callback_states(self) -> list[dict[str, Any]]:
         states = self._loaded_states if self._watchers is None else self._watchers.states()
+        check_states(states, [parameter.constant for parameter in self.parameters])
         return [{"class_name": name, "state": state} for name, state in states]
 
     def _put_back(self, epochs: int, history: History | None, states: Iterable[State]) -> None:
-        """Take what `epochs_done`, `history` and `_callback_states` were."""
-        self._first_epoch, self.history, self._loaded_states = epochs, history, tuple(states)
+        """Take what `epochs_done`, `history` and `_callback_states` were, or raise ValueError."""
+        states = tuple(states)
+        check_states(states, [parameter.constant for parameter in self.parameters])
+        self._first_epoch, self.history, self._loaded_states = epochs, history, states
 
     def _begin_histories(self, first_epoch: int) -> tuple[History, History]:
         """Return the history of a fit and that of its run; one and the same where a run begins."""

@@ -85,8 +85,11 @@ def _as_stored(who: str, name: str, array: Any) -> Any:
 def _plain(who: str, value: Any, place: str, arrays: dict[str, Any]) -> Any:
     """Return `value` as JSON can hold it; arrays in it go to `arrays`, by their place."""
     if isinstance(value, np.ndarray):
-        arrays[place] = _as_stored(who, place, value)
-        return {"$array": place}
+        name = place
+        while name in arrays:  # {'a.0': x, 'a': [y]} has two places of one name
+            name += "'"
+        arrays[name] = _as_stored(who, place, value)
+        return {"$array": name}
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, (str, bool, int)):
         return value

@@ -18,7 +18,7 @@ PACKAGE = Path(gwucnn.__file__).parent
 STOREYS = [
     {"_ext", "atomic", "errors", "suggestions", "_version"},
     {"checks", "chunks", "described", "kernels", "shapes"},
-    {"ops", "parameters", "workspace", "initializers", "schedules", "metrics", "seeds"},
+    {"ops", "parameters", "workspace", "initializers", "remembered", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers", "totals"},
     {"layers.base"},
     {"building", "layers.filters"},
@@ -37,7 +37,7 @@ STOREYS = [
         "summary",
     },
     {"checkpoint", "snapshot"},
-    {"callbacks", "data_checks", "engine", "input_gradients", "streams"},
+    {"callbacks", "data_checks", "engine", "input_gradients", "restoring", "streams"},
     {"lr_finder", "network_base", "training"},
     {"intake"},
     {"savable"},

@@ -5,7 +5,6 @@ import os
 import re
 import struct
 import tracemalloc
-import warnings
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from safetensors.numpy import save as save_arrays
 
 import damage
 import resumed
+from damage import complaint, set_in
 from gwucnn import EarlyStopping, FormatError, GWUNetwork
 
 
@@ -30,17 +30,6 @@ def sound(tmp_path_factory):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "net"
-
-
-def complaint(path, data):
-    """Load these bytes; return what the FormatError says."""
-    path.write_bytes(data)
-    with warnings.catch_warnings(), pytest.raises(FormatError) as caught:
-        GWUNetwork.load(path)
-    message = str(caught.value)
-    assert message.startswith(f"load {os.fspath(path)!r}: ") and len(message) < 2000
-    assert "Error" not in message.removeprefix(f"load {os.fspath(path)!r}: ")[:20], message
-    return message
 
 
 def test_what_is_put_together_unchanged_loads(sound, path):
@@ -326,15 +315,6 @@ def test_each_part_of_the_document_something_else(other, sound, path):
             refused += 1
             assert len(str(error)) < 3000
     assert refused > 100
-
-
-def set_in(*place, value):
-    def change(document):
-        for key in place[:-1]:
-            document = document[key]
-        document[place[-1]] = value
-
-    return change
 
 
 DOCUMENTS = {

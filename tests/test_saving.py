@@ -246,7 +246,9 @@ def test_a_run_from_a_checkpoint_is_the_run_that_never_stopped(whole, epochs, tm
     history = resumed.train(loaded, tmp_path, first=epochs)
     assert resumed.state(loaded) == resumed.state(network)
     assert loaded.history.history == network.history.history
-    assert loaded.history.epoch == list(range(resumed.EPOCHS)) and len(loaded.history.seconds) == resumed.EPOCHS
+    assert (
+        loaded.history.epoch == list(range(resumed.EPOCHS)) and len(loaded.history.seconds) == resumed.EPOCHS
+    )
     assert history.epoch == list(range(epochs, resumed.EPOCHS))
     for key, values in network.history.history.items():
         assert history.history[key] == values[epochs:], key
@@ -277,8 +279,8 @@ def test_a_run_of_several_fits_is_one_run(data):
     assert resumed.state(network) == resumed.state(whole)
     assert [part.epoch for part in parts] == [[0, 1], [2], [], [3, 4]]
     for key, values in whole.history.history.items():
-        assert sum((part.history.get(key, []) for part in parts), []) == values, key
-    assert network.history.seconds == sum((part.seconds for part in parts), [])
+        assert [value for part in parts for value in part.history.get(key, [])] == values, key
+    assert network.history.seconds == [seconds for part in parts for seconds in part.seconds]
 
 
 def test_a_run_begins_anew_or_goes_back(data):
