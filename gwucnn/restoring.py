@@ -77,7 +77,7 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -
         _resume(network, names, recipe, arrays)
     _put_back_random(network, _part(document, "random", dict, None))
     if arrays:
-        raise ValueError(f"expected arrays of this network only, got {', '.join(sorted(arrays))} besides")
+        raise ValueError(f"expected arrays of this network only, got {_listed(sorted(arrays))} besides")
     epochs = check_size("epochs", "their number", _part(document, "epochs", int), 0)
     network._put_back(
         epochs,
@@ -93,9 +93,14 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -
 def _only(what: str, document: Any, keys: Iterable[str]) -> Any:
     """Return a description, after a look that it has these parts and no others."""
     if not isinstance(document, dict) or document.keys() != set(keys):
-        got = ", ".join(document) if isinstance(document, dict) else str(document)
-        raise ValueError(f"expected {what} {', '.join(keys)}, got {got[:200]}")
+        got = _listed(document) if isinstance(document, dict) else str(document)[:60]
+        raise ValueError(f"expected {what} {', '.join(keys)}, got {got}")
     return document
+
+
+def _listed(names: Iterable[str]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= 800 else f"{text[:797]}..."
 
 
 def _part(document: Any, key: str, *kinds: Any) -> Any:
@@ -128,7 +133,8 @@ def _take_weights(
     """Give the parameters their values, as far as there are any; return the entries, checked."""
     found = [_part(_only("a weight of", entry, WEIGHT), "name", str) for entry in entries]
     if found != list(names):
-        raise ValueError(f"expected the weights {', '.join(names)}, got {', '.join(found)}")
+        wanted, got = (_listed(weights) for weights in (names, found))
+        raise ValueError(f"expected the weights {wanted}, got {got}")
     for name, parameter in names.items():
         if name in arrays:
             parameter.value = _array(arrays, name, parameter.shape, network._dtype)

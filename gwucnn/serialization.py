@@ -165,7 +165,10 @@ def _read(who: str, file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str
     # Copies: in memory of their own, aligned, and in the machine's order of bytes.
     arrays = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
     used: set[str] = set()
-    document = _revived(who, document, arrays, used)
+    try:
+        document = _revived(who, document, arrays, used)
+    except RecursionError:
+        raise FormatError(f"{who}: expected a document of some hundred levels at most, got more") from None
     return document, {name: array for name, array in arrays.items() if name not in used}
 
 

@@ -1,5 +1,6 @@
 """Files that are cut off, changed, made up or no networks: each is a FormatError that says what is wrong."""
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import damage
 import resumed
 from damage import complaint, set_in
 from gwucnn import EarlyStopping, FormatError, GWUNetwork
+from layer_cases import CASES, inputs
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +242,60 @@ def test_a_layer_that_says_it_is_huge_takes_no_memory(sound, path):
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
+
+
+def places_of_numbers(document, *parts):
+    """Yield the path to each number in these parts of a document."""
+    for place in places({part: document[part] for part in parts}):
+        item = document
+        for key in place:
+            item = item[key]
+        if type(item) in (int, float):
+            yield place
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.layer.__name__}, {case.why}")
+def test_no_number_of_a_layer_takes_memory(case, path):
+    """Of a layer by itself, each number that describes it: the file is refused, or the layer needs no weights."""
+    first = "channels_first" in case.why
+    network = GWUNetwork(
+        [case.layer(**case.options)], data_format="channels_first" if first else "channels_last"
+    )
+    x = inputs(case, 4, "float32")
+    network.build(x.transpose(0, 3, 1, 2).shape[1:] if first and x.ndim == 4 else x.shape[1:])
+    network.save(path)
+    data = path.read_bytes()
+    document = json.loads(damage.split(data)[0]["__metadata__"]["gwucnn"])
+    tracemalloc.start()
+    try:
+        for place in places_of_numbers(document, "layers", "input_shape"):
+            path.write_bytes(damage.rewritten(data, set_in(*place, value=10**12)))
+            with contextlib.suppress(FormatError):
+                GWUNetwork.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_layers_in_layers_in_layers(sound, path):
+    """As deep as Python goes, and deeper: what reads JSON may go further than what goes through it."""
+    for depth in (120, 150, 180, 210, 240):
+
+        def change(document, depth=depth):
+            layer = {"class_name": "RELU", "config": {}}
+            for _ in range(depth):
+                layer = {"class_name": "Residual", "config": {"layers": [layer], "shortcut": None}}
+            document["layers"].append(layer)
+            document["weights"] = []
+
+        complaint(path, damage.rewritten(sound, change))
+
+
+def test_a_long_list_of_layers_makes_no_long_message(sound, path):
+    def change(document):
+        document["layers"] += [{"class_name": "LayerNormalization", "config": {}}] * 2000
+
+    assert "expected the weights 0.Conv2D.kernel, " in complaint(path, damage.rewritten(sound, change))
 
 
 # --------------------------------------------------------------------------------------------- the document
