@@ -21,6 +21,7 @@ from gwucnn.layers import (
     DepthwiseConv2D,
     Layer,
     LayerNormalization,
+    Normalization,
     SeparableConv2D,
 )
 
@@ -85,8 +86,9 @@ def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None
     -----
     Filters (F, C, KH, KW) become (KH, KW, C, F), dense weights (U, D) become (D, U), and behind Flatten the
     features that PyTorch lays out as (C, H, W) are brought into the network's order. A SeparableConv2D takes
-    two modules, the first without bias. What is no weight must agree already: PyTorch's normalisations have
-    epsilon=1e-5, and the momentum=0.1 of its BatchNorm2d is momentum=0.9 here.
+    two modules, the first without bias; a Normalization none, it keeps what it measured. What is no weight
+    must agree already: PyTorch's normalisations have epsilon=1e-5, and the momentum=0.1 of its BatchNorm2d is
+    momentum=0.9 here.
 
     Examples
     --------
@@ -102,7 +104,10 @@ def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None
     modules = _modules(who, state)
     arrays: list[Any] = []
     for layer, order in with_orders(who, network.layers, network.data_format, "channels_first"):
-        for kind in MODULES.get(type(layer), ()):
+        if isinstance(layer, Normalization):  # PyTorch has no such module: it keeps what it measured
+            arrays += [parameter.constant for parameter in layer.parameters]
+            continue
+        for kind in _kinds(who, layer):
             if not modules:
                 raise ValueError(f"{who}: expected weights for {layer.label}, got no more of them")
             arrays += _Taking(who, layer, order, *modules.pop(0)).all(kind)
@@ -110,6 +115,17 @@ def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None
         rest = ", ".join(repr(name) for name, _ in modules)
         raise ValueError(f"{who}: expected weights of the network's layers only, got also those of {rest}")
     network.set_weights(arrays)
+
+
+def _kinds(who: str, layer: Layer) -> list[_Module]:
+    """Return the modules that a layer takes; one of a user's own, those of the class it is derived from."""
+    found = [MODULES[kind] for kind in type(layer).__mro__ if kind in MODULES]
+    if layer.parameters and not found:
+        raise ValueError(
+            f"{who}: expected weights in layers that PyTorch has modules for, got {layer.label}; use "
+            "set_weights"
+        )
+    return found[0] if found else []
 
 
 def _modules(who: str, state: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -139,7 +155,9 @@ class _Taking(NamedTuple):
         biased = bool(kind.kernel) and kind.biased and self.layer.add_bias
         names = kind.vectors or (("weight", "bias") if biased else ("weight",))
         if set(names) != self.module.keys():
-            hint = "; check add_bias" if "bias" in set(names) ^ self.module.keys() else ""
+            hint = "; make the module with affine=True" if kind.vectors else ""
+            if kind.kernel and "bias" in set(names) ^ self.module.keys():
+                hint = "; check add_bias"
             raise ValueError(
                 f"{self.who}: expected {', '.join(names)} for {self.layer.label}, got "
                 f"{', '.join(self.module)} in {self.name!r}{hint}"
@@ -212,6 +230,9 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
     _need_built(who, network)
     if isinstance(source, (str, os.PathLike)):
         source = _from_file(who, network, source)
+    if isinstance(source, Sequence):
+        # Without the integers that count what a Normalization has seen in Keras.
+        source = [each for each in source if np.shape(each) or np.asarray(each).dtype.kind not in "iu"]
     if not isinstance(source, Sequence) or len(source) != len(network.parameters):
         got = f"{len(source)} arrays" if isinstance(source, Sequence) else repr(type(source).__name__)
         raise ShapeError(f"{who}: expected {len(network.parameters)} arrays, one a parameter, got {got}")
