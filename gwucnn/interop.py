@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gwucnn.errors import FormatError, NotBuiltError, ShapeError
+from gwucnn.errors import NotBuiltError, ShapeError
 from gwucnn.feature_order import Order, with_orders
 from gwucnn.gwu_network import GWUNetwork
+from gwucnn.keras_file import weights_in_file
 from gwucnn.layers import (
     BatchNormalization,
     Conv2D,
@@ -208,7 +207,7 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
     ShapeError, ValueError
         For arrays that do not fit the layers.
     FormatError
-        For a file that is none of Keras', or that keeps its numbers elsewhere.
+        For a file that is none of Keras', that keeps its numbers elsewhere, or has other layers' too.
     NotBuiltError
         If the network does not know the size of its images yet.
 
@@ -229,7 +228,7 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
     who = "load_keras_weights"
     _need_built(who, network)
     if isinstance(source, (str, os.PathLike)):
-        source = _from_file(who, network, source)
+        source = weights_in_file(who, network.layers, source)
     if isinstance(source, Sequence):
         # Without the integers that count what a Normalization has seen in Keras.
         source = [each for each in source if np.shape(each) or np.asarray(each).dtype.kind not in "iu"]
@@ -248,53 +247,3 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
             moves = order is not None and not (isinstance(layer, Dense) and parameter.name == "bias")
             arrays.append(array[order] if moves else array)
     network.set_weights(arrays)
-
-
-def _from_file(who: str, network: GWUNetwork, path: Any) -> list[Any]:
-    """Return the arrays of a .weights.h5 file in the order of the network's parameters."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            f"{who}: expected the package h5py to read {path}, which is not installed; pip install h5py"
-        ) from error
-    arrays, seen = [], Counter[str]()
-    try:
-        with h5py.File(path, "r") as file:
-            for layer, _ in with_orders(who, network.layers, "channels_last", "channels_last"):
-                if not layer.parameters:
-                    continue
-                name = _keras_name(layer)
-                number = seen[name]
-                seen[name] += 1
-                place = f"layers/{name}_{number}/vars" if number else f"layers/{name}/vars"
-                arrays += [
-                    _dataset(who, h5py, file, f"{place}/{place_in}", parameter)
-                    for place_in, parameter in enumerate(layer.parameters)
-                ]
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise FormatError(f"{who}: expected a file of Keras' save_weights, got {path}: {error}") from None
-    return arrays
-
-
-def _keras_name(layer: Layer) -> str:
-    return re.sub("(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
-
-
-def _dataset(who: str, h5py: Any, file: Any, place: str, parameter: Any) -> Any:
-    """Return an array that lies in the file itself and has the parameter's size, and nothing else."""
-    parts = place.split("/")
-    for depth in range(1, len(parts) + 1):
-        at = "/".join(parts[:depth])
-        if not isinstance(file.get(at, getlink=True), h5py.HardLink):
-            raise FormatError(
-                f"{who}: expected {place} in the file for {parameter}, got none; save the same layers"
-            )
-    data = file[place]
-    if not isinstance(data, h5py.Dataset) or data.shape != parameter.shape or data.dtype.kind != "f":
-        raise ShapeError(f"{who}: expected {place} of shape {parameter.shape}, got {data}")
-    if data.external or data.is_virtual or data.id.get_storage_size() != data.size * data.dtype.itemsize:
-        raise FormatError(f"{who}: expected the numbers of {place} in the file itself, got other storage")
-    return data[...]

@@ -42,7 +42,7 @@ STOREYS = [
     {"intake"},
     {"savable"},
     {"gwu_network"},
-    {"feature_order", "onnx.attributes", "onnx.base"},
+    {"feature_order", "keras_file", "onnx.attributes", "onnx.base"},
     {"onnx.drawn_layers", "onnx.window_operators"},
     {"onnx.blocks", "onnx.operators", "onnx.read_nodes"},
     {"onnx.reading"},

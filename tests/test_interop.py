@@ -351,6 +351,64 @@ def test_keras_file(rng, tmp_path):
         interop.load_keras_weights(network, path)
 
 
+def test_keras_file_with_more_than_the_network_has(rng, tmp_path):
+    """Weights that nobody takes would be missed: a bias, a layer, a model in the model. Counts and seeds are not."""
+    h5py = pytest.importorskip("h5py")
+    network = build([Normalization(), Conv2D(2), Flatten(), Dense(2)], "channels_last")
+    before, path = network.get_weights(), tmp_path / "model.weights.h5"
+    sound = {
+        "normalization__0": rng.random(3), "normalization__1": rng.random(3), "normalization__2": np.int64(5),
+        "conv2d__0": rng.random((3, 3, 3, 2)), "dense__0": rng.random((24, 2)),
+    }  # fmt: skip
+
+    def refused(text, error=FormatError, **more):
+        keras_file(h5py, path, **sound, **more)
+        with pytest.raises(error, match=text):
+            interop.load_keras_weights(network, path)
+
+    refused(
+        r"expected 1 arrays in layers/conv2d/vars for 1.Conv2D, got 2; check add_bias",
+        ShapeError,
+        conv2d__1=np.ones(2),
+    )
+    refused(
+        "expected weights of the network's layers only, got also those in layers/dense_1/vars",
+        dense_1__0=np.ones((2, 2)),
+    )
+    refused(
+        "expected weights of the network's layers only, got also those in layers/model/layers",
+        **{"model/layers/x__0": np.ones(2)},
+    )
+    for was, now in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(now, was)
+    keras_file(h5py, path, **sound, **{"dropout/seed_generator__0": np.array([1, 2])})
+    interop.load_keras_weights(network, path)
+    np.testing.assert_allclose(network.get_weights()[3], sound["dense__0"])
+
+
+def test_keras_files_that_are_damaged(rng, tmp_path):
+    """Cut off or changed anywhere, a file is refused with the network as it was, or other numbers are read."""
+    h5py = pytest.importorskip("h5py")
+    network, path = build([Conv2D(2), Flatten(), Dense(2)], "channels_last"), tmp_path / "model.weights.h5"
+    keras_file(h5py, path, conv2d__0=rng.random((3, 3, 3, 2)), dense__0=rng.random((24, 2)))
+    sound, before, refused = path.read_bytes(), network.get_weights(), 0
+    for trial in range(400):
+        data = bytearray(sound[: rng.integers(len(sound))] if trial % 4 == 0 else sound)
+        for place in rng.integers(len(data), size=3) if trial % 4 else ():
+            data[place] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            interop.load_keras_weights(network, path)
+        except (FormatError, ShapeError) as error:
+            assert str(error).startswith("load_keras_weights: expected ")
+            refused += 1
+            for was, now in zip(before, network.get_weights(), strict=True):
+                np.testing.assert_array_equal(now, was)
+        else:
+            network.set_weights(before)
+    assert refused > 100
+
+
 def test_keras_file_whose_numbers_lie_elsewhere(tmp_path):
     h5py = pytest.importorskip("h5py")
     network = GWUNetwork([Dense(2, input_size=3)])
