@@ -21,6 +21,9 @@ from gwucnn.snapshot import OPTIONS, names_of, slots_of
 
 __all__ = ["restored"]
 
+# Of an error about a description that may be megabytes long, in letters.
+LONGEST_TEXT = 1800
+
 # What descriptions have, and nothing else.
 DOCUMENT = (
     "gwucnn", "format", "network", "layers", "input_shape", "built", "weights", "compiled", "random",
@@ -39,12 +42,15 @@ def restored(who: str, document: Any, arrays: dict[str, Any], make: Callable[...
     """
     try:
         return _restored(document, arrays, make)
+    except MemoryError:
+        raise  # no more is taken than the file has, so that it may be sound
     except Exception as error:
         # Of any kind: classes of the user's own are asked too.
-        kind = (
-            "" if isinstance(error, (NotBuiltError, TypeError, ValueError)) else f"{type(error).__name__}: "
-        )
-        raise FormatError(f"{who}: {kind}{error}") from error
+        expected = isinstance(error, (NotBuiltError, TypeError, ValueError))
+        text = str(error) if expected else f"{type(error).__name__}: {error}"
+        raise FormatError(
+            f"{who}: {text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + '...'}"
+        ) from error
 
 
 def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:

@@ -183,10 +183,11 @@ def _take(who: str, file: BinaryIO, length: int, there: int, what: str) -> bytes
 
 def _json(who: str, what: str, text: bytes | str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            double = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
-            raise ValueError(f"the name {double!r} stands there twice")
+        made: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in made:
+                raise ValueError(f"the name {_brief(key)} stands there twice")
+            made[key] = value
         return made
 
     def refuse(constant: str) -> Any:

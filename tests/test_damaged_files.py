@@ -201,6 +201,13 @@ def test_a_name_twice_in_the_header(sound, path):
         assert f"the name {name!r} stands there twice" in complaint(path, data)
 
 
+def test_a_name_twice_among_very_many(path):
+    """Found in one go: to compare each with each would take hours."""
+    text = "{" + ", ".join(f'"{number}": 0' for number in [*range(300_000), 299_999]) + "}"
+    data = struct.pack("<Q", len(text)) + text.encode()
+    assert "the name '299999' stands there twice" in complaint(path, data)
+
+
 def test_a_header_that_is_no_text(sound, path):
     _, body = damage.split(sound)
     for text in (
@@ -289,6 +296,25 @@ def test_layers_in_layers_in_layers(sound, path):
             document["weights"] = []
 
         complaint(path, damage.rewritten(sound, change))
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10**6, ["x"] * 10**5, {"class_name": "x" * 10**6, "config": {}}], ids=type
+)
+def test_long_values_make_no_long_message(value, sound, path):
+    for place in (("layers", 0), ("layers", 0, "config", "activation"), ("compiled", "loss"), ("epochs",)):
+        complaint(path, damage.rewritten(sound, set_in(*place, value=value)))
+
+
+def test_memory_that_runs_out_is_not_the_files_fault(sound, path, monkeypatch):
+    path.write_bytes(sound)
+
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(GWUNetwork, "_build", full)
+    with pytest.raises(MemoryError):
+        GWUNetwork.load(path)
 
 
 def test_a_long_list_of_layers_makes_no_long_message(sound, path):
