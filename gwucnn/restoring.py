@@ -54,7 +54,7 @@ def restored(who: str, document: Any, arrays: dict[str, Any], make: Callable[...
 
 
 def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
-    _only("a network of", document, DOCUMENT)
+    _part(_only("a network of", document, DOCUMENT), "gwucnn", str)
     network = make(_only("the options", _part(document, "network", dict), OPTIONS))
     for number, layer in enumerate(_part(document, "layers", list)):
         if _part(layer, "class_name", str) not in CLASSES:
@@ -168,7 +168,10 @@ def _resume(network: Any, names: Mapping[str, Any], recipe: Any, arrays: dict[st
     updates = check_size("updates", "their number", _part(recipe, "updates", int), 0)
     if updates > MANY:
         raise ValueError(f"expected at most {MANY} updates, got {updates}")
-    network.optimizer.resume(updates, _part(recipe, "lr", float))
+    moves, lr = network.optimizer, _part(recipe, "lr", float)
+    if moves.schedule is None and lr != moves.lr:
+        raise ValueError(f"expected lr to be {moves.lr}, as in {moves!r}, got {lr}")
+    moves.resume(updates, lr)
 
 
 # What a generator's state is made of, with the number of values of each.
