@@ -1,5 +1,7 @@
 """Weights of PyTorch's and Keras' networks, taken over: the outputs are what those networks compute."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,7 @@ from gwucnn import (
 )
 from gwucnn.layers.imported import OrderedFlatten
 
+GOLDEN = Path(__file__).parent / "golden"
 FORMATS = ("channels_last", "channels_first")
 
 
@@ -327,6 +330,25 @@ def test_keras_counts_what_a_normalization_has_seen(rng):
     x = rng.random((2, 6, 5, 3))
     want = reference.conv2d((x - mean) / np.sqrt(variance), kernel)
     np.testing.assert_allclose(network.predict(x), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("data_format", FORMATS)
+@pytest.mark.parametrize("kind", ["list", "file"])
+def test_a_network_that_keras_itself_has_trained(kind, data_format):
+    """What Keras 3.15 returned from get_weights() and wrote with save_weights(), and its outputs."""
+    kept = np.load(GOLDEN / "keras.npz")
+    source = [kept[f"weight{number}"] for number in range(len(kept.files) - 2)]
+    if kind == "file":
+        pytest.importorskip("h5py")
+        source = GOLDEN / "keras.weights.h5"
+    made = [
+        Normalization(), Conv2D(4, 3, padding="same", dilation_rate=2, groups=2, activation="relu", **BIAS),
+        BatchNormalization(), SeparableConv2D(3, 2, 2, **BIAS), DepthwiseConv2D(2), Conv2DTranspose(2, 2, **BIAS),
+        LayerNormalization(), Dropout(0.5), Flatten(), Dense(4, True, "tanh"), Dense(3, True, "softmax"),
+    ]  # fmt: skip
+    network = build(made, data_format, (7, 6, 2))
+    interop.load_keras_weights(network, source)
+    np.testing.assert_allclose(network.predict(in_order(network, kept["x"])), kept["y"], rtol=1e-5)
 
 
 def keras_file(h5py, path, **arrays):
