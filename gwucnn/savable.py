@@ -134,9 +134,10 @@ class Savable(Intake):
 
     def _begin_histories(self, first_epoch: int) -> tuple[History, History]:
         """Return the history of a fit and that of its run; one and the same where a run begins."""
-        fit = History()
-        goes_on = first_epoch and self.history is not None
-        self.history = self.history.before(first_epoch) if goes_on else fit  # type: ignore[union-attr]
+        fit, run = History(), self.history if first_epoch else None
+        if run is not None:
+            run.check("fit")
+        self.history = fit if run is None else run.before(first_epoch)
         return fit, self.history
 
     def _watch(self, callbacks: Iterable[Any], first_epoch: int) -> Callbacks:

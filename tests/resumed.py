@@ -20,6 +20,10 @@ from gwucnn import (
     MaxPooling2D,
     ModelCheckpoint,
     OneCycle,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
     ReduceLROnPlateau,
     Residual,
     RMSprop,
@@ -29,10 +33,17 @@ from gwucnn import (
 EPOCHS = 6
 
 
-def network(optimizer, seed=7):
+def network(optimizer, seed=7, *, augmented=False):
     """Return a compiled network that draws, keeps statistics and has layers in layers."""
+    augmentation = [
+        RandomTranslation(0.2, 0.1),
+        RandomRotation(0.1),
+        RandomZoom(0.2),
+        RandomFlip("horizontal"),
+    ]
     made = GWUNetwork(
         [
+            *(augmentation if augmented else ()),
             Conv2D(4, activation="relu", add_bias=True),
             BatchNormalization(),
             MaxPooling2D(),

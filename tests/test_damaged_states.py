@@ -269,6 +269,8 @@ def test_a_history_that_was_changed_by_hand_is_not_saved(path, rng):
         ValueError, match=r"^save: expected 2 numbers of 'note', one an epoch, got \['a', 'b'\]"
     ):
         network.save(path)
+    with pytest.raises(ValueError, match=r"^fit: expected 2 numbers of 'note', one an epoch"):
+        network.fit(*small_data(rng), 3, initial_epoch=2, verbose=0)
     network.history.history["note"] = [1]
     with pytest.raises(ValueError, match=r"^save: expected 2 numbers of 'note', one an epoch, got \[1\]"):
         network.save(path)

@@ -222,11 +222,17 @@ def test_other_programs_can_read_the_weights(path, data):
 # ------------------------------------------------------------------------------------------ training goes on
 
 
+def run_of(name):
+    """Return a network to train with this optimizer, those with a schedule on images that are augmented too."""
+    optimizer = resumed.OPTIMIZERS[name]()
+    return resumed.network(optimizer, augmented=optimizer.schedule is not None)
+
+
 @pytest.fixture(scope="module", params=resumed.OPTIMIZERS)
 def whole(request, tmp_path_factory):
     """Return the name of an optimizer, a network trained with it without a stop, and what lies beside it."""
     folder = tmp_path_factory.mktemp("whole")
-    network = resumed.network(resumed.OPTIMIZERS[request.param]())
+    network = run_of(request.param)
     history = resumed.train(network, folder)
     assert history.epoch == list(range(resumed.EPOCHS)), "it stopped early"
     return request.param, network, folder
@@ -240,7 +246,7 @@ def table(folder):
 @pytest.mark.parametrize("epochs", [1, 2, 4])
 def test_a_run_from_a_checkpoint_is_the_run_that_never_stopped(whole, epochs, tmp_path):
     name, network, folder = whole
-    resumed.train(resumed.network(resumed.OPTIMIZERS[name]()), tmp_path, epochs=epochs)
+    resumed.train(run_of(name), tmp_path, epochs=epochs)
     loaded = GWUNetwork.load(tmp_path / f"every-{epochs}")
     assert loaded.epochs_done == epochs
     history = resumed.train(loaded, tmp_path, first=epochs)
@@ -260,7 +266,7 @@ def test_a_run_from_a_checkpoint_is_the_run_that_never_stopped(whole, epochs, tm
 
 def test_also_in_another_process(whole, tmp_path):
     name, network, folder = whole
-    resumed.train(resumed.network(resumed.OPTIMIZERS[name]()), tmp_path, epochs=3)
+    resumed.train(run_of(name), tmp_path, epochs=3)
     subprocess.run(
         [sys.executable, resumed.__file__, tmp_path / "every-3", tmp_path, tmp_path / "last"], check=True
     )
