@@ -3,15 +3,20 @@
 The bytes go into a temporary file beside the target, and to the disk, before that takes the target's name. It
 is removed if anything fails. A process that is killed leaves it behind, for the next save in that folder to
 clear: whoever writes one holds a lock on it, which ends with the process, so that what is locked is in use.
+
+On Windows an open file can be neither moved nor removed. There it is closed before it takes the name, what is
+younger than a minute counts as in use, and whoever has the target open at that moment is waited for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
 import stat
+import time
 from typing import Any
 
 __all__ = ["write_atomically"]
@@ -20,6 +25,10 @@ __all__ = ["write_atomically"]
 LEFT_OVER = re.compile(r"\.gwucnn-[0-9a-f]{16}\.tmp")
 
 WINDOWS = os.name == "nt"
+
+# Seconds, on Windows: between tries to take the target's name; how long a closed file counts as in use.
+WAITS = (0.01, 0.03, 0.1, 0.3, 1.0)
+IN_USE = 60
 
 
 def write_atomically(who: str, path: str | os.PathLike[str], data: bytes) -> None:
@@ -34,20 +43,23 @@ def write_atomically(who: str, path: str | os.PathLike[str], data: bytes) -> Non
         raise FileNotFoundError(f"{who}: expected a folder {folder!r} to save in, got none; make it first")
     if os.path.isdir(target):
         raise IsADirectoryError(f"{who}: expected the path of a file, got the folder {target!r}")
+    if os.path.exists(target) and not os.path.isfile(target):
+        # Its name would go to the new file, also that of /dev/null.
+        raise OSError(f"{who}: expected the path of a file, got the device or pipe {target!r}")
     _clear(folder)
-    temporary, file = _create(folder)
+    temporary, file = _create(who, folder)
     try:
         try:
             if not WINDOWS and os.path.exists(target):
                 os.fchmod(file, stat.S_IMODE(os.stat(target).st_mode) & 0o777)
             _write(file, data)
             os.fsync(file)
-            if not WINDOWS:  # there an open file can neither be moved nor removed
+            if not WINDOWS:
                 os.replace(temporary, target)
         finally:
             os.close(file)
         if WINDOWS:
-            os.replace(temporary, target)
+            _replace_closed(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -55,12 +67,26 @@ def write_atomically(who: str, path: str | os.PathLike[str], data: bytes) -> Non
     _sync(folder)
 
 
-def _create(folder: str) -> tuple[str, int]:
+def _replace_closed(temporary: str, target: str) -> None:
+    """Give a file its name, after a wait if someone else is reading or replacing what is there."""
+    for seconds in WAITS:
+        try:
+            return os.replace(temporary, target)
+        except PermissionError:
+            time.sleep(seconds)
+    return os.replace(temporary, target)
+
+
+def _create(who: str, folder: str) -> tuple[str, int]:
     """Return path and descriptor of a new temporary file, locked."""
     while True:
         path = os.path.join(folder, f".gwucnn-{secrets.token_hex(8)}.tmp")
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
-        file = os.open(path, flags, 0o666)
+        try:
+            file = os.open(path, flags, 0o666)
+        except PermissionError as error:
+            why = f"{who}: expected a folder to write in, got one that you may only read"
+            raise PermissionError(error.errno, why, folder) from None
         try:
             _lock(file)
             # Someone who cleared the folder between these two calls took it for a left-over.
@@ -81,14 +107,18 @@ def _write(file: int, data: bytes) -> None:
 
 
 def _sync(folder: str) -> None:
-    """Have the new name on the disk too."""
+    """Have the new name on the disk too, where a folder can be read and a file system knows of that."""
     if WINDOWS:
         return
-    file = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def _lock(file: int, *, wait: bool = True) -> bool:
@@ -115,7 +145,8 @@ def _clear(folder: str) -> None:
 def _remove_unused(path: Any) -> None:
     with contextlib.suppress(OSError):
         if WINDOWS:
-            os.unlink(path)  # fails while it is open
+            if time.time() - os.stat(path).st_mtime > IN_USE:
+                os.unlink(path)  # fails while it is open
             return
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:

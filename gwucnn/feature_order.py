@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn.layers import Concatenate, Dense, Flatten, Layer, Reshape, Residual
+from gwucnn.layers.imported import OrderedFlatten
 
 __all__ = ["Order", "with_orders"]
 
@@ -28,8 +29,7 @@ class _Walk:
 
     def __init__(self, who: str, ours: str, theirs: str) -> None:
         self.who, self.differs = who, ours != theirs
-        self.axes = (2, 0, 1) if ours == "channels_first" else (1, 2, 0)  # from their order to ours
-        self.theirs_first = theirs == "channels_first"
+        self.ours_first, self.theirs_first = ours == "channels_first", theirs == "channels_first"
 
     def row(self, layers: Sequence[Layer], order: list[Order]) -> Iterator[tuple[Layer, Order]]:
         """Go through layers that work one after the other."""
@@ -74,8 +74,16 @@ class _Walk:
                 f"{self.who}: expected no Reshape of images that the other library lays out otherwise, got "
                 f"{layer.label}; make the network with the other data_format"
             )
-        if self.differs and isinstance(layer, Flatten) and image:
-            H, W, C = layer.in_shape
-            theirs = (C, H, W) if self.theirs_first else (H, W, C)
-            return np.arange(H * W * C).reshape(theirs).transpose(self.axes).ravel()
+        if isinstance(layer, (Flatten, OrderedFlatten)) and image:
+            # One that was imported has an order of its own, whatever the network's.
+            ours_first = (
+                layer.order == "channels_first" if isinstance(layer, OrderedFlatten) else self.ours_first
+            )
+            return None if ours_first == self.theirs_first else self._flattened(*layer.in_shape)
         return None if isinstance(layer, Dense) else order
+
+    def _flattened(self, H: int, W: int, C: int) -> Order:
+        """Return the order of an image's features where the other library has its channels elsewhere."""
+        if self.theirs_first:
+            return np.arange(C * H * W).reshape(C, H, W).transpose(1, 2, 0).ravel()
+        return np.arange(H * W * C).reshape(H, W, C).transpose(2, 0, 1).ravel()

@@ -160,13 +160,15 @@ class GWUNetwork(Savable):
         sample_weight : array, shape (N,), optional
             How much each sample counts.
         initial_epoch : int
-            Number of epochs done before, to go on counting.
+            Number of epochs done before, to go on counting: of a run, in a file or not, that stopped there.
+            `network.history` keeps them, those that are done again excepted.
         verbose : 0, 1, 2 or 'auto'
             Nothing, a progress bar, a line an epoch; 'auto' is a bar on a terminal or in a notebook.
 
         Returns
         -------
         History
+            Of these epochs; `network.history` is that of all the run.
 
         Raises
         ------
@@ -204,7 +206,7 @@ class GWUNetwork(Savable):
             data, held_out = split_off(data, validation_split)
             self._warn_missing(data, held_out)
         bar, watchers = progress("fit", verbose), self._watch(callbacks, initial_epoch)
-        history = self.history = History()
+        history, run = self._begin_histories(initial_epoch)
         train(
             self._train,
             engine,
@@ -215,7 +217,7 @@ class GWUNetwork(Savable):
             rng=self._rng if shuffle else None,
             callbacks=watchers,
             bar=bar,
-            history=history,
+            histories=(history,) if run is history else (history, run),
         )
         return history
 

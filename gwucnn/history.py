@@ -1,21 +1,27 @@
-"""What `fit` returns."""
+"""What is known of a training afterwards."""
 
 from __future__ import annotations
 
 import os
+from itertools import pairwise
+from math import nan
+from numbers import Real
 from typing import Any
 
 __all__ = ["History"]
 
 
 class History:
-    """The course of a training run.
+    """The course of a training: of its own epochs what `fit` returns, of the whole run `network.history`.
+
+    A `fit` with an initial_epoch goes on with a run, also with one that a file holds: `network.history` then
+    begins with the epochs before that one. A `fit` without begins a new run.
 
     Attributes
     ----------
     history : dict of name to list
         One number an epoch: `loss`, `accuracy` (from 0 to 1, for losses that classify), `val_loss`,
-        `val_accuracy`, `lr`.
+        `val_accuracy`, `lr`. NaN for epochs that had no such number, as before there was validation data.
     epoch : list of int
         The epochs' numbers, counted from 0 as in Keras.
     seconds : list of float
@@ -29,11 +35,34 @@ class History:
 
     def append(self, record: dict[str, Any]) -> None:
         """Add one epoch's record."""
+        earlier = len(self.epoch)
         self.epoch.append(record["epoch"])
         self.seconds.append(record["seconds"])
-        for key, value in record.items():
-            if key not in ("epoch", "seconds"):
-                self.history.setdefault(key, []).append(value)
+        numbers = {key: value for key, value in record.items() if key not in ("epoch", "seconds")}
+        for key in dict.fromkeys([*self.history, *numbers]):
+            self.history.setdefault(key, [nan] * earlier).append(numbers.get(key, nan))
+
+    def check(self, who: str) -> None:
+        """Raise ValueError unless there is one number an epoch of all, and the epochs go up."""
+        count = len(self.epoch)
+        if any(type(epoch) is not int or epoch < 0 for epoch in self.epoch) or any(
+            later <= epoch for epoch, later in pairwise(self.epoch)
+        ):
+            raise ValueError(f"{who}: expected epochs that go up from 0, got {str(self.epoch)[:60]}")
+        for name, values in {**self.history, "seconds": self.seconds}.items():
+            if len(values) != count or not all(isinstance(value, Real) for value in values):
+                raise ValueError(
+                    f"{who}: expected {count} numbers of {name!r}, one an epoch, got {str(values)[:60]}"
+                )
+
+    def before(self, epoch: int) -> History:
+        """Return a copy with the epochs before this one."""
+        found = History()
+        for number, each in enumerate(self.epoch):
+            if each < epoch:
+                values = {key: column[number] for key, column in self.history.items()}
+                found.append({**values, "epoch": each, "seconds": self.seconds[number]})
+        return found
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row an epoch, with a head line."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from gwucnn.remembered import REMEMBERED
+
 __all__ = ["Callbacks"]
 
 HOOKS = ("set_network", "on_train_begin", "on_epoch_end", "on_train_end")
@@ -30,13 +32,13 @@ class Callbacks:
 
     def states(self) -> list[tuple[str, dict[str, Any]]]:
         """Return what callbacks remember from epoch to epoch, each with the name of its class."""
-        return [(type(callback).__name__, callback.state()) for callback in self._rememberers()]
+        return [(_name(callback), callback.state()) for callback in self._rememberers()]
 
     def restore(self, states: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Let callbacks go on from states: of several of one class each from its own, in their order."""
         left = list(states)
         for callback in self._rememberers():
-            found = next((entry for entry in left if entry[0] == type(callback).__name__), None)
+            found = next((entry for entry in left if entry[0] == _name(callback)), None)
             if found is not None:
                 left.remove(found)
                 callback.restore(found[1])
@@ -66,6 +68,13 @@ class Callbacks:
     def end(self) -> None:
         """Training has ended."""
         self._call("on_train_end")
+
+
+def _name(callback: Any) -> str:
+    """Return the name of a callback's class, with its module's if one of the package's is called so too."""
+    kind = type(callback)
+    ours = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return kind.__name__ if ours or kind.__name__ not in REMEMBERED else f"{kind.__module__}.{kind.__name__}"
 
 
 def _saves(callback: Any) -> bool:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gwucnn.errors import FormatError, NotBuiltError, ShapeError
+from gwucnn.errors import NotBuiltError, ShapeError
 from gwucnn.feature_order import Order, with_orders
 from gwucnn.gwu_network import GWUNetwork
+from gwucnn.keras_file import weights_in_file
 from gwucnn.layers import (
     BatchNormalization,
     Conv2D,
@@ -21,6 +20,7 @@ from gwucnn.layers import (
     DepthwiseConv2D,
     Layer,
     LayerNormalization,
+    Normalization,
     SeparableConv2D,
 )
 
@@ -85,8 +85,9 @@ def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None
     -----
     Filters (F, C, KH, KW) become (KH, KW, C, F), dense weights (U, D) become (D, U), and behind Flatten the
     features that PyTorch lays out as (C, H, W) are brought into the network's order. A SeparableConv2D takes
-    two modules, the first without bias. What is no weight must agree already: PyTorch's normalisations have
-    epsilon=1e-5, and the momentum=0.1 of its BatchNorm2d is momentum=0.9 here.
+    two modules, the first without bias; a Normalization none, it keeps what it measured. What is no weight
+    must agree already: PyTorch's normalisations have epsilon=1e-5, and the momentum=0.1 of its BatchNorm2d is
+    momentum=0.9 here.
 
     Examples
     --------
@@ -102,7 +103,10 @@ def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None
     modules = _modules(who, state)
     arrays: list[Any] = []
     for layer, order in with_orders(who, network.layers, network.data_format, "channels_first"):
-        for kind in MODULES.get(type(layer), ()):
+        if isinstance(layer, Normalization):  # PyTorch has no such module: it keeps what it measured
+            arrays += [parameter.constant for parameter in layer.parameters]
+            continue
+        for kind in _kinds(who, layer):
             if not modules:
                 raise ValueError(f"{who}: expected weights for {layer.label}, got no more of them")
             arrays += _Taking(who, layer, order, *modules.pop(0)).all(kind)
@@ -110,6 +114,17 @@ def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None
         rest = ", ".join(repr(name) for name, _ in modules)
         raise ValueError(f"{who}: expected weights of the network's layers only, got also those of {rest}")
     network.set_weights(arrays)
+
+
+def _kinds(who: str, layer: Layer) -> list[_Module]:
+    """Return the modules that a layer takes; one of a user's own, those of the class it is derived from."""
+    found = [MODULES[kind] for kind in type(layer).__mro__ if kind in MODULES]
+    if layer.parameters and not found:
+        raise ValueError(
+            f"{who}: expected weights in layers that PyTorch has modules for, got {layer.label}; use "
+            "set_weights"
+        )
+    return found[0] if found else []
 
 
 def _modules(who: str, state: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -139,7 +154,9 @@ class _Taking(NamedTuple):
         biased = bool(kind.kernel) and kind.biased and self.layer.add_bias
         names = kind.vectors or (("weight", "bias") if biased else ("weight",))
         if set(names) != self.module.keys():
-            hint = "; check add_bias" if "bias" in set(names) ^ self.module.keys() else ""
+            hint = "; make the module with affine=True" if kind.vectors else ""
+            if kind.kernel and "bias" in set(names) ^ self.module.keys():
+                hint = "; check add_bias"
             raise ValueError(
                 f"{self.who}: expected {', '.join(names)} for {self.layer.label}, got "
                 f"{', '.join(self.module)} in {self.name!r}{hint}"
@@ -190,7 +207,7 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
     ShapeError, ValueError
         For arrays that do not fit the layers.
     FormatError
-        For a file that is none of Keras', or that keeps its numbers elsewhere.
+        For a file that is none of Keras', that keeps its numbers elsewhere, or has other layers' too.
     NotBuiltError
         If the network does not know the size of its images yet.
 
@@ -211,7 +228,10 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
     who = "load_keras_weights"
     _need_built(who, network)
     if isinstance(source, (str, os.PathLike)):
-        source = _from_file(who, network, source)
+        source = weights_in_file(who, network.layers, source)
+    if isinstance(source, Sequence):
+        # Without the integers that count what a Normalization has seen in Keras.
+        source = [each for each in source if np.shape(each) or np.asarray(each).dtype.kind not in "iu"]
     if not isinstance(source, Sequence) or len(source) != len(network.parameters):
         got = f"{len(source)} arrays" if isinstance(source, Sequence) else repr(type(source).__name__)
         raise ShapeError(f"{who}: expected {len(network.parameters)} arrays, one a parameter, got {got}")
@@ -227,53 +247,3 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
             moves = order is not None and not (isinstance(layer, Dense) and parameter.name == "bias")
             arrays.append(array[order] if moves else array)
     network.set_weights(arrays)
-
-
-def _from_file(who: str, network: GWUNetwork, path: Any) -> list[Any]:
-    """Return the arrays of a .weights.h5 file in the order of the network's parameters."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            f"{who}: expected the package h5py to read {path}, which is not installed; pip install h5py"
-        ) from error
-    arrays, seen = [], Counter[str]()
-    try:
-        with h5py.File(path, "r") as file:
-            for layer, _ in with_orders(who, network.layers, "channels_last", "channels_last"):
-                if not layer.parameters:
-                    continue
-                name = _keras_name(layer)
-                number = seen[name]
-                seen[name] += 1
-                place = f"layers/{name}_{number}/vars" if number else f"layers/{name}/vars"
-                arrays += [
-                    _dataset(who, h5py, file, f"{place}/{place_in}", parameter)
-                    for place_in, parameter in enumerate(layer.parameters)
-                ]
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise FormatError(f"{who}: expected a file of Keras' save_weights, got {path}: {error}") from None
-    return arrays
-
-
-def _keras_name(layer: Layer) -> str:
-    return re.sub("(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
-
-
-def _dataset(who: str, h5py: Any, file: Any, place: str, parameter: Any) -> Any:
-    """Return an array that lies in the file itself and has the parameter's size, and nothing else."""
-    parts = place.split("/")
-    for depth in range(1, len(parts) + 1):
-        at = "/".join(parts[:depth])
-        if not isinstance(file.get(at, getlink=True), h5py.HardLink):
-            raise FormatError(
-                f"{who}: expected {place} in the file for {parameter}, got none; save the same layers"
-            )
-    data = file[place]
-    if not isinstance(data, h5py.Dataset) or data.shape != parameter.shape or data.dtype.kind != "f":
-        raise ShapeError(f"{who}: expected {place} of shape {parameter.shape}, got {data}")
-    if data.external or data.is_virtual or data.id.get_storage_size() != data.size * data.dtype.itemsize:
-        raise FormatError(f"{who}: expected the numbers of {place} in the file itself, got other storage")
-    return data[...]

@@ -7,6 +7,7 @@ from math import inf
 from numbers import Real
 from typing import Any
 
+from gwucnn.remembered import check_names
 from gwucnn.suggestions import check_keywords, look_up
 
 __all__ = ["Monitor", "check_number"]
@@ -91,7 +92,8 @@ class Monitor:
         return {"best": self.best, "wait": self.wait}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on, at the next `fit`, where `state` was taken."""
-        for name in self.state():
-            setattr(self, name, state[name])
+        """Go on, at the next `fit`, where `state` was taken. Raises ValueError for another kind of state."""
+        check_names(self._who, state, self.state())
+        for name, value in state.items():
+            setattr(self, name, value)
         self._restored = True

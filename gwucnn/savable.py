@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.atomic import write_atomically
+from gwucnn.errors import FormatError
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
 from gwucnn.intake import Intake
+from gwucnn.layers import Layer
 from gwucnn.network_base import NetworkBase
+from gwucnn.remembered import check_states
+from gwucnn.restoring import restored
 from gwucnn.serialization import decode, encode, read
-from gwucnn.snapshot import described, own_classes, restored
+from gwucnn.snapshot import described, own_classes
 
 __all__ = ["Savable"]
 
@@ -22,9 +26,9 @@ State = tuple[str, dict[str, Any]]
 class Savable(Intake):
     """A network that can be saved and copied with all that its training needs. `GWUNetwork` trains it."""
 
-    # Of the last `fit`, also while it runs and after it was broken off.
+    # Of the whole run, also while `fit` runs and after it was broken off.
     history: History | None = None
-    _first_epoch = 0  # of that fit
+    _first_epoch = 0  # of the last fit
     _watchers: Callbacks | None = None
     _loaded_states: tuple[State, ...] = ()  # of callbacks, until a fit that goes on begins
 
@@ -32,7 +36,7 @@ class Savable(Intake):
     def epochs_done(self) -> int:
         """How many epochs of training there were: what `fit` takes as initial_epoch to go on."""
         done = self.history.epoch if self.history is not None else []
-        return done[-1] + 1 if done else self._first_epoch
+        return max(done[-1] + 1 if done else 0, self._first_epoch)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network into one safetensors file.
@@ -78,7 +82,8 @@ class Savable(Intake):
         Layers, losses and the like are looked up by name among the package's classes and those that your
         program has defined before; nothing in a file is run or imported. To go on training, give `fit` the
         same data and callbacks, and `initial_epoch=network.epochs_done`: on the same instruction set and
-        number of threads the weights become, to the last bit, those of a training never stopped.
+        number of threads weights and `network.history` become, to the last bit, those of a training never
+        stopped, but for the seconds.
 
         Raises
         ------
@@ -89,7 +94,10 @@ class Savable(Intake):
             If it cannot be read.
         """
         who = f"load {os.fspath(path)!r}"
-        return restored(who, *read(who, path), cls._made)
+        document, arrays = read(who, path)
+        if document.get("built") is not True:
+            raise FormatError(f"{who}: expected a network with its weights, got one that is not built")
+        return restored(who, document, arrays, cls._made)
 
     @classmethod
     def _made(cls, options: dict[str, Any]) -> Any:
@@ -106,13 +114,31 @@ class Savable(Intake):
         more = {name: value for name, value in vars(self).items() if name not in ours}
         return _unpickled, arguments, more or None
 
+    def add(self, layer: Layer) -> None:
+        super().add(layer)
+        # What callbacks remember, such as the best weights, is of the network that it was.
+        self._watchers, self._loaded_states = None, ()
+
+    add.__doc__ = Intake.add.__doc__
+
     def _callback_states(self) -> list[dict[str, Any]]:
         states = self._loaded_states if self._watchers is None else self._watchers.states()
+        check_states(states, [parameter.constant for parameter in self.parameters])
         return [{"class_name": name, "state": state} for name, state in states]
 
     def _put_back(self, epochs: int, history: History | None, states: Iterable[State]) -> None:
-        """Take what `epochs_done`, `history` and `_callback_states` were."""
-        self._first_epoch, self.history, self._loaded_states = epochs, history, tuple(states)
+        """Take what `epochs_done`, `history` and `_callback_states` were, or raise ValueError."""
+        states = tuple(states)
+        check_states(states, [parameter.constant for parameter in self.parameters])
+        self._first_epoch, self.history, self._loaded_states = epochs, history, states
+
+    def _begin_histories(self, first_epoch: int) -> tuple[History, History]:
+        """Return the history of a fit and that of its run; one and the same where a run begins."""
+        fit, run = History(), self.history if first_epoch else None
+        if run is not None:
+            run.check("fit")
+        self.history = fit if run is None else run.before(first_epoch)
+        return fit, self.history
 
     def _watch(self, callbacks: Iterable[Any], first_epoch: int) -> Callbacks:
         """Return what calls the callbacks of a fit, which go on as they were if that fit goes on."""

@@ -85,8 +85,11 @@ def _as_stored(who: str, name: str, array: Any) -> Any:
 def _plain(who: str, value: Any, place: str, arrays: dict[str, Any]) -> Any:
     """Return `value` as JSON can hold it; arrays in it go to `arrays`, by their place."""
     if isinstance(value, np.ndarray):
-        arrays[place] = _as_stored(who, place, value)
-        return {"$array": place}
+        name = place
+        while name in arrays:  # {'a.0': x, 'a': [y]} has two places of one name
+            name += "'"
+        arrays[name] = _as_stored(who, place, value)
+        return {"$array": name}
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, (str, bool, int)):
         return value
@@ -162,7 +165,10 @@ def _read(who: str, file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str
     # Copies: in memory of their own, aligned, and in the machine's order of bytes.
     arrays = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
     used: set[str] = set()
-    document = _revived(who, document, arrays, used)
+    try:
+        document = _revived(who, document, arrays, used)
+    except RecursionError:
+        raise FormatError(f"{who}: expected a document of some hundred levels at most, got more") from None
     return document, {name: array for name, array in arrays.items() if name not in used}
 
 
@@ -177,10 +183,11 @@ def _take(who: str, file: BinaryIO, length: int, there: int, what: str) -> bytes
 
 def _json(who: str, what: str, text: bytes | str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            double = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
-            raise ValueError(f"the name {double!r} stands there twice")
+        made: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in made:
+                raise ValueError(f"the name {_brief(key)} stands there twice")
+            made[key] = value
         return made
 
     def refuse(constant: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a network is at a moment, as a document with arrays, and a network made from them again.
+"""What a network is at a moment, as a document with arrays. `gwucnn.restoring` makes a network of them again.
 
 Weights are called by layer and parameter, '0.Conv2D.kernel', what belongs to one after it:
 'optimizer.m.0.Conv2D.kernel', 'updates.1.BatchNormalization.moving_mean'.
@@ -7,22 +7,19 @@ Weights are called by layer and parameter, '0.Conv2D.kernel', what belongs to on
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from gwucnn._version import __version__
 from gwucnn.described import rebuilt, written
-from gwucnn.errors import FormatError, NotBuiltError
 from gwucnn.history import History
 from gwucnn.layers.base import CLASSES, Layer, as_written, leaves
 from gwucnn.loss_functions import loss_function
 from gwucnn.optimizers import optimizer
-from gwucnn.parameters import MANY
-from gwucnn.shapes import check_size
 
-__all__ = ["described", "own_classes", "restored"]
+__all__ = ["OPTIONS", "described", "names_of", "own_classes", "slots_of"]
 
 OPTIONS = ("data_format", "precision", "seed", "fuse", "winograd")
 
@@ -34,7 +31,7 @@ def _every_layer(layers: Any) -> Iterator[Layer]:
         yield from _every_layer(layer.children)
 
 
-def _names(network: Any) -> dict[str, Any]:
+def names_of(network: Any) -> dict[str, Any]:
     """Return all parameters by name."""
     homes = {id(p): leaf.label for top in network.layers for leaf in leaves(top) for p in leaf.parameters}
     named: dict[str, Any] = {}
@@ -60,15 +57,12 @@ def own_classes(network: Any) -> list[type]:
     ]
 
 
-# --------------------------------------------------------------------------------------------- writing down
-
-
 def described(who: str, network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the document and the arrays of a network.
 
     Raises TypeError, ValueError for layers and losses of a user's own that could not be made again.
     """
-    names, arrays, engine = _names(network), {}, network._engine
+    names, arrays, engine = names_of(network), {}, network._engine
     trained = [] if engine is None else engine.arena.trained
     for name, parameter in names.items():
         if parameter.constant is not None:
@@ -88,7 +82,7 @@ def described(who: str, network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         "compiled": _recipe(who, network, names, arrays),
         "random": _random(network),
         "epochs": network.epochs_done,
-        "history": _history(network.history),
+        "history": _history(who, network.history),
         "callbacks": network._callback_states(),
     }
     return document, arrays
@@ -139,7 +133,7 @@ def _recipe(who: str, network: Any, names: Mapping[str, Any], arrays: dict[str, 
     }
     _check_recipe(who, found, (loss, moves, moves.schedule))
     if network._engine is not None:
-        for slot, name, part in _slots(network, names):
+        for slot, name, part in slots_of(network, names):
             arrays[f"optimizer.{slot}.{name}"] = part
     return found
 
@@ -167,7 +161,7 @@ def _same(kind: type | None, other: type) -> bool:
     return kind is not None and (kind.__module__, kind.__qualname__) == (other.__module__, other.__qualname__)
 
 
-def _slots(network: Any, names: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def slots_of(network: Any, names: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Yield what the optimizer remembers: slot, name of a parameter, and its part of the slot."""
     name_of = {id(parameter): name for name, parameter in names.items()}
     for slot, flat in network.optimizer.slots.items():
@@ -188,159 +182,12 @@ def _random(network: Any) -> Any:
     }
 
 
-def _history(history: History | None) -> Any:
+def _history(who: str, history: History | None) -> Any:
     if history is None:
         return None
+    history.check(who)
     return {
         "records": {name: np.asarray(values, np.float64) for name, values in history.history.items()},
         "epoch": np.asarray(history.epoch, np.int64),
         "seconds": np.asarray(history.seconds, np.float64),
     }
-
-
-# -------------------------------------------------------------------------------------------- making again
-
-
-def restored(who: str, document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
-    """Return the network that `described` wrote down; `make(options)` makes one without layers.
-
-    Raises FormatError for anything that does not belong to a network, or not to this one.
-    """
-    try:
-        return _restored(document, arrays, make)
-    except Exception as error:
-        # Of any kind: classes of the user's own are asked too.
-        kind = (
-            "" if isinstance(error, (NotBuiltError, TypeError, ValueError)) else f"{type(error).__name__}: "
-        )
-        raise FormatError(f"{who}: {kind}{error}") from error
-
-
-def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
-    options = _part(document, "network", dict)
-    if options.keys() != set(OPTIONS):
-        raise ValueError(f"expected the options {', '.join(OPTIONS)}, got {', '.join(options)}")
-    network = make(options)
-    for number, layer in enumerate(_part(document, "layers", list)):
-        if _part(layer, "class_name", str) not in CLASSES:
-            raise ValueError(
-                f"expected layer {number} to be of a class that is known, got {layer['class_name']!r}; "
-                "define or import it first"
-            )
-        network.add(rebuilt("add", "a layer", layer, CLASSES))
-    shape = _part(document, "input_shape", list, None)
-    if shape is not None:
-        network._stack.start(tuple(check_size("input_shape", "each length", length) for length in shape))
-    names, recipe = _names(network), _part(document, "compiled", dict, None)
-    entries = _take_weights(network, names, _part(document, "weights", list), arrays)
-    if recipe is not None:
-        network.compile(
-            _part(recipe, "loss", dict),
-            optimizer=_part(recipe, "optimizer", dict),
-            metrics=_part(recipe, "metrics", list),
-            global_clipnorm=_part(recipe, "global_clipnorm", float, None),
-        )
-    if _part(document, "built", bool):
-        _build(network, names, entries)
-    if recipe is not None:
-        _resume(network, names, recipe, arrays)
-    _put_back_random(network, _part(document, "random", dict, None))
-    if arrays:
-        raise ValueError(f"expected arrays of this network only, got {', '.join(sorted(arrays))} besides")
-    network._put_back(
-        check_size("epochs", "their number", _part(document, "epochs", int), 0),
-        _history_again(_part(document, "history", dict, None)),
-        [
-            (_part(entry, "class_name", str), _part(entry, "state", dict))
-            for entry in _part(document, "callbacks", list)
-        ],
-    )
-    return network
-
-
-def _part(document: Any, key: str, *kinds: Any) -> Any:
-    """Return document[key] if it is of one of these types; None stands for None."""
-    if not isinstance(document, dict) or key not in document:
-        raise ValueError(f"expected a description with {key!r}, got {str(document)[:60]}")
-    value = document[key]
-    if not any(value is None if kind is None else type(value) is kind for kind in kinds):
-        wanted = " or ".join("null" if kind is None else kind.__name__ for kind in kinds)
-        raise ValueError(f"expected {key!r} to be {wanted}, got {str(value)[:60]}")
-    return value
-
-
-def _array(arrays: dict[str, Any], name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Take out an array that has to be there, in this shape and dtype."""
-    if name not in arrays:
-        raise ValueError(f"expected an array {name!r}, got none")
-    array = arrays.pop(name)
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"expected {name!r} to be {np.dtype(dtype).name} of shape {shape}, got {array.dtype.name} of "
-            f"shape {array.shape}"
-        )
-    return array
-
-
-def _take_weights(
-    network: Any, names: Mapping[str, Any], entries: list[Any], arrays: dict[str, Any]
-) -> list[Any]:
-    """Give the parameters their values, as far as there are any; return the entries, checked."""
-    found = [_part(entry, "name", str) for entry in entries]
-    if found != list(names):
-        raise ValueError(f"expected the weights {', '.join(names)}, got {', '.join(found)}")
-    for name, parameter in names.items():
-        if name in arrays:
-            parameter.value = _array(arrays, name, parameter.shape, network._dtype)
-        if parameter.updates is not None:
-            parameter.updates[...] = _array(arrays, f"updates.{name}", (1,), np.int64)
-    return entries
-
-
-def _build(network: Any, names: Mapping[str, Any], entries: list[Any]) -> None:
-    """Lay the weights out as they were, also where layers were frozen or freed since."""
-    for entry, (name, parameter) in zip(entries, names.items(), strict=True):
-        if parameter.constant is None:
-            raise ValueError(f"expected an array {name!r}, got none")
-        parameter.trainable = _part(entry, "trained", bool)
-    network._build(network._stack.in_shape or ())
-    for entry, parameter in zip(entries, names.values(), strict=True):
-        parameter.trainable = _part(entry, "trainable", bool)
-
-
-def _resume(network: Any, names: Mapping[str, Any], recipe: Any, arrays: dict[str, Any]) -> None:
-    if network._engine is not None:
-        for slot, name, part in _slots(network, names):
-            part[...] = _array(arrays, f"optimizer.{slot}.{name}", part.shape, part.dtype)
-    updates = check_size("updates", "their number", _part(recipe, "updates", int), 0)
-    if updates > MANY:
-        raise ValueError(f"expected at most {MANY} updates, got {updates}")
-    network.optimizer.resume(updates, _part(recipe, "lr", float))
-
-
-def _put_back_random(network: Any, random: Any) -> None:
-    if random is None:
-        return
-    entropy, state, draws = (
-        _part(random, "entropy", int, list),
-        _part(random, "generator", dict),
-        _part(random, "draws", list),
-    )
-    numbers = [_part(_part(state, "state", dict), name, int) for name in ("state", "inc")]
-    numbers += [_part(state, name, int) for name in ("has_uint32", "uinteger")]
-    try:
-        network._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
-        network._generator.bit_generator.state = state
-        key, count = (check_size("draws", "each", number, 0) for number in draws)
-        network._randomness.put_back([key, count])
-    except (OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"expected random numbers of PCG64, got {numbers} and {draws}; {error}") from error
-
-
-def _history_again(kept: Any) -> History | None:
-    if kept is None:
-        return None
-    history = History()
-    history.history = {name: values.tolist() for name, values in _part(kept, "records", dict).items()}
-    history.epoch, history.seconds = (_part(kept, name, np.ndarray).tolist() for name in ("epoch", "seconds"))
-    return history

@@ -53,9 +53,9 @@ def train(
     rng: Any,
     callbacks: Callbacks,
     bar: Progress,
-    history: History,
+    histories: Iterable[History],
 ) -> None:
-    """Train for these epochs, or until a callback stops, and add their records to `history`.
+    """Train for these epochs, or until a callback stops, and add their records to each of `histories`.
 
     step : trains on some batches, as `train_some` does. rng : shuffles in each epoch; None keeps the order.
     """
@@ -72,7 +72,8 @@ def train(
                     "val_"
                 )
             record |= {"lr": engine.optimizer.lr, "seconds": time.perf_counter() - start}  # type: ignore[union-attr]
-            history.append(record)
+            for history in histories:
+                history.append(record)
             bar.end(record, data.samples)
             if callbacks.end_epoch(record):
                 break

@@ -1,8 +1,14 @@
-"""Files of networks taken apart and put together again, by code that shares nothing with the package."""
+"""Files of networks taken apart and put together again, by code that shares nothing with the package; loaded."""
 
 import hashlib
 import json
+import os
 import struct
+import warnings
+
+import pytest
+
+from gwucnn import FormatError, GWUNetwork
 
 
 def split(data):
@@ -44,3 +50,41 @@ def rearranged(data, change, *, sign=True):
     header, body = split(data)
     made = change(header)
     return joined(header if made is None else made, body, sign=sign)
+
+
+def pruned(data):
+    """Return the file without the arrays of the document itself that the document does not name."""
+    header, body = split(data)
+    document, kept, parts, reached = json.loads(header["__metadata__"]["gwucnn"]), {}, [], 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [])):
+        if name == "__metadata__" or (
+            name.startswith(("callbacks", "history")) and f'"{name}"' not in json.dumps(document)
+        ):
+            continue
+        part = body[slice(*entry["data_offsets"])]
+        kept[name] = {**entry, "data_offsets": [reached, reached + len(part)]}
+        parts.append(part)
+        reached += len(part)
+    return joined({"__metadata__": header["__metadata__"], **kept}, b"".join(parts))
+
+
+def set_in(*place, value):
+    """Return a change of a document that puts a value there."""
+
+    def change(document):
+        for key in place[:-1]:
+            document = document[key]
+        document[place[-1]] = value
+
+    return change
+
+
+def complaint(path, data):
+    """Load these bytes; return what the FormatError says."""
+    path.write_bytes(data)
+    with warnings.catch_warnings(), pytest.raises(FormatError) as caught:
+        GWUNetwork.load(path)
+    message = str(caught.value)
+    assert message.startswith(f"load {os.fspath(path)!r}: ") and len(message) < 2000
+    assert "Error" not in message.removeprefix(f"load {os.fspath(path)!r}: ")[:20], message
+    return message

@@ -20,6 +20,10 @@ from gwucnn import (
     MaxPooling2D,
     ModelCheckpoint,
     OneCycle,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
     ReduceLROnPlateau,
     Residual,
     RMSprop,
@@ -29,10 +33,17 @@ from gwucnn import (
 EPOCHS = 6
 
 
-def network(optimizer, seed=7):
+def network(optimizer, seed=7, *, augmented=False):
     """Return a compiled network that draws, keeps statistics and has layers in layers."""
+    augmentation = [
+        RandomTranslation(0.2, 0.1),
+        RandomRotation(0.1),
+        RandomZoom(0.2),
+        RandomFlip("horizontal"),
+    ]
     made = GWUNetwork(
         [
+            *(augmentation if augmented else ()),
             Conv2D(4, activation="relu", add_bias=True),
             BatchNormalization(),
             MaxPooling2D(),
@@ -82,7 +93,7 @@ def train(made, folder, epochs=EPOCHS, first=0):
 
 
 def state(made):
-    """Return everything that the next epoch depends on, as bytes and numbers that can be compared."""
+    """Return everything that the next epoch depends on and all that was recorded but for times, comparable."""
     return {
         "weights": [weight.tobytes() for weight in made.get_weights()],
         "slots": {name: slot.tobytes() for name, slot in made.optimizer.slots.items()},
@@ -91,6 +102,7 @@ def state(made):
         "generator": made._rng.bit_generator.state,
         "draws": made._randomness.state.tolist(),
         "epochs": made.epochs_done,
+        "history": None if made.history is None else (made.history.epoch, repr(made.history.history)),
     }
 
 

@@ -1,11 +1,11 @@
 """Files that are cut off, changed, made up or no networks: each is a FormatError that says what is wrong."""
 
+import contextlib
 import json
 import os
 import re
 import struct
 import tracemalloc
-import warnings
 
 import numpy as np
 import pytest
@@ -13,7 +13,9 @@ from safetensors.numpy import save as save_arrays
 
 import damage
 import resumed
+from damage import complaint, set_in
 from gwucnn import EarlyStopping, FormatError, GWUNetwork
+from layer_cases import CASES, inputs
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +32,6 @@ def sound(tmp_path_factory):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "net"
-
-
-def complaint(path, data):
-    """Load these bytes; return what the FormatError says."""
-    path.write_bytes(data)
-    with warnings.catch_warnings(), pytest.raises(FormatError) as caught:
-        GWUNetwork.load(path)
-    message = str(caught.value)
-    assert message.startswith(f"load {os.fspath(path)!r}: ") and len(message) < 2000
-    assert "Error" not in message.removeprefix(f"load {os.fspath(path)!r}: ")[:20], message
-    return message
 
 
 def test_what_is_put_together_unchanged_loads(sound, path):
@@ -210,6 +201,13 @@ def test_a_name_twice_in_the_header(sound, path):
         assert f"the name {name!r} stands there twice" in complaint(path, data)
 
 
+def test_a_name_twice_among_very_many(path):
+    """Found in one go: to compare each with each would take hours."""
+    text = "{" + ", ".join(f'"{number}": 0' for number in [*range(300_000), 299_999]) + "}"
+    data = struct.pack("<Q", len(text)) + text.encode()
+    assert "the name '299999' stands there twice" in complaint(path, data)
+
+
 def test_a_header_that_is_no_text(sound, path):
     _, body = damage.split(sound)
     for text in (
@@ -251,6 +249,81 @@ def test_a_layer_that_says_it_is_huge_takes_no_memory(sound, path):
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
+
+
+def places_of_numbers(document, *parts):
+    """Yield the path to each number in these parts of a document."""
+    for place in places({part: document[part] for part in parts}):
+        item = document
+        for key in place:
+            item = item[key]
+        if type(item) in (int, float):
+            yield place
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.layer.__name__}, {case.why}")
+def test_no_number_of_a_layer_takes_memory(case, path):
+    """Of a layer by itself, each number that describes it: the file is refused, or the layer needs no weights."""
+    first = "channels_first" in case.why
+    network = GWUNetwork(
+        [case.layer(**case.options)], data_format="channels_first" if first else "channels_last"
+    )
+    x = inputs(case, 4, "float32")
+    network.build(x.transpose(0, 3, 1, 2).shape[1:] if first and x.ndim == 4 else x.shape[1:])
+    network.save(path)
+    data = path.read_bytes()
+    document = json.loads(damage.split(data)[0]["__metadata__"]["gwucnn"])
+    tracemalloc.start()
+    try:
+        for place in places_of_numbers(document, "layers", "input_shape"):
+            path.write_bytes(damage.rewritten(data, set_in(*place, value=10**12)))
+            with contextlib.suppress(FormatError):
+                GWUNetwork.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_layers_in_layers_in_layers(sound, path):
+    """As deep as Python goes, and deeper: what reads JSON may go further than what goes through it."""
+    for depth in (120, 150, 180, 210, 240):
+
+        def change(document, depth=depth):
+            layer = {"class_name": "RELU", "config": {}}
+            for _ in range(depth):
+                layer = {"class_name": "Residual", "config": {"layers": [layer], "shortcut": None}}
+            document["layers"].append(layer)
+            document["weights"] = []
+
+        complaint(path, damage.rewritten(sound, change))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10**6, ["x"] * 10**5, {"class_name": "x" * 10**6, "config": {}}],
+    ids=["text", "list", "class"],
+)
+def test_long_values_make_no_long_message(value, sound, path):
+    for place in (("layers", 0), ("layers", 0, "config", "activation"), ("compiled", "loss"), ("epochs",)):
+        complaint(path, damage.rewritten(sound, set_in(*place, value=value)))
+
+
+def test_memory_that_runs_out_is_not_the_files_fault(sound, path, monkeypatch):
+    path.write_bytes(sound)
+
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(GWUNetwork, "_build", full)
+    with pytest.raises(MemoryError):
+        GWUNetwork.load(path)
+
+
+def test_a_long_list_of_layers_makes_no_long_message(sound, path):
+    def change(document):
+        document["layers"] += [{"class_name": "LayerNormalization", "config": {}}] * 2000
+
+    assert "expected the weights 0.Conv2D.kernel, " in complaint(path, damage.rewritten(sound, change))
 
 
 # --------------------------------------------------------------------------------------------- the document
@@ -328,15 +401,6 @@ def test_each_part_of_the_document_something_else(other, sound, path):
     assert refused > 100
 
 
-def set_in(*place, value):
-    def change(document):
-        for key in place[:-1]:
-            document = document[key]
-        document[place[-1]] = value
-
-    return change
-
-
 DOCUMENTS = {
     "unknown layer": (set_in("layers", 0, "class_name", value="Conv4D"), "layer 0 to be of a class that is known, got"),
     "a module's path": (set_in("layers", 0, "class_name", value="os.system"), "class that is known, got 'os.system'"),
@@ -359,7 +423,8 @@ DOCUMENTS = {
     "other image": (set_in("input_shape", value=[12, 12, 1]), "to be float32 of shape"),
     "other bits": (set_in("random", "generator", "bit_generator", value="MT19937"), "PCG64"),
     "other units": (set_in("layers", 6, "config", "output_size", value=2), "to be float32 of shape (36, 2), got"),
-    "other slots": (set_in("compiled", "optimizer", "config", value={"lr": 0.1}), "expected arrays of this network only"),
+    "other slots": (
+        lambda d: d["compiled"]["optimizer"].update(config={"lr": d["compiled"]["lr"]}), "expected arrays of this network"),
     "other names": (set_in("weights", 0, "name", value="kernel"), "expected the weights 0.Conv2D.kernel, "),
     "reference to nothing": (
         set_in("callbacks", 0, "state", "best", value={"$array": "nothing"}), "expected an array or a number by"),

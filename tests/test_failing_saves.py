@@ -3,11 +3,14 @@
 import errno
 import os
 import random
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,8 +144,8 @@ def test_a_real_limit(old):
 def test_a_network_that_cannot_be_written_down_touches_no_file(old, monkeypatch):
     calls = fails_at(monkeypatch, "open", 99, FULL)
     made = network(1)
-    made._first_epoch = object()
-    with pytest.raises(TypeError, match=r"^save: expected epochs to be numbers"):
+    made._loaded_states = (("Own", {"seen": object()}),)
+    with pytest.raises(TypeError, match=r"^save: expected callbacks\.0\.state\.seen to be numbers"):
         made.save(old)
     assert calls == [] and seed_of(old) == 0
 
@@ -154,6 +157,141 @@ def test_what_is_no_place_for_a_file(tmp_path):
         network(0).save(tmp_path / "no" / "net")
     with pytest.raises(IsADirectoryError, match=r"^save: expected the path of a file, got the folder"):
         network(0).save(tmp_path)
+
+
+@posix
+def test_devices_and_pipes_are_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "null"
+    link.symlink_to("/dev/null")
+    for path in (pipe, link):
+        with pytest.raises(OSError, match=r"^save: expected the path of a file, got the device or pipe"):
+            network(0).save(path)
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert names(pipe) == ["null", "pipe"]
+
+
+@posix
+def test_a_folder_that_may_only_be_read():
+    """Root may write everywhere: it becomes nobody for the time of the test."""
+    folder = Path(tempfile.mkdtemp())
+    network(0).save(folder / "net")
+    os.chmod(folder, 0o555)
+    user = os.geteuid()
+    if user == 0:
+        os.chmod(folder / "net", 0o644)
+        os.seteuid(65534)
+    try:
+        with pytest.raises(
+            PermissionError, match="save: expected a folder to write in, got one that you may only"
+        ):
+            network(1).save(folder / "net")
+        assert seed_of(folder / "net") == 0
+    finally:
+        os.seteuid(user)
+        os.chmod(folder, 0o755)
+        shutil.rmtree(folder)
+
+
+@posix
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync_folders(number, old, monkeypatch):
+    calls = fails_at(monkeypatch, "fsync", 2, OSError(number, "not here"))
+    network(1).save(old)
+    assert len(calls) == 2 and seed_of(old) == 1 and names(old) == [old.name]
+
+
+# ------------------------------------------------------------------------------------------------- Windows
+
+
+@pytest.fixture
+def as_on_windows(monkeypatch):
+    """Let the module take itself to be on Windows, and os refuse there what Windows does; return calls."""
+    opened, calls = {}, []
+    real = {name: getattr(os, name) for name in ("open", "close", "replace", "unlink")}
+
+    def open_(path, *args):
+        file = real["open"](path, *args)
+        opened[file] = os.fspath(path)
+        return file
+
+    def close(file):
+        opened.pop(file, None)
+        real["close"](file)
+
+    def closed_only(name):
+        def call(*paths):
+            calls.append((name, *paths))
+            if set(map(os.fspath, paths)) & set(opened.values()):
+                raise PermissionError(errno.EACCES, "in use")
+            return real[name](*paths)
+
+        return call
+
+    def missing(*_):
+        raise AssertionError("there is no such call on Windows")
+
+    monkeypatch.setattr(atomic, "WINDOWS", True)
+    monkeypatch.setattr(atomic, "WAITS", (0.0, 0.0))
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # importing it raises ImportError
+    for name, call in (("open", open_), ("close", close), ("fchmod", missing)):
+        monkeypatch.setattr(os, name, call)
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(os, name, closed_only(name))
+    return calls, opened
+
+
+def test_windows_a_file_is_closed_before_it_is_moved(old, as_on_windows):
+    calls, opened = as_on_windows
+    network(1).save(old)
+    network(2).save(old.with_name("new"))
+    assert [name for name, *_ in calls] == ["replace", "replace"] and not opened
+    assert seed_of(old) == 1 and seed_of(old.with_name("new")) == 2
+    assert names(old) == ["net.safetensors", "new"]
+
+
+def test_windows_a_target_that_is_read_meanwhile_is_waited_for(old, as_on_windows, monkeypatch):
+    calls, opened = as_on_windows
+    reader = os.open(old, os.O_RDONLY)
+    monkeypatch.setattr(atomic.time, "sleep", lambda _: len(calls) == 2 and os.close(reader))
+    network(1).save(old)
+    assert len(calls) == 3 and not opened and seed_of(old) == 1 and names(old) == [old.name]
+
+
+def test_windows_a_target_that_stays_open_keeps_the_old_file(old, as_on_windows):
+    calls, _ = as_on_windows
+    reader = os.open(old, os.O_RDONLY)
+    with pytest.raises(PermissionError, match="in use"):
+        network(1).save(old)
+    os.close(reader)
+    assert [name for name, *_ in calls] == ["replace"] * 3 + ["unlink"]
+    assert seed_of(old) == 0 and names(old) == [old.name]
+
+
+@pytest.mark.usefixtures("as_on_windows")
+@pytest.mark.parametrize(("call", "number"), [("write", 1), ("fsync", 1)])
+def test_windows_failing_calls(call, number, old, monkeypatch):
+    fails_at(monkeypatch, call, number, FULL)
+    with pytest.raises(OSError, match="No space"):
+        network(1).save(old)
+    assert seed_of(old) == 0 and names(old) == [old.name]
+
+
+@pytest.mark.usefixtures("as_on_windows")
+def test_windows_left_overs(old):
+    """Of a minute ago and older, unless they are open; what is younger may be about to take its name."""
+    young, aged, held = (old.with_name(f".gwucnn-{letter * 16}.tmp") for letter in "abc")
+    for left in (young, aged, held):
+        left.write_bytes(b"half")
+    for left in (aged, held):
+        os.utime(left, (0, 0))
+    file = os.open(held, os.O_RDONLY)
+    network(1).save(old)
+    os.close(file)
+    assert names(old) == [young.name, held.name, old.name]
+    network(1).save(old)
+    assert names(old) == [young.name, old.name]
 
 
 # ------------------------------------------------------------------------------------- links, rights, names
@@ -181,6 +319,32 @@ def test_rights_stay_and_new_files_follow_the_umask(old):
     assert stat.S_IMODE(old.with_name("new").stat().st_mode) == 0o640
 
 
+@posix
+def test_a_link_to_a_file_that_is_not_there_yet(tmp_path):
+    link, target = tmp_path / "link", tmp_path / "target"
+    link.symlink_to(target)
+    network(1).save(link)
+    assert link.is_symlink() and not target.is_symlink() and seed_of(target) == 1
+
+
+@posix
+def test_a_file_that_may_only_be_read_is_replaced_and_stays_so(old):
+    os.chmod(old, 0o444)
+    network(1).save(old)
+    assert stat.S_IMODE(old.stat().st_mode) == 0o444 and seed_of(old) == 1
+
+
+def test_over_the_file_that_the_weights_are_mapped_from(old):
+    """safetensors itself once filled such weights with zeros."""
+    header = 8 + int.from_bytes(old.read_bytes()[:8], "little")
+    mapped = np.memmap(old, np.float32, "r", header, (300, 300))
+    want, made = np.array(mapped), network(1)
+    made.set_weights([mapped])
+    made.save(old)
+    np.testing.assert_array_equal(mapped, want)
+    np.testing.assert_array_equal(GWUNetwork.load(old).get_weights()[0], want)
+
+
 def test_long_names_and_strange_ones(tmp_path):
     for name in ("n" * 255, "ü\n*", ".hidden", "a b.safetensors", "{epoch}"):
         network(1).save(tmp_path / name)
@@ -200,6 +364,7 @@ def test_relative_paths(tmp_path, monkeypatch):
 def test_left_overs_are_cleared_and_nothing_else(old):
     left = old.with_name(".gwucnn-0123456789abcdef.tmp")
     left.write_bytes(b"half")
+    os.utime(left, (0, 0))
     others = [
         ".gwucnn-0123456789abcde.tmp",
         ".gwucnn-0123456789abcdef.tmp.txt",
@@ -224,7 +389,7 @@ def test_links_called_like_left_overs_are_not_followed(old):
 
 @posix
 def test_what_another_save_is_writing_stays(old):
-    path, file = atomic._create(str(old.parent))
+    path, file = atomic._create("save", str(old.parent))
     try:
         network(1).save(old)
         assert os.path.exists(path)

@@ -57,3 +57,20 @@ def test_repr(history, tmp_path):
     assert repr(empty) == "History(0 epochs)"
     empty.to_csv(tmp_path / "empty.csv")
     assert (tmp_path / "empty.csv").read_text().strip() == "epoch,seconds"
+
+
+def test_before_is_a_copy_of_earlier_epochs(history):
+    earlier = history.before(3)
+    assert (earlier.epoch, earlier.seconds, earlier.history["lr"]) == ([2], [1.5], [0.01])
+    earlier.append(RECORDS[1])
+    assert vars(earlier) == vars(history)
+    earlier.history["loss"][0] = -1
+    assert history.history["loss"][0] == 0.5
+    assert history.before(2).epoch == [] and vars(history.before(9)) == vars(history)
+
+
+def test_numbers_that_came_later_or_were_left_out_are_nan(history):
+    history.append({"epoch": 4, "loss": 0.125, "val_f1": 0.5, "seconds": 1.0})
+    np.testing.assert_array_equal(history.history["accuracy"], [0.75, 1.0, np.nan])
+    np.testing.assert_array_equal(history.history["val_f1"], [np.nan, np.nan, 0.5])
+    assert history.history["loss"] == [0.5, 0.25, 0.125]

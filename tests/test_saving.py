@@ -222,11 +222,17 @@ def test_other_programs_can_read_the_weights(path, data):
 # ------------------------------------------------------------------------------------------ training goes on
 
 
+def run_of(name):
+    """Return a network to train with this optimizer, those with a schedule on images that are augmented too."""
+    optimizer = resumed.OPTIMIZERS[name]()
+    return resumed.network(optimizer, augmented=optimizer.schedule is not None)
+
+
 @pytest.fixture(scope="module", params=resumed.OPTIMIZERS)
 def whole(request, tmp_path_factory):
     """Return the name of an optimizer, a network trained with it without a stop, and what lies beside it."""
     folder = tmp_path_factory.mktemp("whole")
-    network = resumed.network(resumed.OPTIMIZERS[request.param]())
+    network = run_of(request.param)
     history = resumed.train(network, folder)
     assert history.epoch == list(range(resumed.EPOCHS)), "it stopped early"
     return request.param, network, folder
@@ -240,11 +246,16 @@ def table(folder):
 @pytest.mark.parametrize("epochs", [1, 2, 4])
 def test_a_run_from_a_checkpoint_is_the_run_that_never_stopped(whole, epochs, tmp_path):
     name, network, folder = whole
-    resumed.train(resumed.network(resumed.OPTIMIZERS[name]()), tmp_path, epochs=epochs)
+    resumed.train(run_of(name), tmp_path, epochs=epochs)
     loaded = GWUNetwork.load(tmp_path / f"every-{epochs}")
     assert loaded.epochs_done == epochs
     history = resumed.train(loaded, tmp_path, first=epochs)
     assert resumed.state(loaded) == resumed.state(network)
+    assert loaded.history.history == network.history.history
+    assert (
+        loaded.history.epoch == list(range(resumed.EPOCHS)) and len(loaded.history.seconds) == resumed.EPOCHS
+    )
+    assert history.epoch == list(range(epochs, resumed.EPOCHS))
     for key, values in network.history.history.items():
         assert history.history[key] == values[epochs:], key
     assert table(tmp_path) == table(folder)
@@ -255,12 +266,70 @@ def test_a_run_from_a_checkpoint_is_the_run_that_never_stopped(whole, epochs, tm
 
 def test_also_in_another_process(whole, tmp_path):
     name, network, folder = whole
-    resumed.train(resumed.network(resumed.OPTIMIZERS[name]()), tmp_path, epochs=3)
+    resumed.train(run_of(name), tmp_path, epochs=3)
     subprocess.run(
         [sys.executable, resumed.__file__, tmp_path / "every-3", tmp_path, tmp_path / "last"], check=True
     )
     assert resumed.state(GWUNetwork.load(tmp_path / "last")) == resumed.state(network)
     assert table(tmp_path) == table(folder)
+
+
+def test_a_run_of_several_fits_is_one_run(data):
+    """Each fit returns its own epochs, the network keeps them all; what an earlier fit returned stays."""
+    whole, network = small(optimizer="adam"), small(optimizer="adam")
+    whole.fit(*data, 5, 4, validation_split=0.2, verbose=0)
+    parts = [
+        network.fit(*data, last, 4, initial_epoch=first, validation_split=0.2, verbose=0)
+        for first, last in ((0, 2), (2, 3), (3, 3), (3, 5))
+    ]
+    assert resumed.state(network) == resumed.state(whole)
+    assert [part.epoch for part in parts] == [[0, 1], [2], [], [3, 4]]
+    for key, values in whole.history.history.items():
+        assert [value for part in parts for value in part.history.get(key, [])] == values, key
+    assert network.history.seconds == [seconds for part in parts for seconds in part.seconds]
+
+
+def test_a_run_begins_anew_or_goes_back(data):
+    network = small()
+    first = network.fit(*data, 3, verbose=0)
+    assert network.history is first
+    again = network.fit(*data, 4, initial_epoch=1, verbose=0)
+    assert network.history.epoch == [0, 1, 2, 3] and network.epochs_done == 4
+    assert network.history.history["loss"] == first.history["loss"][:1] + again.history["loss"]
+    assert first.epoch == [0, 1, 2], "what was returned has changed"
+    network.fit(*data, 9, initial_epoch=8, verbose=0)
+    assert network.history.epoch == [0, 1, 2, 3, 8] and network.epochs_done == 9
+    network.fit(*data, 10, initial_epoch=10, verbose=0)
+    assert network.history.epoch == [0, 1, 2, 3, 8] and network.epochs_done == 10
+    assert network.fit(*data, 2, verbose=0) is network.history and network.history.epoch == [0, 1]
+
+
+def test_numbers_that_only_some_epochs_have(path, data):
+    network = small()
+    network.fit(*data, 2, verbose=0)
+    later = network.fit(*data, 4, initial_epoch=2, validation_data=data, verbose=0)
+    network.fit(*data, 5, initial_epoch=4, verbose=0)
+    for each in (network, saved(network, path)):
+        want = [np.nan, np.nan, *later.history["val_loss"], np.nan]
+        np.testing.assert_array_equal(each.history.history["val_loss"], want)
+        assert np.isfinite(each.history.history["loss"]).all() and len(each.history.history["lr"]) == 5
+    network.history.to_csv(path)
+    assert path.read_text().count("\n") == 6
+
+
+def test_a_run_that_was_broken_off_goes_on(path, data):
+    def interrupt(record):
+        if record["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    whole, network = small(), small()
+    whole.fit(*data, 4, verbose=0)
+    with pytest.raises(KeyboardInterrupt):
+        network.fit(*data, 4, callbacks=[interrupt], verbose=0)
+    loaded = saved(network, path)
+    for each in (network, loaded):
+        each.fit(*data, 4, initial_epoch=each.epochs_done, verbose=0)
+        assert resumed.state(each) == resumed.state(whole)
 
 
 def test_dropout_draws_the_same_also_before_the_first_training(path):

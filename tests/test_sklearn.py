@@ -535,6 +535,28 @@ def test_a_layer_of_the_users_own_is_made_anew(few):
     assert network.layers[0] is not own and network.layers[0].factor == 0.5
 
 
+CHECKS = """
+from sklearn.utils.estimator_checks import check_estimator
+from gwucnn.sklearn import CNNClassifier, CNNRegressor
+for estimator in (CNNClassifier(), CNNRegressor()):
+    found = check_estimator(estimator, on_fail=None, on_skip=None)
+    bad = [(each["check_name"], str(each["exception"])) for each in found if each["status"] != "passed"]
+    print(len(found), bad)
+"""
+
+
+def test_no_check_is_skipped_and_none_expected_to_fail():
+    """With pandas and the array API, which scipy wants to be told of before it is imported."""
+    pytest.importorskip("pandas")
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore", "-c", CHECKS],
+        env={**os.environ, "SCIPY_ARRAY_API": "1"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    counts = [line.partition(" ") for line in done.stdout.splitlines()]
+    assert [bad for _, _, bad in counts] == ["[]", "[]"]
+    assert all(int(count) >= 50 for count, _, _ in counts)
+
+
 def test_every_check_of_scikit_learn_is_there():
     """None is skipped for what the estimators are, and none is expected to fail."""
     names = {check.func.__name__ for _, check in estimator_checks_generator(CNNClassifier())}
