@@ -222,11 +222,38 @@ INLINE void NAME(pool_few_body)(const REAL *full, ptrdiff_t row, const ptrdiff_t
     }
 }
 
+/* The same for all of F filters, which divide a vector, and at least a vector of outputs: a vector of outputs comes
+ * from two neighbouring vectors of each row, the left pixels of its windows and the right ones. The last vector ends
+ * with the row and computes some outputs again. */
+INLINE void NAME(pool_pairs)(const REAL *full, ptrdiff_t row, const ptrdiff_t F, ptrdiff_t columns, int relu, REAL *y,
+                             unsigned char *winner)
+{
+    const ptrdiff_t count = columns * F;
+    INTEGER left[VECTOR_BYTES / sizeof(REAL)], right[VECTOR_BYTES / sizeof(REAL)];
+    UNROLL for (int i = 0; i < LANES; i++) {
+        left[i] = (INTEGER)(2 * (i / F) * F + i % F);
+        right[i] = left[i] + (INTEGER)F;
+    }
+    for (ptrdiff_t first = 0; first < count; first += LANES) {
+        if (first > count - LANES) first = count - LANES;
+        const REAL *at = full + 2 * first;
+        const NAME(vec) four[4] = {NAME(pick_of_two)(at, left), NAME(pick_of_two)(at, right),
+                                   NAME(pick_of_two)(at + row, left), NAME(pick_of_two)(at + row, right)};
+        unsigned char who[VECTOR_BYTES / sizeof(REAL)];
+        NAME(store)(y + first, NAME(largest_of_four)(four, relu, who));
+        if (winner) memcpy(winner + first, who, sizeof(who));
+    }
+}
+
 static void NAME(pool_few)(const REAL *full, ptrdiff_t row, ptrdiff_t F, ptrdiff_t outputs, ptrdiff_t columns,
                            int relu, REAL *y, unsigned char *winner)
 {
-    if (F == 1)
-        NAME(pool_few_body)(full, row, 1, 1, columns, relu, y, winner);
+    if (outputs == F && columns * F >= LANES && F == 1)
+        NAME(pool_pairs)(full, row, 1, columns, relu, y, winner);
+    else if (outputs == F && columns * F >= LANES && F == 2)
+        NAME(pool_pairs)(full, row, 2, columns, relu, y, winner);
+    else if (outputs == F && columns * F >= LANES && F == 4 && LANES >= 4)
+        NAME(pool_pairs)(full, row, 4, columns, relu, y, winner);
     else if (outputs == F)
         NAME(pool_few_body)(full, row, F, F, columns, relu, y, winner);
     else

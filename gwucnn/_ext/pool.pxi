@@ -197,7 +197,10 @@ cdef void max_image_backward(
             if p.C < FEW:
                 # Straight to the winner, wherever it says, as long as that is in the window and in the image.
                 for c in range(p.C):
-                    u, v = winner[c] // p.PW, winner[c] % p.PW
+                    if p.PW == 2:       # two divisions would take longer than all the rest
+                        u, v = winner[c] >> 1, winner[c] & 1
+                    else:
+                        u, v = winner[c] // p.PW, winner[c] % p.PW
                     if 0 <= winner[c] and u < p.PH and 0 <= h + u < p.H and 0 <= w + v < p.W:
                         dx[((h + u) * p.W + w + v) * p.C + c] += dy[c]
                 dy += p.C

@@ -52,6 +52,18 @@ INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NA
     return k == 0 ? picked : NAME(choose)((at >= 0) & (at < (INTEGER)LANES), picked, others);
 }
 
+/* In each lane number index of the 2 * LANES at p. */
+INLINE NAME(vec) NAME(pick_of_two)(const REAL *p, const INTEGER *index)
+{
+#if defined(__clang__)
+    NAME(vec) picked;
+    for (int i = 0; i < LANES; i++) picked[i] = p[index[i]];
+    return picked;
+#else
+    return __builtin_shuffle(NAME(load)(p), NAME(load)(p + LANES), *(const NAME(mask) *)index);
+#endif
+}
+
 /* The largest of four and which, 0 to 3 for the first largest; with relu 0 and 4 if none is above 0. NaN is largest. */
 INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
 {
@@ -125,6 +137,12 @@ INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NA
         const ptrdiff_t at = (ptrdiff_t)index[i] - k * LANES;
         picked.lane[i] = k == 0 || (at >= 0 && at < LANES) ? p[at & (LANES - 1)] : others.lane[i];
     }
+    return picked;
+}
+INLINE NAME(vec) NAME(pick_of_two)(const REAL *p, const INTEGER *index)
+{
+    NAME(vec) picked;
+    for (int i = 0; i < LANES; i++) picked.lane[i] = p[index[i]];
     return picked;
 }
 INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
