@@ -24,6 +24,7 @@ from gwucnn.savable import Savable
 from gwucnn.shapes import check_flag, check_size
 from gwucnn.streams import is_stream
 from gwucnn.suggestions import keywords_checked
+from gwucnn.team import Team, team_of
 from gwucnn.totals import Totals, check_metrics
 from gwucnn.training import evaluate, train, train_step
 
@@ -131,6 +132,7 @@ class GWUNetwork(Savable):
         sample_weight: Any = None,
         initial_epoch: int = 0,
         verbose: int | str = "auto",
+        distributed: Team | None = None,
     ) -> History:
         """Train on all samples, `epochs` times.
 
@@ -163,6 +165,8 @@ class GWUNetwork(Savable):
             Number of epochs done before, to go on counting.
         verbose : 0, 1, 2 or 'auto'
             Nothing, a progress bar, a line an epoch; 'auto' is a bar on a terminal or in a notebook.
+        distributed : DataParallel, optional
+            Other processes to share each batch with; see `gwucnn.distributed`.
 
         Returns
         -------
@@ -196,27 +200,31 @@ class GWUNetwork(Savable):
             data.weights = weigh(data.targets, self._classes, class_weight, sample_weight)
             return data
 
-        engine, data = self._feed("fit", x, y, admit)
-        held_out = None
-        if validation_data is not None:
-            held_out = self._validation(validation_data)
-        elif isinstance(data, Batches):
-            data, held_out = split_off(data, validation_split)
-            self._warn_missing(data, held_out)
-        bar, watchers = progress("fit", verbose), self._watch(callbacks, initial_epoch)
-        history = self.history = History()
-        train(
-            self._train,
-            engine,
-            data,
-            held_out,
-            epochs=range(initial_epoch, epochs),
-            batch_size=batch_size,
-            rng=self._rng if shuffle else None,
-            callbacks=watchers,
-            bar=bar,
-            history=history,
-        )
+        team = team_of("fit", distributed)
+        with team.together():
+            engine, data = self._feed("fit", x, y, admit)
+            held_out = None
+            if validation_data is not None:
+                held_out = self._validation(validation_data)
+            elif isinstance(data, Batches):
+                data, held_out = split_off(data, validation_split)
+                self._warn_missing(data, held_out)
+            bar = progress("fit", verbose, shown=team.rank == 0)
+            watchers = self._watch(callbacks, initial_epoch, writes=team.rank == 0)
+            history = self.history = History()
+            train(
+                self._train,
+                engine,
+                data,
+                held_out,
+                epochs=range(initial_epoch, epochs),
+                batch_size=batch_size,
+                rng=self._rng if shuffle else None,
+                callbacks=watchers,
+                bar=bar,
+                history=history,
+                team=team,
+            )
         return history
 
     # One batch. Stands here so that a watcher may take its place.

@@ -114,9 +114,9 @@ class Savable(Intake):
         """Take what `epochs_done`, `history` and `_callback_states` were."""
         self._first_epoch, self.history, self._loaded_states = epochs, history, tuple(states)
 
-    def _watch(self, callbacks: Iterable[Any], first_epoch: int) -> Callbacks:
+    def _watch(self, callbacks: Iterable[Any], first_epoch: int, *, writes: bool = True) -> Callbacks:
         """Return what calls the callbacks of a fit, which go on as they were if that fit goes on."""
-        watchers = Callbacks(callbacks, self)
+        watchers = Callbacks(callbacks, self, writes=writes)
         if first_epoch and first_epoch == self.epochs_done:
             watchers.restore(self._loaded_states)
         self._watchers, self._loaded_states, self._first_epoch = watchers, (), first_epoch
