@@ -241,12 +241,12 @@ HOW_TO_FIX = {
 
 def _check_same(facts: list[dict[str, Any]]) -> None:
     for name, value in facts[0].items():
-        for rank, others in enumerate(facts):
-            if others.get(name) != value:
+        for rank, other in enumerate(fact.get(name) for fact in facts):
+            if other != value:
                 fix = HOW_TO_FIX.get(name, "run the same program on each rank")
                 raise ValueError(
-                    f"fit: expected the same {name} on each rank, got {value} on rank 0 and {others.get(name)} "
-                    f"on rank {rank}; {fix}"
+                    f"fit: expected the same {name} on each rank, got {value} on rank 0 and {other} on rank "
+                    f"{rank}; {fix}"
                 )
 
 
