@@ -20,6 +20,7 @@ from gwucnn import (
     RandomTranslation,
     ReduceLROnPlateau,
 )
+from gwucnn.agreement import Kind
 from gwucnn.distributed import DataParallel
 from gwucnn.team import Team
 from ranks import Communicator, Meeting, on_ranks
@@ -97,17 +98,24 @@ def test_ranks_together_train_as_one_does(rng, size, options, arguments):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_penalties_of_weights_count_once(data, size):
+@pytest.mark.parametrize("uncounted", [0, 7])
+def test_penalties_of_weights_count_once(data, size, uncounted):
+    """Also for a batch of which no sample counts: the first of 7."""
+
     def trained(team=None):
-        network = GWUNetwork([Flatten(), Dense(3, activation="softmax", kernel_regularizer="l2")], seed=3)
+        layers = [Flatten(), Dense(3, activation="softmax", kernel_regularizer="l2")]
+        network = GWUNetwork(layers, seed=3, precision="float64")
         network.compile("cross_entropy", lr=0.1)
-        history = network.fit(*data, epochs=4, batch_size=7, distributed=team, verbose=0)
+        counts = np.arange(20) >= uncounted
+        history = network.fit(
+            *data, epochs=4, batch_size=7, sample_weight=counts, shuffle=False, distributed=team, verbose=0
+        )
         return weights(network), history.history["loss"]
 
     alone, losses = trained()
     for moved, found in on_ranks(size, trained):
-        np.testing.assert_allclose(moved, alone, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(found, losses, rtol=1e-5)
+        np.testing.assert_allclose(moved, alone, rtol=1e-12)
+        np.testing.assert_allclose(found, losses, rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -129,15 +137,16 @@ def test_batches_of_a_stream_are_divided(data, size):
 def test_all_start_as_rank_0(data):
     """Other weights, slots, counts and random numbers on the others are forgotten."""
 
-    def trained(team):
-        network = small(seed=team.rank, optimizer="adam", lr=0.01)
-        network.fit(*data, epochs=1 + team.rank, batch_size=6)
+    def trained(rank, team=None):
+        network = small(seed=rank, optimizer="adam", lr=0.01)
+        network.fit(*data, epochs=1 + rank, batch_size=6)
         network.fit(*data, epochs=2, batch_size=6, distributed=team)
         return weights(network), network.optimizer.updates
 
-    found = on_ranks(3, trained)
+    found = on_ranks(3, lambda team: trained(team.rank, team))
     assert_same_bits([moved for moved, _ in found])
     assert [updates for _, updates in found] == [4 + 8] * 3
+    np.testing.assert_allclose(found[0][0], trained(0)[0], rtol=1e-12)
 
 
 def test_after_it_a_network_trains_alone_again(data):
@@ -587,6 +596,19 @@ def test_ctrl_c_waits_until_the_ranks_have_parted(data):
     assert communicator.calls[-2:] == ["Allgather", "allgather"]  # told
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     network.fit(*data, 2, 4)
+
+
+def test_ctrl_c_at_the_end_is_not_told_to_ranks_that_have_left(data):
+    class Interrupted(Communicator):
+        def Allgather(self, sent, received):
+            super().Allgather(sent, received)
+            if sent[0] == Kind.END:
+                signal.raise_signal(signal.SIGINT)
+
+    communicator = Interrupted(Meeting(1), 0)
+    with pytest.raises(KeyboardInterrupt):
+        small().fit(*data, 1, 4, distributed=DataParallel(communicator))
+    assert communicator.calls[-2:] == ["Allgather", "Allgather"]  # whether to stop, and the end
 
 
 # ------------------------------------------------------------------------------------------- what may be given
