@@ -179,29 +179,31 @@ class GWUNetwork(Savable):
             before that batch.
         ShapeError, TypeError, ValueError, NotBuiltError
             For data and options that do not fit, before anything moves.
+        RuntimeError
+            If `fit` ended with an error on another rank.
         """
-        streamed = y is None and is_stream(x)
-        if streamed:
-            refuse_beside_stream(
-                "fit",
-                batch_size=batch_size is not None,
-                validation_split=validation_split != 0,
-                sample_weight=sample_weight is not None,
-            )
-        batch_size = 1 if batch_size is None else check_size("fit", "batch_size", batch_size)
-        epochs = check_size("fit", "epochs", epochs, 0)
-        initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
-        shuffle = check_flag("fit", "shuffle", shuffle)
-
-        def admit(where: str, x: Any, y: Any) -> Batches:
-            data = self._data(where, x, y)
-            self._check_pixels(where, data.x)
-            weigh = batch_weights if streamed else sample_weights
-            data.weights = weigh(data.targets, self._classes, class_weight, sample_weight)
-            return data
-
         team = team_of("fit", distributed)
         with team.together():
+            streamed = y is None and is_stream(x)
+            if streamed:
+                refuse_beside_stream(
+                    "fit",
+                    batch_size=batch_size is not None,
+                    validation_split=validation_split != 0,
+                    sample_weight=sample_weight is not None,
+                )
+            batch_size = 1 if batch_size is None else check_size("fit", "batch_size", batch_size)
+            epochs = check_size("fit", "epochs", epochs, 0)
+            initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
+            shuffle = check_flag("fit", "shuffle", shuffle)
+
+            def admit(where: str, x: Any, y: Any) -> Batches:
+                data = self._data(where, x, y)
+                self._check_pixels(where, data.x)
+                weigh = batch_weights if streamed else sample_weights
+                data.weights = weigh(data.targets, self._classes, class_weight, sample_weight)
+                return data
+
             engine, data = self._feed("fit", x, y, admit)
             held_out = None
             if validation_data is not None:

@@ -46,7 +46,7 @@ STOREYS = [
     {"feature_order", "onnx.attributes", "onnx.base"},
     {"onnx.drawn_layers", "onnx.window_operators"},
     {"onnx.blocks", "onnx.operators", "onnx.read_nodes"},
-    {"agreement", "onnx.reading"},
+    {"agreement", "common_state", "onnx.reading"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
     {"sklearn.networks"},
     {"sklearn"},

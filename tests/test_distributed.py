@@ -481,6 +481,18 @@ def test_an_error_in_a_callback_of_one_rank_ends_all(data, hook):
     )
 
 
+@pytest.mark.parametrize("wrong", [{"epochs": -1}, {"batch_size": 0}, {"verbose": 7}, {"callbacks": [3]}])
+def test_a_wrong_argument_on_one_rank_ends_all(data, wrong):
+    """Wherever it is found: nobody waits for a rank that never began."""
+
+    def trained(team):
+        small().fit(*data, **{"batch_size": 5, **(wrong if team.rank else {})}, distributed=team)
+
+    results = on_ranks(2, trained)
+    assert type(results[1]) in (TypeError, ValueError)
+    assert f"rank 1 ended with {type(results[1]).__name__}: {results[1]}; see there" in str(results[0])
+
+
 def test_several_ranks_may_fail_at_once(data):
     x, y = data
 
