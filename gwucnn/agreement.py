@@ -46,15 +46,29 @@ class Agreement:
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
         self._mine = np.zeros(3)  # kind of meeting, and two numbers that go with it
         self._all = np.zeros((self.size, 3))
-        self._parted = True  # nobody waits for anybody
+        self._parted = True  # nobody waits for this rank
+        self._ctrl_c = _CtrlC()
+
+    def check_free(self) -> None:
+        """Raise RuntimeError inside of what has begun and not ended."""
+        if not self._parted:
+            raise RuntimeError(
+                "fit: expected a DataParallel that trains nothing else meanwhile, got that of the fit around "
+                "this one; make another DataParallel()"
+            )
 
     def begin(self) -> None:
-        """From here on the others wait for this rank at each meeting."""
+        """From here on, until `leave`, the others wait for this rank at each meeting."""
         self._parted = False
+        self._ctrl_c.watch()
+
+    def leave(self) -> None:
+        """Go one's own way, after `end` or with an error."""
+        self._ctrl_c.unwatch()
 
     def add_up(self, array: Any, kind: Kind) -> None:
         """Put in the place of `array` its sum over all ranks, the same bits on each."""
-        with _uninterrupted():
+        with self._ctrl_c.waits():
             self._call(kind)
             self._sum(array)
 
@@ -63,7 +77,7 @@ class Agreement:
 
         Weights that are all 0 count as equal.
         """
-        with _uninterrupted():
+        with self._ctrl_c.waits():
             weights, numbers = self._call(Kind.GRADIENTS, weight, number)
             whole = sum(weights.tolist())
             share = weight / whole if whole else 1 / self.size
@@ -74,18 +88,18 @@ class Agreement:
 
     def gather(self, thing: Any) -> list[Any]:
         """Return what each rank has, in their order; things are pickled on their way."""
-        with _uninterrupted():
+        with self._ctrl_c.waits():
             self._call(Kind.OBJECT)
             return self._communicator.allgather(thing)
 
     def any(self, answer: bool) -> bool:
         """Return whether any rank says yes."""
-        with _uninterrupted():
+        with self._ctrl_c.waits():
             return bool(self._call(Kind.ANSWER, float(answer))[0].any())
 
     def end(self) -> None:
         """Part, if nobody has an error to tell of until here."""
-        with _uninterrupted():
+        with self._ctrl_c.waits():
             self._call(Kind.END)
             self._parted = True
 
@@ -96,7 +110,7 @@ class Agreement:
         """
         if self._parted:
             return
-        with _uninterrupted():
+        with self._ctrl_c.waits():
             self._parted = True
             self._roll_call(Kind.ERROR, 0, 0)
             self._communicator.allgather((type(error).__name__, str(error)))
@@ -125,17 +139,41 @@ class Agreement:
         self._communicator.Allreduce(None, array)  # None: in place
 
 
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the ranks have parted: one that left in between would be waited for for ever."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield  # signals come to the main thread alone; a handler that is not Python's could not be put back
-        return
-    pending: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: pending.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if pending:
-        signal.raise_signal(signal.SIGINT)
+class _CtrlC:
+    """Lets Ctrl-C wait until ranks have parted: one that left in between would be waited for for ever."""
+
+    def __init__(self) -> None:
+        self._before: Any = None
+        self._waits = False
+        self._came: tuple[Any, ...] = ()
+
+    def watch(self) -> None:
+        """Stand before the program's own handler, if there is one and it can be reached from this thread."""
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            self._before = handler
+            signal.signal(signal.SIGINT, self._handle)
+
+    def unwatch(self) -> None:
+        """Leave Ctrl-C to the program again."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _handle(self, *details: Any) -> None:
+        if self._waits:
+            self._came = details
+        else:
+            self._before(*details)
+
+    @contextmanager
+    def waits(self) -> Iterator[None]:
+        """Let it come at the end of this block."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+            came, self._came = self._came, ()
+            if came:
+                self._before(*came)

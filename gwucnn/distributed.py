@@ -32,7 +32,7 @@ import numpy as np
 
 from gwucnn.agreement import Agreement, Kind
 from gwucnn.common_state import Statistics, check_same, facts_of, put_back, state_of
-from gwucnn.team import ALONE, OthersFailed, Team
+from gwucnn.team import OthersFailed, Team
 
 __all__ = ["DataParallel"]
 
@@ -143,8 +143,9 @@ class DataParallel(Team):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        self._agreement.begin()
+        self._agreement.check_free()
         try:
+            self._agreement.begin()
             yield
             self._agreement.end()
         except OthersFailed as failed:
@@ -154,12 +155,14 @@ class DataParallel(Team):
             raise
         finally:
             self._leave()
+            self._agreement.leave()
 
     def begin(self, engine: Any, rng: Any, facts: Mapping[str, Any]) -> None:
         """Start all ranks from rank 0's state. Raises ValueError on all if their `facts` differ."""
         check_same(self._agreement.gather({**facts_of(engine), **facts}))
         put_back(engine, rng, self.first(state_of(engine, rng)))
         self._key = engine.randomness.state[0]
+        self._former = engine.team
         self._engine, engine.team = engine, self
         if self.rank:
             numbers = np.random.SeedSequence([int(self._key), self.rank])
@@ -167,10 +170,10 @@ class DataParallel(Team):
         self._statistics = Statistics(engine.layers)
 
     def _leave(self) -> None:
-        """Train alone again, with the random numbers of all."""
+        """Let the network train as before, with the random numbers of all."""
         if self._engine is not None:
             self._engine.randomness.state[0] = self._key
-            self._engine.team, self._engine = ALONE, None
+            self._engine.team, self._engine = self._former, None
 
     def part(self, data: Any, indices: Any) -> Any:
         count = data.count(indices)

@@ -481,6 +481,34 @@ def test_an_error_in_a_callback_of_one_rank_ends_all(data, hook):
     )
 
 
+def test_a_fit_inside_of_a_fit_needs_a_team_of_its_own(data):
+    def trained(team):
+        again = DataParallel(team._agreement._communicator)
+        network, other = small(), small(seed=1)
+
+        def nested(team):
+            return lambda record: other.fit(*data, batch_size=10, distributed=team) and None
+
+        network.fit(*data, 2, 10, callbacks=[nested(again)], distributed=team)
+        network.fit(*data, 1, 10, callbacks=[nested(team)], distributed=team)
+
+    for message in raised(on_ranks(2, trained), RuntimeError):
+        assert "expected a DataParallel that trains nothing else meanwhile" in message
+
+
+def test_a_fit_inside_of_a_fit_of_the_same_network_leaves_it_its_team(data):
+    def trained(team):
+        again, network = DataParallel(team._agreement._communicator), small()
+
+        def nested(record):
+            network.fit(*data, batch_size=5, distributed=again)
+
+        network.fit(*data, 3, 5, callbacks=[nested], distributed=team)
+        return weights(network)
+
+    assert_same_bits(on_ranks(3, trained))
+
+
 @pytest.mark.parametrize("wrong", [{"epochs": -1}, {"batch_size": 0}, {"verbose": 7}, {"callbacks": [3]}])
 def test_a_wrong_argument_on_one_rank_ends_all(data, wrong):
     """Wherever it is found: nobody waits for a rank that never began."""
@@ -608,6 +636,39 @@ def test_ctrl_c_waits_until_the_ranks_have_parted(data):
     assert communicator.calls[-2:] == ["Allgather", "allgather"]  # told
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     network.fit(*data, 2, 4)
+
+
+def test_ctrl_c_between_exchanges_comes_at_once(data):
+    at = []
+
+    def interrupt(record):
+        signal.raise_signal(signal.SIGINT)
+        at.append("later")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        small().fit(*data, 9, 4, callbacks=[interrupt], distributed=DataParallel(Communicator(Meeting(1), 0)))
+    assert at == [] and signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("own", [signal.SIG_IGN, lambda number, frame: seen.append(number)])
+def test_a_handler_of_the_programs_own_stays(data, own):
+    class Interrupted(Communicator):
+        def Allreduce(self, sent, received):
+            super().Allreduce(sent, received)
+            signal.raise_signal(signal.SIGINT)
+
+    seen.clear()
+    before = signal.signal(signal.SIGINT, own)
+    try:
+        small().fit(*data, 1, 5, distributed=DataParallel(Interrupted(Meeting(1), 0)))
+        assert signal.getsignal(signal.SIGINT) is own
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == ([signal.SIGINT] * 5 if callable(own) else [])  # four batches and the epoch's sums
+
+
+seen = []
 
 
 def test_ctrl_c_at_the_end_is_not_told_to_ranks_that_have_left(data):
