@@ -103,8 +103,9 @@ class DataParallel(Team):
     that says which rank had which error, after which ranks may differ by a batch until they fit again. A
     process that is killed takes the others with it: `mpiexec` sees to that.
 
-    Each batch costs two messages, one of them of the size of the trainable weights. Ranks times threads
-    should not be more than there are processors: set OMP_NUM_THREADS.
+    Each batch costs two messages, one of them of the size of the trainable weights, and two small ones more
+    with batch normalisation. Ranks times threads should not be more than there are processors that have
+    nothing else to do, for all wait for the slowest: set OMP_NUM_THREADS.
 
     Examples
     --------
