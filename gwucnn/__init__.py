@@ -92,7 +92,7 @@ from gwucnn.schedules import CosineDecay, ExponentialDecay, OneCycle, PiecewiseC
 from gwucnn.seeds import set_random_seed
 
 if TYPE_CHECKING:
-    from gwucnn import datasets, interop, models, onnx, plotting
+    from gwucnn import datasets, distributed, interop, models, onnx, plotting
 
 __all__ = [
     "ELU",
@@ -178,6 +178,7 @@ __all__ = [
     "accuracy",
     "confusion_matrix",
     "datasets",
+    "distributed",
     "f1",
     "get_num_threads",
     "interop",
@@ -197,7 +198,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the readers of data sets cost a third of what all the rest does."""
-    if name in ("datasets", "interop", "models", "onnx", "plotting", "sklearn"):
+    if name in ("datasets", "distributed", "interop", "models", "onnx", "plotting", "sklearn"):
         import importlib
 
         return importlib.import_module(f"gwucnn.{name}")

@@ -9,6 +9,10 @@ training.
 
 One that remembers something from epoch to epoch has besides `state()`, a dict of numbers, texts, None and
 lists of arrays, and `restore(state)`, which makes the next run go on from there.
+
+Where several processes train one network (`gwucnn.distributed`), each calls its callbacks, with the same
+records; but only rank 0 calls those with an attribute `writes` that is true, such as ModelCheckpoint and
+CSVLogger.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ class ModelCheckpoint(Monitor):
     """
 
     saves = True  # after the other callbacks, whose states are saved too
+    writes = True
 
     def __init__(
         self,

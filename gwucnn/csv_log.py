@@ -29,6 +29,8 @@ class CSVLogger:
         With append, if the file has a column that no record has, or lacks one.
     """
 
+    writes = True
+
     @keywords_checked
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path = os.fspath(path)

@@ -20,6 +20,7 @@ from gwucnn.loss_head import LossHead
 from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
 from gwucnn.optimizers import Optimizer
 from gwucnn.parameters import Arena
+from gwucnn.team import ALONE
 from gwucnn.totals import Metrics, Totals, check_metrics
 from gwucnn.workspace import Randomness, Space, Workspace
 
@@ -84,6 +85,7 @@ class Engine:
         ]
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
+        self.team = ALONE  # whose gradients are added up
         self._metrics: tuple[str, ...] = ()
         self._clipnorm: float | None = None
         trained = [p for layer in layers for p in layer.parameters if p.trainable]
@@ -266,6 +268,7 @@ class Engine:
             complaint = self._complaint(loss.value, batch, workspace)
             self.randomness.draws = draws
             raise FloatingPointError(complaint)
+        self.team.add_up(self._trainable_grads, batch.weight)
         if self._clipnorm is not None:
             workspace.outer.run("clip", clip_norm, limit=self._clipnorm, out=self._trainable_grads)
         self.optimizer.step()

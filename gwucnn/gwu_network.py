@@ -24,6 +24,7 @@ from gwucnn.savable import Savable
 from gwucnn.shapes import check_flag, check_size
 from gwucnn.streams import is_stream
 from gwucnn.suggestions import keywords_checked
+from gwucnn.team import Team, team_of
 from gwucnn.totals import Totals, check_metrics
 from gwucnn.training import evaluate, train, train_some, train_step
 
@@ -131,6 +132,7 @@ class GWUNetwork(Savable):
         sample_weight: Any = None,
         initial_epoch: int = 0,
         verbose: int | str = "auto",
+        distributed: Team | None = None,
     ) -> History:
         """Train on all samples, `epochs` times.
 
@@ -164,6 +166,8 @@ class GWUNetwork(Savable):
             `network.history` keeps them, those that are done again excepted.
         verbose : 0, 1, 2 or 'auto'
             Nothing, a progress bar, a line an epoch; 'auto' is a bar on a terminal or in a notebook.
+        distributed : DataParallel, optional
+            Other processes to share each batch with; see `gwucnn.distributed`.
 
         Returns
         -------
@@ -177,48 +181,54 @@ class GWUNetwork(Savable):
             before that batch.
         ShapeError, TypeError, ValueError, NotBuiltError
             For data and options that do not fit, before anything moves.
+        RuntimeError
+            If `fit` ended with an error on another rank.
         """
-        streamed = y is None and is_stream(x)
-        if streamed:
-            refuse_beside_stream(
-                "fit",
-                batch_size=batch_size is not None,
-                validation_split=validation_split != 0,
-                sample_weight=sample_weight is not None,
+        team = team_of("fit", distributed)
+        with team.together():
+            streamed = y is None and is_stream(x)
+            if streamed:
+                refuse_beside_stream(
+                    "fit",
+                    batch_size=batch_size is not None,
+                    validation_split=validation_split != 0,
+                    sample_weight=sample_weight is not None,
+                )
+            batch_size = 1 if batch_size is None else check_size("fit", "batch_size", batch_size)
+            epochs = check_size("fit", "epochs", epochs, 0)
+            initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
+            shuffle = check_flag("fit", "shuffle", shuffle)
+
+            def admit(where: str, x: Any, y: Any) -> Batches:
+                data = self._data(where, x, y)
+                self._check_pixels(where, data.x)
+                weigh = batch_weights if streamed else sample_weights
+                data.weights = weigh(data.targets, self._classes, class_weight, sample_weight)
+                return data
+
+            engine, data = self._feed("fit", x, y, admit)
+            held_out = None
+            if validation_data is not None:
+                held_out = self._validation(validation_data)
+            elif isinstance(data, Batches):
+                data, held_out = split_off(data, validation_split)
+                self._warn_missing(data, held_out)
+            bar = progress("fit", verbose, shown=team.rank == 0)
+            watchers = self._watch(callbacks, initial_epoch, writes=team.rank == 0)
+            history, run = self._begin_histories(initial_epoch)
+            train(
+                self._train,
+                engine,
+                data,
+                held_out,
+                epochs=range(initial_epoch, epochs),
+                batch_size=batch_size,
+                rng=self._rng if shuffle else None,
+                callbacks=watchers,
+                bar=bar,
+                histories=(history,) if run is history else (history, run),
+                team=team,
             )
-        batch_size = 1 if batch_size is None else check_size("fit", "batch_size", batch_size)
-        epochs = check_size("fit", "epochs", epochs, 0)
-        initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
-        shuffle = check_flag("fit", "shuffle", shuffle)
-
-        def admit(where: str, x: Any, y: Any) -> Batches:
-            data = self._data(where, x, y)
-            self._check_pixels(where, data.x)
-            weigh = batch_weights if streamed else sample_weights
-            data.weights = weigh(data.targets, self._classes, class_weight, sample_weight)
-            return data
-
-        engine, data = self._feed("fit", x, y, admit)
-        held_out = None
-        if validation_data is not None:
-            held_out = self._validation(validation_data)
-        elif isinstance(data, Batches):
-            data, held_out = split_off(data, validation_split)
-            self._warn_missing(data, held_out)
-        bar, watchers = progress("fit", verbose), self._watch(callbacks, initial_epoch)
-        history, run = self._begin_histories(initial_epoch)
-        train(
-            self._train,
-            engine,
-            data,
-            held_out,
-            epochs=range(initial_epoch, epochs),
-            batch_size=batch_size,
-            rng=self._rng if shuffle else None,
-            callbacks=watchers,
-            bar=bar,
-            histories=(history,) if run is history else (history, run),
-        )
         return history
 
     # Some batches. Stands here so that a watcher may take its place.

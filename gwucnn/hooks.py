@@ -17,14 +17,19 @@ class Callbacks:
 
     One that has an attribute `saves` which is true is called after the others, and all of those look at the
     record before one of them saves, so that what is written down holds the states after that epoch.
+
+    Where several processes train one network, one of them alone (`writes`) calls callbacks that have an
+    attribute `writes` which is true.
     """
 
-    def __init__(self, callbacks: Iterable[Any], network: Any) -> None:
+    def __init__(self, callbacks: Iterable[Any], network: Any, *, writes: bool = True) -> None:
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"fit: expected a list of callbacks, got {callbacks!r}; write callbacks=[...]")
         self._callbacks = list(callbacks)
         for callback in self._callbacks:
             _check(callback)
+        if not writes:
+            self._callbacks = [callback for callback in self._callbacks if not _has(callback, "writes")]
         self._call("set_network", network)
 
     def _call(self, hook: str, *args: Any) -> list[Any]:
@@ -57,8 +62,8 @@ class Callbacks:
 
     def end_epoch(self, record: dict[str, Any]) -> bool:
         """An epoch has ended; return whether any callback wants to stop."""
-        first = [callback for callback in self._callbacks if not _saves(callback)]
-        last = [callback for callback in self._callbacks if _saves(callback)]
+        first = [callback for callback in self._callbacks if not _has(callback, "saves")]
+        last = [callback for callback in self._callbacks if _has(callback, "saves")]
         answers = [_told(callback, record) for callback in first]
         for callback in last:
             if hasattr(callback, "look"):
@@ -77,8 +82,8 @@ def _name(callback: Any) -> str:
     return kind.__name__ if ours or kind.__name__ not in REMEMBERED else f"{kind.__module__}.{kind.__name__}"
 
 
-def _saves(callback: Any) -> bool:
-    return bool(getattr(callback, "saves", False))
+def _has(callback: Any, flag: str) -> bool:
+    return bool(getattr(callback, flag, False))
 
 
 def _told(callback: Any, record: dict[str, Any]) -> Any:

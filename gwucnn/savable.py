@@ -140,9 +140,9 @@ class Savable(Intake):
         self.history = fit if run is None else run.before(first_epoch)
         return fit, self.history
 
-    def _watch(self, callbacks: Iterable[Any], first_epoch: int) -> Callbacks:
+    def _watch(self, callbacks: Iterable[Any], first_epoch: int, *, writes: bool = True) -> Callbacks:
         """Return what calls the callbacks of a fit, which go on as they were if that fit goes on."""
-        watchers = Callbacks(callbacks, self)
+        watchers = Callbacks(callbacks, self, writes=writes)
         if first_epoch and first_epoch == self.epochs_done:
             watchers.restore(self._loaded_states)
         self._watchers, self._loaded_states, self._first_epoch = watchers, (), first_epoch

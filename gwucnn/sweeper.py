@@ -9,6 +9,7 @@ import numpy as np
 from gwucnn._ext.sweep import KINDS, Sweep
 from gwucnn.batches import Batches, Run
 from gwucnn.engine import Engine, Recorded, Totals
+from gwucnn.team import ALONE
 
 __all__ = ["Sweeper"]
 
@@ -17,7 +18,8 @@ class Sweeper:
     """Trains on batches that are rows of arrays and nothing else, once their step is recorded.
 
     It gives the same bits as `Engine.train_step` batch by batch, and leaves to that whatever else there is:
-    the first batch of its size, samples with weights, images that must be turned, batches that are not sound.
+    the first batch of its size, samples with weights, images that must be turned, batches that are not sound,
+    and those that are shared with other processes.
 
     Parameters
     ----------
@@ -36,7 +38,7 @@ class Sweeper:
 
     def _bound(self, run: Run) -> _BoundSweep | None:
         """Return the sweep for a run's batches, the same one until another size or other data come."""
-        if not _sweeps(run.data):
+        if not _sweeps(run.data) or self.engine.team is not ALONE:
             return None
         recorded = self.engine.recorded(run.size)
         if recorded is None:

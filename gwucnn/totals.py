@@ -89,6 +89,17 @@ class Metrics:
             self._counts += class_counts(true, predicted, self._classes, weights)
         self._held = 0
 
+    @property
+    def sums(self) -> Any:
+        """All that was added up, float64 in one row; may be set."""
+        self._count()
+        return np.concatenate([(self._right, self._top, self._weight), self._counts.ravel()])
+
+    @sums.setter
+    def sums(self, sums: Any) -> None:
+        self._right, self._top, self._weight = sums[:3].tolist()
+        self._counts[...] = sums[3:].reshape(self._counts.shape)
+
     def results(self) -> dict[str, float]:
         """Return each metric so far; NaN before the first row."""
         self._count()
@@ -129,6 +140,18 @@ class Totals:
         self._weight += size * len(losses)
         if self._metrics is not None:
             self._metrics.update(target, outputs)
+
+    @property
+    def sums(self) -> Any:
+        """All that was added up, float64 in one row; may be set, such as to the sum of several of them."""
+        metrics = () if self._metrics is None else self._metrics.sums
+        return np.concatenate([(self._loss, self._weight), metrics])
+
+    @sums.setter
+    def sums(self, sums: Any) -> None:
+        self._loss, self._weight = sums[:2].tolist()
+        if self._metrics is not None:
+            self._metrics.sums = sums[2:]
 
     @property
     def loss(self) -> float:

@@ -13,6 +13,7 @@ from gwucnn.hooks import Callbacks
 from gwucnn.progress import Progress
 from gwucnn.streams import Stream
 from gwucnn.sweeper import Sweeper
+from gwucnn.team import ALONE, OthersFailed, Team
 
 __all__ = ["evaluate", "train", "train_some", "train_step"]
 
@@ -25,8 +26,12 @@ Step = Callable[[Sweeper, Run, int, Totals], int]
 
 def train_step(where: str, engine: Engine, data: Batches, indices: Any, totals: Totals) -> float:
     """Move the weights once by these samples and return their loss; `where` stands before what goes wrong."""
+    draws = engine.randomness.draws
     try:
         return engine.train_step(data, indices, totals)
+    except OthersFailed:
+        engine.randomness.draws = draws
+        raise
     except FloatingPointError as error:
         raise FloatingPointError(
             f"{where}: expected finite numbers, but {error}; lower lr or scale the images to 0..1 (the "
@@ -38,7 +43,10 @@ def train_some(sweeper: Sweeper, run: Run, first: int, totals: Totals) -> int:
     """Train on the batches of a run from number `first` on, as many as go at once; return how many."""
     done = sweeper(run, first, totals)
     if not done:
-        train_step(run.name(first), sweeper.engine, run.data, run.indices(first), totals)
+        engine = sweeper.engine
+        indices = engine.team.part(run.data, run.indices(first))
+        train_step(run.name(first), engine, run.data, indices, totals)
+        engine.team.level()
     return done or 1
 
 
@@ -54,28 +62,32 @@ def train(
     callbacks: Callbacks,
     bar: Progress,
     histories: Iterable[History],
+    team: Team = ALONE,
 ) -> None:
     """Train for these epochs, or until a callback stops, and add their records to each of `histories`.
 
     step : trains on some batches, as `train_some` does. rng : shuffles in each epoch; None keeps the order.
     """
+    validated = None if held_out is None else held_out.samples
+    facts = {"epochs": epochs, "batch_size": batch_size, "shuffle": rng is not None}
+    team.begin(engine, rng, facts | {"samples": data.samples, "samples to validate": validated})
     callbacks.begin(_names(engine, held_out))
     try:
         for epoch in epochs:
             start = time.perf_counter()
             bar.begin(f"epoch {epoch + 1}/{epochs.stop}", data.samples)
-            totals = _epoch(step, engine, data.epoch(batch_size, rng, f"fit: epoch {epoch + 1}"), bar)
+            totals = _epoch(step, engine, data.epoch(batch_size, rng, f"fit: epoch {epoch + 1}"), bar, team)
             record = {"epoch": epoch, **totals.record()}
             if held_out is not None:
                 size = max(batch_size, VALIDATION_BATCH)
-                record |= evaluate(f"fit: epoch {epoch + 1}, validation_data", engine, held_out, size).record(
-                    "val_"
-                )
+                where = f"fit: epoch {epoch + 1}, validation_data"
+                record |= evaluate(where, engine, held_out, size, team).record("val_")
             record |= {"lr": engine.optimizer.lr, "seconds": time.perf_counter() - start}  # type: ignore[union-attr]
+            record = team.first(record)
             for history in histories:
                 history.append(record)
             bar.end(record, data.samples)
-            if callbacks.end_epoch(record):
+            if team.any(callbacks.end_epoch(record)):
                 break
     finally:
         bar.close()
@@ -89,7 +101,7 @@ def _names(engine: Engine, held_out: Data | None) -> list[str]:
     return ["epoch", *reported.record(), *validated, "lr", "seconds"]
 
 
-def _epoch(step: Step, engine: Engine, runs: Iterable[Run], bar: Progress) -> Totals:
+def _epoch(step: Step, engine: Engine, runs: Iterable[Run], bar: Progress, team: Team) -> Totals:
     totals, sweeper = engine.totals(), Sweeper(engine)
     for run in runs:
         done = 0
@@ -97,12 +109,14 @@ def _epoch(step: Step, engine: Engine, runs: Iterable[Run], bar: Progress) -> To
             batches = step(sweeper, run, done, totals)
             bar.advance(batches * run.size, totals)
             done += batches
+    team.merge(totals)
     return totals
 
 
-def evaluate(who: str, engine: Engine, data: Data, size: int) -> Totals:
+def evaluate(who: str, engine: Engine, data: Data, size: int, team: Team = ALONE) -> Totals:
     """Return loss and accuracy of all samples; weights stay as they are."""
     totals = engine.totals()
     for part in data.parts(who):
-        engine.evaluate(part, size, totals)
+        engine.evaluate(part.subset(team.part(part, slice(None))), size, totals)
+    team.merge(totals)
     return totals
