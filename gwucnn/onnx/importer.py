@@ -10,8 +10,9 @@ from gwucnn.layers import Conv2D, Dense, Layer, Reshape
 from gwucnn.layers.base import leaves
 from gwucnn.onnx.attributes import Node, Unsupported
 from gwucnn.onnx.blocks import Step, in_a_row
-from gwucnn.onnx.read_nodes import READERS, Made, Seen, broadcast
+from gwucnn.onnx.read_nodes import READERS
 from gwucnn.onnx.reading import Graph, read
+from gwucnn.onnx.seen import Made, Seen, broadcast
 
 __all__ = ["import_onnx"]
 

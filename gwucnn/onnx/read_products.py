@@ -1,0 +1,151 @@
+"""ONNX's products and normalisations as layers: what has weights, or one number a channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gwucnn import layers
+from gwucnn.layers import Layer, imported
+from gwucnn.onnx.attributes import Node, slide, transposed_pads
+from gwucnn.onnx.seen import Constants, Made, Reader, Seen, broadcast, constant_input, image_layers
+
+__all__ = ["PRODUCTS"]
+
+# ----------------------------------------------------------------------------------------------- products
+
+
+def _conv(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    before, weight = image_layers(node, x), constant_input(node, constants, 1, "the weight")
+    window = slide(node, x.image, weight.shape[2:])
+    layer = layers.Conv2D(
+        weight.shape[0],
+        window.size,
+        window.strides,
+        window.pads,
+        dilation_rate=window.dilations,
+        groups=node.get("group", 1),
+        add_bias=2 in constants,
+    )
+    return _weighted(before, layer, weight.transpose(2, 3, 1, 0), constants.get(2), "first")
+
+
+def _conv_transpose(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    before, weight = image_layers(node, x), constant_input(node, constants, 1, "the weight")
+    pads, _ = transposed_pads(node, x.image, weight.shape[2:])
+    strides, dilations = node.get("strides") or (1, 1), node.get("dilations") or (1, 1)
+    more = tuple(max(-after, 0) for _, after in pads)
+    wide = any(n >= max(s, d) for n, s, d in zip(more, strides, dilations, strict=True))
+    if any(cut < 0 for cut, _ in pads) or (any(more) and wide):
+        raise node.refuse(f"pads that cut off, or add less than a stride at the end, got {pads}")
+    groups = node.get("group", 1)
+    layer = layers.Conv2DTranspose(
+        weight.shape[1] * groups,
+        weight.shape[2:],
+        tuple(strides),
+        tuple((cut, max(after, 0)) for cut, after in pads),
+        output_padding=more if any(more) else None,
+        dilation_rate=tuple(dilations),
+        groups=groups,
+        add_bias=2 in constants,
+    )
+    return _weighted(before, layer, weight.transpose(2, 3, 1, 0), constants.get(2), "first")
+
+
+def _weighted(before: list[Layer], layer: Layer, kernel: Any, bias: Any, layout: str) -> Made:
+    return Made(
+        [*before, layer], layout, [[] for _ in before] + [[kernel] if bias is None else [kernel, bias]]
+    )
+
+
+def _gemm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    if node.get("transA", 0):
+        raise node.refuse("transA=0, got 1")
+    _need_rows(node, x)
+    weight = constant_input(node, constants, 1, "B")
+    kernel = (weight.T if node.get("transB", 0) else weight) * weight.dtype.type(node.get("alpha", 1.0))
+    bias = constants.get(2)
+    if len(node.inputs) > 2 and node.inputs[2]:
+        bias = constant_input(node, constants, 2, "C") * weight.dtype.type(node.get("beta", 1.0))
+        if bias.size not in (1, kernel.shape[1]):
+            raise node.refuse(f"C of shape ({kernel.shape[1]},), got {bias.shape}")
+        bias = np.broadcast_to(bias.reshape(-1), kernel.shape[1:])
+    layer = layers.Dense(kernel.shape[1], add_bias=bias is not None)
+    return _weighted([], layer, kernel, bias, "rows")
+
+
+def _matmul(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    _need_rows(node, x)
+    kernel = constant_input(node, constants, 1, "the second factor")
+    if kernel.ndim != 2:
+        raise node.refuse(f"a matrix as second factor, got {kernel.shape}")
+    return _weighted([], layers.Dense(kernel.shape[1]), kernel, None, "rows")
+
+
+def _need_rows(node: Node, x: Seen) -> None:
+    if x.layout != "rows" or len(x.sizes) != 1:
+        raise node.refuse(f"rows (N, D), got {x.sizes}")
+
+
+# -------------------------------------------------------------------------------------------- normalisation
+
+
+def _batch_norm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    if node.get("training_mode", 0):
+        raise node.refuse("training_mode=0, got 1")
+    if x.layout == "last" or (x.layout == "rows" and len(x.sizes) != 1):
+        raise node.refuse(f"channels on axis 1 of images or rows, got {x.sizes}")
+    layer = layers.BatchNormalization(min(node.get("momentum", 0.9), 0.999), node.get("epsilon", 1e-5))
+    names = ("scale", "B", "mean", "var")
+    return Made([layer], x.layout, [[constant_input(node, constants, k + 1, n) for k, n in enumerate(names)]])
+
+
+def _layer_norm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    axis, gamma = node.get("axis", -1), constant_input(node, constants, 1, "Scale")
+    if x.layout not in ("last", "rows") or axis not in (-1, len(x.sizes)) or gamma.size != x.channels:
+        raise node.refuse(f"the last axis, with the channels, to be normalised, got axis={axis} of {x.sizes}")
+    beta = constants.get(2, np.zeros_like(gamma))
+    layer = layers.LayerNormalization(node.get("epsilon", 1e-5))
+    return Made([layer], x.layout, [[gamma.reshape(-1), beta.reshape(-1)]])
+
+
+def _lrn(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    if x.layout not in ("first", "pixel"):
+        raise node.refuse(f"images (N, C, H, W), got {x.sizes}")
+    alpha, beta, bias = node.get("alpha", 1e-4), node.get("beta", 0.75), node.get("bias", 1.0)
+    return Made([imported.LocalResponseNormalization(node.get("size"), alpha, beta, bias)], x.layout)
+
+
+def _scaled(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    """Return x * c, x / c, x + c or x - c as a frozen normalisation of mean 0 and variance 1."""
+    (place, given), *_ = constants.items()
+    constant = broadcast(node, x, given)
+    ones, zeros = np.ones_like(constant), np.zeros_like(constant)
+    if place == 0 and node.kind == "Div":
+        raise node.refuse("a constant to divide by, got one to be divided,")
+    gamma, beta = {
+        "Mul": (constant, zeros),
+        "Div": (ones / constant, zeros),
+        "Add": (ones, constant),
+        "Sum": (ones, constant),
+        "Sub": (ones, -constant) if place else (-ones, constant),
+    }[node.kind]
+    layer = layers.BatchNormalization(epsilon=0.0, trainable=False)
+    return Made([layer], x.layout, [[gamma, beta, zeros, ones]])
+
+
+PRODUCTS: dict[str, Reader] = {
+    "Add": _scaled,
+    "BatchNormalization": _batch_norm,
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Div": _scaled,
+    "Gemm": _gemm,
+    "LRN": _lrn,
+    "LayerNormalization": _layer_norm,
+    "MatMul": _matmul,
+    "Mul": _scaled,
+    "Sub": _scaled,
+    "Sum": _scaled,
+}
