@@ -63,6 +63,7 @@ def image_layers(node: Node, x: Seen) -> list[Layer]:
 
 
 def constant_input(node: Node, constants: Constants, place: int, what: str) -> Any:
+    """Return the node's input at a place, or raise the error that `what` is none of its constants."""
     if place not in constants:
         raise node.refuse(f"{what} to be a constant, got a tensor that is computed,")
     return constants[place]
@@ -70,9 +71,8 @@ def constant_input(node: Node, constants: Constants, place: int, what: str) -> A
 
 def broadcast(node: Node, x: Seen, constant: Any) -> Any:
     """Return a constant that is put together with a tensor as one number a channel."""
-    shape = (1, *x.sizes) if x.layout in ("rows", "last") else (1, x.channels, 1, 1)
-    if x.layout in ("rows", "last"):
-        shape = (*(1 for _ in x.sizes), x.channels)
+    rows = x.layout in ("rows", "last")
+    shape = (*(1 for _ in x.sizes), x.channels) if rows else (1, x.channels, 1, 1)
     try:
         return np.broadcast_to(constant, shape).reshape(-1)
     except ValueError:
