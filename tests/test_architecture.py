@@ -43,7 +43,7 @@ STOREYS = [
     {"savable"},
     {"gwu_network"},
     {"feature_order", "onnx.attributes", "onnx.base"},
-    {"onnx.drawn_activations", "onnx.seen", "onnx.window_operators"},
+    {"onnx.drawn_activations", "onnx.patterns", "onnx.seen", "onnx.window_operators"},
     {"onnx.blocks", "onnx.drawn_layers", "onnx.operators", "onnx.read_moves", "onnx.read_products"},
     {"onnx.read_nodes", "onnx.reading"},
     {"models", "datasets", "plotting", "interop", "onnx", "distributed"},

@@ -150,6 +150,9 @@ SINGLE = {
                             ("Concat", "m o", "t", {"axis": 0}), ("Reshape", "x t", "h", {}), ("MatMul", "h w", "y", {})],
                            {"i": np.array(0), "i0": np.array([0]), "o": np.array([-1]), "w": tensor(360, 2)}),
     "sum": ([("Relu", "x", "a", {}), ("Tanh", "x", "b", {}), ("Sum", "a x b", "y", {})], {}),
+    "sum, twice one": ([("Add", "x x", "a", {}), ("Sum", "a a a", "y", {})], {}),
+    "shuffle": ([("Reshape", "x s", "a", {}), ("Transpose", "a", "b", {"perm": [0, 2, 1, 3, 4]}), ("Reshape", "b t", "y", {})],
+                {"s": np.array([-1, 2, 2, 9, 10]), "t": np.array([0, 4, 9, 10])}),
     "unsqueezed": ([("GlobalMaxPool", "x", "p", {}), ("Flatten", "p", "f", {}), ("Unsqueeze", "f a", "h", {}),
                     ("Conv", "h w", "y", {})], {"a": np.array([2, 3]), "w": tensor(5, 4, 1, 1)}),
 }  # fmt: skip
@@ -236,7 +239,6 @@ OUTSIDE = {
         ([("MaxPool", "x", "y", {"kernel_shape": [2, 2], "dilations": [2, 2]})], {}),
     "axis=1, that of the channels, got 2 in Softmax node": ([("Softmax", "x", "y", {"axis": 2})], {}),
     "axis=1, that of the channels, got 3 in Concat node": ([("Concat", "x x", "y", {"axis": 3})], {}),
-    "a sum of two values, got one twice": ([("Add", "x x", "y", {})], {}),
     "a constant of one number, or one a channel, got .10,. in Mul node": ([("Mul", "x a", "y", {})], {"a": tensor(10)}),
     "mode='constant' and zeros on all axes, got 'edge'":
         ([("Pad", "x p", "y", {"mode": "edge"})], {"p": np.array([0, 0, 1, 2, 0, 0, 3, 0])}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gwucnn.activation_layers import Activation
 from gwucnn.layers import Concatenate, Layer, Residual
 from gwucnn.onnx.attributes import Unsupported
 
@@ -68,6 +69,5 @@ class _Decomposition:
         if step.join == "Concat":
             return [Concatenate(rows)]
         layers, shortcut = rows if rows[0] else rows[::-1]
-        if not layers:
-            raise Unsupported(f"onnx: expected a sum of two values, got one twice in node {step.node!r}")
-        return [Residual(layers, shortcut or None)]
+        # A value that is added to itself passes by something that leaves it as it is.
+        return [Residual(layers or [Activation(None)], shortcut or None)]

@@ -175,6 +175,12 @@ def _reshape(graph: Drawing, layer: Any, x: Value) -> str:
     return graph.channels_first(name) if made.is_image else name
 
 
+def _shuffle(graph: Drawing, layer: Any, x: Value) -> str:
+    C, H, W = x.sizes
+    parts = graph.reshaped(x.name, (layer.groups, C // layer.groups, H, W))
+    return graph.reshaped(graph.node("Transpose", parts, perm=(0, 2, 1, 3, 4)), x.sizes)
+
+
 def _nothing(graph: Drawing, layer: Any, x: Value) -> str:
     return x.name
 
@@ -262,6 +268,7 @@ DRAWN: dict[type, Draw] = {
     layers.SpatialDropout2D: _nothing,
     layers.UpSampling2D: _upsampling,
     layers.ZeroPadding2D: _pad,
+    imported.ChannelShuffle: _shuffle,
     imported.Clip: _clip,
     imported.LocalResponseNormalization: _lrn,
     imported.LogSoftmax: _log_softmax,

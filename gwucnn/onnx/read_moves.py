@@ -99,11 +99,16 @@ def _resize(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     return Made([*image_layers(node, x), layers.UpSampling2D(tuple(map(int, scales[2:])))], "first")
 
 
+def _shuffle(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    return Made([*image_layers(node, x), imported.ChannelShuffle(node.get("groups"))], "first")
+
+
 def _same(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     return Made([], x.layout)
 
 
 MOVES: dict[str, Reader] = {
+    "ChannelShuffle": _shuffle,
     "Flatten": _flatten,
     "Identity": _same,
     "Pad": _pad,

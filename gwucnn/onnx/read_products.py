@@ -121,16 +121,17 @@ def _scaled(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     """Return x * c, x / c, x + c or x - c as a frozen normalisation of mean 0 and variance 1."""
     (place, given), *_ = constants.items()
     constant = broadcast(node, x, given)
-    ones, zeros = np.ones_like(constant), np.zeros_like(constant)
-    if place == 0 and node.kind == "Div":
-        raise node.refuse("a constant to divide by, got one to be divided,")
-    gamma, beta = {
-        "Mul": (constant, zeros),
-        "Div": (ones / constant, zeros),
-        "Add": (ones, constant),
-        "Sum": (ones, constant),
-        "Sub": (ones, -constant) if place else (-ones, constant),
-    }[node.kind]
+    gamma, beta = ones, zeros = np.ones_like(constant), np.zeros_like(constant)
+    if node.kind == "Mul":
+        gamma = constant
+    elif node.kind == "Div":
+        if place == 0 or not constant.all():
+            raise node.refuse("a constant to divide by that is nowhere 0, got another,")
+        gamma = ones / constant
+    elif node.kind == "Sub":
+        gamma, beta = (ones, -constant) if place else (-ones, constant)
+    else:
+        beta = constant
     layer = layers.BatchNormalization(epsilon=0.0, trainable=False)
     return Made([layer], x.layout, [[gamma, beta, zeros, ones]])
 

@@ -12,6 +12,7 @@ from gwucnn.errors import FormatError
 from gwucnn.onnx.attributes import Node, Unsupported, node_of
 from gwucnn.onnx.base import library
 from gwucnn.onnx.operators import OPERATORS
+from gwucnn.onnx.patterns import with_patterns
 
 __all__ = ["Graph", "read"]
 
@@ -85,7 +86,7 @@ def _taken_apart(onnx: Any, model: Any) -> Graph:
         if value.type.tensor_type.HasField("shape")
     }
     exit_ = graph.output[0].name
-    nodes = _with_silu(_needed(_with_known_shapes(nodes, constants, sizes), exit_))
+    nodes = with_patterns(_needed(_with_known_shapes(nodes, constants, sizes), exit_), sizes, exit_)
     return Graph(nodes, constants, sizes, inputs[0].name, exit_, np.dtype(dtype))
 
 
@@ -138,19 +139,3 @@ def _folded(node: Node, constants: dict[str, Any]) -> bool:
     made = OPERATORS[node.kind](node, *(constants[name] if name else None for name in node.inputs))
     constants.update(zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=False))
     return True
-
-
-def _with_silu(nodes: list[Node]) -> list[Node]:
-    """Return the nodes with x * sigmoid(x), where it stands alone, as one of kind 'SiLU'."""
-    uses = [name for node in nodes for name in node.inputs]
-    sigmoids = {node.outputs[0]: node for node in nodes if node.kind == "Sigmoid"}
-    gone, made = set(), []
-    for node in nodes:
-        if node.kind == "Mul":
-            for x, gate in (tuple(node.inputs), tuple(node.inputs)[::-1]):
-                if gate in sigmoids and list(sigmoids[gate].inputs) == [x] and uses.count(gate) == 1:
-                    gone.add(gate)
-                    node = node._replace(kind="SiLU", inputs=[x])
-                    break
-        made.append(node)
-    return [node for node in made if node.outputs[0] not in gone]
