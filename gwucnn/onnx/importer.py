@@ -8,7 +8,7 @@ from gwucnn.activation_layers import Activation
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Conv2D, Dense, Layer, Reshape
 from gwucnn.layers.base import leaves
-from gwucnn.onnx.attributes import Node, Unsupported
+from gwucnn.onnx.attributes import Node, Unsupported, naming
 from gwucnn.onnx.blocks import Step, in_a_row
 from gwucnn.onnx.read_nodes import READERS
 from gwucnn.onnx.reading import Graph, read
@@ -133,7 +133,8 @@ class _Import:
         elif node.kind == "Sum" and len(node.inputs) > 2:
             raise node.refuse("a sum of two, got one of more with constants,")
         elif not self._as_bias(node, given[0], constants):
-            made = READERS[node.kind](node, given[0], constants, self.graph.sizes.get(node.outputs[0]))
+            with naming(node):
+                made = READERS[node.kind](node, given[0], constants, self.graph.sizes.get(node.outputs[0]))
             self._put(node, given[0], made)
 
     def _as_bias(self, node: Node, x: Seen, constants: dict[int, Any]) -> bool:

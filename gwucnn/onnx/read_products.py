@@ -64,7 +64,9 @@ def _gemm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
         raise node.refuse("transA=0, got 1")
     _need_rows(node, x)
     weight = constant_input(node, constants, 1, "B")
-    kernel = (weight.T if node.get("transB", 0) else weight) * weight.dtype.type(node.get("alpha", 1.0))
+    kernel, alpha = weight.T if node.get("transB", 0) else weight, node.get("alpha", 1.0)
+    if alpha != 1:
+        kernel = kernel * weight.dtype.type(alpha)
     bias = constants.get(2)
     if len(node.inputs) > 2 and node.inputs[2]:
         bias = constant_input(node, constants, 2, "C") * weight.dtype.type(node.get("beta", 1.0))
