@@ -240,7 +240,7 @@ OUTSIDE = {
     "axis=1, that of the channels, got 2 in Softmax node": ([("Softmax", "x", "y", {"axis": 2})], {}),
     "axis=1, that of the channels, got 3 in Concat node": ([("Concat", "x x", "y", {"axis": 3})], {}),
     "a constant of one number, or one a channel, got .10,. in Mul node": ([("Mul", "x a", "y", {})], {"a": tensor(10)}),
-    "mode='constant' and zeros on all axes, got 'edge'":
+    "mode='constant' and zeros, got 'edge'":
         ([("Pad", "x p", "y", {"mode": "edge"})], {"p": np.array([0, 0, 1, 2, 0, 0, 3, 0])}),
     "the last axis, with the channels": ([("LayerNormalization", "x a", "y", {"axis": -1})], {"a": tensor(10)}),
     "one tensor that is computed and constants, got two": ([("Relu", "x", "a", {}), ("Mul", "x a", "y", {})], {}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn.activation_layers import Activation
+from gwucnn.errors import ShapeError
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Conv2D, Dense, Layer, Reshape
 from gwucnn.layers.base import leaves
@@ -15,6 +16,9 @@ from gwucnn.onnx.reading import Graph, read
 from gwucnn.onnx.seen import Made, Seen, broadcast
 
 __all__ = ["import_onnx"]
+
+# Operators that take constants in the place of any of their inputs.
+ANY_PLACE = frozenset({"Add", "Concat", "Div", "Mul", "Sub", "Sum"})
 
 
 def import_onnx(path: Any) -> GWUNetwork:
@@ -107,26 +111,22 @@ class _Import:
 
     def _built(self, row: list[Layer]) -> GWUNetwork:
         network = GWUNetwork(row, data_format=self.data_format, precision=str(self.graph.dtype))
-        network.build(self.in_shape)
+        try:
+            network.build(self.in_shape)
+        except ShapeError as error:
+            raise Unsupported(
+                f"import_onnx: expected layers that fit each other, got others: {error}"
+            ) from None
         inner = [leaf for layer in row for leaf in leaves(layer)]
         network.set_weights([array for layer in inner for array in self.weights.get(id(layer), [])])
         return network
 
     def _take(self, node: Node) -> None:
         """Add what a node does."""
-        constants = {
-            place: self.graph.constants[name]
-            for place, name in enumerate(node.inputs)
-            if name in self.graph.constants
-        }
-        given = [self.seen[name] for name in node.inputs if name in self.seen]
-        unknown = [n for n in node.inputs if n and n not in self.seen and n not in self.graph.constants]
-        if unknown or not given or (node.kind not in READERS and node.kind != "Concat"):
-            raise Unsupported(
-                f"import_onnx: expected operators {', '.join(sorted([*READERS, 'Concat']))}, got {node.kind} "
-                f"in node {node.name!r}"
-            )
-        if node.kind == "Concat" or (node.kind in ("Add", "Sum") and len(given) > 1):
+        given, constants = self._inputs(node)
+        if node.kind in ("Concat", "Sum") and len(node.inputs) == 1:
+            self.seen[node.outputs[0]] = given[0]
+        elif node.kind == "Concat" or (node.kind in ("Add", "Sum") and len(given) > 1):
             self._join(node, given, bool(constants))
         elif len(given) > 1:
             raise node.refuse("one tensor that is computed and constants, got two,")
@@ -136,6 +136,22 @@ class _Import:
             with naming(node):
                 made = READERS[node.kind](node, given[0], constants, self.graph.sizes.get(node.outputs[0]))
             self._put(node, given[0], made)
+
+    def _inputs(self, node: Node) -> tuple[list[Seen], dict[int, Any]]:
+        """Return what a node takes, computed tensors and constants, if it is one that is read here."""
+        if node.kind not in READERS and node.kind != "Concat":
+            raise Unsupported(
+                f"import_onnx: expected operators {', '.join(sorted([*READERS, 'Concat']))}, got {node.kind} "
+                f"in node {node.name!r}"
+            )
+        numbers, seen = self.graph.constants, self.seen
+        unknown = [name for name in node.inputs if name and name not in seen and name not in numbers]
+        given = [seen[name] for name in node.inputs if name in seen]
+        if unknown or not given:
+            raise node.refuse(f"inputs that are first outputs of nodes before it, got {unknown or 'none'}")
+        if node.kind not in ANY_PLACE and node.inputs[0] not in seen:
+            raise node.refuse("a first input that is computed, got a constant")
+        return given, {place: numbers[name] for place, name in enumerate(node.inputs) if name in numbers}
 
     def _as_bias(self, node: Node, x: Seen, constants: dict[int, Any]) -> bool:
         """Make a constant that is added to a product alone the layer's bias, and return whether it was."""

@@ -49,17 +49,22 @@ def _reshape(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
 
 
 def _transpose(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
-    perm = tuple(node.get("perm", range(len(x.sizes), -1, -1)))
-    if x.layout == "pixel" or (x.layout, perm) not in (("first", (0, 2, 3, 1)), ("last", (0, 3, 1, 2))):
-        raise node.refuse(f"a perm that moves the channels, got {perm} of {x.sizes}")
-    return Made([], "last" if x.layout == "first" else "first")
+    axes = len(x.sizes) + 1
+    perm = tuple(axis % axes for axis in node.get("perm", range(axes - 1, -1, -1)))
+    if perm == tuple(range(axes)):
+        return Made([], x.layout)
+    if (x.layout, perm) == ("last", (0, 3, 1, 2)):
+        return Made([], "first")
+    if x.layout in ("first", "pixel") and perm == (0, 2, 3, 1):
+        return Made(image_layers(node, x), "last")
+    raise node.refuse(f"a perm that moves the channels, got {perm} of {x.sizes}")
 
 
 def _squeeze(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     axes = np.asarray(node.get("axes", constants.get(1, ()))).tolist()
     if x.layout == "pixel" and sorted(axis % 4 for axis in axes) == [2, 3]:
         return Made([], "rows")
-    if x.layout in ("first", "last") and made is not None and len(made) == 2:
+    if x.layout in ("first", "last") and made is not None and made[1:] == (prod(x.sizes),):
         return _flat(x)
     raise node.refuse(f"axes of one pixel, got {axes} of {x.sizes}")
 
@@ -72,10 +77,14 @@ def _unsqueeze(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
 
 
 def _pad(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
-    pads = np.asarray(node.get("pads", constants.get(1, ()))).tolist()
+    pads = np.asarray(node.get("pads", node.get("paddings", constants.get(1, ())))).tolist()
     value = node.get("value", float(constants[2]) if 2 in constants and constants[2].size else 0.0)
-    if node.get("mode", "constant") != "constant" or value or 3 in constants:
-        raise node.refuse(f"mode='constant' and zeros on all axes, got {node.get('mode')!r} and {value}")
+    if node.get("mode", "constant") != "constant" or value:
+        raise node.refuse(f"mode='constant' and zeros, got {node.get('mode', 'constant')!r} and {value}")
+    if 3 in constants:
+        given, pads, half = pads, [0] * 8, len(pads) // 2
+        for number, axis in enumerate(constants[3].reshape(-1).tolist()):
+            pads[axis % 4], pads[4 + axis % 4] = given[number], given[half + number]
     order = (0, 3, 1, 2) if x.layout == "last" else (0, 1, 2, 3)
     if x.layout not in ("first", "last") or len(pads) != 8 or min(pads) < 0:
         raise node.refuse(f"pads of 0 or more for images, got {pads}")

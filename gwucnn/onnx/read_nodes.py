@@ -31,8 +31,11 @@ def _rows(make: Callable[[], Layer]) -> Reader:
         axes = len(x.sizes) + 1
         axis = node.get("axis", 1 if node.opset < 13 else -1) % axes
         wanted = axes - 1 if x.layout in ("last", "rows") else 1
-        if axis != wanted or (node.opset < 13 and prod(x.sizes) != x.channels):
-            raise node.refuse(f"axis={wanted}, that of the channels, got {node.get('axis')}")
+        if axis != wanted:
+            raise node.refuse(f"axis={wanted}, that of the channels, got {axis}")
+        if node.opset < 13 and prod(x.sizes[axis - 1 :]) != x.channels:
+            # Before opset 13 it was all axes from that one on, taken together.
+            raise node.refuse(f"rows, or images of opset 13 or newer, got {x.sizes} of opset {node.opset}")
         return Made([make()], x.layout)
 
     return read
@@ -52,6 +55,8 @@ def _clip(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
 
 
 def _dropout(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    if any(constants.get(2, np.array(False)).reshape(-1)):
+        raise node.refuse("training_mode=False, got True")
     rate = node.get("ratio", float(constants.get(1, 0.5)))
     return Made([layers.Dropout(rate)], x.layout)
 

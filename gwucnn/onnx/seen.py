@@ -71,6 +71,10 @@ def constant_input(node: Node, constants: Constants, place: int, what: str) -> A
 
 def broadcast(node: Node, x: Seen, constant: Any) -> Any:
     """Return a constant that is put together with a tensor as one number a channel."""
+    axis, axes = node.get("axis"), len(x.sizes) + 1
+    if node.opset < 7 and axis is not None and constant.ndim:
+        # Before opset 7 a constant's axes could stand anywhere among the tensor's.
+        constant = constant.reshape(constant.shape + (1,) * (axes - axis % axes - constant.ndim))
     rows = x.layout in ("rows", "last")
     shape = (*(1 for _ in x.sizes), x.channels) if rows else (1, x.channels, 1, 1)
     try:
