@@ -34,13 +34,15 @@ def tensor(*shape):
 
 
 def model(path, in_shape, nodes, opset=17, **constants):
-    """Write a model of (kind, inputs, output, attributes) from x to y and return its path."""
+    """Write a model of (kind, inputs, output, attributes) from x to y and return its path.
+
+    Two spaces between inputs leave one out.
+    """
     made = [
-        helper.make_node(kind, given.split(), out.split(), f"{kind}-{out}", **attributes)
+        helper.make_node(kind, given.split(" ") if given else [], out.split(), f"{kind}-{out}", **attributes)
         for kind, given, out, attributes in nodes
     ]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("N", *in_shape))
-    y = helper.make_tensor_value_info("y", TensorProto.UNDEFINED, None)
     y = helper.make_empty_tensor_value_info("y")
     y.type.tensor_type.elem_type = TensorProto.FLOAT
     arrays = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]

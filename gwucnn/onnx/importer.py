@@ -32,10 +32,10 @@ def import_onnx(path: Any) -> GWUNetwork:
     Returns
     -------
     GWUNetwork
-        With data_format='channels_first' if images go in as (N, C, H, W), as most libraries write them;
-        'channels_last' if the graph begins by moving their channels. What the graph adds is a Residual, what
-        it concatenates a Concatenate. A constant that numbers are multiplied by, or that is added to them, is
-        a frozen BatchNormalization.
+        With data_format='channels_first' if images go in as (N, C, H, W), as most libraries write them, or
+        are made of rows in that order; 'channels_last' if the graph begins by moving their channels. What the
+        graph adds is a Residual, what it concatenates a Concatenate. A constant that numbers are multiplied
+        by, or that is added to them, is a frozen BatchNormalization.
 
     Raises
     ------
@@ -62,13 +62,20 @@ def import_onnx(path: Any) -> GWUNetwork:
     >>> again.count_params()
     61706
     """
-    return _Import(read(path)).network()
+    graph = read(path)
+    try:
+        return _Import(graph).network()
+    except Unsupported:
+        if len(graph.sizes.get(graph.entrance, ())) != 2:
+            raise
+    # Of rows nobody knows yet in which order the images are that are made of them.
+    return _Import(graph, first=True).network()
 
 
 class _Import:
     """Goes through a graph from its input, and keeps what each tensor is in the network."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, first: bool = False) -> None:
         self.graph = graph
         self.steps: dict[str, Step] = {}
         self.weights: dict[int, list[Any]] = {}
@@ -79,7 +86,7 @@ class _Import:
                 "import_onnx: expected an input (N, C, H, W) or (N, D) of a fixed size, got "
                 f"{graph.sizes.get(graph.entrance)}"
             )
-        self.first = len(sizes) == 3 and not self._begins_last()
+        self.first = first or (len(sizes) == 3 and not self._begins_last())
         self.data_format = "channels_first" if self.first else "channels_last"
         layout = "rows" if len(sizes) == 1 else "first" if self.first else "last"
         self.seen = {graph.entrance: Seen(graph.entrance, layout, sizes, self.first)}
