@@ -17,6 +17,9 @@ from gwucnn.onnx.seen import Made, Seen, broadcast
 
 __all__ = ["import_onnx"]
 
+# Operators of ONNX; READERS has ones that stand for several of them.
+KNOWN = {*READERS, "Concat"} - {"ChannelShuffle", "SiLU"}
+
 # Operators that take constants in the place of any of their inputs.
 ANY_PLACE = frozenset({"Add", "Concat", "Div", "Mul", "Sub", "Sum"})
 
@@ -108,7 +111,7 @@ class _Import:
             raise Unsupported("import_onnx: expected an output that depends on the input, got a constant")
         out = self.seen[self.graph.exit]
         row = in_a_row(self.steps, self.graph.entrance, out.value)
-        if out.layout == "pixel" and self.first:
+        if out.layout == "pixel" and (self.first or len(out.sizes) == 2):
             row.append(Reshape(out.sizes))
         elif out.layout == "pixel":
             raise Unsupported(f"import_onnx: expected an output of rows or images, got {out.sizes}")
@@ -146,10 +149,10 @@ class _Import:
 
     def _inputs(self, node: Node) -> tuple[list[Seen], dict[int, Any]]:
         """Return what a node takes, computed tensors and constants, if it is one that is read here."""
-        if node.kind not in READERS and node.kind != "Concat":
+        if node.kind not in READERS and node.kind not in KNOWN:
             raise Unsupported(
-                f"import_onnx: expected operators {', '.join(sorted([*READERS, 'Concat']))}, got {node.kind} "
-                f"in node {node.name!r}"
+                f"import_onnx: expected operators {', '.join(sorted(KNOWN))}, got {node.kind} in node "
+                f"{node.name!r}"
             )
         numbers, seen = self.graph.constants, self.seen
         unknown = [name for name in node.inputs if name and name not in seen and name not in numbers]

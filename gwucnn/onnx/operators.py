@@ -169,6 +169,13 @@ def _lrn(node: Node, x: Any) -> Any:
     return (x / base ** node.get("beta", 0.75)).astype(x.dtype)
 
 
+def _reduce_mean(node: Node, x: Any, axes: Any = None) -> Any:
+    axes = _axes(node, axes)
+    if not axes and node.get("noop_with_empty_axes", 0):
+        return x
+    return np.asarray(x.mean(axis=axes or None, keepdims=bool(node.get("keepdims", 1))), x.dtype)
+
+
 # ------------------------------------------------------------------------------------- moving about
 
 
@@ -273,6 +280,7 @@ OPERATORS: dict[str, Any] = {
     "MatMul": _matmul,
     "Mul": _arithmetic(np.multiply),
     "Pad": _pad,
+    "ReduceMean": _reduce_mean,
     "Relu": _activation(ops.relu),
     "Reshape": _reshape,
     "Shape": _shape,

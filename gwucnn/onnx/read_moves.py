@@ -60,18 +60,25 @@ def _transpose(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     raise node.refuse(f"a perm that moves the channels, got {perm} of {x.sizes}")
 
 
+def _axes(node: Node, constants: Constants, rank: int) -> list[int]:
+    """Return the axes of a tensor of so many that a node takes away or adds."""
+    return [axis % rank for axis in np.asarray(node.get("axes", constants.get(1, ()))).reshape(-1).tolist()]
+
+
 def _squeeze(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
-    axes = np.asarray(node.get("axes", constants.get(1, ()))).tolist()
-    if x.layout == "pixel" and sorted(axis % 4 for axis in axes) == [2, 3]:
-        return Made([], "rows")
+    axes = _axes(node, constants, len(x.sizes) + 1)
+    if x.layout == "pixel" and axes and min(axes) >= 2:
+        return Made([], "pixel" if len(axes) < len(x.sizes) - 1 else "rows")
     if x.layout in ("first", "last") and made is not None and made[1:] == (prod(x.sizes),):
         return _flat(x)
     raise node.refuse(f"axes of one pixel, got {axes} of {x.sizes}")
 
 
 def _unsqueeze(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
-    axes = np.asarray(node.get("axes", constants.get(1, ()))).tolist()
-    if x.layout == "rows" and len(x.sizes) == 1 and sorted(axis % 4 for axis in axes) == [2, 3]:
+    rank = len(x.sizes) + 1 + np.asarray(node.get("axes", constants.get(1, ()))).size
+    axes = _axes(node, constants, rank)
+    is_row = x.layout == "pixel" or (x.layout == "rows" and len(x.sizes) == 1)
+    if is_row and rank <= 4 and min(axes, default=0) >= 2:
         return Made([], "pixel")
     raise node.refuse(f"axes that make a pixel of rows, got {axes} of {x.sizes}")
 

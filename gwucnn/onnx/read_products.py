@@ -98,6 +98,9 @@ def _gemm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
 
 def _matmul(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     kernel = constant_input(node, constants, 1, "the second factor")
+    if x.layout == "last" and kernel.ndim == 2 and kernel.shape[0] == x.channels:
+        # A dense layer for each pixel: a convolution of windows of one pixel.
+        return Made([layers.Conv2D(kernel.shape[1], 1)], "last", [[kernel[None, None]]])
     _need_rows(node, x, kernel)
     return _weighted(node, [], layers.Dense(kernel.shape[1]), kernel, None)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from gwucnn.errors import FormatError
 from gwucnn.onnx.attributes import Node, Unsupported, node_of
 from gwucnn.onnx.base import library
-from gwucnn.onnx.folding import fold
+from gwucnn.onnx.folding import Folding
 from gwucnn.onnx.loading import declare, load, take_numbers
 from gwucnn.onnx.patterns import with_patterns
 
@@ -59,7 +57,7 @@ def _for_one_sample(model: Any, constants: Mapping[str, Any]) -> None:
 
 def _with_sizes(onnx: Any, model: Any) -> Any:
     """Return the model with all sizes that follow from its input's."""
-    return onnx.shape_inference.infer_shapes(model, check_type=True, data_prop=True)
+    return onnx.shape_inference.infer_shapes(model, check_type=True)
 
 
 def _sizes(model: Any) -> dict[str, tuple[Any, ...]]:
@@ -80,7 +78,7 @@ def _taken_apart(onnx: Any, model: Any, constants: dict[str, Any], entrance: str
         raise Unsupported(f"import_onnx: expected an input of float32 or float64, got {name.lower()}")
     nodes, model = _without_constants(onnx, model, constants)
     sizes, exit_ = _sizes(model), model.graph.output[0].name
-    nodes = with_patterns(_needed(_with_known_shapes(nodes, constants, sizes), exit_), sizes, exit_)
+    nodes = with_patterns(_needed(nodes, exit_), sizes, exit_)
     return Graph(nodes, constants, sizes, entrance, exit_, onnx.helper.tensor_dtype_to_np_dtype(kind))
 
 
@@ -88,32 +86,31 @@ def _without_constants(onnx: Any, model: Any, constants: dict[str, Any]) -> tupl
     """Return the nodes that depend on the input, and the model with the sizes that follow from constants."""
     own = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     nodes = [node_of(onnx, proto, max(own, default=1)) for proto in model.graph.node]
-    before = set(constants)
-    kept = fold(nodes, constants, _sizes(model))
-    if len(kept) == len(nodes):
-        return nodes, model
-    folded = constants.keys() - before
-    protos = [p for p in model.graph.node if folded.isdisjoint(p.output)]
+    folding = Folding(constants)
+    while True:
+        before = set(constants)
+        nodes = folding.fold(nodes, _sizes(model))
+        new = {name: array for name, array in constants.items() if name not in before}
+        if not new:
+            return nodes, model
+        # More sizes are known with them, and more shapes may follow from those.
+        model = _with_sizes(onnx, _of_nodes(onnx, model, nodes, new))
+
+
+def _of_nodes(onnx: Any, model: Any, nodes: list[Node], constants: Mapping[str, Any]) -> Any:
+    """Return a model of some of its nodes, with their inputs, and more constants."""
+    inputs = {tuple(node.outputs): node.inputs for node in nodes}
     slim = onnx.ModelProto()
     slim.CopyFrom(model)
-    del slim.graph.node[:]
-    slim.graph.node.extend(protos)
-    for name in folded:
-        declare(onnx, slim, name, constants[name])
-    return kept, _with_sizes(onnx, slim)
-
-
-def _with_known_shapes(nodes: list[Node], constants: dict[str, Any], sizes: Any) -> list[Node]:
-    """Return the nodes with shapes that are computed from the input's as constants, where they are fixed."""
-    made = []
-    for node in nodes:
-        known = sizes.get(node.outputs[0], (None, None))[1:]
-        if node.kind == "Reshape" and node.inputs[-1] not in constants and None not in known:
-            shape = f"{node.name}: shape"
-            constants[shape] = np.array((0, *known), np.int64)
-            node = node._replace(inputs=[node.inputs[0], shape])
-        made.append(node)
-    return made
+    del slim.graph.node[:], slim.graph.value_info[:]
+    for proto in model.graph.node:
+        if tuple(proto.output) in inputs:
+            made = slim.graph.node.add()
+            made.CopyFrom(proto)
+            made.input[:] = inputs[tuple(proto.output)]
+    for name, array in constants.items():
+        declare(onnx, slim, name, array)
+    return slim
 
 
 def _needed(nodes: list[Node], target: str) -> list[Node]:

@@ -18,8 +18,8 @@ class Seen(NamedTuple):
     """A tensor of the graph, as a network has it.
 
     value : the name under which the layers' output is known.
-    layout : 'first' for (N, C, H, W), 'last' for (N, H, W, C), 'pixel' for (N, C, 1, 1) where the network has
-    (N, C), 'rows' for all that lies as in the network.
+    layout : 'first' for (N, C, H, W), 'last' for (N, H, W, C), 'pixel' for (N, C, 1, 1) or (N, C, 1) where
+    the network has (N, C), 'rows' for all that lies as in the network.
     sizes : of one sample, as in the graph.
     first : whether the network has its channels first.
     """
@@ -54,7 +54,7 @@ Reader = Callable[[Node, Seen, Constants, Any], Made]
 
 def image_layers(node: Node, x: Seen) -> list[Layer]:
     """Return what makes a tensor (N, C, H, W) of one, or raise an error."""
-    if x.layout == "pixel":
+    if x.layout == "pixel" and len(x.sizes) == 3:
         C = x.sizes[0]
         return [layers.Reshape((C, 1, 1) if x.first else (1, 1, C))]
     if x.layout != "first":
@@ -76,7 +76,7 @@ def broadcast(node: Node, x: Seen, constant: Any) -> Any:
         # Before opset 7 a constant's axes could stand anywhere among the tensor's.
         constant = constant.reshape(constant.shape + (1,) * (axes - axis % axes - constant.ndim))
     rows = x.layout in ("rows", "last")
-    shape = (*(1 for _ in x.sizes), x.channels) if rows else (1, x.channels, 1, 1)
+    shape = (*(1 for _ in x.sizes), x.channels) if rows else (1, x.channels, *(1 for _ in x.sizes[1:]))
     try:
         return np.broadcast_to(constant, shape).reshape(-1)
     except ValueError:
