@@ -49,7 +49,7 @@ def node_of(onnx: Any, proto: Any, opset: int) -> Node:
     for attribute in proto.attribute:
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, bytes):
-            value = value.decode()
+            value = value.decode(errors="replace")
         if attribute.type == onnx.AttributeProto.TENSOR:
             value = onnx.numpy_helper.to_array(value)
         attributes[attribute.name] = value

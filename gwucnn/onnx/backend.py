@@ -71,6 +71,7 @@ def run_node(
 ) -> tuple[Any, ...]:
     """Return the outputs of one NodeProto; option opset_version, else the newest."""
     onnx = library("onnx.backend")
+    need_whole("onnx.backend", onnx, node)
     opset = options.get("opset_version") or onnx.defs.onnx_opset_version()
     read = _known(node_of(onnx, node, opset))
     given = [inputs[name] for name in node.input] if isinstance(inputs, dict) else list(inputs)

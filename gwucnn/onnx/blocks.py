@@ -12,6 +12,10 @@ from gwucnn.onnx.attributes import Unsupported
 __all__ = ["Step", "in_a_row"]
 
 
+# A block in a block takes a few of Python's own calls, of which there are a thousand at most.
+DEEPEST = 100
+
+
 class Step(NamedTuple):
     """What makes a value: layers in a row out of one value, or a join ('Add', 'Concat') of several."""
 
@@ -31,7 +35,7 @@ def in_a_row(steps: dict[str, Step], source: str, target: str) -> list[Layer]:
 
 class _Decomposition:
     def __init__(self, steps: dict[str, Step], source: str) -> None:
-        self.steps, self.used = steps, set[str]()
+        self.steps, self.used, self.deep = steps, set[str](), 0
         # The nearest value before each one that all ways to it pass through, and how far down that is.
         self.gate: dict[str, str] = {source: source}
         self.depth = {source: 0}
@@ -65,7 +69,11 @@ class _Decomposition:
         return layers
 
     def _block(self, step: Step, source: str) -> list[Layer]:
+        if self.deep == DEEPEST:
+            raise Unsupported(f"onnx: expected blocks in blocks, at most {DEEPEST} deep, got more")
+        self.deep += 1
         rows = [self.row(source, value) for value in step.inputs]
+        self.deep -= 1
         if step.join == "Concat":
             return [Concatenate(rows)]
         layers, shortcut = rows if rows[0] else rows[::-1]

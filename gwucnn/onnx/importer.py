@@ -167,8 +167,8 @@ class _Import:
         """Make a constant that is added to a product alone the layer's bias, and return whether it was."""
         step = self.steps.get(x.value)
         layer = step.layers[-1] if step is not None and step.layers else None
-        uses = sum(name in self.seen and self.seen[name].value == x.value for name in self._taken)
-        fits = node.kind == "Add" and isinstance(layer, (Conv2D, Dense)) and not layer.add_bias and uses == 1
+        fits = node.kind == "Add" and isinstance(layer, (Conv2D, Dense)) and not layer.add_bias
+        fits = fits and sum(n in self.seen and self.seen[n].value == x.value for n in self._taken) == 1
         if fits:
             layer.add_bias = True  # type: ignore[union-attr]
             self.weights[id(layer)].append(broadcast(node, x, *constants.values()))

@@ -39,9 +39,9 @@ def load(onnx: Any, path: Any) -> Any:
     return model
 
 
-def need_whole(who: str, onnx: Any, model: Any) -> None:
-    """Raise an error for a model of which parts lie in other files, or are written in a way not read here."""
-    for tensor in _messages(model, (onnx.TensorProto, onnx.SparseTensorProto)):
+def need_whole(who: str, onnx: Any, proto: Any) -> None:
+    """Raise an error for a model or a node with parts in other files, or written in a way not read here."""
+    for tensor in _messages(proto, (onnx.TensorProto, onnx.SparseTensorProto)):
         if isinstance(tensor, onnx.SparseTensorProto):
             raise Unsupported(f"{who}: expected dense constants, got a sparse one")
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
@@ -49,9 +49,10 @@ def need_whole(who: str, onnx: Any, model: Any) -> None:
                 f"{who}: expected all numbers inside of the model, got tensor {tensor.name!r} in another "
                 "file; save it with its numbers inside"
             )
-    if model.functions:
-        name = model.functions[0].name
-        raise Unsupported(f"{who}: expected operators of ONNX itself, got the function {name!r}; inline it")
+    for function in getattr(proto, "functions", ()):
+        raise Unsupported(
+            f"{who}: expected operators of ONNX itself, got the function {function.name!r}; inline it"
+        )
 
 
 def _messages(message: Any, kinds: tuple[type, ...]) -> Iterator[Any]:

@@ -29,14 +29,19 @@ class Graph(NamedTuple):
 def read(path: Any) -> Graph:
     """Return the graph of a file. Raises FormatError if it is damaged, ValueError if it is outside."""
     onnx = library("import_onnx")
+    try:
+        return _read(onnx, path)
+    # The last is for names: protobuf lets any bytes be one.
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, UnicodeDecodeError) as error:
+        raise FormatError(f"import_onnx: expected a valid ONNX model, got {path}: {error}") from None
+
+
+def _read(onnx: Any, path: Any) -> Graph:
     model, constants = take_numbers(onnx, load(onnx, path))
     inputs = [value.name for value in model.graph.input if value.name not in constants]
-    try:
-        onnx.checker.check_model(model)
-        _for_one_sample(model, constants)
-        model = _with_sizes(onnx, model)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise FormatError(f"import_onnx: expected a valid ONNX model, got {path}: {error}") from None
+    onnx.checker.check_model(model)
+    _for_one_sample(model, constants)
+    model = _with_sizes(onnx, model)
     if len(inputs) != 1 or len(model.graph.output) != 1:
         raise Unsupported(
             f"import_onnx: expected one input and one output, got {len(inputs)} and {len(model.graph.output)}"
