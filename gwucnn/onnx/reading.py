@@ -31,8 +31,10 @@ def read(path: Any) -> Graph:
     onnx = library("import_onnx")
     try:
         return _read(onnx, path)
-    # The last is for names: protobuf lets any bytes be one.
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, UnicodeDecodeError) as error:
+    except (FormatError, Unsupported):
+        raise
+    # Of ONNX's own checks; ValueError also for names, as protobuf lets any bytes be one.
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise FormatError(f"import_onnx: expected a valid ONNX model, got {path}: {error}") from None
 
 
