@@ -231,29 +231,7 @@ def test_branches_that_cross_are_refused(tmp_path):
         import_onnx(model(tmp_path, IMAGE, nodes))
 
 
-# --------------------------------------------------------------------------------------------- what is outside
-
-OUTSIDE = {
-    "got Abs in node 'Abs-y'": ([("Abs", "x", "y", {})], {}),
-    "dilations of 1, got .2, 2. in MaxPool node 'MaxPool-y'":
-        ([("MaxPool", "x", "y", {"kernel_shape": [2, 2], "dilations": [2, 2]})], {}),
-    "axis=1, that of the channels, got 2 in Softmax node": ([("Softmax", "x", "y", {"axis": 2})], {}),
-    "axis=1, that of the channels, got 3 in Concat node": ([("Concat", "x x", "y", {"axis": 3})], {}),
-    "a constant of one number, or one a channel, got .10,. in Mul node": ([("Mul", "x a", "y", {})], {"a": tensor(10)}),
-    "mode='constant' and zeros, got 'edge'":
-        ([("Pad", "x p", "y", {"mode": "edge"})], {"p": np.array([0, 0, 1, 2, 0, 0, 3, 0])}),
-    "the last axis, with the channels": ([("LayerNormalization", "x a", "y", {"axis": -1})], {"a": tensor(10)}),
-    "one tensor that is computed and constants, got two": ([("Relu", "x", "a", {}), ("Mul", "x a", "y", {})], {}),
-    "a perm that moves the channels": ([("Transpose", "x", "y", {"perm": [0, 1, 3, 2]})], {}),
-    "rows .N, D., got .4, 9, 10. in MatMul node": ([("MatMul", "x a", "y", {})], {"a": tensor(10, 2)}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("text", OUTSIDE)
-def test_what_is_outside_is_named(text, tmp_path):
-    nodes, constants = OUTSIDE[text]
-    with pytest.raises(ValueError, match=text):
-        import_onnx(model(tmp_path, IMAGE, nodes, **constants))
+# -------------------------------------------------------------------------------------------------- files
 
 
 def test_damaged_files(tmp_path):

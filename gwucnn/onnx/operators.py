@@ -129,6 +129,10 @@ def _log_softmax(node: Node, x: Any) -> Any:
 
 
 def _batch_norm(node: Node, x: Any, scale: Any, bias: Any, mean: Any, variance: Any) -> Any:
+    if node.opset < 9 and not node.get("spatial", 1):
+        raise node.refuse("spatial=1, got 0")
+    if node.opset < 7 and not node.get("is_test", 0):
+        raise node.refuse("is_test=1, got 0")
     epsilon, channels = node.get("epsilon", 1e-5), np.ascontiguousarray(np.moveaxis(x, 1, -1))
     if not node.get("training_mode", 0):
         y = ops.batch_norm(channels, scale, bias, mean, variance, epsilon)
