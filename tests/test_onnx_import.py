@@ -231,6 +231,43 @@ def test_branches_that_cross_are_refused(tmp_path):
         import_onnx(model(tmp_path, IMAGE, nodes))
 
 
+SHUFFLED = SINGLE["shuffle"][0]
+
+
+def test_a_shuffle_of_channels_is_a_layer(tmp_path):
+    network = import_onnx(model(tmp_path, IMAGE, SHUFFLED, **SINGLE["shuffle"][1]))
+    assert [(type(layer), layer.groups) for layer in network.layers] == [(imported.ChannelShuffle, 2)]
+    export_onnx(network, tmp_path / "again.onnx")
+    network.save(tmp_path / "network")
+    x = inputs(network, (9, 10, 4))
+    for again in (import_onnx(tmp_path / "again.onnx"), GWUNetwork.load(tmp_path / "network")):
+        assert [type(layer) for layer in again.layers] == [imported.ChannelShuffle]
+        np.testing.assert_array_equal(again.predict(x), network.predict(x))
+    # Groups of two channels, dealt out: 0 and 2 come first.
+    np.testing.assert_array_equal(network.predict(x), x[:, [0, 2, 1, 3]])
+
+
+def test_what_only_looks_like_a_shuffle_is_refused(tmp_path):
+    constants = SINGLE["shuffle"][1]
+    others = {
+        "the inner images are used too": [*SHUFFLED[:2], ("Reshape", "b t", "c", {}), ("Reshape", "b t", "d", {}), ("Add", "c d", "y", {})],
+        "other axes": [SHUFFLED[0], ("Transpose", "a", "b", {"perm": [0, 1, 2, 4, 3]}), SHUFFLED[2]],
+    }  # fmt: skip
+    for nodes in others.values():
+        with pytest.raises(ValueError, match="a perm that moves the channels, got .* in Transpose node"):
+            import_onnx(model(tmp_path, IMAGE, nodes, **constants))
+
+
+@pytest.mark.parametrize(("kind", "shape", "axis"), [("Add", (4,), 1), ("Mul", (4,), -3), ("Div", (4, 1), 1)])
+def test_constants_on_some_axes_as_before_opset_7(kind, shape, axis, tmp_path):
+    """onnxruntime begins with opset 7."""
+    c = abs(tensor(*shape)) + 1
+    file = model(tmp_path, IMAGE, [(kind, "x c", "y", {"axis": axis, "broadcast": 1})], opset=6, c=c)
+    x = np.random.default_rng(1).standard_normal((2, *IMAGE)).astype("float32")
+    function = {"Add": np.add, "Mul": np.multiply, "Div": np.divide}[kind]
+    assert_same(import_onnx(file).predict(x), function(x, c.reshape(4, 1, 1)))
+
+
 # -------------------------------------------------------------------------------------------------- files
 
 
