@@ -85,7 +85,8 @@ LIES = {
     "mean of shape .4,., got .3,. in BatchNormalization node":
         ([node("BatchNormalization", "x a a b a")], {"a": np.ones(4, "float32"), "b": np.ones(3, "float32")}),
     "a bias of shape .2,., got .5,. in Conv node": ([node("Conv", "x w b")], {"w": np.ones((2, 4, 3, 3), "float32"), "b": np.ones(5, "float32")}),
-    "strides": ([node("MaxPool", "x", kernel_shape=[2, 2], strides=[0, 1])], {}),
+    "expected group of 1 or more in Conv node": ([node("Conv", "x w", group=0)], {"w": np.ones((6, 4, 3, 3), "float32")}),
+    "expected strides of 1 or more in MaxPool node 'a MaxPool', got .0, 1.": ([node("MaxPool", "x", kernel_shape=[2, 2], strides=[0, 1])], {}),
 }  # fmt: skip
 
 

@@ -18,6 +18,8 @@ __all__ = ["array_of", "declare", "load", "need_whole", "take_numbers"]
 # Protobuf takes no more.
 LONGEST_FILE = 2**31 - 1
 
+STEPS = ("dilations", "group", "kernel_shape", "strides")
+
 # Up to so many numbers of a constant may be a shape, pads or scales, which the sizes of others follow from.
 FEW = 64
 
@@ -36,6 +38,7 @@ def load(onnx: Any, path: Any) -> Any:
     except Exception as error:  # protobuf's errors have no base of their own
         raise FormatError(f"import_onnx: expected an ONNX file, got {path}: {error}") from None
     need_whole("import_onnx", onnx, model)
+    _need_steps(model)
     return model
 
 
@@ -53,6 +56,18 @@ def need_whole(who: str, onnx: Any, proto: Any) -> None:
         raise Unsupported(
             f"{who}: expected operators of ONNX itself, got the function {function.name!r}; inline it"
         )
+
+
+def _need_steps(model: Any) -> None:
+    """Raise an error for windows that stand still: older versions of ONNX divide by strides unseen."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            sizes = [attribute.i] if attribute.name == "group" else list(attribute.ints)
+            if attribute.name in STEPS and min(sizes, default=1) < 1:
+                raise FormatError(
+                    f"import_onnx: expected {attribute.name} of 1 or more in {node.op_type} node "
+                    f"{node.name!r}, got {sizes}"
+                )
 
 
 def _messages(message: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
