@@ -16,11 +16,12 @@ dicts, lists, numbers, texts and arrays, nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite, prod
 from typing import Any, BinaryIO
 
@@ -28,7 +29,7 @@ import numpy as np
 
 from gwucnn.errors import FormatError
 
-__all__ = ["FORMAT", "decode", "encode", "read"]
+__all__ = ["FORMAT", "decode", "encode", "opened", "read"]
 
 # Goes up when files become such that older versions of the package would misunderstand them.
 FORMAT = 1
@@ -124,6 +125,13 @@ def _checksum(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
 
 def read(who: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return document and arrays of a file. Raises FormatError that names what is wrong with it."""
+    with opened(who, path) as (file, size):
+        return _read(who, file, size)
+
+
+@contextlib.contextmanager
+def opened(who: str, path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a file to read; give it and its length in bytes. Raises FormatError for what is no file."""
     # A pipe would be waited for, without O_NONBLOCK.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if os.path.isdir(path):
@@ -132,7 +140,7 @@ def read(who: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise FormatError(f"{who}: expected a file, got a device or a pipe")
-        return _read(who, file, found.st_size)
+        yield file, found.st_size
 
 
 def decode(who: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -260,6 +260,9 @@ CASES = [
     Case("alpha", ELU, {"alpha": 1.5}, (7,)),
     Case("approximate", GELU, {"approximate": True}, (7,)),
     Case("linear", Activation, {"activation": None}, (7,)),
+    Case("three by two", imported.ChannelShuffle, {"groups": 3}, (3, 2, 6)),
+    Case("many channels", imported.ChannelShuffle, {"groups": 2, "name": "dealt"}, (2, 3, 38)),
+    Case("one channel each", imported.ChannelShuffle, {"groups": 4}, IMAGE),
     Case("between", imported.Clip, {"low": -0.4321, "high": 0.5678}, IMAGE),
     Case("from above", imported.Clip, {"high": 0.1234, "name": "cut"}, (7,)),
     Case("images", imported.LogSoftmax, {}, (3, 4, 3)),
@@ -358,6 +361,9 @@ def expected(layer, x, magnitude=False):
         return size(np.pad(x, ((0, 0), *reference.pads(layer.padding, x.shape[1:3], 1), (0, 0))))
     if isinstance(layer, UpSampling2D):
         return size(x.repeat(layer.size[0], axis=1).repeat(layer.size[1], axis=2))
+    if isinstance(layer, imported.ChannelShuffle):
+        C, each = x.shape[-1], x.shape[-1] // layer.groups
+        return size(x[..., [c for k in range(each) for c in range(k, C, each)]])
     if isinstance(layer, imported.Clip):
         return size(np.clip(x, layer.low, layer.high))
     if isinstance(layer, imported.LogSoftmax):

@@ -13,7 +13,58 @@ from gwucnn.layers.base import Array, Layer, Shape, Space
 from gwucnn.shapes import check_number, check_size
 from gwucnn.suggestions import look_up
 
-__all__ = ["Clip", "LocalResponseNormalization", "LogSoftmax", "OrderedFlatten"]
+__all__ = ["ChannelShuffle", "Clip", "LocalResponseNormalization", "LogSoftmax", "OrderedFlatten"]
+
+
+class ChannelShuffle(Layer):
+    """Deal out the channels of each of `groups` like cards, so that the next groups get some of every one.
+
+    ::
+
+        y[..., k*G + g] = x[..., g*K + k],   G groups of K = C / G channels
+
+    Backward puts dy back in the same way, with K groups.
+
+    X. Zhang, X. Zhou, M. Lin and J. Sun, "ShuffleNet: An Extremely Efficient Convolutional Neural Network for
+    Mobile Devices", CVPR 2018, section 3.1.
+
+    Parameters
+    ----------
+    groups : int
+        Divides the channels.
+    name : str, optional
+    """
+
+    replays = True
+
+    def __init__(self, groups: int, *, name: str | None = None) -> None:
+        self.groups = check_size(self.label, "groups", groups)
+        self.name = name
+
+    def build(self, in_shape: Shape) -> Shape:
+        if len(in_shape) != 3 or in_shape[2] % self.groups:
+            raise ShapeError(
+                f"{self.label}: expected images (H, W, C) with C a multiple of groups={self.groups}, got "
+                f"{in_shape}; choose groups that divide the channels"
+            )
+        self.in_shape = self.out_shape = in_shape
+        return in_shape
+
+    def forward(self, x: Array, space: Space) -> Array:
+        return self._dealt("y", x, self.groups, space)
+
+    def backward(self, dy: Array, space: Space) -> Array:
+        return self._dealt("dx", dy, self.in_shape[2] // self.groups, space)
+
+    def _dealt(self, name: str, x: Array, groups: int, space: Space) -> Array:
+        """Return x with the channels of each pixel, as a matrix of so many rows, turned."""
+        pixels, each = prod(x.shape[:3]), x.shape[3] // groups
+        rows = space.view(f"{name} by groups", x, (pixels, 1, groups, each))
+        out = space.array(f"{name} dealt", (pixels, each, 1, groups))
+        return space.view(name, space.run(f"deal {name}", ops.to_channels_first, rows, out=out), x.shape)
+
+    def config(self) -> dict[str, Any]:
+        return {"groups": self.groups} | ({} if self.name is None else {"name": self.name})
 
 
 class Clip(Layer):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Node", "Slide", "Unsupported", "node_of", "slide", "transposed_pads"]
+__all__ = ["Node", "Slide", "Unsupported", "naming", "node_of", "slide", "transposed_pads"]
 
 
 class Unsupported(ValueError):
@@ -31,13 +32,24 @@ class Node(NamedTuple):
         return Unsupported(f"onnx: expected {what} in {self.kind} node {self.name!r}")
 
 
+@contextlib.contextmanager
+def naming(node: Node) -> Iterator[None]:
+    """Let errors about what does not fit together, from inside, say which node they are about."""
+    try:
+        yield
+    except Unsupported:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise node.refuse(f"inputs and attributes that fit together, got others ({error})") from error
+
+
 def node_of(onnx: Any, proto: Any, opset: int) -> Node:
     """Return a NodeProto as a Node; `onnx` is the package."""
     attributes = {}
     for attribute in proto.attribute:
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, bytes):
-            value = value.decode()
+            value = value.decode(errors="replace")
         if attribute.type == onnx.AttributeProto.TENSOR:
             value = onnx.numpy_helper.to_array(value)
         attributes[attribute.name] = value

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.onnx.attributes import Node, Unsupported, node_of
+from gwucnn.onnx.attributes import Node, Unsupported, naming, node_of
 from gwucnn.onnx.base import library
+from gwucnn.onnx.loading import need_whole
 from gwucnn.onnx.operators import OPERATORS
 
 __all__ = [
@@ -55,6 +56,7 @@ def prepare(model: Any, device: str = "CPU", **options: Any) -> Prepared:
     if not supports_device(device):
         raise ValueError(f"onnx: expected device 'CPU', got {device!r}")
     onnx = library("onnx.backend")
+    need_whole("onnx.backend", onnx, model)
     onnx.checker.check_model(model)
     return Prepared(onnx, model)
 
@@ -69,6 +71,7 @@ def run_node(
 ) -> tuple[Any, ...]:
     """Return the outputs of one NodeProto; option opset_version, else the newest."""
     onnx = library("onnx.backend")
+    need_whole("onnx.backend", onnx, node)
     opset = options.get("opset_version") or onnx.defs.onnx_opset_version()
     read = _known(node_of(onnx, node, opset))
     given = [inputs[name] for name in node.input] if isinstance(inputs, dict) else list(inputs)
@@ -88,7 +91,8 @@ def _known(node: Node) -> Node:
 def _run(node: Node, values: dict[str, Any]) -> None:
     """Compute a node's outputs and put them beside the other values."""
     inputs = [values[name] if name else None for name in node.inputs]
-    made = OPERATORS[node.kind](node, *inputs)
+    with naming(node):
+        made = OPERATORS[node.kind](node, *inputs)
     made = made if isinstance(made, tuple) else (made,)
     wanted = [name for name in node.outputs if name]
     if len(made) < len(wanted):
@@ -108,10 +112,6 @@ class Prepared:
             (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1
         )
         graph = model.graph
-        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
-            raise Unsupported("onnx: expected all numbers inside of the model, got some in other files")
-        if graph.sparse_initializer:
-            raise Unsupported("onnx: expected dense constants, got sparse ones")
         self._nodes = [_known(node_of(onnx, node, opset)) for node in graph.node]
         self._constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         self._inputs = [value.name for value in graph.input if value.name not in self._constants]

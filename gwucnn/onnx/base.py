@@ -1,4 +1,4 @@
-"""What is needed to write an ONNX graph: nodes and constants that get names, and a file that is whole or not.
+"""What is needed to write an ONNX graph: nodes and constants that get names.
 
 In ONNX images are (N, C, H, W). A `Value` keeps the shape that the layer knows, (H, W, C): where it has three
 sizes, the tensor of that name has its channels first; all others lie as they do here.
@@ -6,17 +6,14 @@ sizes, the tensor of that name has its channels first; all others lie as they do
 
 from __future__ import annotations
 
-import os
-import tempfile
 from math import prod
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gwucnn.shapes import Shape
 
-__all__ = ["IR_VERSION", "OPSET", "Drawing", "Value", "library", "write_file"]
+__all__ = ["IR_VERSION", "OPSET", "Drawing", "Value", "library"]
 
 # The first opset with Gelu; the one with LayerNormalization is 17. Runtimes read both since early 2024.
 OPSET, IR_VERSION = 20, 9
@@ -110,18 +107,3 @@ class Drawing:
 def _same_order(shape: Shape) -> bool:
     """Return whether (H, W, C) and (C, H, W) lay the same numbers out in the same order."""
     return shape[2] == 1 or prod(shape[:2]) == 1
-
-
-def write_file(path: Any, data: bytes) -> None:
-    """Write a file that is there as a whole or not at all, whatever happens meanwhile."""
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gwucnn.activation_layers import Activation
 from gwucnn.layers import Concatenate, Layer, Residual
 from gwucnn.onnx.attributes import Unsupported
 
 __all__ = ["Step", "in_a_row"]
+
+
+# A block in a block takes a few of Python's own calls, of which there are a thousand at most.
+DEEPEST = 100
 
 
 class Step(NamedTuple):
@@ -30,7 +35,7 @@ def in_a_row(steps: dict[str, Step], source: str, target: str) -> list[Layer]:
 
 class _Decomposition:
     def __init__(self, steps: dict[str, Step], source: str) -> None:
-        self.steps, self.used = steps, set[str]()
+        self.steps, self.used, self.deep = steps, set[str](), 0
         # The nearest value before each one that all ways to it pass through, and how far down that is.
         self.gate: dict[str, str] = {source: source}
         self.depth = {source: 0}
@@ -64,10 +69,13 @@ class _Decomposition:
         return layers
 
     def _block(self, step: Step, source: str) -> list[Layer]:
+        if self.deep == DEEPEST:
+            raise Unsupported(f"onnx: expected blocks in blocks, at most {DEEPEST} deep, got more")
+        self.deep += 1
         rows = [self.row(source, value) for value in step.inputs]
+        self.deep -= 1
         if step.join == "Concat":
             return [Concatenate(rows)]
         layers, shortcut = rows if rows[0] else rows[::-1]
-        if not layers:
-            raise Unsupported(f"onnx: expected a sum of two values, got one twice in node {step.node!r}")
-        return [Residual(layers, shortcut or None)]
+        # A value that is added to itself passes by something that leaves it as it is.
+        return [Residual(layers or [Activation(None)], shortcut or None)]

@@ -11,6 +11,7 @@ from gwucnn import activation_layers, layers
 from gwucnn.layers import Layer, imported
 from gwucnn.layers.preprocessing import EPSILON
 from gwucnn.onnx.base import Drawing, Value
+from gwucnn.onnx.drawn_activations import activation
 from gwucnn.shapes import Window
 
 __all__ = ["draw", "folds"]
@@ -119,58 +120,6 @@ def _conv_transpose(graph: Drawing, layer: Any, x: Value) -> str:
     return _activated(graph, layer, product)
 
 
-# -------------------------------------------------------------------------------------------- activations
-
-
-def activation(graph: Drawing, function: Any, x: Value) -> str:
-    """Add the nodes of an activation function, None for nothing, and return what comes out."""
-    if function is None:
-        return x.name
-    if function.name not in ACTIVATIONS:
-        raise ValueError(
-            f"export_onnx: expected activations {', '.join(ACTIVATIONS)}, got {function.name!r} in "
-            f"{graph.who}"
-        )
-    return ACTIVATIONS[function.name](graph, function.options, x)
-
-
-def _plain(kind: str) -> Draw:
-    return lambda graph, options, x: graph.node(kind, x.name)
-
-
-def _leaky_relu(graph: Drawing, options: Any, x: Value) -> str:
-    return graph.node("LeakyRelu", x.name, alpha=options.get("negative_slope", 0.3))
-
-
-def _elu(graph: Drawing, options: Any, x: Value) -> str:
-    return graph.node("Elu", x.name, alpha=options.get("alpha", 1.0))
-
-
-def _gelu(graph: Drawing, options: Any, x: Value) -> str:
-    return graph.node("Gelu", x.name, approximate="tanh" if options.get("approximate") else "none")
-
-
-def _silu(graph: Drawing, options: Any, x: Value) -> str:
-    return graph.node("Mul", x.name, graph.node("Sigmoid", x.name))
-
-
-def _softmax(graph: Drawing, options: Any, x: Value) -> str:
-    return graph.node("Softmax", x.name, axis=1 if x.is_image else -1)
-
-
-ACTIVATIONS: dict[str, Draw] = {
-    "relu": _plain("Relu"),
-    "sigmoid": _plain("Sigmoid"),
-    "softmax": _softmax,
-    "tanh": _plain("Tanh"),
-    "leaky_relu": _leaky_relu,
-    "elu": _elu,
-    "gelu": _gelu,
-    "silu": _silu,
-    "softplus": _plain("Softplus"),
-}
-
-
 def _activation_layer(graph: Drawing, layer: Any, x: Value) -> str:
     return activation(graph, layer.split_activation()[1], x)
 
@@ -224,6 +173,12 @@ def _reshape(graph: Drawing, layer: Any, x: Value) -> str:
         return graph.reshaped(x.name, made.sizes)
     name = graph.reshaped(graph.channels_last(x), layer.out_shape)
     return graph.channels_first(name) if made.is_image else name
+
+
+def _shuffle(graph: Drawing, layer: Any, x: Value) -> str:
+    C, H, W = x.sizes
+    parts = graph.reshaped(x.name, (layer.groups, C // layer.groups, H, W))
+    return graph.reshaped(graph.node("Transpose", parts, perm=(0, 2, 1, 3, 4)), x.sizes)
 
 
 def _nothing(graph: Drawing, layer: Any, x: Value) -> str:
@@ -313,6 +268,7 @@ DRAWN: dict[type, Draw] = {
     layers.SpatialDropout2D: _nothing,
     layers.UpSampling2D: _upsampling,
     layers.ZeroPadding2D: _pad,
+    imported.ChannelShuffle: _shuffle,
     imported.Clip: _clip,
     imported.LocalResponseNormalization: _lrn,
     imported.LogSoftmax: _log_softmax,

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from gwucnn._version import __version__
+from gwucnn.atomic import write_atomically
 from gwucnn.errors import NotBuiltError
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Concatenate, Layer, Residual
-from gwucnn.onnx.base import IR_VERSION, OPSET, Drawing, Value, write_file
+from gwucnn.onnx.base import IR_VERSION, OPSET, Drawing, Value
 from gwucnn.onnx.drawn_layers import draw, folds
 from gwucnn.shapes import check_flag
 from gwucnn.suggestions import look_up
@@ -57,7 +58,8 @@ def export_onnx(network: GWUNetwork, path: Any, *, fold: bool = False, precision
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     export_onnx(network, f'{folder}/network.onnx')
     """
-    write_file(path, to_model(network, fold=fold, precision=precision).SerializeToString())
+    model = to_model(network, fold=fold, precision=precision)
+    write_atomically("export_onnx", path, model.SerializeToString())
 
 
 def to_model(network: GWUNetwork, *, fold: bool = False, precision: str = "float32") -> Any:

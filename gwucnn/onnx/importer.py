@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn.activation_layers import Activation
+from gwucnn.errors import ShapeError
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Conv2D, Dense, Layer, Reshape
 from gwucnn.layers.base import leaves
-from gwucnn.onnx.attributes import Node, Unsupported
+from gwucnn.onnx.attributes import Node, Unsupported, naming
 from gwucnn.onnx.blocks import Step, in_a_row
-from gwucnn.onnx.read_nodes import READERS, Made, Seen, broadcast
+from gwucnn.onnx.read_nodes import READERS
 from gwucnn.onnx.reading import Graph, read
+from gwucnn.onnx.seen import Made, Seen, broadcast
 
 __all__ = ["import_onnx"]
+
+# Operators of ONNX; READERS has ones that stand for several of them.
+KNOWN = {*READERS, "Concat"} - {"ChannelShuffle", "SiLU"}
+
+# Operators that take constants in the place of any of their inputs.
+ANY_PLACE = frozenset({"Add", "Concat", "Div", "Mul", "Sub", "Sum"})
 
 
 def import_onnx(path: Any) -> GWUNetwork:
@@ -27,10 +35,10 @@ def import_onnx(path: Any) -> GWUNetwork:
     Returns
     -------
     GWUNetwork
-        With data_format='channels_first' if images go in as (N, C, H, W), as most libraries write them;
-        'channels_last' if the graph begins by moving their channels. What the graph adds is a Residual, what
-        it concatenates a Concatenate. A constant that numbers are multiplied by, or that is added to them, is
-        a frozen BatchNormalization.
+        With data_format='channels_first' if images go in as (N, C, H, W), as most libraries write them, or
+        are made of rows in that order; 'channels_last' if the graph begins by moving their channels. What the
+        graph adds is a Residual, what it concatenates a Concatenate. A constant that numbers are multiplied
+        by, or that is added to them, is a frozen BatchNormalization.
 
     Raises
     ------
@@ -57,13 +65,20 @@ def import_onnx(path: Any) -> GWUNetwork:
     >>> again.count_params()
     61706
     """
-    return _Import(read(path)).network()
+    graph = read(path)
+    try:
+        return _Import(graph).network()
+    except Unsupported:
+        if len(graph.sizes.get(graph.entrance, ())) != 2:
+            raise
+    # Of rows nobody knows yet in which order the images are that are made of them.
+    return _Import(graph, first=True).network()
 
 
 class _Import:
     """Goes through a graph from its input, and keeps what each tensor is in the network."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, first: bool = False) -> None:
         self.graph = graph
         self.steps: dict[str, Step] = {}
         self.weights: dict[int, list[Any]] = {}
@@ -74,7 +89,7 @@ class _Import:
                 "import_onnx: expected an input (N, C, H, W) or (N, D) of a fixed size, got "
                 f"{graph.sizes.get(graph.entrance)}"
             )
-        self.first = len(sizes) == 3 and not self._begins_last()
+        self.first = first or (len(sizes) == 3 and not self._begins_last())
         self.data_format = "channels_first" if self.first else "channels_last"
         layout = "rows" if len(sizes) == 1 else "first" if self.first else "last"
         self.seen = {graph.entrance: Seen(graph.entrance, layout, sizes, self.first)}
@@ -96,7 +111,7 @@ class _Import:
             raise Unsupported("import_onnx: expected an output that depends on the input, got a constant")
         out = self.seen[self.graph.exit]
         row = in_a_row(self.steps, self.graph.entrance, out.value)
-        if out.layout == "pixel" and self.first:
+        if out.layout == "pixel" and (self.first or len(out.sizes) == 2):
             row.append(Reshape(out.sizes))
         elif out.layout == "pixel":
             raise Unsupported(f"import_onnx: expected an output of rows or images, got {out.sizes}")
@@ -106,41 +121,54 @@ class _Import:
 
     def _built(self, row: list[Layer]) -> GWUNetwork:
         network = GWUNetwork(row, data_format=self.data_format, precision=str(self.graph.dtype))
-        network.build(self.in_shape)
+        try:
+            network.build(self.in_shape)
+        except ShapeError as error:
+            raise Unsupported(
+                f"import_onnx: expected layers that fit each other, got others: {error}"
+            ) from None
         inner = [leaf for layer in row for leaf in leaves(layer)]
         network.set_weights([array for layer in inner for array in self.weights.get(id(layer), [])])
         return network
 
     def _take(self, node: Node) -> None:
         """Add what a node does."""
-        constants = {
-            place: self.graph.constants[name]
-            for place, name in enumerate(node.inputs)
-            if name in self.graph.constants
-        }
-        given = [self.seen[name] for name in node.inputs if name in self.seen]
-        unknown = [n for n in node.inputs if n and n not in self.seen and n not in self.graph.constants]
-        if unknown or not given or (node.kind not in READERS and node.kind != "Concat"):
-            raise Unsupported(
-                f"import_onnx: expected operators {', '.join(sorted([*READERS, 'Concat']))}, got {node.kind} "
-                f"in node {node.name!r}"
-            )
-        if node.kind == "Concat" or (node.kind in ("Add", "Sum") and len(given) > 1):
+        given, constants = self._inputs(node)
+        if node.kind in ("Concat", "Sum") and len(node.inputs) == 1:
+            self.seen[node.outputs[0]] = given[0]
+        elif node.kind == "Concat" or (node.kind in ("Add", "Sum") and len(given) > 1):
             self._join(node, given, bool(constants))
         elif len(given) > 1:
             raise node.refuse("one tensor that is computed and constants, got two,")
         elif node.kind == "Sum" and len(node.inputs) > 2:
             raise node.refuse("a sum of two, got one of more with constants,")
         elif not self._as_bias(node, given[0], constants):
-            made = READERS[node.kind](node, given[0], constants, self.graph.sizes.get(node.outputs[0]))
+            with naming(node):
+                made = READERS[node.kind](node, given[0], constants, self.graph.sizes.get(node.outputs[0]))
             self._put(node, given[0], made)
+
+    def _inputs(self, node: Node) -> tuple[list[Seen], dict[int, Any]]:
+        """Return what a node takes, computed tensors and constants, if it is one that is read here."""
+        if node.kind not in READERS and node.kind not in KNOWN:
+            raise Unsupported(
+                f"import_onnx: expected operators {', '.join(sorted(KNOWN))}, got {node.kind} in node "
+                f"{node.name!r}"
+            )
+        numbers, seen = self.graph.constants, self.seen
+        unknown = [name for name in node.inputs if name and name not in seen and name not in numbers]
+        given = [seen[name] for name in node.inputs if name in seen]
+        if unknown or not given:
+            raise node.refuse(f"inputs that are first outputs of nodes before it, got {unknown or 'none'}")
+        if node.kind not in ANY_PLACE and node.inputs[0] not in seen:
+            raise node.refuse("a first input that is computed, got a constant")
+        return given, {place: numbers[name] for place, name in enumerate(node.inputs) if name in numbers}
 
     def _as_bias(self, node: Node, x: Seen, constants: dict[int, Any]) -> bool:
         """Make a constant that is added to a product alone the layer's bias, and return whether it was."""
         step = self.steps.get(x.value)
         layer = step.layers[-1] if step is not None and step.layers else None
-        uses = sum(name in self.seen and self.seen[name].value == x.value for name in self._taken)
-        fits = node.kind == "Add" and isinstance(layer, (Conv2D, Dense)) and not layer.add_bias and uses == 1
+        fits = node.kind == "Add" and isinstance(layer, (Conv2D, Dense)) and not layer.add_bias
+        fits = fits and sum(n in self.seen and self.seen[n].value == x.value for n in self._taken) == 1
         if fits:
             layer.add_bias = True  # type: ignore[union-attr]
             self.weights[id(layer)].append(broadcast(node, x, *constants.values()))

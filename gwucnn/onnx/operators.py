@@ -129,6 +129,10 @@ def _log_softmax(node: Node, x: Any) -> Any:
 
 
 def _batch_norm(node: Node, x: Any, scale: Any, bias: Any, mean: Any, variance: Any) -> Any:
+    if node.opset < 9 and not node.get("spatial", 1):
+        raise node.refuse("spatial=1, got 0")
+    if node.opset < 7 and not node.get("is_test", 0):
+        raise node.refuse("is_test=1, got 0")
     epsilon, channels = node.get("epsilon", 1e-5), np.ascontiguousarray(np.moveaxis(x, 1, -1))
     if not node.get("training_mode", 0):
         y = ops.batch_norm(channels, scale, bias, mean, variance, epsilon)
@@ -167,6 +171,13 @@ def _lrn(node: Node, x: Any) -> Any:
     total = sum(squares[:, k : k + x.shape[1]] for k in range(size))
     base = node.get("bias", 1.0) + node.get("alpha", 1e-4) / size * total
     return (x / base ** node.get("beta", 0.75)).astype(x.dtype)
+
+
+def _reduce_mean(node: Node, x: Any, axes: Any = None) -> Any:
+    axes = _axes(node, axes)
+    if not axes and node.get("noop_with_empty_axes", 0):
+        return x
+    return np.asarray(x.mean(axis=axes or None, keepdims=bool(node.get("keepdims", 1))), x.dtype)
 
 
 # ------------------------------------------------------------------------------------- moving about
@@ -273,6 +284,7 @@ OPERATORS: dict[str, Any] = {
     "MatMul": _matmul,
     "Mul": _arithmetic(np.multiply),
     "Pad": _pad,
+    "ReduceMean": _reduce_mean,
     "Relu": _activation(ops.relu),
     "Reshape": _reshape,
     "Shape": _shape,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from gwucnn.errors import FormatError
 from gwucnn.onnx.attributes import Node, Unsupported, node_of
 from gwucnn.onnx.base import library
-from gwucnn.onnx.operators import OPERATORS
+from gwucnn.onnx.folding import Folding
+from gwucnn.onnx.loading import declare, load, take_numbers
+from gwucnn.onnx.patterns import with_patterns
 
 __all__ = ["Graph", "read"]
 
@@ -31,94 +30,94 @@ def read(path: Any) -> Graph:
     """Return the graph of a file. Raises FormatError if it is damaged, ValueError if it is outside."""
     onnx = library("import_onnx")
     try:
-        with open(os.fspath(path), "rb") as file:
-            model = onnx.load_model_from_string(file.read())
-    except OSError:
+        return _read(onnx, path)
+    except (FormatError, Unsupported):
         raise
-    except Exception as error:  # protobuf's errors have no base of their own
-        raise FormatError(f"import_onnx: expected an ONNX file, got {path}: {error}") from None
-    # Numbers in other files are never looked for: a model could name any file.
-    tensors = [*model.graph.initializer, *(a.t for n in model.graph.node for a in n.attribute)]
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
-        raise Unsupported(f"import_onnx: expected all numbers inside of {path}, got some in other files")
-    try:
-        onnx.checker.check_model(model)
-        model = _of_one_sample(onnx, model)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    # Of ONNX's own checks; ValueError also for names, as protobuf lets any bytes be one.
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise FormatError(f"import_onnx: expected a valid ONNX model, got {path}: {error}") from None
-    return _taken_apart(onnx, model)
 
 
-def _of_one_sample(onnx: Any, model: Any) -> Any:
-    """Return the model with all sizes that follow from its input's, for one sample if the batch is free."""
-    given = {tensor.name for tensor in model.graph.initializer}
+def _read(onnx: Any, path: Any) -> Graph:
+    model, constants = take_numbers(onnx, load(onnx, path))
+    inputs = [value.name for value in model.graph.input if value.name not in constants]
+    onnx.checker.check_model(model)
+    _for_one_sample(model, constants)
+    model = _with_sizes(onnx, model)
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise Unsupported(
+            f"import_onnx: expected one input and one output, got {len(inputs)} and {len(model.graph.output)}"
+        )
+    return _taken_apart(onnx, model, constants, inputs[0])
+
+
+def _for_one_sample(model: Any, constants: Mapping[str, Any]) -> None:
+    """State a batch of one where the batch is free, and forget what the file says of other tensors' sizes."""
     for value in model.graph.input:
         sizes = value.type.tensor_type.shape.dim
-        if value.name not in given and sizes and not sizes[0].dim_value:
+        if value.name not in constants and sizes and not sizes[0].dim_value:
             sizes[0].dim_value = 1
-    # Before version 4 of the format constants were inputs as well, and others are not seen.
-    model.ir_version = max(model.ir_version, 4)
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 
-def _taken_apart(onnx: Any, model: Any) -> Graph:
-    graph = model.graph
-    own = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    opset = max(own, default=1)
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in constants]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise Unsupported(
-            f"import_onnx: expected one input and one output, got {len(inputs)} and {len(graph.output)}"
-        )
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)
-    if dtype.char not in "fd":
-        raise Unsupported(f"import_onnx: expected an input of float32 or float64, got {dtype}")
-    nodes = _without_constants(onnx, model, constants, opset)
-    graph = model.graph  # another one since
-    sizes = {
-        value.name: tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
-        for value in [*graph.input, *graph.value_info, *graph.output]
-        if value.type.tensor_type.HasField("shape")
+def _with_sizes(onnx: Any, model: Any) -> Any:
+    """Return the model with all sizes that follow from its input's."""
+    return onnx.shape_inference.infer_shapes(model, check_type=True)
+
+
+def _sizes(model: Any) -> dict[str, tuple[Any, ...]]:
+    """Return the sizes of the tensors that are known, None in the place of those that are not."""
+    values = [*model.graph.input, *model.graph.value_info, *model.graph.output]
+    kinds = {value.name: value.type.tensor_type for value in values}
+    return {
+        name: tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
+        for name, kind in kinds.items()
+        if kind.HasField("shape")
     }
-    exit_ = graph.output[0].name
-    nodes = _with_silu(_needed(_with_known_shapes(nodes, constants, sizes), exit_))
-    return Graph(nodes, constants, sizes, inputs[0].name, exit_, np.dtype(dtype))
 
 
-def _without_constants(onnx: Any, model: Any, constants: dict[str, Any], opset: int) -> list[Node]:
-    """Return the nodes that depend on the input; what others compute goes into `constants` and the sizes."""
-    nodes, kept = [], []
+def _taken_apart(onnx: Any, model: Any, constants: dict[str, Any], entrance: str) -> Graph:
+    kind = next(value.type.tensor_type.elem_type for value in model.graph.input if value.name == entrance)
+    if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
+        name = onnx.TensorProto.DataType.Name(kind)
+        raise Unsupported(f"import_onnx: expected an input of float32 or float64, got {name.lower()}")
+    nodes, model = _without_constants(onnx, model, constants)
+    sizes, exit_ = _sizes(model), model.graph.output[0].name
+    nodes = with_patterns(_needed(nodes, exit_), sizes, exit_)
+    return Graph(nodes, constants, sizes, entrance, exit_, onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+
+def _without_constants(onnx: Any, model: Any, constants: dict[str, Any]) -> tuple[list[Node], Any]:
+    """Return the nodes that depend on the input, and the model with the sizes that follow from constants."""
+    own = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    nodes = [node_of(onnx, proto, max(own, default=1)) for proto in model.graph.node]
+    folding = Folding(constants)
+    while True:
+        before = set(constants)
+        nodes = folding.fold(nodes, _sizes(model))
+        new = {name: array for name, array in constants.items() if name not in before}
+        if not new:
+            return nodes, model
+        # More sizes are known with them, and more shapes may follow from those.
+        model = _with_sizes(onnx, _of_nodes(onnx, model, nodes, new))
+
+
+def _of_nodes(onnx: Any, model: Any, nodes: list[Node], constants: Mapping[str, Any]) -> Any:
+    """Return a model of some of its nodes, with their inputs, and more constants."""
+    inputs = {tuple(node.outputs): node.inputs for node in nodes}
+    slim = onnx.ModelProto()
+    slim.CopyFrom(model)
+    del slim.graph.node[:], slim.graph.value_info[:]
     for proto in model.graph.node:
-        node = node_of(onnx, proto, opset)
-        if not _folded(node, constants):
-            nodes.append(node)
-            kept.append(proto)
-        else:
-            made = [onnx.numpy_helper.from_array(np.asarray(constants[n]), n) for n in node.outputs if n]
-            model.graph.initializer.extend(made)
-    if len(kept) < len(model.graph.node):
-        kept = [onnx.NodeProto.FromString(proto.SerializeToString()) for proto in kept]
-        del model.graph.node[:]
-        model.graph.node.extend(kept)
-        model.CopyFrom(_of_one_sample(onnx, model))
-    return nodes
-
-
-def _with_known_shapes(nodes: list[Node], constants: dict[str, Any], sizes: Any) -> list[Node]:
-    """Return the nodes with shapes that are computed from the input's as constants, where they are fixed."""
-    made = []
-    for node in nodes:
-        known = sizes.get(node.outputs[0], (None, None))[1:]
-        if node.kind == "Reshape" and node.inputs[-1] not in constants and None not in known:
-            shape = f"{node.name}: shape"
-            constants[shape] = np.array((0, *known), np.int64)
-            node = node._replace(inputs=[node.inputs[0], shape])
-        made.append(node)
-    return made
+        if tuple(proto.output) in inputs:
+            made = slim.graph.node.add()
+            made.CopyFrom(proto)
+            made.input[:] = inputs[tuple(proto.output)]
+    for name, array in constants.items():
+        declare(onnx, slim, name, array)
+    return slim
 
 
 def _needed(nodes: list[Node], target: str) -> list[Node]:
@@ -129,28 +128,3 @@ def _needed(nodes: list[Node], target: str) -> list[Node]:
             needed.update(node.inputs)
             kept.append(node)
     return kept[::-1]
-
-
-def _folded(node: Node, constants: dict[str, Any]) -> bool:
-    """Return whether a node takes nothing but constants, and compute it if it does."""
-    if node.kind not in OPERATORS or not all(name in constants or not name for name in node.inputs):
-        return False
-    made = OPERATORS[node.kind](node, *(constants[name] if name else None for name in node.inputs))
-    constants.update(zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=False))
-    return True
-
-
-def _with_silu(nodes: list[Node]) -> list[Node]:
-    """Return the nodes with x * sigmoid(x), where it stands alone, as one of kind 'SiLU'."""
-    uses = [name for node in nodes for name in node.inputs]
-    sigmoids = {node.outputs[0]: node for node in nodes if node.kind == "Sigmoid"}
-    gone, made = set(), []
-    for node in nodes:
-        if node.kind == "Mul":
-            for x, gate in (tuple(node.inputs), tuple(node.inputs)[::-1]):
-                if gate in sigmoids and list(sigmoids[gate].inputs) == [x] and uses.count(gate) == 1:
-                    gone.add(gate)
-                    node = node._replace(kind="SiLU", inputs=[x])
-                    break
-        made.append(node)
-    return [node for node in made if node.outputs[0] not in gone]

@@ -1,0 +1,129 @@
+"""An ONNX file as the package `onnx` has it, with nothing in it believed: neither sizes nor names of files.
+
+A model may name files that hold its numbers. They are never looked for, as a model could name any file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from gwucnn.errors import FormatError
+from gwucnn.onnx.attributes import Unsupported
+from gwucnn.serialization import opened
+
+__all__ = ["array_of", "declare", "load", "need_whole", "take_numbers"]
+
+# Protobuf takes no more.
+LONGEST_FILE = 2**31 - 1
+
+STEPS = ("dilations", "group", "kernel_shape", "strides")
+
+# Up to so many numbers of a constant may be a shape, pads or scales, which the sizes of others follow from.
+FEW = 64
+
+
+def load(onnx: Any, path: Any) -> Any:
+    """Return the ModelProto of a file that holds all of its numbers itself.
+
+    Raises FormatError for what is no file or no ONNX, ValueError for a model that is not whole.
+    """
+    with opened(f"import_onnx {os.fspath(path)!r}", path) as (file, size):
+        if size > LONGEST_FILE:
+            raise FormatError(f"import_onnx: expected a file of at most {LONGEST_FILE} bytes, got {size}")
+        data = file.read(size)
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's errors have no base of their own
+        raise FormatError(f"import_onnx: expected an ONNX file, got {path}: {error}") from None
+    need_whole("import_onnx", onnx, model)
+    _need_steps(model)
+    return model
+
+
+def need_whole(who: str, onnx: Any, proto: Any) -> None:
+    """Raise an error for a model or a node with parts in other files, or written in a way not read here."""
+    for tensor in _messages(proto, (onnx.TensorProto, onnx.SparseTensorProto)):
+        if isinstance(tensor, onnx.SparseTensorProto):
+            raise Unsupported(f"{who}: expected dense constants, got a sparse one")
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise Unsupported(
+                f"{who}: expected all numbers inside of the model, got tensor {tensor.name!r} in another "
+                "file; save it with its numbers inside"
+            )
+    for function in getattr(proto, "functions", ()):
+        raise Unsupported(
+            f"{who}: expected operators of ONNX itself, got the function {function.name!r}; inline it"
+        )
+
+
+def _need_steps(model: Any) -> None:
+    """Raise an error for windows that stand still: older versions of ONNX divide by strides unseen."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            sizes = [attribute.i] if attribute.name == "group" else list(attribute.ints)
+            if attribute.name in STEPS and min(sizes, default=1) < 1:
+                raise FormatError(
+                    f"import_onnx: expected {attribute.name} of 1 or more in {node.op_type} node "
+                    f"{node.name!r}, got {sizes}"
+                )
+
+
+def _messages(message: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
+    """Yield all messages of some kinds inside of one, at any depth; protobuf reads none deeper than 100."""
+    if isinstance(message, kinds):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in (value,) if hasattr(value, "ListFields") else value:
+                yield from _messages(inner, kinds)
+
+
+def array_of(onnx: Any, tensor: Any) -> Any:
+    """Return a tensor's numbers. Raises FormatError where there are not as many as its sizes say.
+
+    Memory is taken for the numbers that are there, not for those that sizes promise.
+    """
+    try:
+        array = onnx.numpy_helper.to_array(tensor)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"import_onnx: expected numbers that fill tensor {tensor.name!r} of sizes {list(tensor.dims)}, "
+            f"got others: {error}"
+        ) from None
+    if array.shape != tuple(tensor.dims):
+        raise FormatError(
+            f"import_onnx: expected sizes of 0 or more in tensor {tensor.name!r}, got {list(tensor.dims)}"
+        )
+    return array
+
+
+def take_numbers(onnx: Any, model: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the model without its large constants, which are inputs now, and all constants by their names.
+
+    What ONNX's checks and its sizes of tensors cost goes by the length of the model.
+    """
+    constants: dict[str, Any] = {}
+    for tensor in model.graph.initializer:
+        if tensor.name in constants:
+            raise FormatError(f"import_onnx: expected one tensor {tensor.name!r}, got two")
+        constants[tensor.name] = array_of(onnx, tensor)
+    slim = onnx.ModelProto()
+    del model.graph.initializer[:]
+    slim.CopyFrom(model)
+    for name, array in constants.items():
+        declare(onnx, slim, name, array)
+    # Before version 4 of the format constants were inputs as well, and others are not seen.
+    slim.ir_version = max(slim.ir_version, 4)
+    return slim, constants
+
+
+def declare(onnx: Any, model: Any, name: str, array: Any) -> None:
+    """Add a constant to a model: as a constant if sizes may follow from it, else as an input of its sizes."""
+    if array.size <= FEW or array.dtype.kind not in "fc":
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    elif all(value.name != name for value in model.graph.input):
+        kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        model.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, array.shape))

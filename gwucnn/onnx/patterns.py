@@ -1,0 +1,74 @@
+"""Nodes that together are what a single layer does, as one node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gwucnn.onnx.attributes import Node
+
+__all__ = ["with_patterns"]
+
+SWAPPED = (0, 2, 1, 3, 4)
+
+
+def with_patterns(nodes: Sequence[Node], sizes: Mapping[str, Any], exit_: str) -> list[Node]:
+    """Return the nodes with those of a pattern as one, of kind 'SiLU' or 'ChannelShuffle'.
+
+    A pattern is only one where nothing else takes what lies inside of it, and no output of the graph does.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        In an order in which they can run.
+    sizes : mapping
+        Of the tensors that are known, by their names.
+    exit_ : str
+        The output of the graph.
+    """
+    uses: dict[str, int] = {exit_: 1}
+    for node in nodes:
+        for name in node.inputs:
+            uses[name] = uses.get(name, 0) + 1
+    makers = {node.outputs[0]: node for node in nodes}
+    gone: set[str] = set()
+    made = []
+    for node in nodes:
+        for pattern in (_silu, _shuffle):
+            whole, inside = pattern(node, makers, sizes)
+            if whole is not None and all(uses[name] == 1 for name in inside):
+                node = whole
+                gone.update(inside)
+        made.append(node)
+    return [node for node in made if node.outputs[0] not in gone]
+
+
+Found = tuple[Node | None, Sequence[str]]  # the node for all of them, and what lies inside
+NOTHING: Found = None, ()
+
+
+def _silu(node: Node, makers: Mapping[str, Node], sizes: Mapping[str, Any]) -> Found:
+    """Find x * sigmoid(x)."""
+    if node.kind == "Mul":
+        for x, gate in (tuple(node.inputs), tuple(node.inputs)[::-1]):
+            maker = makers.get(gate)
+            if maker is not None and maker.kind == "Sigmoid" and list(maker.inputs) == [x]:
+                return node._replace(kind="SiLU", inputs=[x]), (gate,)
+    return NOTHING
+
+
+def _shuffle(node: Node, makers: Mapping[str, Node], sizes: Mapping[str, Any]) -> Found:
+    """Find (N, C, H, W) as (N, G, K, H, W), turned into (N, K, G, H, W), and that as (N, C, H, W) again."""
+    turn = makers.get(node.inputs[0]) if node.kind == "Reshape" else None
+    split = makers.get(turn.inputs[0]) if turn is not None and turn.kind == "Transpose" else None
+    if turn is None or split is None or split.kind != "Reshape" or tuple(turn.get("perm", ())) != SWAPPED:
+        return NOTHING
+    x = split.inputs[0]
+    before, parts, after = (sizes.get(name, ()) for name in (x, split.outputs[0], node.outputs[0]))
+    if len(before) != 4 or len(parts) != 5 or before != after or None in (*before[1:], *parts[1:]):
+        return NOTHING
+    if parts[3:] != before[2:] or parts[0] != before[0]:
+        return NOTHING
+    groups = {"groups": parts[1]}
+    whole = node._replace(kind="ChannelShuffle", inputs=[x], attributes=groups)
+    return whole, (split.outputs[0], turn.outputs[0])
