@@ -6,7 +6,9 @@ import functools
 from numbers import Integral
 from typing import Any
 
+from gwucnn.activation_functions import SoftmaxActivation
 from gwucnn.building import build_layer, need_new_layer, shown, stated
+from gwucnn.endings import need_last, need_once
 from gwucnn.errors import NotBuiltError, ShapeError
 from gwucnn.layers import Layer
 from gwucnn.loss_functions import LossFunction
@@ -118,15 +120,12 @@ class Stack:
 
     def check_loss(self, loss: LossFunction) -> None:
         """Raise an error if a network that ends so cannot be trained with this loss."""
-        rest, activation = self.layers[-1].split_activation()
-        loss.check_outputs(activation, self.shapes[-1])
-        if rest is None and activation is not None and len(self.layers) > 1:
-            before = self.layers[-2]
-            if activation is loss.partner is before.split_activation()[1]:
-                raise ValueError(
-                    f"{loss.name}: expected one {activation.name} at the end, got two, in {before.label} and "
-                    f"{self.layers[-1].label}; leave one out"
-                )
+        if loss.partner is not None:
+            loss.check_outputs(loss.partner, self.shapes[-1])
+            need_last(loss.name, self.layers, loss.partner)
+        loss.check_outputs(self.layers[-1].split_activation()[1], self.shapes[-1])
+        for function in dict.fromkeys((SoftmaxActivation, loss.partner or SoftmaxActivation)):
+            need_once(loss.name, self.layers, function)
 
     def _propagate(self) -> None:
         """Build the layers whose input shape is known by now and that are not built yet."""

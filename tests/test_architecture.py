@@ -21,7 +21,7 @@ STOREYS = [
     {"ops", "parameters", "workspace", "initializers", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers", "totals"},
     {"layers.base"},
-    {"building", "layers.filters"},
+    {"building", "endings", "layers.filters"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},
     {
         "batches",

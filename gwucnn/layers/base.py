@@ -9,7 +9,7 @@ indices. `x` goes in, `y` comes out, `dy dx dweight dbias` are the gradients of 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any, ClassVar
 
@@ -108,8 +108,12 @@ class Layer:
     overwrites: bool = False
     # The layers inside of a layer that holds others, in the order of their parameters.
     children: tuple[Layer, ...] = ()
+    # The same, those together of which one works on what the other made.
+    rows: Sequence[Sequence[Layer]] = ()
     # Whether it brings pixels to the order of 1, so that nobody need be warned about 0..255.
     rescales: ClassVar[bool] = False
+    # Whether it hands its inputs on, in another shape or with some left out, and computes nothing with them.
+    passes_on: ClassVar[bool] = False
     # Whether input_size states an image, whose channels may stay open, or a number of features.
     takes_images: ClassVar[bool] = True
 

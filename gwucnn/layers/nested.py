@@ -28,6 +28,8 @@ class Nested(Layer):
     ----------
     children : tuple of Layer
         All layers inside, row by row.
+    rows : list of list of Layer
+        The same: the layers of a row work one after the other, each row on the block's input.
     trainable : bool
         Setting it sets that of all layers inside. True if any of them is trainable.
     channels_first : bool
@@ -38,7 +40,6 @@ class Nested(Layer):
     _label = ""
     _channels_first = False
     _places: Sequence[str] = ()  # of each row: what stands before the numbers in its layers' labels
-    _rows: Sequence[Sequence[Layer]] = ()
 
     def hold(self, rows: Mapping[str, Sequence[Layer]], name: str | None) -> None:
         """Take the layers, by the places of their rows."""
@@ -50,7 +51,7 @@ class Nested(Layer):
                     f"{self.label}: expected layers of which each has one place, got {layer!r} twice; make "
                     "one for each place"
                 )
-        self._places, self._rows, self.name = list(rows), list(rows.values()), name
+        self._places, self.rows, self.name = list(rows), list(rows.values()), name
         self.children = tuple(layers)
         self.label = self._label
 
@@ -62,7 +63,7 @@ class Nested(Layer):
     @label.setter
     def label(self, label: str) -> None:
         self._label = label
-        for place, row in zip(self._places, self._rows, strict=True):
+        for place, row in zip(self._places, self.rows, strict=True):
             for number, layer in enumerate(row):
                 layer.label = f"{label}.{place}{number}.{type(layer).__name__}"
 
@@ -95,7 +96,7 @@ class Nested(Layer):
 
     def build_rows(self, in_shape: Shape) -> list[Shape]:
         """Build all layers; return the shape that each row makes."""
-        made = [self._build_row(row, in_shape) for row in self._rows]
+        made = [self._build_row(row, in_shape) for row in self.rows]
         self.in_shape = in_shape
         self.parameters = tuple(parameter for layer in self.children for parameter in layer.parameters)
         self._set_replays()
@@ -114,7 +115,7 @@ class Nested(Layer):
         return shape
 
     def _set_replays(self) -> None:
-        self.replays = type(self).replays and all(layer.replays for row in self._rows for layer in row)
+        self.replays = type(self).replays and all(layer.replays for row in self.rows for layer in row)
 
     def _shown(self, shape: Shape) -> Shape:
         return shown(shape, self.channels_first)
@@ -125,20 +126,20 @@ class Nested(Layer):
     def forward_row(self, row: int, x: Array, space: Space) -> Array:
         """Return what a row of layers makes of x; x itself if it holds none."""
         made = space.saved[f"row {row}"] = []
-        for number, layer in enumerate(self._rows[row]):
+        for number, layer in enumerate(self.rows[row]):
             x = layer.forward(x, self._space(row, number, space))
             made.append(x)
         return x
 
     def backward_row(self, row: int, dy: Array, space: Space) -> Array:
         """Take the gradient by a row's output down to its input."""
-        layers = self._rows[row]
+        layers = self.rows[row]
         for number in reversed(range(len(layers))):
             dy = layers[number].backward(dy, self._space(row, number, space))
         return dy
 
     def blame(self, space: Space) -> str:
-        for row, layers in enumerate(self._rows):
+        for row, layers in enumerate(self.rows):
             for number, (layer, y) in enumerate(zip(layers, space.saved[f"row {row}"], strict=True)):
                 if not np.isfinite(y).all():
                     return layer.blame(self._space(row, number, space))
@@ -147,8 +148,8 @@ class Nested(Layer):
     def planned(self, plan: Callable[[list[Layer]], list[Layer]]) -> Nested:
         """Return a copy, sharing all parameters, whose rows are what `plan` makes of each."""
         other = copy.copy(self)
-        other._rows = [plan(list(row)) for row in self._rows]
-        other.children = tuple(layer for row in other._rows for layer in row)
+        other.rows = [plan(list(row)) for row in self.rows]
+        other.children = tuple(layer for row in other.rows for layer in row)
         other._set_replays()
         return other
 
