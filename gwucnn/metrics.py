@@ -95,7 +95,9 @@ def top_k_right(labels: Any, y_pred: Any, k: int) -> Any:
 def top_k_accuracy(y_true: Any, y_pred: Any, k: int = 5, *, sample_weight: Any = None) -> float:
     """Return the share of rows whose class is among the k most probable ones, from 0 to 1; NaN of no rows.
 
-    y_pred : probabilities (N, K), K at least 2. Outputs that equal that of the class do not push it out.
+    y_pred : probabilities (N, K), K at least 2. Outputs that equal that of the class do not push it out. For
+    k of K and more the answer is 1. In `compile`, metrics=['top_k_accuracy'] is that of k = 5, and another k
+    stands in the name: 'top_3_accuracy'.
     """
     who, y_pred = "top_k_accuracy", np.asarray(y_pred)
     k = check_size(who, "k", k)

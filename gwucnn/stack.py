@@ -124,7 +124,7 @@ class Stack:
             loss.check_outputs(loss.partner, self.shapes[-1])
             need_last(loss.name, self.layers, loss.partner)
         loss.check_outputs(self.layers[-1].split_activation()[1], self.shapes[-1])
-        for function in dict.fromkeys((SoftmaxActivation, loss.partner or SoftmaxActivation)):
+        for function in {SoftmaxActivation, loss.partner or SoftmaxActivation}:
             need_once(loss.name, self.layers, function)
 
     def _propagate(self) -> None:
