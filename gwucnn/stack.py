@@ -124,8 +124,9 @@ class Stack:
             loss.check_outputs(loss.partner, self.shapes[-1])
             need_last(loss.name, self.layers, loss.partner)
         loss.check_outputs(self.layers[-1].split_activation()[1], self.shapes[-1])
-        for function in {SoftmaxActivation, loss.partner or SoftmaxActivation}:
-            need_once(loss.name, self.layers, function)
+        need_once(loss.name, self.layers, SoftmaxActivation)
+        if loss.partner is not None:
+            need_once(loss.name, self.layers, loss.partner)
 
     def _propagate(self) -> None:
         """Build the layers whose input shape is known by now and that are not built yet."""
