@@ -10,6 +10,9 @@ from gwucnn import (
     Dense,
     DepthwiseConv2D,
     GWUNetwork,
+    RandomFlip,
+    RandomTranslation,
+    Rescaling,
     Residual,
     datasets,
     models,
@@ -101,6 +104,18 @@ def test_options_go_to_the_network(name, rng):
     np.testing.assert_allclose(outputs.sum(axis=1), 1)
     with pytest.raises(TypeError, match="did you mean 'seed'"):
         SMALL[name](sed=1)
+
+
+@every_model
+def test_what_stands_in_front(name, rng):
+    """Scaling and augmentation: layers of the same network, of which those of augmentation do nothing in use."""
+    x, y = data(name, rng)
+    front = [Rescaling(1 / 255), RandomFlip("horizontal"), RandomTranslation(0.1, 0.1)]
+    network, plain = SMALL[name](preprocessing=iter(front), seed=4), SMALL[name](seed=4)
+    assert network.layers[:3] == front
+    np.testing.assert_allclose(network.predict(255 * x), plain.predict(x), atol=1e-5)
+    network.compile("cross_entropy")
+    assert np.isfinite(network.train_on_batch(x, y))
 
 
 # ----------------------------------------------------------------------------------------------------- training
