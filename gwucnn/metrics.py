@@ -6,6 +6,7 @@ Everywhere `y_true` and `y_pred` are labels (N,), or rows (N, K) of one-hot valu
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,8 @@ def confusion_matrix(
 def no_labels(labels: Any) -> str:
     """Return what these are instead of integers, and what to do about it."""
     examples = ", ".join(map(repr, labels[:3].tolist()))
+    if labels.dtype.kind == "O" and all(isinstance(label, Real) for label in labels[:3].tolist()):
+        return f"{examples} as objects; convert them with y.astype(float)"
     if labels.dtype.kind not in "fc":
         return f"{examples}; number the classes from 0, as np.unique(y, return_inverse=True)[1] does"
     if not np.isfinite(labels).all():

@@ -59,7 +59,7 @@ def lenet5(classes: int = 10, *, preprocessing: Iterable[Layer] = (), **options:
     61706
     """
     layers = [
-        *preprocessing,
+        *_in_front(preprocessing),
         _conv(6, 5, padding="same", activation="relu", add_bias=True),
         MaxPooling2D(),
         _conv(16, 5, activation="relu", add_bias=True),
@@ -95,7 +95,7 @@ def vgg_small(
     >>> network.count_params()
     1671114
     """
-    layers = list(preprocessing)
+    layers = _in_front(preprocessing)
     for filters in (width, 2 * width, 4 * width):
         pair = [_conv(filters, padding="same", activation="relu", add_bias=True) for _ in range(2)]
         layers += [*pair, MaxPooling2D()]
@@ -127,7 +127,7 @@ def resnet18_small(
     >>> network.layers[7].label, network.layers[7].out_shape
     ('7.Residual', (16, 16, 8))
     """
-    layers = [*preprocessing, _conv(width, padding=1), BatchNormalization(), RELU()]
+    layers = [*_in_front(preprocessing), _conv(width, padding=1), BatchNormalization(), RELU()]
     channels = width
     for filters, strides in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
         layers += [_residual(channels, filters, strides), RELU(), _residual(filters, filters, 1), RELU()]
@@ -181,7 +181,7 @@ def mobilenet_small(
     >>> network.count_params()
     549578
     """
-    layers = [*preprocessing, _conv(32, padding=1), BatchNormalization(), RELU()]
+    layers = [*_in_front(preprocessing), _conv(32, padding=1), BatchNormalization(), RELU()]
     for filters, strides in blocks:
         layers += [
             DepthwiseConv2D(3, strides, padding=1, kernel_initializer="he_normal"),
@@ -191,6 +191,15 @@ def mobilenet_small(
         layers += [_conv(filters, 1), BatchNormalization(), RELU()]
     layers += [GlobalAveragePooling2D(), Dense(classes, activation="softmax", add_bias=True)]
     return GWUNetwork(layers, **options)
+
+
+def _in_front(preprocessing: Iterable[Layer]) -> list[Layer]:
+    if isinstance(preprocessing, (str, Layer)) or not isinstance(preprocessing, Iterable):
+        raise TypeError(
+            f"models: expected preprocessing to be a list of layers, got {preprocessing!r}; write "
+            "preprocessing=[...]"
+        )
+    return list(preprocessing)
 
 
 def _conv(filters: int, kernel_size: int = 3, **options: Any) -> Conv2D:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.atomic import write_atomically
+from gwucnn.checks import check_path
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
 from gwucnn.intake import Intake
@@ -68,6 +69,7 @@ class Savable(Intake):
         >>> bool((same.predict([[1, 2, 3]]) == network.predict([[1, 2, 3]])).all())
         True
         """
+        path = check_path("save", "path", path)
         self._need_weights("save")
         write_atomically("save", path, encode("save", *described("save", self)))
 
@@ -88,7 +90,8 @@ class Savable(Intake):
         OSError
             If it cannot be read.
         """
-        who = f"load {os.fspath(path)!r}"
+        path = check_path("load", "path", path)
+        who = f"load {path!r}"
         return restored(who, *read(who, path), cls._made)
 
     @classmethod

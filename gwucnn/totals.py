@@ -41,7 +41,9 @@ def check_metrics(names: Any, loss: Any, outputs: int | None = None) -> tuple[st
     Raises ValueError for unknown names, for other metrics beside a loss of quantities, and for the best k of
     one output, or of fewer than a k that was named.
     """
-    names = (names,) if isinstance(names, str) else tuple(names or ())
+    names = (names,) if isinstance(names, str) else () if names is None else names
+    if not isinstance(names, Iterable):
+        raise TypeError(f"compile: expected metrics to be a list of names, got {names!r}; write ['accuracy']")
     names = tuple(dict.fromkeys(_name(name) for name in names))
     others = [name for name in names if name != "accuracy"]
     if not loss.classifies and others:

@@ -55,7 +55,7 @@ ORDER = [
 LAYERS = [
     (lambda: GWUNetwork([Conv2D]), TypeError,
      "add: expected a layer, got <class 'gwucnn.layers.conv.Conv2D'>; write Conv2D(...)"),
-    (lambda: GWUNetwork().add("relu"), TypeError, "add: expected a layer, got 'relu'"),
+    (lambda: GWUNetwork().add("relu"), TypeError, "add: expected a layer, got 'relu'; write Dense(10), or for an activation Activation('relu')"),
     (lambda: GWUNetwork(Dense(2)), TypeError,
      "GWUNetwork: expected a list of layers, got Dense(output_size=2); write GWUNetwork([...])"),
     (lambda: GWUNetwork([layer := Dense(2), layer]), ValueError,

@@ -21,7 +21,7 @@ from gwucnn.ops import sum_rows
 from gwucnn.parameters import Parameter
 from gwucnn.regularizers import regularizer
 from gwucnn.shapes import Shape, check_flag, check_size, pair
-from gwucnn.suggestions import check_keywords
+from gwucnn.suggestions import CheckedCalls
 from gwucnn.workspace import Space
 
 __all__ = [
@@ -71,7 +71,7 @@ def leaves(layer: Layer) -> Iterator[Layer]:
         yield from leaves(child)
 
 
-class Layer:
+class Layer(CheckedCalls):
     """The base of all layers, also of your own.
 
     A layer sees neither the optimizer, nor the loss, nor another layer. Derive from it and define:
@@ -128,13 +128,7 @@ class Layer:
             CLASSES[cls.__name__] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
-        if cls.__init__ is object.__init__ and (args or kwargs):
-            raise TypeError(
-                f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}; define __init__ to take them"
-            )
-        # A copy is made without arguments.
-        check_keywords(cls.__name__, cls.__init__, kwargs, args if args or kwargs else None)
-        layer = super().__new__(cls)
+        layer = super().__new__(cls, *args, **kwargs)
         layer.label = cls.__name__
         return layer
 
