@@ -22,6 +22,7 @@ STOREYS = [
     {"activation_functions", "regularizers", "totals"},
     {"layers.base"},
     {"building", "endings", "layers.filters"},
+    {"layers.rows"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},
     {
         "batches",
