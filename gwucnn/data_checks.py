@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn.batches import Batches
+from gwucnn.checks import gives_items
 from gwucnn.chunks import chunks, extremes
 from gwucnn.errors import ShapeError, warn_user
 from gwucnn.loss_functions import LossFunction
@@ -36,6 +37,11 @@ def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
 
     Lists and integers are welcome. Raises TypeError for anything but numbers, ShapeError for a single sample.
     """
+    if gives_items(x):
+        raise TypeError(
+            f"{who}: expected x to be an array of numbers, got {type(x).__name__}, which gives items by "
+            "number; if these are batches (x, y) leave y out, else make an array of them"
+        )
     try:
         x = np.asarray(x)
     except ValueError:

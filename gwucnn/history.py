@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from gwucnn.checks import check_path
+
 __all__ = ["History"]
 
 
@@ -39,7 +41,7 @@ class History:
         """Write one row an epoch, with a head line."""
         import csv
 
-        with open(path, "w", newline="") as file:
+        with open(check_path("History.to_csv", "path", path), "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history, "seconds"])
             writer.writerows(zip(self.epoch, *self.history.values(), self.seconds, strict=True))

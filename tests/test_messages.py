@@ -21,6 +21,16 @@ def net(**options):
     return network
 
 
+class Endless:
+    """Two batches, by number; nobody who asks for a third is told that there is none."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, number):
+        return np.zeros((4, 8, 8)), np.zeros(4, int)
+
+
 # program, kind of error, what it must say was expected, what there was, and how to fix it (regular expressions)
 MISTAKES = [
     # layers that do not fit on each other
@@ -268,6 +278,10 @@ MISTAKES = [
     ("net().fit(x, [[0], [1, 2]] * 6)", "ShapeError", "cross_entropy: expected rows of y of one length", "several",
      "give as many numbers for each sample"),
     ("net().fit(x, 'labels.csv')", "ShapeError", "cross_entropy: expected y of shape", "the text 'labels.csv'", "give an array"),
+    ("net().fit(Endless(), y)", "TypeError", "fit: expected x to be an array of numbers", "Endless, which gives items by number",
+     "leave y out"),
+    ("net().fit(x, Endless())", "TypeError", "cross_entropy: expected y to be an array", "Endless", "make an array of its items"),
+    ("net().fit(x, y).to_csv(3)", "TypeError", "History.to_csv: expected path to be a path", "3", "write it as a text"),
     ("net().fit(x, {'label': y})", "ShapeError", "cross_entropy: expected y of shape", "dict", "give an array"),
     ("n = Normalization(); n.adapt(['a.png'])", "TypeError", "Normalization.adapt: expected x to be an array of numbers", "texts",
      ""),
@@ -287,6 +301,7 @@ def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
     names = {name: getattr(gwucnn, name) for name in gwucnn.__all__} | {"net": net, "np": np}
     names |= {
         "models": gwucnn.models,
+        "Endless": Endless,
         "x": np.random.default_rng(0).random((12, 8, 8)),
         "y": np.arange(12) % 3,
     }

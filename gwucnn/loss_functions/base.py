@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gwucnn.activation_functions import ActivationFunction
+from gwucnn.checks import gives_items
 from gwucnn.chunks import extremes
 from gwucnn.described import Described
 from gwucnn.errors import ShapeError
@@ -46,6 +47,10 @@ def pair(y_true: Any, y_pred: Any, who: str) -> tuple[Any, Any]:
 
 def as_rows(who: str, y: Any) -> Any:
     """Return y as an array with a batch axis."""
+    if gives_items(y):
+        raise TypeError(
+            f"{who}: expected y to be an array, got {type(y).__name__}; make an array of its items"
+        )
     try:
         y = np.asarray(y)
     except ValueError:
