@@ -18,9 +18,14 @@ def need_new_layer(who: str, layer: Any) -> None:
     if not isinstance(layer, Layer):
         is_class = isinstance(layer, type) and issubclass(layer, Layer)
         hint = f"; write {layer.__name__}(...)" if is_class else ""
+        got = repr(layer)
         if isinstance(layer, (list, tuple)):
             hint = "; add layers one by one"
-        raise TypeError(f"{who}: expected a layer, got {layer!r}{hint}")
+        elif isinstance(layer, str):
+            hint = "; write Dense(10), or for an activation Activation('relu')"
+        elif hasattr(layer, "layers"):
+            got, hint = f"a {type(layer).__name__}", "; make its layers anew and add them one by one"
+        raise TypeError(f"{who}: expected a layer, got {got}{hint}")
     if "." in layer.label:
         raise ValueError(
             f"{who}: expected a layer that is in no network yet, got {layer.label}; make a new one"

@@ -26,7 +26,7 @@ from gwucnn.csv_log import CSVLogger
 from gwucnn.errors import NotBuiltError
 from gwucnn.monitor import Monitor, check_number
 from gwucnn.shapes import check_flag, check_size
-from gwucnn.suggestions import check_keywords
+from gwucnn.suggestions import CheckedCalls
 
 __all__ = ["CSVLogger", "EarlyStopping", "LambdaCallback", "ModelCheckpoint", "ReduceLROnPlateau"]
 
@@ -206,7 +206,7 @@ class ReduceLROnPlateau(Monitor):
         return super().state() | {"cooling": self.cooling}
 
 
-class LambdaCallback:
+class LambdaCallback(CheckedCalls):
     """A callback made of functions.
 
     Parameters
@@ -221,11 +221,6 @@ class LambdaCallback:
     >>> from gwucnn import LambdaCallback
     >>> stop_early = LambdaCallback(on_epoch_end=lambda record: record['loss'] < 0.1)
     """
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> LambdaCallback:
-        # A copy is made without arguments.
-        check_keywords(cls.__name__, cls.__init__, kwargs, args if args or kwargs else None)
-        return super().__new__(cls)
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from gwucnn.checks import check_path
 from gwucnn.monitor import Monitor
 from gwucnn.shapes import check_flag
 
@@ -37,7 +38,7 @@ class ModelCheckpoint(Monitor):
         mode: str = "auto",
     ) -> None:
         super().__init__(monitor, mode)
-        self.filepath = os.fspath(filepath)
+        self.filepath = check_path(self._who, "filepath", filepath)
         self.save_best_only = check_flag(self._who, "save_best_only", save_best_only)
         self._network: Any = None
         self._seen: Any = None

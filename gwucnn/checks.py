@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from math import inf
 from numbers import Real
 from typing import Any
 
-__all__ = ["check_fraction", "check_not_negative", "check_positive"]
+__all__ = ["check_fraction", "check_not_negative", "check_path", "check_positive", "gives_items"]
 
 
 def _is_number(value: Any) -> bool:
@@ -32,3 +34,22 @@ def check_not_negative(who: str, name: str, value: Any) -> float:
     if not _is_number(value) or not 0 <= value < inf:
         raise ValueError(f"{who}: expected {name} to be a number of at least 0, got {value!r}")
     return float(value)
+
+
+def check_path(who: str, name: str, value: Any) -> Any:
+    """Return a path as a str (or bytes, if it is), or raise a TypeError that names it."""
+    if not isinstance(value, (str, bytes, os.PathLike)):
+        raise TypeError(f"{who}: expected {name} to be a path, got {value!r}; write it as a text")
+    return os.fspath(value)
+
+
+def gives_items(value: Any) -> bool:
+    """Whether an object hands out items by number but is no array and no sequence of Python's.
+
+    numpy would go on asking such an object for items until there is an IndexError, which may never come.
+    """
+    if isinstance(value, (Sequence, Mapping)) or hasattr(value, "__array_interface__"):
+        return False
+    return all(hasattr(value, name) for name in ("__len__", "__getitem__")) and not hasattr(
+        value, "__array__"
+    )

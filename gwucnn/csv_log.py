@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from gwucnn.checks import check_path
 from gwucnn.shapes import check_flag
 from gwucnn.suggestions import keywords_checked
 
@@ -33,7 +34,7 @@ class CSVLogger:
 
     @keywords_checked
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path = os.fspath(path)
+        self.path = check_path("CSVLogger", "path", path)
         self.append = check_flag("CSVLogger", "append", append)
         self._goes_on = self.append
         self._begun = False

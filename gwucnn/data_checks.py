@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from gwucnn.batches import Batches
+from gwucnn.checks import gives_items
 from gwucnn.chunks import chunks, extremes
 from gwucnn.errors import ShapeError, warn_user
 from gwucnn.loss_functions import LossFunction
@@ -35,6 +37,11 @@ def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
 
     Lists and integers are welcome. Raises TypeError for anything but numbers, ShapeError for a single sample.
     """
+    if gives_items(x):
+        raise TypeError(
+            f"{who}: expected x to be an array of numbers, got {type(x).__name__}, which gives items by "
+            "number; if these are batches (x, y) leave y out, else make an array of them"
+        )
     try:
         x = np.asarray(x)
     except ValueError:
@@ -42,8 +49,9 @@ def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
         raise ShapeError(
             f"{who}: expected x of samples of one size, got {sizes}; resize them, or cut them to one size"
         ) from None
-    if x.dtype.kind not in "biuf":
-        raise TypeError(f"{who}: expected x to be an array of numbers, got {_no_numbers(x)}")
+    _need_numbers(who, x)
+    if x.ndim == 1 and not x.size:
+        raise ValueError(f"{who}: expected at least one sample, got none; look how x was made")
     if x.ndim not in (2, 3, 4):
         images = "(N, C, H, W)" if data_format == "channels_first" else "(N, H, W, C)"
         raise ShapeError(
@@ -53,6 +61,12 @@ def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
     if x.ndim == 3:
         x = x[:, None] if data_format == "channels_first" else x[..., None]
     return x
+
+
+def _need_numbers(who: str, x: Any) -> None:
+    """Raise TypeError unless an array holds real numbers."""
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"{who}: expected x to be an array of numbers, got {_no_numbers(x)}")
 
 
 def _no_numbers(x: Any) -> str:
@@ -69,7 +83,8 @@ def _no_numbers(x: Any) -> str:
     inside = x.item() if x.ndim == 0 else next(iter(x.ravel()), None)
     got = "None" if inside is None else type(inside).__name__
     if x.ndim:
-        return f"objects such as {got}"
+        numbers = isinstance(inside, Real) and not isinstance(inside, bool)
+        return f"objects such as {got}{'; convert them with x.astype(float)' if numbers else ''}"
     if hasattr(inside, "__next__") or hasattr(inside, "__iter__"):
         return f"{got}; give an array, or for batches (x, y) an object with __len__ and __getitem__"
     return f"{got}; give an array (N, H, W), (N, H, W, C) or (N, D)"
@@ -186,7 +201,7 @@ def batch_weights(
         return None
     weights = np.ones(len(targets))
     if sample_weight is not None:
-        weights = np.array(sample_weight, np.float64)
+        weights = _as_weights(who, sample_weight)
         if weights.shape != (len(targets),):
             raise ShapeError(
                 f"{who}: expected sample_weight of shape ({len(targets)},), got {weights.shape}; give one "
@@ -200,6 +215,16 @@ def batch_weights(
             f"{weights.min()}; give 0 to samples that shall not count"
         )
     return weights
+
+
+def _as_weights(who: str, sample_weight: Any) -> Any:
+    try:
+        return np.array(sample_weight, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{who}: expected sample_weight to be a number for each sample, got something else in a "
+            f"{type(sample_weight).__name__}; give an array (N,)"
+        ) from None
 
 
 def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: Any) -> None:
@@ -219,7 +244,9 @@ def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: A
                 f"fit: expected class_weight for classes from 0 to {classes - 1}, got one for {label!r}; "
                 "leave it out"
             )
-        weights[labels == label] *= weight
+        if not isinstance(weight, Real):
+            raise TypeError(f"fit: expected class_weight to give numbers, got {weight!r} for class {label}")
+        weights[labels == label] *= float(weight)
 
 
 def split_off(data: Batches, share: float) -> tuple[Batches, Batches | None]:

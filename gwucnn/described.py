@@ -10,21 +10,15 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from gwucnn.suggestions import check_keywords, look_up
+from gwucnn.suggestions import CheckedCalls, look_up
 
 __all__ = ["Described", "by_name", "call_of", "rebuilt", "written"]
 
 T = TypeVar("T")
 
 
-class Described:
+class Described(CheckedCalls):
     """The base. A derived class keeps each of its constructor's arguments in an attribute of that name."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls.__init__ is object.__init__ and (args or kwargs):
-            raise TypeError(f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}")
-        check_keywords(cls.__name__, cls.__init__, kwargs)
-        return super().__new__(cls)
 
     def arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments as they are."""

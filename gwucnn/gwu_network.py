@@ -89,8 +89,8 @@ class GWUNetwork(Savable):
         optimizer : str, Optimizer class or object
             'sgd', 'adam', 'adamw', 'rmsprop' or 'adagrad'.
         metrics : sequence of str
-            'accuracy' (left out for losses of quantities), 'top_k_accuracy' (k = 5), 'precision', 'recall',
-            'f1': see `gwucnn.metrics`. Of each epoch and of validation, each sample with its weight.
+            'accuracy' (left out for losses of quantities), 'top_k_accuracy' (k = 5; 'top_3_accuracy' for
+            another k), 'precision', 'recall', 'f1': see `gwucnn.metrics`. Of each epoch and of validation, each sample with its weight.
         global_clipnorm : float, optional
             Largest norm of the gradient of all trainable weights together; a longer one is scaled down.
 
@@ -289,6 +289,7 @@ class GWUNetwork(Savable):
         engine, data = self._feed("lr_find", x, y, admit)
         return sweep(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
 
+    @keywords_checked
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Move the weights once by the mean gradient of these samples; return their loss before."""
         engine, data = self._feed("train_on_batch", x, y, self._data)

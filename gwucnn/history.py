@@ -8,6 +8,8 @@ from math import nan
 from numbers import Real
 from typing import Any
 
+from gwucnn.checks import check_path
+
 __all__ = ["History"]
 
 
@@ -68,7 +70,7 @@ class History:
         """Write one row an epoch, with a head line."""
         import csv
 
-        with open(path, "w", newline="") as file:
+        with open(check_path("History.to_csv", "path", path), "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history, "seconds"])
             writer.writerows(zip(self.epoch, *self.history.values(), self.seconds, strict=True))

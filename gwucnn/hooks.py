@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,7 +24,7 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Iterable[Any], network: Any, *, writes: bool = True) -> None:
-        if not isinstance(callbacks, Iterable):
+        if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
             raise TypeError(f"fit: expected a list of callbacks, got {callbacks!r}; write callbacks=[...]")
         self._callbacks = list(callbacks)
         for callback in self._callbacks:
@@ -97,11 +98,27 @@ def _has_hooks(callback: Any) -> bool:
     return any(hasattr(callback, hook) for hook in HOOKS)
 
 
+def _takes_a_record(function: Any) -> bool:
+    """Return whether a function can be called with one argument, as far as one can tell."""
+    try:
+        inspect.signature(function).bind({})
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
 def _check(callback: Any) -> None:
     """Raise TypeError for what is no callback."""
     if isinstance(callback, type):
         raise TypeError(
             f"fit: expected a callback, got the class {callback.__name__}; write {callback.__name__}(...)"
+        )
+    if callable(callback) and not _has_hooks(callback) and not _takes_a_record(callback):
+        raise TypeError(
+            f"fit: expected a callback that takes the epoch's record, got {callback!r}, which cannot be "
+            "called with one argument; write lambda record: ..."
         )
     if not callable(callback) and not _has_hooks(callback):
         raise TypeError(

@@ -6,6 +6,7 @@ Everywhere `y_true` and `y_pred` are labels (N,), or rows (N, K) of one-hot valu
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,9 @@ def top_k_right(labels: Any, y_pred: Any, k: int) -> Any:
 def top_k_accuracy(y_true: Any, y_pred: Any, k: int = 5, *, sample_weight: Any = None) -> float:
     """Return the share of rows whose class is among the k most probable ones, from 0 to 1; NaN of no rows.
 
-    y_pred : probabilities (N, K), K at least 2. Outputs that equal that of the class do not push it out.
+    y_pred : probabilities (N, K), K at least 2. Outputs that equal that of the class do not push it out. For
+    k of K and more the answer is 1. In `compile`, metrics=['top_k_accuracy'] is that of k = 5, and another k
+    stands in the name: 'top_3_accuracy'.
     """
     who, y_pred = "top_k_accuracy", np.asarray(y_pred)
     k = check_size(who, "k", k)
@@ -205,6 +208,8 @@ def confusion_matrix(
 def no_labels(labels: Any) -> str:
     """Return what these are instead of integers, and what to do about it."""
     examples = ", ".join(map(repr, labels[:3].tolist()))
+    if labels.dtype.kind == "O" and all(isinstance(label, Real) for label in labels[:3].tolist()):
+        return f"{examples} as objects; convert them with y.astype(float)"
     if labels.dtype.kind not in "fc":
         return f"{examples}; number the classes from 0, as np.unique(y, return_inverse=True)[1] does"
     if not np.isfinite(labels).all():

@@ -1,7 +1,18 @@
 """Well-known networks, small enough to train on a CPU: each function is the network, to be read and changed.
 
 All return a network that is neither built nor compiled. It ends in a softmax, for `loss='cross_entropy'`; the
-size of the images is that of the first data it sees.
+size of the images is that of the first data it sees. A recipe that trains each of them without being watched:
+
+    scale = Normalization()
+    scale.adapt(x_train)
+    augmentation = [RandomFlip("horizontal"), RandomTranslation(1 / 8, 1 / 8)]      # not for digits
+    network = models.resnet18_small(preprocessing=[scale, *augmentation])
+    rate = OneCycle(0.1, total_steps=epochs * math.ceil(len(x_train) / 64))
+    network.compile("cross_entropy", optimizer=SGD(rate, momentum=0.9, nesterov=True))
+    network.fit(x_train, y_train, epochs, batch_size=64, validation_data=(x_test, y_test))
+
+With a width of 16 and eight epochs of ten thousand of CIFAR-10's images it has 69 % of others right, after
+three minutes on one core (tests/test_real_data.py).
 """
 
 from __future__ import annotations
@@ -26,7 +37,7 @@ from gwucnn.layers import (
 __all__ = ["lenet5", "mobilenet_small", "resnet18_small", "vgg_small"]
 
 
-def lenet5(classes: int = 10, **options: Any) -> GWUNetwork:
+def lenet5(classes: int = 10, *, preprocessing: Iterable[Layer] = (), **options: Any) -> GWUNetwork:
     """Return LeNet-5, for images of 28 x 28 (padded to 32 x 32) or 32 x 32 pixels: 61,706 weights on MNIST.
 
     Y. LeCun et al., "Gradient-based learning applied to document recognition", Proceedings of the IEEE 86
@@ -35,6 +46,8 @@ def lenet5(classes: int = 10, **options: Any) -> GWUNetwork:
     Parameters
     ----------
     classes : int
+    preprocessing : iterable of Layer
+        In front of the network's own layers: Rescaling, Normalization, augmentation.
     **options
         For `GWUNetwork`: seed, precision, data_format, ...
 
@@ -46,6 +59,7 @@ def lenet5(classes: int = 10, **options: Any) -> GWUNetwork:
     61706
     """
     layers = [
+        *_in_front(preprocessing),
         _conv(6, 5, padding="same", activation="relu", add_bias=True),
         MaxPooling2D(),
         _conv(16, 5, activation="relu", add_bias=True),
@@ -58,7 +72,9 @@ def lenet5(classes: int = 10, **options: Any) -> GWUNetwork:
     return GWUNetwork(layers, **options)
 
 
-def vgg_small(classes: int = 10, *, width: int = 64, **options: Any) -> GWUNetwork:
+def vgg_small(
+    classes: int = 10, *, width: int = 64, preprocessing: Iterable[Layer] = (), **options: Any
+) -> GWUNetwork:
     """Return a VGG of six convolutions, for images such as CIFAR's, (32, 32, 3): 1.7 million weights there.
 
     Two convolutions of 3 x 3 and a pooling, three times, with twice the filters each time. K. Simonyan and
@@ -69,8 +85,8 @@ def vgg_small(classes: int = 10, *, width: int = 64, **options: Any) -> GWUNetwo
     classes : int
     width : int
         Filters of the first convolutions.
-    **options
-        For `GWUNetwork`.
+    preprocessing, **options
+        As for `lenet5`.
 
     Examples
     --------
@@ -79,7 +95,7 @@ def vgg_small(classes: int = 10, *, width: int = 64, **options: Any) -> GWUNetwo
     >>> network.count_params()
     1671114
     """
-    layers: list[Layer] = []
+    layers = _in_front(preprocessing)
     for filters in (width, 2 * width, 4 * width):
         pair = [_conv(filters, padding="same", activation="relu", add_bias=True) for _ in range(2)]
         layers += [*pair, MaxPooling2D()]
@@ -87,7 +103,9 @@ def vgg_small(classes: int = 10, *, width: int = 64, **options: Any) -> GWUNetwo
     return GWUNetwork(layers, **options)
 
 
-def resnet18_small(classes: int = 10, *, width: int = 64, **options: Any) -> GWUNetwork:
+def resnet18_small(
+    classes: int = 10, *, width: int = 64, preprocessing: Iterable[Layer] = (), **options: Any
+) -> GWUNetwork:
     """Return ResNet-18 for small images such as CIFAR's, (32, 32, 3): 11.2 million weights.
 
     Eight blocks of two convolutions, with `width` to 8 * `width` filters, behind one convolution of 3 x 3
@@ -99,8 +117,8 @@ def resnet18_small(classes: int = 10, *, width: int = 64, **options: Any) -> GWU
     classes : int
     width : int
         Filters of the first blocks.
-    **options
-        For `GWUNetwork`.
+    preprocessing, **options
+        As for `lenet5`.
 
     Examples
     --------
@@ -109,7 +127,7 @@ def resnet18_small(classes: int = 10, *, width: int = 64, **options: Any) -> GWU
     >>> network.layers[7].label, network.layers[7].out_shape
     ('7.Residual', (16, 16, 8))
     """
-    layers = [_conv(width, padding=1), BatchNormalization(), RELU()]
+    layers = [*_in_front(preprocessing), _conv(width, padding=1), BatchNormalization(), RELU()]
     channels = width
     for filters, strides in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
         layers += [_residual(channels, filters, strides), RELU(), _residual(filters, filters, 1), RELU()]
@@ -137,7 +155,11 @@ MOBILENET = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)
 
 
 def mobilenet_small(
-    classes: int = 10, *, blocks: Iterable[tuple[int, int]] = MOBILENET, **options: Any
+    classes: int = 10,
+    *,
+    blocks: Iterable[tuple[int, int]] = MOBILENET,
+    preprocessing: Iterable[Layer] = (),
+    **options: Any,
 ) -> GWUNetwork:
     """Return a MobileNet for small images such as CIFAR's, (32, 32, 3).
 
@@ -149,10 +171,17 @@ def mobilenet_small(
     ----------
     classes : int
     blocks : iterable of (filters, strides)
-    **options
-        For `GWUNetwork`.
+    preprocessing, **options
+        As for `lenet5`.
+
+    Examples
+    --------
+    >>> network = mobilenet_small(seed=0)
+    >>> network.build((32, 32, 3))
+    >>> network.count_params()
+    549578
     """
-    layers = [_conv(32, padding=1), BatchNormalization(), RELU()]
+    layers = [*_in_front(preprocessing), _conv(32, padding=1), BatchNormalization(), RELU()]
     for filters, strides in blocks:
         layers += [
             DepthwiseConv2D(3, strides, padding=1, kernel_initializer="he_normal"),
@@ -162,6 +191,15 @@ def mobilenet_small(
         layers += [_conv(filters, 1), BatchNormalization(), RELU()]
     layers += [GlobalAveragePooling2D(), Dense(classes, activation="softmax", add_bias=True)]
     return GWUNetwork(layers, **options)
+
+
+def _in_front(preprocessing: Iterable[Layer]) -> list[Layer]:
+    if isinstance(preprocessing, (str, Layer)) or not isinstance(preprocessing, Iterable):
+        raise TypeError(
+            f"models: expected preprocessing to be a list of layers, got {preprocessing!r}; write "
+            "preprocessing=[...]"
+        )
+    return list(preprocessing)
 
 
 def _conv(filters: int, kernel_size: int = 3, **options: Any) -> Conv2D:

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from gwucnn.remembered import check_names
-from gwucnn.suggestions import check_keywords, look_up
+from gwucnn.suggestions import CheckedCalls, look_up
 
 __all__ = ["Monitor", "check_number"]
 
@@ -24,7 +24,7 @@ def check_number(who: str, name: str, value: Any, least: float, most: float = in
     return float(value)
 
 
-class Monitor:
+class Monitor(CheckedCalls):
     """Watches one number of the records; the base of callbacks that act when it gets no better.
 
     Parameters
@@ -36,11 +36,6 @@ class Monitor:
     min_delta : float
         By how much a number must be better than the best so far to count as better.
     """
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Monitor:
-        # A copy is made without arguments.
-        check_keywords(cls.__name__, cls.__init__, kwargs, args if args or kwargs else None)
-        return super().__new__(cls)
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
         self._who = type(self).__name__

@@ -54,7 +54,7 @@ class NetworkBase:
         self._generator: Any = None
         self._randomness = Randomness(self._key)
         self._warned: set[str] = set()  # of what one warning is enough
-        if not isinstance(layers, Iterable):
+        if isinstance(layers, (str, dict)) or not isinstance(layers, Iterable):
             raise TypeError(f"GWUNetwork: expected a list of layers, got {layers!r}; write GWUNetwork([...])")
         for layer in layers:
             self.add(layer)
@@ -66,6 +66,7 @@ class NetworkBase:
         """The layers as they were added, from the bottom up."""
         return self._stack.layers
 
+    @keywords_checked
     def add(self, layer: Layer) -> None:
         """Put a layer on top.
 
@@ -75,6 +76,7 @@ class NetworkBase:
         self._stack.add(layer)
         self._engine = None
 
+    @keywords_checked
     def build(self, input_shape: Sequence[int | None] | int) -> None:
         """Make the weights for inputs of this shape: (H, W), (H, W, C) or D, with or without a leading None.
 
@@ -137,12 +139,14 @@ class NetworkBase:
         engine = self._build(sample_shape(x, self.data_format))
         return self._as_shown(engine.predict(Batches(x, data_format=self.data_format), batch_size))
 
+    @keywords_checked
     def activations(self, x: Any) -> list[Any]:
         """Return what each layer makes of x: a list of arrays, channels in the network's order."""
         x = as_images("activations", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
         return [self._as_shown(a) for a in engine.activations(Batches(x, data_format=self.data_format))]
 
+    @keywords_checked
     def gradients(self, x: Any, labels: Any = None) -> tuple[list[Any], list[Any]]:
         """Return x and what each layer makes of it, and the gradients of class scores by all of that.
 
@@ -200,6 +204,7 @@ class NetworkBase:
         """Return copies of all weights, in Keras' order and layout."""
         return [np.array(parameter.constant) for parameter in self._need_weights("get_weights")]
 
+    @keywords_checked
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Copy weights in, as `get_weights` or Keras' own returns them; all or, if one does not fit, none.
 

@@ -8,6 +8,7 @@ slope part of the kernel's gradient.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from gwucnn import ops
@@ -73,5 +74,6 @@ def regularizer(who: str, what: str, given: Any) -> Regularizer | None:
         raise ValueError(
             f"{who}: expected {what} to be a regularizer, got its class; write {given.__name__}(...)"
         )
-
+    if isinstance(given, Real) and not isinstance(given, bool):
+        raise ValueError(f"{who}: expected {what} to be a regularizer, got {given!r}; write L2({given!r})")
     return look_up(who, what, given, REGULARIZERS)()

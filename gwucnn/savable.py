@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.atomic import write_atomically
+from gwucnn.checks import check_path
 from gwucnn.errors import FormatError
 from gwucnn.history import History
 from gwucnn.hooks import Callbacks
@@ -72,6 +73,7 @@ class Savable(Intake):
         >>> bool((same.predict([[1, 2, 3]]) == network.predict([[1, 2, 3]])).all())
         True
         """
+        path = check_path("save", "path", path)
         self._need_weights("save")
         write_atomically("save", path, encode("save", *described("save", self)))
 
@@ -93,7 +95,8 @@ class Savable(Intake):
         OSError
             If it cannot be read.
         """
-        who = f"load {os.fspath(path)!r}"
+        path = check_path("load", "path", path)
+        who = f"load {path!r}"
         document, arrays = read(who, path)
         if document.get("built") is not True:
             raise FormatError(f"{who}: expected a network with its weights, got one that is not built")

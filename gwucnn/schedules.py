@@ -6,7 +6,7 @@ name. An update is a batch: an epoch of N images in batches of B has ceil(N / B)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import cos, floor, isfinite, pi
 from typing import Any
 
@@ -160,6 +160,9 @@ class PiecewiseConstant(Schedule):
 
     def __init__(self, boundaries: Sequence[int], values: Sequence[float]) -> None:
         who = type(self).__name__
+        for name, given in (("boundaries", boundaries), ("values", values)):
+            if isinstance(given, str) or not isinstance(given, Iterable):
+                raise TypeError(f"{who}: expected {name} to be a list of numbers, got {given!r}")
         self.boundaries = [check_size(who, "each of boundaries", step, 0) for step in boundaries]
         self.values = [check_positive(who, "each of values", value) for value in values]
         if len(self.values) != len(self.boundaries) + 1:

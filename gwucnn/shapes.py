@@ -33,22 +33,27 @@ Border = int | Sequence[int] | Sequence[Sequence[int]]
 Padding = str | Border
 
 
+# Numbers in whose place one writes what comes later in a call: Conv2D(8, 3, "relu").
+BEFORE_WORDS = ("filters", "kernel_size", "strides", "pool_size", "output_size")
+
+
 def check_size(who: str, name: str, value: object, least: int = 1) -> int:
     """Return `value` as an int of at least `least`, or raise a ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(
-            f"{who}: expected {name} to be an integer of at least {least}, got {value!r}{_unquoted(value)}"
-        )
+        hint = _unquoted(name, value)
+        raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}{hint}")
     return int(value)
 
 
-def _unquoted(value: object) -> str:
+def _unquoted(name: str, value: object) -> str:
     """Return what to do about a text that stands where a number belongs."""
     if not isinstance(value, str):
         return ""
     if value.isdigit():
         return f"; write {value} without quotes"
-    argument = "padding" if value in ("valid", "same") else "activation"
+    if name not in BEFORE_WORDS:
+        return ""
+    argument = "padding" if value.lower() in ("valid", "same") else "activation"
     return f"; write it by name, such as {argument}={value!r}"
 
 
@@ -71,8 +76,9 @@ def pair(who: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
     if isinstance(value, Integral):
         value = (value, value)
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        hint = _unquoted(name, value)
         raise ValueError(
-            f"{who}: expected {name} to be an integer or a pair of integers, got {value!r}{_unquoted(value)}"
+            f"{who}: expected {name} to be an integer or a pair of integers, got {value!r}{hint}"
         )
     return check_size(who, name, value[0], least), check_size(who, name, value[1], least)
 
@@ -89,9 +95,11 @@ def border(who: str, padding: object, words: str = "") -> tuple[tuple[int, int],
     if _is_two(sides) and not any(isinstance(side, Sequence) for side in sides):
         sides = [(side, side) for side in sides]
     if not _is_two(sides) or not all(map(_is_two, sides)):
+        meant = padding.lower() if isinstance(padding, str) else ""
+        hint = f"; did you mean {meant!r}?" if f"'{meant}'" in words else ""
         raise ValueError(
             f"{who}: expected padding {words}an integer, (ph, pw) or ((top, bottom), (left, right)), got "
-            f"{padding!r}"
+            f"{padding!r}{hint}"
         )
     return pair(who, "padding", sides[0], 0), pair(who, "padding", sides[1], 0)
 

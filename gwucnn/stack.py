@@ -6,8 +6,10 @@ import functools
 from numbers import Integral
 from typing import Any
 
+from gwucnn.activation_functions import SoftmaxActivation
 from gwucnn.building import build_layer, need_new_layer, shown, stated
-from gwucnn.errors import NotBuiltError, ShapeError
+from gwucnn.endings import need_last, need_once
+from gwucnn.errors import NotBuiltError, ShapeError, warn_user
 from gwucnn.layers import Layer
 from gwucnn.loss_functions import LossFunction
 from gwucnn.shapes import Shape, check_size
@@ -69,6 +71,7 @@ class Stack:
         if not self.layers:
             raise NotBuiltError("GWUNetwork: expected at least one layer, got none; call add(layer) first")
         if self.in_shape is None:
+            self._warn_turned(shape)
             self.in_shape = shape
             try:
                 self._propagate()
@@ -80,6 +83,20 @@ class Stack:
             want, got = (", ".join(map(str, ("N", *self.shown(sizes)))) for sizes in (self.in_shape, shape))
             raise ShapeError(
                 f"{first.label}: expected inputs of shape ({want}), got ({got}); {self._other_shape(shape)}"
+            )
+
+    def _warn_turned(self, shape: Shape) -> None:
+        """Warn about images of 1 or 3 rows and as many columns as channels: they lie on their side."""
+        if len(shape) != 3 or not self.layers[0].takes_images or max(shape) <= 4:
+            return
+        H, W, C = shape
+        order, other, turned = "(N, H, W, C)", "channels_first", H in (1, 3) and W == C
+        if self.channels_first:
+            order, other, turned = "(N, C, H, W)", "channels_last", W in (1, 3) and C == H
+        if turned:
+            warn_user(
+                f"GWUNetwork: expected images {order}, got samples {self.shown(shape)}; if their channels "
+                f"are in the other place, write GWUNetwork(data_format={other!r})"
             )
 
     def _other_shape(self, shape: Shape) -> str:
@@ -118,15 +135,13 @@ class Stack:
 
     def check_loss(self, loss: LossFunction) -> None:
         """Raise an error if a network that ends so cannot be trained with this loss."""
-        rest, activation = self.layers[-1].split_activation()
-        loss.check_outputs(activation, self.shapes[-1])
-        if rest is None and activation is not None and len(self.layers) > 1:
-            before = self.layers[-2]
-            if activation is loss.partner is before.split_activation()[1]:
-                raise ValueError(
-                    f"{loss.name}: expected one {activation.name} at the end, got two, in {before.label} and "
-                    f"{self.layers[-1].label}; leave one out"
-                )
+        if loss.partner is not None:
+            loss.check_outputs(loss.partner, self.shapes[-1])
+            need_last(loss.name, self.layers, loss.partner)
+        loss.check_outputs(self.layers[-1].split_activation()[1], self.shapes[-1])
+        need_once(loss.name, self.layers, SoftmaxActivation)
+        if loss.partner is not None:
+            need_once(loss.name, self.layers, loss.partner)
 
     def _propagate(self) -> None:
         """Build the layers whose input shape is known by now and that are not built yet."""

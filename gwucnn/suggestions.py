@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["check_keywords", "keywords_checked", "look_up"]
+__all__ = ["CheckedCalls", "check_keywords", "keywords_checked", "look_up"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,10 +17,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 ELSEWHERE = {
     "acc": ["accuracy"],
     "bce": ["binary_crossentropy"],
+    "binary_accuracy": ["accuracy"],
     "bias": ["add_bias"],
+    "categorical_accuracy": ["accuracy"],
     "clipnorm": ["global_clipnorm"],
     "double": ["float64"],
     "eta": ["lr"],
+    "in_channels": ["input_size"],
     "in_features": ["input_size"],
     "input_dim": ["input_size"],
     "input_shape": ["input_size"],
@@ -38,6 +41,10 @@ ELSEWHERE = {
     "out_channels": ["filters"],
     "out_features": ["output_size"],
     "single": ["float32"],
+    "swish": ["silu"],
+    "sparse_categorical_accuracy": ["accuracy"],
+    "sparse_top_k_categorical_accuracy": ["top_k_accuracy"],
+    "top_k_categorical_accuracy": ["top_k_accuracy"],
     "units": ["output_size"],
     "val_data": ["validation_data"],
     "xavier": ["glorot_uniform"],
@@ -45,13 +52,19 @@ ELSEWHERE = {
     "xavier_uniform": ["glorot_uniform"],
 }
 
+# Arguments that are several things in one list, which many give one by one.
+TOGETHER = ("branches", "input_size", "layers", "shape")
+
 
 def _hint(name: object, known: Iterable[str]) -> str:
     import difflib  # a name is wrong once in a while, the package is imported each time
 
+    known = list(known)
     if not isinstance(name, str):
-        return ""
-    known, name = list(known), name.lower()
+        # A class or a function of the right name, such as activation=RELU, or an object of such a class.
+        meant = getattr(name, "__name__", type(name).__name__).lower()
+        return f"; did you mean {meant!r}?" if meant in known else ""
+    name = name.lower()
     same = [word for word in ELSEWHERE.get(name, ()) if word in known]
     close = same or difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
@@ -87,9 +100,11 @@ def check_keywords(
     places = known[: len(known) - len(named)]
     if len(args) > len(places):
         hint = f"; write {named[0]}=..." if named else ""
+        if len(places) == 1 and places[0] in TOGETHER:
+            hint = "; put them together, in one list"
+        most = f"{_count(len(places), 'argument')} without a name at most, {', '.join(places)}"
         raise TypeError(
-            f"{who}: expected {_count(len(places), 'argument')} without a name at most, {', '.join(places)}, "
-            f"got {len(args)}{hint}"
+            f"{who}: expected {most if places else 'no argument without a name'}, got {len(args)}{hint}"
         )
     for parameter in parameters:
         if parameter.default is parameter.empty and parameter.name not in {*places[: len(args)], *given}:
@@ -118,3 +133,19 @@ def keywords_checked(method: F) -> F:
         return method(self, *args, **kwargs)
 
     return checked  # type: ignore[return-value]
+
+
+class CheckedCalls:
+    """A base whose derived classes answer to a call with wrong arguments with the right ones."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = keywords_checked(cls.__init__)  # type: ignore[method-assign]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls.__init__ is object.__init__ and (args or kwargs):
+            ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+            hint = "" if ours else "; define __init__ to take them"
+            raise TypeError(f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}{hint}")
+        return super().__new__(cls)

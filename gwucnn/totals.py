@@ -12,31 +12,53 @@ from gwucnn.suggestions import look_up
 
 __all__ = ["METRICS", "Metrics", "Totals", "check_metrics"]
 
-# What `compile` takes.
+# What `compile` takes, and beside these 'top_3_accuracy' and the like.
 METRICS = {name: name for name in ("accuracy", "top_k_accuracy", "precision", "recall", "f1")}
 SCORES = ("precision", "recall", "f1")
 TOP_K = 5
 
 
+def top_k(name: str) -> int | None:
+    """Return k of 'top_3_accuracy' and the like, 5 of 'top_k_accuracy', None of other names."""
+    k = name.removeprefix("top_").removesuffix("_accuracy")
+    if name != f"top_{k}_accuracy":
+        return None
+    return TOP_K if k == "k" else int(k) if k.isdecimal() and k[0] != "0" else None
+
+
+def _name(given: Any) -> str:
+    """Return a metric's name, or raise ValueError with the nearest that exists."""
+    if isinstance(given, str) and top_k(given) is not None:
+        return given
+    k = "".join(filter(str.isdecimal, given)).lstrip("0") if isinstance(given, str) else ""
+    nearest = {f"top_{k or 3}_accuracy": ""} if isinstance(given, str) and "top" in given else {}
+    return look_up("compile", "metrics", given, METRICS | nearest)
+
+
 def check_metrics(names: Any, loss: Any, outputs: int | None = None) -> tuple[str, ...]:
     """Return the metrics to report, given their names: of classes, so that other losses have no accuracy.
 
-    Raises ValueError for unknown names, for other metrics beside a loss of quantities, and for
-    top_k_accuracy of one output.
+    Raises ValueError for unknown names, for other metrics beside a loss of quantities, and for the best k of
+    one output, or of fewer than a k that was named.
     """
-    names = (names,) if isinstance(names, str) else tuple(names or ())
-    names = tuple(dict.fromkeys(look_up("compile", "metrics", name, METRICS) for name in names))
+    names = (names,) if isinstance(names, str) else () if names is None else names
+    if not isinstance(names, Iterable):
+        raise TypeError(f"compile: expected metrics to be a list of names, got {names!r}; write ['accuracy']")
+    names = tuple(dict.fromkeys(_name(name) for name in names))
     others = [name for name in names if name != "accuracy"]
     if not loss.classifies and others:
         raise ValueError(
             f"compile: expected metrics of classes beside a loss of classes, got {others[0]!r} beside "
             f"{loss.name!r}; leave it out"
         )
-    if "top_k_accuracy" in names and outputs == 1:
-        raise ValueError(
-            "compile: expected top_k_accuracy of one output for each class, got a network of one output; use "
-            "'accuracy'"
-        )
+    for name in names:
+        least = 2 if name == "top_k_accuracy" else top_k(name)
+        if least is not None and outputs is not None and outputs < least:
+            fix = f"'top_{outputs - 1}_accuracy'" if outputs > 2 else "'accuracy'"
+            raise ValueError(
+                f"compile: expected {name} of a network of at least {least} outputs, got one of {outputs}; "
+                f"use {fix}"
+            )
     return names if loss.classifies else ()
 
 
@@ -49,7 +71,7 @@ class Metrics:
     Parameters
     ----------
     names : iterable of str
-        Some of METRICS.
+        Some of METRICS, 'top_3_accuracy' and the like.
     outputs : int
     """
 
@@ -63,7 +85,9 @@ class Metrics:
         self._classes = max(outputs, 2)
         self._counts = np.zeros((3, self._classes))
         self._held = 0
-        self._right = self._top = self._weight = 0.0
+        self._right = self._weight = 0.0
+        # Of each k that is asked for, the weight of the rows whose class is among the best k.
+        self._top = {name: 0.0 for name in self._names if top_k(name) is not None}
 
     def update(self, y_true: Any, y_pred: Any, weights: Any = None) -> None:
         """Take the targets and outputs of a batch, both (N, outputs), and the weights (N,) if they differ."""
@@ -83,8 +107,8 @@ class Metrics:
         true, predicted = to_classes(self._true[held]), to_classes(outputs)
         self._right += float(weights[true == predicted].sum())
         self._weight += float(weights.sum())
-        if "top_k_accuracy" in self._names:
-            self._top += float(weights[top_k_right(true, outputs, TOP_K)].sum())
+        for name in self._top:
+            self._top[name] += float(weights[top_k_right(true, outputs, top_k(name) or TOP_K)].sum())
         if any(name in self._names for name in SCORES):
             self._counts += class_counts(true, predicted, self._classes, weights)
         self._held = 0
@@ -103,7 +127,7 @@ class Metrics:
     def results(self) -> dict[str, float]:
         """Return each metric so far; NaN before the first row."""
         self._count()
-        shares = {"accuracy": self._right, "top_k_accuracy": self._top}
+        shares = {"accuracy": self._right, **self._top}
         weight = self._weight or float("nan")
         return {
             name: shares[name] / weight if name in shares else score(name, self._counts)

@@ -21,7 +21,8 @@ STOREYS = [
     {"ops", "parameters", "workspace", "initializers", "remembered", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers", "totals"},
     {"layers.base"},
-    {"building", "layers.filters"},
+    {"building", "endings", "layers.filters"},
+    {"layers.rows"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},
     {
         "batches",

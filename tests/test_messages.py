@@ -21,6 +21,16 @@ def net(**options):
     return network
 
 
+class Endless:
+    """Two batches, by number; nobody who asks for a third is told that there is none."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, number):
+        return np.zeros((4, 8, 8)), np.zeros(4, int)
+
+
 # program, kind of error, what it must say was expected, what there was, and how to fix it (regular expressions)
 MISTAKES = [
     # layers that do not fit on each other
@@ -45,7 +55,7 @@ MISTAKES = [
     ("GWUNetwork([Conv2D])", "TypeError", "add: expected a layer", "class", r"write Conv2D\(\.\.\.\)"),
     ("GWUNetwork(Dense(3))", "TypeError", "GWUNetwork: expected a list of layers", "Dense", r"write GWUNetwork\(\["),
     ("GWUNetwork(Dense(3), Dense(2))", "TypeError",
-     "GWUNetwork: expected 1 argument without a name at most, layers", "2", "write data_format=|write GWU"),
+     "GWUNetwork: expected 1 argument without a name at most, layers", "2", "put them together, in one list"),
     ("GWUNetwork().add([Dense(3)])", "TypeError", "add: expected a layer", r"\[Dense", "one by one"),
     ("d = Dense(3); GWUNetwork([d, d])", "ValueError", "add: expected a layer that is in no network yet", r"0\.Dense",
      "make a new one"),
@@ -118,7 +128,37 @@ MISTAKES = [
     ("GWUNetwork([Flatten(8), Dense(3, activation='softmax')]).compile('log_loss')", "ValueError",
      "log_loss: expected a network that ends with sigmoid", "'softmax'", "activation='sigmoid'"),
     ("GWUNetwork([Flatten(8), Dense(3, activation='softmax'), Softmax()]).compile('cross_entropy')", "ValueError",
-     "cross_entropy: expected one softmax at the end", r"two, in 1\.Dense and 2\.Softmax", "leave one out"),
+     "cross_entropy: expected softmax once", r"it on what it made itself, in 1\.Dense and 2\.Softmax", "leave one out"),
+    ("GWUNetwork([Flatten(8), Dense(3, activation='softmax'), Dropout(0.5), Softmax()]).compile('cross_entropy')", "ValueError",
+     "cross_entropy: expected softmax once", r"on what it made itself, in 1\.Dense and 3\.Softmax", "leave one out"),
+    ("GWUNetwork([Flatten(8), Dense(3, activation='softmax'), Reshape((3, 1)), Flatten(), Activation('softmax')]).compile("
+     "'cross_entropy')", "ValueError",
+     "cross_entropy: expected softmax once", r"on what it made itself, in 1\.Dense and 4\.Activation", "leave one out"),
+    ("GWUNetwork([Conv2D(3, 8, activation='softmax', input_size=8), Flatten(), Activation(None), Softmax()]).compile('mse')",
+     "ValueError", "mse: expected softmax once", r"on what it made itself, in 0\.Conv2D and 3\.Softmax", "leave one out"),
+    ("GWUNetwork([Flatten(8), Dense(3), Residual([Dense(4), Dense(3, activation='softmax')]), Softmax()]).compile('cross_entropy')",
+     "ValueError", "cross_entropy: expected softmax once", r"in 2\.Residual\.1\.Dense and 3\.Softmax", "leave one out"),
+    ("GWUNetwork([Flatten(8), Concatenate([Dense(2, activation='softmax'), Dense(3)]), Softmax()]).compile('cross_entropy')",
+     "ValueError", "cross_entropy: expected softmax once", r"in 1\.Concatenate\.0\.0\.Dense and 2\.Softmax", "leave one out"),
+    ("GWUNetwork([Flatten(8), Dense(3), Softmax(), Residual([Softmax(), Dense(3)]), Softmax()]).compile('cross_entropy')",
+     "ValueError", "cross_entropy: expected softmax once", r"in 2\.Softmax and 3\.Residual\.0\.Softmax", "leave one out"),
+    ("GWUNetwork([Flatten(8), Dense(3, activation='softmax'), Softmax(), Dense(4, activation='softmax')]).compile('cross_entropy')",
+     "ValueError", "cross_entropy: expected softmax once", r"in 1\.Dense and 2\.Softmax", "leave one out"),
+    ("GWUNetwork([Flatten(8), Dense(3, activation='softmax'), Dropout(0.5)]).compile('cross_entropy')", "ValueError",
+     "cross_entropy: expected a network that ends with softmax", r"it in 1\.Dense, before the end of 2\.Dropout",
+     r"leave it out there and add Activation\('softmax'\) at the end"),
+    ("GWUNetwork([Conv2D(3, 8, activation='softmax', input_size=8), Flatten()]).compile('cross_entropy')", "ValueError",
+     "cross_entropy: expected a network that ends with softmax", r"it in 0\.Conv2D, before the end of 1\.Flatten",
+     r"leave it out there and add Activation\('softmax'\) at the end"),
+    ("GWUNetwork([Flatten(8), Concatenate([Dense(2, activation='softmax'), Dense(3)])]).compile('cross_entropy')",
+     "ValueError", "cross_entropy: expected a network that ends with softmax",
+     r"it in 1\.Concatenate\.0\.0\.Dense, before the end of 1\.Concatenate", "leave it out there and add"),
+    ("GWUNetwork([Conv2D(3, input_size=8), GlobalAveragePooling2D()]).compile('cross_entropy')", "ValueError",
+     "cross_entropy: expected a network that ends with softmax", r"1\.GlobalAveragePooling2D at the end, without it",
+     r"add Activation\('softmax'\) at the end"),
+    ("GWUNetwork([Flatten(8), Dense(3, activation='sigmoid'), Dropout(0.5)]).compile('log_loss')", "ValueError",
+     "log_loss: expected a network that ends with sigmoid", r"it in 1\.Dense, before the end of 2\.Dropout",
+     r"leave it out there and add Activation\('sigmoid'\) at the end"),
     ("n = net(); n.add(Dense(3)); n.fit(x, y)", "ValueError", "cross_entropy: expected a network that ends with softmax",
      "no activation", "activation='softmax'"),
     # numbers that run away
@@ -189,6 +229,68 @@ MISTAKES = [
      "leave it out"),
     ("net().fit(x, y, sample_weight=[1, 2])", "ShapeError", r"fit: expected sample_weight of shape \(12,\)", r"\(2,\)",
      "one for each sample"),
+    # what is missing, or of another kind
+    ("Dense()", "TypeError", "Dense: expected the argument output_size", "none", r"write Dense\(output_size="),
+    ("Dropout()", "TypeError", "Dropout: expected the argument rate", "none", r"write Dropout\(rate="),
+    ("Activation()", "TypeError", "Activation: expected the argument activation", "none", r"write Activation\(activation="),
+    ("Concatenate(Dense(3), Dense(3))", "TypeError", "Concatenate: expected 1 argument without a name at most, branches", "2",
+     "put them together, in one list"),
+    ("Reshape(7, 7, 16)", "TypeError", "Reshape: expected 1 argument without a name at most, shape", "3",
+     "put them together, in one list"),
+    ("OneCycle(0.1)", "TypeError", "OneCycle: expected the argument total_steps", "none", "write OneCycle"),
+    ("ModelCheckpoint()", "TypeError", "ModelCheckpoint: expected the argument filepath", "none", "write ModelCheckpoint"),
+    ("CrossEntropy(0.1)", "TypeError", "CrossEntropy: expected no argument without a name", "1", "write label_smoothing="),
+    ("GWUNetwork().add()", "TypeError", "add: expected the argument layer", "none", r"write add\(layer="),
+    ("GWUNetwork().add(net())", "TypeError", "add: expected a layer", "a GWUNetwork", "add them one by one"),
+    ("GWUNetwork([Flatten(), 'relu'])", "TypeError", "add: expected a layer", "'relu'", r"write .*Activation\('relu'\)"),
+    ("GWUNetwork('relu')", "TypeError", "GWUNetwork: expected a list of layers", "'relu'", r"write GWUNetwork\(\["),
+    ("Dense(10, activation=RELU)", "ValueError", "Dense: expected activation to be one of", "class", "did you mean 'relu'"),
+    ("Dense(10, activation=RELU())", "ValueError", "Dense: expected activation to be one of", r"RELU\(\)", "did you mean 'relu'"),
+    ("Dense(10, activation=np.tanh)", "ValueError", "Dense: expected activation to be one of", "ufunc", "did you mean 'tanh'"),
+    ("Dense(10, activation='swish')", "ValueError", "Dense: expected activation to be one of", "'swish'", "did you mean 'silu'"),
+    ("Dense(10, kernel_regularizer=0.01)", "ValueError", "Dense: expected kernel_regularizer to be a regularizer", "0.01",
+     r"write L2\(0.01\)"),
+    ("GWUNetwork(precision=np.float32)", "ValueError", "GWUNetwork: expected precision", "class", "did you mean 'float32'"),
+    ("Conv2D(4, 3, padding='SAME')", "ValueError", "Conv2D: expected padding", "'SAME'", "did you mean 'same'"),
+    ("Conv2D(in_channels=1, filters=4)", "TypeError", "Conv2D: expected the arguments", "'in_channels'",
+     "did you mean 'input_size'"),
+    ("PiecewiseConstant(100, [0.1, 0.01])", "TypeError", "PiecewiseConstant: expected boundaries to be a list of numbers", "100",
+     ""),
+    ("CSVLogger(3)", "TypeError", "CSVLogger: expected path to be a path", "3", "write it as a text"),
+    ("ModelCheckpoint(3)", "TypeError", "ModelCheckpoint: expected filepath to be a path", "3", "write it as a text"),
+    ("net().save(3)", "TypeError", "save: expected path to be a path", "3", "write it as a text"),
+    ("GWUNetwork.load(3)", "TypeError", "load: expected path to be a path", "3", "write it as a text"),
+    ("net().compile('cross_entropy', metrics=[accuracy])", "ValueError", "compile: expected metrics to be one of", "function",
+     "did you mean 'accuracy'"),
+    ("net().compile('cross_entropy', metrics=3)", "TypeError", "compile: expected metrics to be a list of names", "3",
+     r"write \['accuracy'\]"),
+    ("net().fit(x, y, callbacks='early')", "TypeError", "fit: expected a list of callbacks", "'early'", r"write callbacks=\["),
+    ("net().fit(x, y, callbacks=[lambda: True])", "TypeError", "fit: expected a callback that takes the epoch's record", "lambda",
+     "write lambda record"),
+    ("net().fit(x, y, class_weight={0: 'a'})", "TypeError", "fit: expected class_weight to give numbers", "'a' for class 0", ""),
+    ("net().fit(x, y, sample_weight=['a'] * 12)", "TypeError", "fit: expected sample_weight to be a number for each sample",
+     "something else in a list", "give an array"),
+    ("net().fit([], [])", "ValueError", "fit: expected at least one sample", "none", "look how x was made"),
+    ("net().fit(x.astype(object), y)", "TypeError", "fit: expected x to be an array of numbers", "objects such as float",
+     r"x\.astype\(float\)"),
+    ("net().fit(x, y.astype(object))", "ValueError", "cross_entropy: expected integer labels", "0, 1, 2 as objects",
+     r"y\.astype\(float\)"),
+    ("net().fit(x, [[0], [1, 2]] * 6)", "ShapeError", "cross_entropy: expected rows of y of one length", "several",
+     "give as many numbers for each sample"),
+    ("net().fit(x, 'labels.csv')", "ShapeError", "cross_entropy: expected y of shape", "the text 'labels.csv'", "give an array"),
+    ("net().fit(Endless(), y)", "TypeError", "fit: expected x to be an array of numbers", "Endless, which gives items by number",
+     "leave y out"),
+    ("net().fit(x, Endless())", "TypeError", "cross_entropy: expected y to be an array", "Endless", "make an array of its items"),
+    ("net().fit(x, y).to_csv(3)", "TypeError", "History.to_csv: expected path to be a path", "3", "write it as a text"),
+    ("net().fit(x, {'label': y})", "ShapeError", "cross_entropy: expected y of shape", "dict", "give an array"),
+    ("n = Normalization(); n.adapt(['a.png'])", "TypeError", "Normalization.adapt: expected x to be an array of numbers", "texts",
+     ""),
+    ("models.lenet5(preprocessing=Rescaling(1 / 255))", "TypeError", "models: expected preprocessing to be a list of layers",
+     "Rescaling", r"write preprocessing=\["),
+    ("net().predict(np.zeros((2, 1, 8, 8)))", "UserWarning", r"GWUNetwork: expected images \(N, H, W, C\)",
+     r"samples \(1, 8, 8\)", "write GWUNetwork\\(data_format='channels_first'\\)"),
+    ("GWUNetwork([Flatten()], data_format='channels_first').predict(np.zeros((2, 8, 8, 3)))", "UserWarning",
+     r"GWUNetwork: expected images \(N, C, H, W\)", r"samples \(8, 8, 3\)", "write GWUNetwork\\(data_format='channels_last'\\)"),
 ]  # fmt: skip
 
 
@@ -197,7 +299,12 @@ MISTAKES = [
 )
 def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
     names = {name: getattr(gwucnn, name) for name in gwucnn.__all__} | {"net": net, "np": np}
-    names |= {"x": np.random.default_rng(0).random((12, 8, 8)), "y": np.arange(12) % 3}
+    names |= {
+        "models": gwucnn.models,
+        "Endless": Endless,
+        "x": np.random.default_rng(0).random((12, 8, 8)),
+        "y": np.arange(12) % 3,
+    }
     with warnings.catch_warnings(), np.errstate(all="ignore"), pytest.raises(Exception) as caught:
         warnings.simplefilter("error")
         exec(program, names)

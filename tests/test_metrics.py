@@ -1,11 +1,14 @@
 """Metrics and one-hot rows, whole and gathered batch by batch; scikit-learn is the oracle."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from gwucnn import (
     CrossEntropy,
     Dense,
+    EarlyStopping,
     GWUNetwork,
     accuracy,
     confusion_matrix,
@@ -292,7 +295,8 @@ def test_what_is_no_top_k():
 @pytest.mark.parametrize("batch", [1, 7, 600])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_every_metric_gathered_batch_by_batch(outputs, batch, weighted, rng):
-    names = [name for name in METRICS if outputs > 1 or name != "top_k_accuracy"]
+    best = ["top_1_accuracy", "top_2_accuracy", "top_k_accuracy", "top_4_accuracy", "top_11_accuracy"]
+    names = [*(name for name in METRICS if name != "top_k_accuracy"), *(best if outputs > 1 else [])]
     labels = rng.integers(0, max(outputs, 2), 1300)
     y_true = labels[:, None].astype(float) if outputs == 1 else np.eye(outputs)[labels]
     y_pred, weights = rng.random((1300, outputs)), rng.random(1300) if weighted else None
@@ -301,7 +305,9 @@ def test_every_metric_gathered_batch_by_batch(outputs, batch, weighted, rng):
     for start in range(0, 1300, batch):
         rows = slice(start, start + batch)
         gathered.update(y_true[rows], y_pred[rows], None if weights is None else weights[rows])
-    functions = {**SCORES, "accuracy": accuracy, "top_k_accuracy": top_k_accuracy}
+    functions = {**SCORES, "accuracy": accuracy}
+    for name, k in zip(best, (1, 2, 5, 4, 11), strict=True):
+        functions[name] = functools.partial(top_k_accuracy, k=k)
     want = {name: functions[name](y_true, y_pred, sample_weight=weights) for name in names}
     assert gathered.results() == pytest.approx(want, rel=1e-12)
     assert list(gathered.results()) == names
@@ -343,7 +349,9 @@ def test_metrics_that_do_not_fit_the_network():
     assert str(caught.value) == (
         "compile: expected metrics of classes beside a loss of classes, got 'recall' beside 'mse'; leave it out"
     )
-    message = "compile: expected top_k_accuracy of one output for each class, got a network of one output; use 'accuracy'"
+    message = (
+        "compile: expected top_k_accuracy of a network of at least 2 outputs, got one of 1; use 'accuracy'"
+    )
     made.compile("log_loss", metrics=["top_k_accuracy"])
     with pytest.raises(ValueError) as caught:
         made.build(3)
@@ -352,6 +360,51 @@ def test_metrics_that_do_not_fit_the_network():
     with pytest.raises(ValueError) as caught:
         made.compile("log_loss", metrics=["top_k_accuracy"])
     assert str(caught.value) == message
+
+
+def test_the_best_k_in_a_network(rng):
+    """k stands in the name; it is in the history, beside others, and callbacks can watch it."""
+    x, y = small_data(rng)
+    made = small()
+    made.compile("cross_entropy", lr=0.1, metrics=["top_2_accuracy", "accuracy", "top_1_accuracy"])
+    stop = EarlyStopping(monitor="val_top_2_accuracy", patience=1)
+    history = made.fit(x, y, 3, 20, validation_data=(x, y), callbacks=[stop]).history
+    assert history["top_1_accuracy"] == history["accuracy"]
+    assert made.evaluate(x, y, return_dict=True)["top_2_accuracy"] == pytest.approx(
+        top_k_accuracy(y, made.predict(x), 2), rel=1e-12
+    )
+    assert 0 < history["val_top_2_accuracy"][0] <= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("top3_accuracy", "top_3_accuracy"),
+        ("top_5_acc", "top_5_accuracy"),
+        ("top_0_accuracy", "top_k_accuracy"),
+        ("top_03_accuracy", "top_3_accuracy"),
+        ("sparse_top_k_categorical_accuracy", "top_k_accuracy"),
+        ("categorical_accuracy", "accuracy"),
+        ("top_k_acuracy", "top_k_accuracy"),
+    ],
+)
+def test_names_of_metrics_that_do_not_exist(given, meant):
+    with pytest.raises(
+        ValueError, match=f"^compile: expected metrics .* got '{given}'; did you mean '{meant}'"
+    ):
+        small().compile("cross_entropy", metrics=[given])
+
+
+def test_the_best_k_of_fewer_classes():
+    """A k that was named is one too many; the default's answer is 1, as in Keras."""
+    made = small()
+    made.compile("cross_entropy", metrics=["top_3_accuracy", "top_k_accuracy"])
+    made.build((6, 6))
+    with pytest.raises(ValueError) as caught:
+        made.compile("cross_entropy", metrics=["top_4_accuracy"])
+    assert str(caught.value) == (
+        "compile: expected top_4_accuracy of a network of at least 4 outputs, got one of 3; use 'top_2_accuracy'"
+    )
 
 
 def test_metrics_in_a_network_have_the_weights_of_its_loss(rng):

@@ -10,6 +10,9 @@ from gwucnn import (
     Dense,
     DepthwiseConv2D,
     GWUNetwork,
+    RandomFlip,
+    RandomTranslation,
+    Rescaling,
     Residual,
     datasets,
     models,
@@ -103,6 +106,18 @@ def test_options_go_to_the_network(name, rng):
         SMALL[name](sed=1)
 
 
+@every_model
+def test_what_stands_in_front(name, rng):
+    """Scaling and augmentation: layers of the same network, of which those of augmentation do nothing in use."""
+    x, y = data(name, rng)
+    front = [Rescaling(1 / 255), RandomFlip("horizontal"), RandomTranslation(0.1, 0.1)]
+    network, plain = SMALL[name](preprocessing=iter(front), seed=4), SMALL[name](seed=4)
+    assert network.layers[:3] == front
+    np.testing.assert_allclose(network.predict(255 * x), plain.predict(x), atol=1e-5)
+    network.compile("cross_entropy")
+    assert np.isfinite(network.train_on_batch(x, y))
+
+
 # ----------------------------------------------------------------------------------------------------- training
 
 
@@ -147,6 +162,36 @@ def test_fused_and_unfused_learn_alike_and_by_heart(name, rng):
         losses.append([network.train_on_batch(x, y) for _ in range(60)])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
     assert losses[0][-1] < 0.25 * losses[0][0]
+
+
+WIDE = {
+    "lenet5": models.lenet5,
+    "vgg_small": lambda **options: models.vgg_small(width=32, **options),
+    "resnet18_small": lambda **options: models.resnet18_small(width=32, **options),
+    "mobilenet_small": lambda **options: models.mobilenet_small(blocks=((64, 1), (64, 2)), **options),
+}
+WAYS = [(False, False, 1), (True, False, 1), (True, True, 1), (False, True, 2), (True, True, 2)]
+
+
+@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("precision, tolerance", [("float32", 5e-3), ("float64", 1e-9)])
+def test_all_ways_to_compute_agree(name, precision, tolerance, threads, rng):
+    """Layer by layer or fused, with Winograd's algorithm or without, on one thread or two: they round differently.
+
+    In float32 the first losses are 3e-6 apart; where a relu's input is near 0 training multiplies that.
+    """
+    x, y = rng.standard_normal((8, *image(name))), np.arange(8) % 3
+    results = []
+    for fuse, winograd, number in WAYS:
+        threads(number)
+        network = WIDE[name](seed=3, precision=precision, fuse=fuse, winograd=winograd)
+        network.compile("cross_entropy", lr=0.001)  # small steps: large ones multiply roundings
+        losses = [network.train_on_batch(x, y) for _ in range(3)]
+        results.append(np.concatenate([losses, network.predict(x).ravel()]))
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], rtol=0, atol=tolerance)
+    if name in ("vgg_small", "resnet18_small"):
+        assert (results[2] != results[1]).any(), "Winograd's algorithm took no part"
 
 
 @every_model

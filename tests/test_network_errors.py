@@ -55,7 +55,7 @@ ORDER = [
 LAYERS = [
     (lambda: GWUNetwork([Conv2D]), TypeError,
      "add: expected a layer, got <class 'gwucnn.layers.conv.Conv2D'>; write Conv2D(...)"),
-    (lambda: GWUNetwork().add("relu"), TypeError, "add: expected a layer, got 'relu'"),
+    (lambda: GWUNetwork().add("relu"), TypeError, "add: expected a layer, got 'relu'; write Dense(10), or for an activation Activation('relu')"),
     (lambda: GWUNetwork(Dense(2)), TypeError,
      "GWUNetwork: expected a list of layers, got Dense(output_size=2); write GWUNetwork([...])"),
     (lambda: GWUNetwork([layer := Dense(2), layer]), ValueError,
@@ -244,10 +244,10 @@ ENDINGS = [
      "least two, got (1,); for one yes-or-no output use activation='sigmoid' and loss='log_loss'"),
     ([Dense(2, activation="relu")], "log_loss", "log_loss: expected a network that ends with sigmoid, got a last layer with "
      "activation 'relu'; give the last layer activation='sigmoid'"),
-    ([Dense(3, activation="softmax"), Softmax()], "cross_entropy", "cross_entropy: expected one softmax at the end, got two, "
-     "in 1.Dense and 2.Softmax; leave one out"),
-    ([Dense(3, activation="sigmoid"), Sigmoid()], "log_loss", "log_loss: expected one sigmoid at the end, got two, in 1.Dense "
-     "and 2.Sigmoid; leave one out"),
+    ([Dense(3, activation="softmax"), Softmax()], "cross_entropy", "cross_entropy: expected softmax once, got it on what it made "
+     "itself, in 1.Dense and 2.Softmax; leave one out"),
+    ([Dense(3, activation="sigmoid"), Sigmoid()], "log_loss", "log_loss: expected sigmoid once, got it on what it made itself, in "
+     "1.Dense and 2.Sigmoid; leave one out"),
 ]  # fmt: skip
 
 
@@ -267,6 +267,8 @@ def test_losses_that_do_not_fit_the_last_layer(layers, loss, message):
         with pytest.raises(ValueError) as caught:
             late.fit(X, Y)
         assert str(caught.value) == message
+    if loss == "cross_entropy" and len(layers) == 2:
+        return  # softmax on softmax is no better for another loss
     late.compile("mse")
     late.fit(X, np.zeros((4, *late.layers[-1].out_shape)))
 

@@ -209,6 +209,35 @@ def test_flips_where_the_number_is_below_a_half(mode, isa, dtype, rng):
     assert_exact(ops.affine_warp(x, matrices), want, dtype)
 
 
+def in_keras(x, y, a0, a1, a2, b0, b1, b2):
+    """Return where the pixel in column x and row y comes from, as Keras 3 writes such matrices: row, then column."""
+    return b0 * x + b1 * y + b2, a0 * x + a1 * y + a2
+
+
+def test_matrices_are_those_of_keras(dtype, rng):
+    """Of the same factors: RandomTranslation, RandomRotation, RandomZoom and RandomFlip of Keras 3.15."""
+    H, W = size = (10, 31)
+    u = rng.random((5, 2)).astype(dtype)
+    f, g = linear(u[:, 0], -0.5, 0.25), linear(u[:, 1], -0.125, 1)
+    zero, one, cos, sin = 0 * f, 1 + 0 * f, np.cos(2 * np.pi * f), np.sin(2 * np.pi * f)
+    cx, cy = (W - 1) / 2, (H - 1) / 2
+    first, both = np.ascontiguousarray(u[:, :1]), np.repeat(u[:, :1], 2, axis=1)
+    mirror = np.where(u[:, 0] < 0.5, -1, 1)
+    for ours, theirs in (
+        (ops.translation_matrices(u, size, (-0.5, 0.25), (-0.125, 1)), (one, zero, -g * W, zero, one, -f * H)),
+        (ops.rotation_matrices(first, size, (-0.5, 0.25)),
+         (cos, -sin, cx - cx * cos + cy * sin, sin, cos, cy - cx * sin - cy * cos)),
+        (ops.zoom_matrices(u, size, (-0.5, 0.25), (-0.125, 1)),
+         (1 + g, zero, cx * (1 - (1 + g)), zero, 1 + f, cy * (1 - (1 + f)))),
+        (ops.flip_matrices(both, size), (mirror, zero, cx - cx * mirror, zero, mirror, cy - cy * mirror)),
+    ):  # fmt: skip
+        for y, x in ((0, 0), (3, 7), (9, 30)):
+            got = ours @ np.array([y, x, 1], dtype)
+            np.testing.assert_allclose(
+                got, np.stack(in_keras(x, y, *theirs), axis=1), rtol=0, atol=200 * np.finfo(dtype).eps
+            )
+
+
 @pytest.mark.parametrize(
     "factor", [-0.1, 1.5, (0.2, 0.1), (0, 1.1), (-1.1, 0), (1, 2, 3), "big", None, True, np.nan, (np.nan, 1)]
 )

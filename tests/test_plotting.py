@@ -83,6 +83,10 @@ def test_learning_curves_of_a_dict_and_of_a_rate_that_changes(plt):
     for nothing in (History(), {}, {"val_loss": [1.0]}):
         with pytest.raises(ValueError, match=r"^learning_curves: expected a history with a loss, got "):
             plotting.learning_curves(nothing)
+    with pytest.raises(
+        TypeError, match="^learning_curves: expected a History, got GWUNetwork; pass what fit"
+    ):
+        plotting.learning_curves(GWUNetwork())
 
 
 def test_confusion_matrix(plt):

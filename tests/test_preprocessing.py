@@ -227,7 +227,7 @@ def test_wrong_uses(rng):
     with pytest.raises(ValueError, match="^Normalization.adapt: expected finite x, got NaN or infinity"):
         Normalization().adapt(np.array([[1.0], [np.inf]]))
     with pytest.raises(
-        TypeError, match="^Normalization.adapt: expected x to be an array of numbers, got <U1"
+        TypeError, match="^Normalization.adapt: expected x to be an array of numbers, got texts"
     ):
         Normalization().adapt(["a", "b"])
     for x in (np.zeros(3), np.zeros((0, 3))):

@@ -121,7 +121,7 @@ def test_names_are_objects_of_keras_defaults():
         (lambda: L1L2(0, float("nan")), "L1L2: expected l2 to be a number of at least 0, got nan"),
         (lambda: Dense(3, kernel_regularizer="l3"),
          "Dense: expected kernel_regularizer to be one of 'l1', 'l2', got 'l3'; did you mean 'l1'?"),
-        (lambda: Conv2D(kernel_regularizer=0.01), "Conv2D: expected kernel_regularizer to be one of 'l1', 'l2', got 0.01"),
+        (lambda: Conv2D(kernel_regularizer=0.01), "Conv2D: expected kernel_regularizer to be a regularizer, got 0.01; write L2(0.01)"),
         (lambda: Dense(3, kernel_regularizer=L2),
          "Dense: expected kernel_regularizer to be a regularizer, got its class; write L2(...)"),
         (lambda: Dense(3, kernel_regularizer={"class_name": "L3", "config": {}}),

@@ -196,7 +196,9 @@ def test_a_schedule_of_ones_own():
     ):
         moves.step()
     assert moves.updates == 1
-    with pytest.raises(TypeError, match=r"^Broken: expected no arguments, got \(3,\)$"):
+    with pytest.raises(
+        TypeError, match=r"^Broken: expected no arguments, got \(3,\); define __init__ to take them$"
+    ):
         Broken(3)
     with pytest.raises(
         NotImplementedError, match=r"^Schedule: expected a schedule that defines __call__\(step\)"

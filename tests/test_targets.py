@@ -48,8 +48,8 @@ BAD_TARGETS = [
      "many"),
     ("huber", 1, [[1, 2]], "huber: expected y of shape (N, 1), got (1, 2); the last layer makes 1 number a sample, y must "
      "have as many"),
-    ("mse", 1, 4.0, "mse: expected y of shape (N, ...), a row for each sample, got a single value; write [y]"),
-    ("log_loss", 2, 1, "log_loss: expected y of shape (N, ...), a row for each sample, got a single value; write [y]"),
+    ("mse", 1, 4.0, "mse: expected y of shape (N, ...), a row for each sample, got a single number; write [y]"),
+    ("log_loss", 2, 1, "log_loss: expected y of shape (N, ...), a row for each sample, got a single number; write [y]"),
     ("log_loss", 1, [0, 2], "log_loss: expected y from 0 to 1, got values from 0 to 2; for more than two classes "
      "use one softmax output for each and loss='cross_entropy'"),
     ("log_loss", 2, [[-1, 0]], "log_loss: expected y from 0 to 1, got values from -1 to 0; write 0 and 1"),

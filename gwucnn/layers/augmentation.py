@@ -250,14 +250,15 @@ class RandomZoom(FilledWarp):
 
 
 class RandomFlip(RandomWarp):
-    """Turn images of a batch of training left to right, upside down, or both, each with probability 1/2.
+    """Turn images of a batch of training left to right, upside down, or both at once: one half of them.
 
     In use images stay as they are.
 
     Parameters
     ----------
     mode : 'horizontal', 'vertical' or 'horizontal_and_vertical'
-        Left to right, upside down, or both, of which each is drawn by itself.
+        Left to right, upside down, or both: then an image is flipped both ways, which is half a turn, or not
+        at all, as in Keras 3. For all four ways put RandomFlip('vertical') behind RandomFlip('horizontal').
     input_size, name
         As for `RandomTranslation`, as is the rest. Pixels are not changed, only moved.
 
@@ -273,10 +274,16 @@ class RandomFlip(RandomWarp):
         self, mode: str = "horizontal_and_vertical", *, input_size: Any = None, name: str | None = None
     ) -> None:
         super().__init__(input_size=input_size, name=name)
-        self.draws = sum(look_up(self.label, "mode", mode, FLIPS))
+        look_up(self.label, "mode", mode, FLIPS)
         self.mode = mode
 
     def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
+        if self.mode == "horizontal_and_vertical":
+            # The op decides on each way by a number of its own: it gets the same one twice.
+            twice = space.array("twice", (len(numbers), 2))
+            for start in range(2):
+                space.run(f"number {start}", ops.put_channels, numbers, start=start, out=twice)
+            numbers = twice
         space.run(
             "matrices", ops.flip_matrices, numbers, size=self.in_shape[:2], mode=self.mode, out=matrices
         )

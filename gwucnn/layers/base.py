@@ -9,7 +9,7 @@ indices. `x` goes in, `y` comes out, `dy dx dweight dbias` are the gradients of 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from gwucnn.ops import sum_rows
 from gwucnn.parameters import Parameter
 from gwucnn.regularizers import regularizer
 from gwucnn.shapes import Shape, check_flag, check_size, pair
-from gwucnn.suggestions import check_keywords
+from gwucnn.suggestions import CheckedCalls
 from gwucnn.workspace import Space
 
 __all__ = [
@@ -71,7 +71,7 @@ def leaves(layer: Layer) -> Iterator[Layer]:
         yield from leaves(child)
 
 
-class Layer:
+class Layer(CheckedCalls):
     """The base of all layers, also of your own.
 
     A layer sees neither the optimizer, nor the loss, nor another layer. Derive from it and define:
@@ -108,8 +108,12 @@ class Layer:
     overwrites: bool = False
     # The layers inside of a layer that holds others, in the order of their parameters.
     children: tuple[Layer, ...] = ()
+    # The same, those together of which one works on what the other made.
+    rows: Sequence[Sequence[Layer]] = ()
     # Whether it brings pixels to the order of 1, so that nobody need be warned about 0..255.
     rescales: ClassVar[bool] = False
+    # Whether it hands its inputs on, in another shape or with some left out, and computes nothing with them.
+    passes_on: ClassVar[bool] = False
     # Whether input_size states an image, whose channels may stay open, or a number of features.
     takes_images: ClassVar[bool] = True
 
@@ -124,13 +128,7 @@ class Layer:
             CLASSES[cls.__name__] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
-        if cls.__init__ is object.__init__ and (args or kwargs):
-            raise TypeError(
-                f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}; define __init__ to take them"
-            )
-        # A copy is made without arguments.
-        check_keywords(cls.__name__, cls.__init__, kwargs, args if args or kwargs else None)
-        layer = super().__new__(cls)
+        layer = super().__new__(cls, *args, **kwargs)
         layer.label = cls.__name__
         return layer
 

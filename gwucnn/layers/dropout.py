@@ -43,6 +43,7 @@ class Dropout(Layer):
     """
 
     replays = True
+    passes_on = True
 
     def __init__(self, rate: float, *, name: str | None = None) -> None:
         self.rate = check_rate(self.label, rate)

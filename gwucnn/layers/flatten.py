@@ -24,6 +24,7 @@ class Flatten(Layer):
     """
 
     replays = True
+    passes_on = True
     channels_first = False  # set by a network with that data_format
 
     def __init__(self, input_size: Any = None, *, name: str | None = None) -> None:

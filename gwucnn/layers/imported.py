@@ -188,6 +188,7 @@ class OrderedFlatten(Layer):
     """
 
     replays = True
+    passes_on = True
 
     def __init__(self, order: str, *, name: str | None = None) -> None:
         orders = {"channels_first": True, "channels_last": False}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from gwucnn import ops
+from gwucnn.checks import check_not_negative
 from gwucnn.errors import ShapeError
 from gwucnn.initializers import INITIALIZERS
 from gwucnn.layers.base import Array, Layer, Shape, Space
-from gwucnn.ops.normalise import check_epsilon
 from gwucnn.parameters import Parameter
 from gwucnn.shapes import check_flag
 
@@ -24,7 +24,7 @@ class _Normalization(Layer):
     replays = True
 
     def __init__(self, *, epsilon: float, trainable: bool, name: str | None) -> None:
-        self.epsilon = check_epsilon(self.label, epsilon)
+        self.epsilon = check_not_negative(self.label, "epsilon", epsilon)
         self.trainable = trainable
         self.name = name
 

@@ -194,7 +194,8 @@ class Normalization(Preprocessing):
         who = f"{self.label}.adapt"
         x = np.asarray(x)
         if x.dtype.kind not in "biuf":
-            raise TypeError(f"{who}: expected x to be an array of numbers, got {x.dtype}")
+            got = {"U": "texts", "S": "texts", "O": "objects"}.get(x.dtype.kind, f"{x.dtype}")
+            raise TypeError(f"{who}: expected x to be an array of numbers, got {got}")
         if x.ndim not in (2, 3, 4) or not x.size:
             raise ShapeError(f"{who}: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got {x.shape}")
         mean, variance = moments(x, self.channels_first)

@@ -39,6 +39,7 @@ class Reshape(Layer):
     """
 
     replays = True
+    passes_on = True
     channels_first = False  # set by a network with that data_format
 
     def __init__(self, shape: Any, *, name: str | None = None) -> None:

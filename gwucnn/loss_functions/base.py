@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gwucnn.activation_functions import ActivationFunction
+from gwucnn.checks import gives_items
 from gwucnn.chunks import extremes
 from gwucnn.described import Described
 from gwucnn.errors import ShapeError
@@ -46,18 +47,26 @@ def pair(y_true: Any, y_pred: Any, who: str) -> tuple[Any, Any]:
 
 def as_rows(who: str, y: Any) -> Any:
     """Return y as an array with a batch axis."""
+    if gives_items(y):
+        raise TypeError(
+            f"{who}: expected y to be an array, got {type(y).__name__}; make an array of its items"
+        )
     try:
         y = np.asarray(y)
-    except ValueError as error:
+    except ValueError:
         raise ShapeError(
-            f"{who}: expected rows of y of one length, got several ({error}); give as many numbers for each "
-            "sample"
+            f"{who}: expected rows of y of one length, got several; give as many numbers for each sample"
         ) from None
     if y.ndim == 0:
-        raise ShapeError(
-            f"{who}: expected y of shape (N, ...), a row for each sample, got a single value; write [y]"
-        )
+        is_number = y.dtype.kind in "biufc"
+        got, fix = ("a single number", "write [y]") if is_number else (_kind(y), "give an array or a list")
+        raise ShapeError(f"{who}: expected y of shape (N, ...), a row for each sample, got {got}; {fix}")
     return y
+
+
+def _kind(y: Any) -> str:
+    inside = y.item()
+    return f"the text {inside!r}" if isinstance(inside, (str, bytes)) else type(inside).__name__
 
 
 def as_labels(who: str, y: Any, K: int) -> Any:

@@ -26,6 +26,7 @@ from gwucnn.ops.activation import (
 )
 from gwucnn.ops.arrays import add, all_finite, fill_zero, put_channels, rescale, take_channels
 from gwucnn.ops.base import Op
+from gwucnn.ops.batch_norm import batch_norm, batch_norm_backward, batch_norm_backward_sums, batch_statistics
 from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from gwucnn.ops.conv_pool import (
     conv2d_relu_pool,
@@ -38,22 +39,13 @@ from gwucnn.ops.conv_transpose import (
     conv2d_transpose_backward_weight,
 )
 from gwucnn.ops.dense import dense, dense_backward_input, dense_backward_weight, sum_rows
+from gwucnn.ops.layer_norm import layer_norm, layer_norm_backward
 from gwucnn.ops.loss import (
     absolute_error,
     huber,
     sigmoid_log_loss,
     softmax_cross_entropy,
     squared_error,
-)
-from gwucnn.ops.normalise import (
-    batch_norm,
-    batch_norm_backward,
-    batch_norm_backward_sums,
-    batch_statistics,
-    fold_batch_norm,
-    layer_norm,
-    layer_norm_backward,
-    move_statistics,
 )
 from gwucnn.ops.pool import average_pool2d, average_pool2d_backward, max_pool2d, max_pool2d_backward
 from gwucnn.ops.random import dropout, random_mask, random_uniform
@@ -65,6 +57,7 @@ from gwucnn.ops.rearrange import (
     zero_pad2d,
     zero_pad2d_backward,
 )
+from gwucnn.ops.running_norm import fold_batch_norm, move_statistics
 from gwucnn.ops.warp import (
     affine_warp,
     affine_warp_backward,

@@ -17,9 +17,11 @@ __all__ = [
     "Array",
     "Op",
     "as_arrays",
+    "as_gradients",
     "as_output",
     "as_shape",
     "backward_weight_step",
+    "check_channels",
     "check_shape",
     "conv_kernel",
     "filter_window",
@@ -236,3 +238,24 @@ def backward_weight_step(
             return kernels.active.PixelsBackwardWeight(x, dy, out, *window, accumulate)
     kernel = conv_kernel("Conv2DBackwardWeight", x.dtype, out.shape, groups, F // groups)
     return kernel(x, dy, out, *geometry, accumulate)
+
+
+def check_channels(who: str, x: Array, **vectors: Array | None) -> int:
+    """Return C, after a check that x is (..., C) and that the others are (C,)."""
+    if x.ndim < 2 or x.shape[-1] < 1:
+        raise ShapeError(f"{who}: expected x of shape (N, ..., C) with at least one channel, got {x.shape}")
+    for name, vector in vectors.items():
+        if vector is not None:
+            check_shape(who, name, vector, x.shape[-1:], f"(C,) with C={x.shape[-1]} channels as in x")
+    return x.shape[-1]
+
+
+def as_gradients(
+    who: str, C: int, arrays: list[Any], gamma_grad: Array | None, beta_grad: Array | None
+) -> list[Array | None]:
+    """Check the arrays that gradients are added to; None stays None."""
+    checked: list[Array | None] = []
+    for name, grad in (("gamma_grad", gamma_grad), ("beta_grad", beta_grad)):
+        given = [*arrays, *[g for g in checked if g is not None]]
+        checked.append(None if grad is None else as_output(who, grad, (C,), given, name=name))
+    return checked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,10 @@ def learning_curves(history: Any) -> Figure:
     >>> [line.get_label() for line in figure.axes[0].lines]
     ['training', 'validation']
     """
+    if not isinstance(history, (History, Mapping)):
+        raise TypeError(
+            f"learning_curves: expected a History, got {type(history).__name__}; pass what fit returned"
+        )
     curves = history.history if isinstance(history, History) else dict(history)
     names = [name for name in curves if not name.startswith("val_") and name != "lr"]
     if not names:

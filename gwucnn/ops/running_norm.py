@@ -1,0 +1,117 @@
+"""Running statistics of a batch normalisation: how batches move them, and how a layer takes them in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from gwucnn import kernels
+from gwucnn.checks import check_not_negative
+from gwucnn.errors import ShapeError
+from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
+
+__all__ = [
+    "fold_batch_norm",
+    "move_statistics",
+]
+
+
+@Op
+def move_statistics(
+    running_variance: Array,
+    updates: Array,
+    mean: Array,
+    variance: Array,
+    momentum: float,
+    *,
+    out: Array,
+) -> Callable[[], Array]:
+    """Let running statistics take in those of a batch, and count it.
+
+    ::
+
+        keep = min(momentum, t / (t + 1))            with t the batches before
+        running = keep * running + (1 - keep) * batch
+
+    so that the first batches are averaged, where a momentum of 0.99 alone would still hold first values.
+
+    Parameters
+    ----------
+    running_variance : float32 or float64, shape (C,)
+        Changed in place.
+    updates : int64, shape (1,)
+        t, which grows by one.
+    mean, variance : dtype of running_variance, shape (C,)
+        The batch's.
+    momentum : float from 0 to less than 1
+    out : dtype of running_variance, shape (C,)
+        The running mean: changed in place and returned.
+    """
+    who = "move_statistics"
+    (mean, variance) = arrays = as_arrays(who, mean=mean, variance=variance)
+    check_shape(who, "mean", mean, (None,), "(C,)")
+    check_shape(who, "variance", variance, mean.shape, "that of mean")
+    out = as_output(who, out, mean.shape, arrays)
+    running_variance = as_output(who, running_variance, mean.shape, [*arrays, out], name="running_variance")
+    updates = as_output(who, updates, (1,), arrays, name="updates", dtype=np.int64)
+    return kernels.active.MoveStatistics(out, running_variance, updates, mean, variance, momentum)
+
+
+@Op
+def fold_batch_norm(
+    weight: Array,
+    bias: Array | None,
+    gamma: Array,
+    beta: Array,
+    mean: Array,
+    variance: Array,
+    epsilon: float,
+    *,
+    bias_out: Array | None = None,
+    out: Array | None = None,
+) -> Callable[[], Array]:
+    """Return the weight of a layer that does the work of the normalisation behind it as well.
+
+    ::
+
+        scale = gamma / sqrt(variance + epsilon)
+        weight' = weight * scale            bias' = beta + (bias - mean) * scale
+
+    Parameters
+    ----------
+    weight : float32 or float64, shape (..., F), or with its last axes together F
+        Of a convolution or a dense layer without activation.
+    bias : dtype of weight, shape (F,), or None
+    gamma, beta, mean, variance : dtype of weight, shape (F,)
+    epsilon : float of at least 0
+    bias_out : dtype of weight, shape (F,), optional
+        Receives bias'.
+    out : as weight, optional
+        Overwritten and returned.
+
+    Returns
+    -------
+    dtype and shape of weight
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError
+        For arrays that do not fit each other, differ in dtype, or an epsilon below 0.
+    """
+    who = "fold_batch_norm"
+    epsilon = check_not_negative(who, "epsilon", epsilon)
+    weight, bias, gamma, beta, mean, variance = arrays = as_arrays(
+        who, weight=weight, bias=bias, gamma=gamma, beta=beta, mean=mean, variance=variance
+    )
+    check_shape(who, "gamma", gamma, (None,), "(F,)")
+    F = gamma.size
+    for name, vector in (("bias", bias), ("beta", beta), ("mean", mean), ("variance", variance)):
+        if vector is not None:
+            check_shape(who, name, vector, (F,), "(F,)")
+    if not any(prod(weight.shape[axis:]) == F for axis in range(weight.ndim)):
+        raise ShapeError(f"{who}: expected weight of shape (..., F) with F={F} as gamma, got {weight.shape}")
+    out = as_output(who, out, weight.shape, arrays)
+    bias_out = as_output(who, bias_out, (F,), [*arrays, out], name="bias_out", dtype=weight.dtype)
+    return kernels.active.FoldBatchNorm(weight, bias, gamma, beta, mean, variance, out, bias_out, epsilon)
