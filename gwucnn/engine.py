@@ -238,6 +238,15 @@ class Engine:
             parts.append(outer.step(name))
         return _Sum(parts) if self._penalized else loss
 
+    def _vouched(self, steps: list[Any] | None) -> list[Any]:
+        """Return those steps that tell by themselves whether the gradients that they wrote are finite."""
+        changed = [p.grad for p in self._penalized]
+        return [
+            step
+            for step in steps or ()
+            if getattr(step, "vouches", False) and not any(step.out is grad for grad in changed)
+        ]
+
     def train_step(self, batches: Batches, indices: Any, totals: Totals) -> float:
         """Move the weights once; return the batch's loss.
 
@@ -259,8 +268,10 @@ class Engine:
             for step, space in zip(reversed(self.steps), reversed(workspace.spaces), strict=True):
                 dy = step.backward(dy, space)
             loss = self._add_penalties(loss, outer)
-            outer.run("finite", all_finite, self._trainable_grads)
-            return loss, outer.step("finite"), outputs, list(workspace.tape.later)
+            finite = f"finite {len(batch.x)}"
+            besides = self._vouched(workspace.tape.steps)
+            outer.run(finite, all_finite, self._trainable_grads, besides=besides)
+            return loss, outer.step(finite), outputs, list(workspace.tape.later)
 
         loss, finite, outputs, later = self._once_or_again(workspace, ("train", len(batch.x)), work)
         if not (finite.value and isfinite(loss.value)):

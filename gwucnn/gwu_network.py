@@ -90,7 +90,8 @@ class GWUNetwork(Savable):
             'sgd', 'adam', 'adamw', 'rmsprop' or 'adagrad'.
         metrics : sequence of str
             'accuracy' (left out for losses of quantities), 'top_k_accuracy' (k = 5; 'top_3_accuracy' for
-            another k), 'precision', 'recall', 'f1': see `gwucnn.metrics`. Of each epoch and of validation, each sample with its weight.
+            another k), 'precision', 'recall', 'f1': see `gwucnn.metrics`. Of each epoch and of validation,
+            each sample with its weight.
         global_clipnorm : float, optional
             Largest norm of the gradient of all trainable weights together; a longer one is scaled down.
 

@@ -117,12 +117,14 @@ class Metrics:
     def sums(self) -> Any:
         """All that was added up, float64 in one row; may be set."""
         self._count()
-        return np.concatenate([(self._right, self._top, self._weight), self._counts.ravel()])
+        return np.concatenate([(self._right, self._weight, *self._top.values()), self._counts.ravel()])
 
     @sums.setter
     def sums(self, sums: Any) -> None:
-        self._right, self._top, self._weight = sums[:3].tolist()
-        self._counts[...] = sums[3:].reshape(self._counts.shape)
+        self._right, self._weight = sums[:2].tolist()
+        counts = 2 + len(self._top)
+        self._top = dict(zip(self._top, sums[2:counts].tolist(), strict=True))
+        self._counts[...] = sums[counts:].reshape(self._counts.shape)
 
     def results(self) -> dict[str, float]:
         """Return each metric so far; NaN before the first row."""

@@ -244,3 +244,74 @@ def test_a_sum_into_its_own_rows_is_refused():
     rows = np.zeros((2, 3))
     with pytest.raises(ValueError, match=r"^sum_rows: .*\bout\b"):
         ops.sum_rows(rows, out=rows[0])
+
+
+# ------------------------------------------------------------------------- gradients that vouch for themselves
+
+
+def vouching(rng, dtype, sizes=((5, 3), (4, 7))):
+    """Return an array, bound gradients of dense layers that write to two parts of it, and what they read."""
+    grads = np.zeros(100, dtype)
+    steps, sources, at = [], [], 10
+    for D, U in sizes:
+        x, dy = rng.random((1, D)).astype(dtype), rng.random((1, U)).astype(dtype)
+        out = grads[at : at + D * U].reshape(D, U)
+        steps.append(ops.dense_backward_weight.bind(x, dy, out=out))
+        sources.append((x, dy))
+        at += D * U + 9
+    return grads, steps, sources
+
+
+@pytest.mark.parametrize("where", ["first", "between", "last", "x", "dy"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_all_finite_besides_what_steps_vouch_for(where, wrong, dtype, isa, rng):
+    grads, steps, sources = vouching(rng, dtype)
+    assert all(step.vouches for step in steps)
+    look = ops.all_finite.bind(grads, besides=steps)
+    for step in steps:
+        step()
+    assert look()
+    place = {
+        "first": grads[9:],
+        "between": grads[30:],
+        "last": grads[99:],
+        "x": sources[1][0][0],
+        "dy": sources[1][1][0],
+    }[where]
+    place[0] = wrong
+    with np.errstate(invalid="ignore"):
+        for step in steps:
+            step()
+        assert not look() and not np.isfinite(grads).all()
+    place[0] = 1
+    for step in steps:
+        step()
+    assert look()
+
+
+def test_a_product_that_overflows_is_found(dtype, isa, rng):
+    grads, steps, ((x, dy), _) = vouching(rng, dtype)
+    look = ops.all_finite.bind(grads, besides=steps)
+    x[0, 2] = dy[0, 1] = np.finfo(dtype).max
+    for step in steps:
+        step()
+    assert not look()
+    dy[0, 1] = 1
+    for step in steps:
+        step()
+    assert look() and np.isfinite(grads).all()
+
+
+def test_only_steps_that_vouch_for_parts_of_the_array_are_taken(rng):
+    grads, steps, _ = vouching(rng, "float32")
+    batch = ops.dense_backward_weight.bind(np.ones((2, 5), "float32"), np.ones((2, 3), "float32"))
+    assert not batch.vouches
+    for array, others, text in (
+        (grads, [batch], "vouch for what they write"),
+        (grads, ["no step"], "vouch for what they write"),
+        (grads.astype("float64"), steps, "vouch for what they write"),
+        (grads.copy(), steps, "parts of the array"),
+        (grads, [steps[0], steps[0]], "none twice"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            ops.all_finite.bind(array, besides=others)

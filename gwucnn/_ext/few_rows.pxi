@@ -76,6 +76,14 @@ cdef class DenseFewRowsBackwardWeight(FewRows):
         self.hold(x, dweight, dy, False, True, False)
         self.accumulate = accumulate
         self.out = dweight
+        self.vouches = self.N == 1 and not accumulate
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        if self.vouches and self.is_double:
+            self.sound = finite_products(<double *>self.x, self.D, <double *>self.y, self.U)
+        elif self.vouches:
+            self.sound = finite_products(<float *>self.x, self.D, <float *>self.y, self.U)
+        FewRows.compute(self, first, last, threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         cdef Py_ssize_t d = index * ROWS, rows = min(ROWS, self.D - d), n
@@ -89,6 +97,21 @@ cdef class DenseFewRowsBackwardWeight(FewRows):
             else:
                 outer(<float *>self.x + n * self.D + d, <float *>self.y + n * self.U,
                       <float *>self.weight + d * self.U, rows, self.U, self.accumulate or n > 0)
+
+
+cdef bint finite_products(const real_t *x, Py_ssize_t D, const real_t *y, Py_ssize_t U) noexcept nogil:
+    """Return whether all x[d] * y[u] are finite: if the largest, which is one of them, is."""
+    cdef real_t product = largest_size(x, D) * largest_size(y, U)
+    return all_finite(x, D) and all_finite(y, U) and product - product == 0
+
+
+cdef inline real_t largest_size(const real_t *x, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real_t most = 0, one
+    for i in range(size):
+        one = -x[i] if x[i] < 0 else x[i]
+        most = one if one > most else most
+    return most
 
 
 cdef inline void outer(const real_t *x, const real_t *dy, real_t *dweight, Py_ssize_t D, Py_ssize_t U,

@@ -28,6 +28,8 @@ cdef class Step:
     cdef int max_threads            # scratch memory is there for so many
     cdef int threads                # that work on the call under way
     cdef list blocks                # scratch memory: of its own, and borrowed
+    cdef readonly bint vouches      # a call finds out, on the way, whether all that it wrote to `out` is finite ...
+    cdef bint sound                 # ... and this is what it found
     cdef bint prepared              # `prepare` was called since the weights changed, for all that the step knows
 
     cdef void *real(self, object array, Py_ssize_t size, bint writable) except? NULL

@@ -14,6 +14,7 @@ class Scratch:
 
 class Step:
     out: Any
+    vouches: bool
     def __call__(self) -> Any: ...
 
 class InTurn(Step):

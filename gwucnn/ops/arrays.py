@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,10 +155,14 @@ def _channels(who: str, name: str, array: Array, start: int, count: int) -> tupl
 
 
 @Op
-def all_finite(x: Array) -> Callable[[], bool]:
-    """Return whether no number of x (float32 or float64, any shape) is NaN or infinite. One pass, no copy."""
+def all_finite(x: Array, *, besides: Sequence[Any] = ()) -> Callable[[], bool]:
+    """Return whether no number of x (float32 or float64, any shape) is NaN or infinite. One pass, no copy.
+
+    besides : bound ops that write to parts of x, with an attribute `vouches` which is true: what they wrote
+    last is not read again, as they know the answer.
+    """
     (x,) = as_arrays("all_finite", x=x)
-    return kernels.active.AllFinite(x)
+    return kernels.active.AllFinite(x, besides)
 
 
 @Op
