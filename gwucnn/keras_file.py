@@ -30,7 +30,8 @@ def weights_in_file(who: str, layers: Iterable[Layer], path: Any) -> list[Any]:
         import h5py
     except ImportError as error:
         raise ImportError(
-            f"{who}: expected the package h5py to read {path}, which is not installed; pip install h5py"
+            f"{who}: expected the package h5py to read {path}, which is not installed; pip install "
+            "'gwucnn[keras]'"
         ) from error
     try:
         with h5py.File(path, "r") as file:
