@@ -115,6 +115,7 @@ class Batches:
             self.weights is None
             and not self._channels_first
             and all(a is not None and a.flags.c_contiguous and a.flags.aligned for a in arrays)
+            and all(a.dtype.isnative for a in arrays)
         )
 
     def _fill_inputs(self, indices: Any, buffer: Any, space: Space) -> None:

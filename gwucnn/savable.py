@@ -18,6 +18,7 @@ from gwucnn.remembered import check_states
 from gwucnn.restoring import restored
 from gwucnn.serialization import decode, encode, read
 from gwucnn.snapshot import described, own_classes
+from gwucnn.suggestions import keywords_checked
 
 __all__ = ["Savable"]
 
@@ -117,6 +118,7 @@ class Savable(Intake):
         more = {name: value for name, value in vars(self).items() if name not in ours}
         return _unpickled, arguments, more or None
 
+    @keywords_checked
     def add(self, layer: Layer) -> None:
         super().add(layer)
         # What callbacks remember, such as the best weights, is of the network that it was.

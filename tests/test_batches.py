@@ -23,3 +23,11 @@ def test_each_sample_has_its_part_of_its_own_batch(sizes, weighted, rng):
             batch = heavy.batch(slice(0, size), (2,), space)
             np.testing.assert_allclose(batch.share, weights[:size] / weights[:size].sum(), rtol=1e-14)
             assert batch.weight == pytest.approx(weights[:size].sum())
+
+
+def test_arrays_of_another_byte_order_are_not_plain_rows(rng):
+    """Whoever copies rows as they lie would read other numbers."""
+    x, y = rng.random((7, 3)), rng.integers(0, 2, 7)
+    assert Batches(x, y).plain
+    assert not Batches(x.astype(">f8"), y).plain and not Batches(x, y.astype(">i8")).plain
+    assert not Batches(x[:, ::-1], y).plain and not Batches(x, y, rng.random(7)).plain

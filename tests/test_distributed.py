@@ -619,7 +619,15 @@ def test_streams_of_other_lengths_later_on_are_found(data):
     assert "expected all ranks to do the same, got gradients on rank 0, totals on rank 1" in messages[0]
 
 
-def test_ctrl_c_waits_until_the_ranks_have_parted(data):
+@pytest.fixture
+def ctrl_c():
+    """Let Ctrl-C raise KeyboardInterrupt, also where the tests run in the background, deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_waits_until_the_ranks_have_parted(data, ctrl_c):
     """In the middle of an exchange it comes after it, where the others can be told."""
 
     class Interrupted(Communicator):
@@ -638,7 +646,7 @@ def test_ctrl_c_waits_until_the_ranks_have_parted(data):
     network.fit(*data, 2, 4)
 
 
-def test_ctrl_c_between_exchanges_comes_at_once(data):
+def test_ctrl_c_between_exchanges_comes_at_once(data, ctrl_c):
     at = []
 
     def interrupt(record):
@@ -671,7 +679,7 @@ def test_a_handler_of_the_programs_own_stays(data, own):
 seen = []
 
 
-def test_ctrl_c_at_the_end_is_not_told_to_ranks_that_have_left(data):
+def test_ctrl_c_at_the_end_is_not_told_to_ranks_that_have_left(data, ctrl_c):
     class Interrupted(Communicator):
         def Allgather(self, sent, received):
             super().Allgather(sent, received)

@@ -52,7 +52,8 @@ def test_all_ranks_have_the_same_bits(found, name):
 
 
 @pytest.mark.parametrize("name, options", [("plain", ()), ("adam", ("adam", 0.01))])
-def test_ranks_together_train_as_one_does(found, name, options):
+def test_ranks_together_train_as_one_does(found, name, options, threads):
+    threads(1)  # as on the ranks: bits may depend on their number
     alone, losses = mpi_program.trained(None, *options)
     moved = found[0][f"{name} weights"]
     assert abs(moved - alone).max() <= 1e-12 * abs(alone).max()
@@ -61,7 +62,8 @@ def test_ranks_together_train_as_one_does(found, name, options):
         assert moved.tobytes() == alone.tobytes()
 
 
-def test_layers_that_draw_do_so_in_the_same_way_in_each_run(found):
+def test_layers_that_draw_do_so_in_the_same_way_in_each_run(found, threads):
+    threads(1)
     assert found[0]["drawing weights"].tobytes() == found[0]["again weights"].tobytes()
     alone, draws = mpi_program.drawing()
     assert found[0]["drawing numbers"].tolist() == draws

@@ -148,7 +148,7 @@ def test_every_layer_in_single_precision(case):
     ours, theirs = MOVES["sgd"]
     network, data = surrounded(case, "float32"), batches(case.in_shape)
     want = theirs_of(network, data, theirs)
-    assert apart(ours_of(network, data, ours()), want) < 2e-5
+    assert apart(ours_of(network, data, ours()), want) < 5e-5
 
 
 # -------------------------------------------------------------------------------------- losses and optimizers

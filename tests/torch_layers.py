@@ -187,6 +187,7 @@ MADE = {
     imported.OrderedFlatten: lambda layer, x, _: (first(x) if layer.order == "channels_first" else x).reshape(
         len(x), -1
     ),
+    imported.ChannelShuffle: lambda layer, x, _: last(F.channel_shuffle(first(x), layer.groups)),
     imported.Clip: lambda layer, x, _: torch.clamp(x, layer.low, layer.high),
     imported.LogSoftmax: lambda layer, x, _: F.log_softmax(x, -1),
     imported.LocalResponseNormalization: lambda layer, x, _: locally_normalised(layer, x),
