@@ -35,6 +35,7 @@ class Nested(Layer):
     """
 
     replays = True
+    overwrites = True
     _label = ""
     _channels_first = False
     _places: Sequence[str] = ()  # of each row: what stands before the numbers in its layers' labels
@@ -131,10 +132,18 @@ class Nested(Layer):
         return x
 
     def backward_row(self, row: int, dy: Array, space: Space) -> Array:
-        """Take the gradient by a row's output down to its input."""
+        """Take the gradient by a row's output down to its input.
+
+        Where gradients shall be written, those that a layer adds to are set to zero first.
+        """
         layers = self._rows[row]
         for number in reversed(range(len(layers))):
-            dy = layers[number].backward(dy, self._space(row, number, space))
+            layer, inner = layers[number], self._space(row, number, space)
+            inner.adds = space.adds or not layer.overwrites
+            if inner.adds and not space.adds:
+                for place, parameter in enumerate(layer.parameters):
+                    inner.run(f"zero {place}", ops.fill_zero, out=parameter.grad)
+            dy = layer.backward(dy, inner)
         return dy
 
     def blame(self, space: Space) -> str:
@@ -192,6 +201,7 @@ class Residual(Nested):
     """
 
     replays = True
+    overwrites = True
     _relu = False
 
     def __init__(self, layers: Any, shortcut: Any = None, *, name: str | None = None) -> None:
@@ -276,6 +286,7 @@ class Concatenate(Nested):
     """
 
     replays = True
+    overwrites = True
 
     def __init__(self, branches: Any, *, name: str | None = None) -> None:
         if isinstance(branches, (str, Layer, Mapping)) or not isinstance(branches, Iterable):
