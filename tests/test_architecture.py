@@ -23,6 +23,7 @@ STOREYS = [
     {"layers.base"},
     {"building", "layers.filters"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},
+    {"fused_steps", "slices"},
     {
         "batches",
         "csv_log",
