@@ -1,4 +1,4 @@
-/* Sums over the rows of a block, for SUM_COLUMNS numbers side by side: kept in registers from the first row to the last.
+/* Sums over the rows of a block, for SUM_COLUMNS numbers side by side: kept in registers from first row to last.
  *
  * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
  */
@@ -31,7 +31,7 @@ static void NAME(strip_moments)(
     }
 }
 
-/* product = sum of g * (x - mean), sum = sum of g; g is dy, with RELU only where (x - mean) * scale + beta is above 0. */
+/* product = sum of g * (x - mean), sum = sum of g; g is dy, with RELU where (x - mean) * scale + beta is above 0. */
 INLINE void NAME(strip_products_body)(
     const int RELU,
     const REAL *dy, const REAL *x,      /* (rows, step)                                 IN  */

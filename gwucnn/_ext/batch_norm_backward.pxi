@@ -43,11 +43,11 @@ cdef class BatchNormBackwardSums(ChannelSums):
         cdef Py_ssize_t at = self.begin(unit), size = self.begin(unit + 1) - at
         cdef double *part = self.parts + unit * 2 * self.C
         if self.is_double:
-            products(<double *>self.dy + at, <double *>self.x + at, <double *>self.row, self.line != NULL, size, self.width,
-                     self.C, part)
+            products(<double *>self.dy + at, <double *>self.x + at, <double *>self.row, self.line != NULL, size,
+                     self.width, self.C, part)
         else:
-            products(<float *>self.dy + at, <float *>self.x + at, <float *>self.row, self.line != NULL, size, self.width,
-                     self.C, part)
+            products(<float *>self.dy + at, <float *>self.x + at, <float *>self.row, self.line != NULL, size,
+                     self.width, self.C, part)
 
     cdef void finish(self) noexcept nogil:
         cdef Py_ssize_t unit, i
@@ -99,7 +99,8 @@ cdef void products(
         columns = min(width - strip, STRIP)
         for k in range(0, K, 32):  # ROWS_OF_BLOCK
             at = k * width + strip
-            block_products(dy + at, x + at, row + strip, relu, min(K - k, ROWS_OF_BLOCK), width, columns, C, part + strip)
+            block_products(dy + at, x + at, row + strip, relu, min(K - k, ROWS_OF_BLOCK), width, columns, C,
+                           part + strip)
     if rest:
         block_products(dy + K * width, x + K * width, row, relu, 1, width, rest, C, part)
 
@@ -132,8 +133,8 @@ cdef void narrow_products(const real_t *dy, const real_t *x, const real_t *row, 
         at = r * width
         for f in range(columns):
             g = dy[at + f]
-            if relu and normal(x[at + f], row[f], row[width + f], row[2 * width + f]) <= 0:
-                g = 0
+            if relu:
+                g = let_through(normal(x[at + f], row[f], row[width + f], row[2 * width + f]), g)
             product[f] += g * (x[at + f] - row[f])
             sum[f] += g
 
@@ -221,11 +222,11 @@ cdef void gradient(const real_t *dy, const real_t *x, const real_t *row, real_t 
         at = k * width
         if relu and summed:
             for f in range(min(width, size - at)):
-                g = 0 if normal(x[at + f], row[f], scale[f], beta[f]) <= 0 else dy[at + f]
+                g = let_through(normal(x[at + f], row[f], scale[f], beta[f]), dy[at + f])
                 dx[at + f] = g * scale[f] + ((x[at + f] - row[f]) * slope[f] + shift[f])
         elif relu:
             for f in range(min(width, size - at)):
-                g = 0 if normal(x[at + f], row[f], scale[f], beta[f]) <= 0 else dy[at + f]
+                g = let_through(normal(x[at + f], row[f], scale[f], beta[f]), dy[at + f])
                 dx[at + f] = g * scale[f]
         elif summed:
             for f in range(min(width, size - at)):

@@ -83,7 +83,7 @@ cdef class Conv2DBackwardWeight(Step):
         self.cut(operations, lanes)
 
     cdef int flatten(self, Geometry *g) except -1:
-        """See a batch under 1x1 filters (a dense layer, say) as pixels of one row, over which a tile runs without a stop."""
+        """See a batch under 1x1 filters (a dense layer, say) as one row of pixels: tiles run over it without a stop."""
         cdef Py_ssize_t pixels = g.N * g.H * g.W, chunk
         if not (g.KH == g.KW == g.SH == g.SW == 1 and g.top == g.left == 0 and g.OH == g.H and g.OW == g.W):
             return 0
@@ -212,8 +212,8 @@ cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *strip, Py_s
     # filters' do, tiles of the same rows, which are neighbours in memory.
     cdef Geometry *g = &self.g
     cdef Py_ssize_t lanes = lanes_of(real_t is double)
-    cdef Py_ssize_t column_tile = tile % self.column_tiles if self.across else tile // self.row_tiles % self.column_tiles
-    cdef Py_ssize_t row_tile = tile // self.column_tiles % self.row_tiles if self.across else tile % self.row_tiles
+    cdef Py_ssize_t column_tile = (tile if self.across else tile // self.row_tiles) % self.column_tiles
+    cdef Py_ssize_t row_tile = (tile // self.column_tiles if self.across else tile) % self.row_tiles
     cdef Py_ssize_t block = column_tile * TILE_VECTORS * lanes
     cdef Py_ssize_t group = tile // (self.row_tiles * self.column_tiles)
     cdef Py_ssize_t Cg = g.C // g.groups, row, rows, of_tap, tap, first = first_row, left = 0

@@ -281,9 +281,10 @@ cdef inline void correlate_rows(
             j = 0
             while j < at.columns:
                 # The last tile asks for the next block's weights, so that the first one there need not wait for them.
-                correlate_tile_ahead(<int>min(m, at.columns - j), &walk, x + i * at.x_row + j * walk.x_pixel, w + skipped,
-                                     bias, y + i * y_row + j * walk.y_pixel + f, min(left, block),
-                                     next_block if i == at.rows - 1 and j + m >= at.columns and left > block else 0)
+                correlate_tile_ahead(
+                    <int>min(m, at.columns - j), &walk, x + i * at.x_row + j * walk.x_pixel, w + skipped, bias,
+                    y + i * y_row + j * walk.y_pixel + f, min(left, block),
+                    next_block if i == at.rows - 1 and j + m >= at.columns and left > block else 0)
                 j += m
 
 

@@ -1,8 +1,8 @@
-/* Tiles for few pixels: the weights are used where they lie, as to copy them would take longer than to multiply by them.
+/* Tiles for few pixels: weights are used where they lie, as to copy them would take longer than to multiply by them.
  *
  * `along_run`: lanes run along a run of dy and of the weights, the filters of one channel, and are added up at the end.
- * `add_rows`: a block of rows of the weights, as many as the first-level cache holds of each column, is multiplied by all
- * pixels before the next is read, so that memory is read from end to end.
+ * `add_rows`: a block of rows of the weights is multiplied by all pixels before the next is read, so that memory is read
+ * from end to end, and each number once.
  *
  * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
  */
