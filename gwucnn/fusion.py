@@ -13,6 +13,7 @@ from typing import Any
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, RELUActivation
 from gwucnn.activation_layers import RELU
+from gwucnn.fused_steps import ConvPool, ConvRelu, NormRelu
 from gwucnn.layers import (
     BatchNormalization,
     Conv2D,
@@ -27,7 +28,7 @@ from gwucnn.layers import (
 )
 from gwucnn.layers.base import WeightedLayer
 from gwucnn.layers.nested import Nested
-from gwucnn.ops.conv_pool import gradients_by_winners
+from gwucnn.slices import sliced
 from gwucnn.workspace import Space
 
 __all__ = ["ConvPool", "plan"]
@@ -46,7 +47,7 @@ def plan(
     steps = [*layers[:-1], *([] if last is None else [last])]
     if not fuse:
         return steps, activation
-    return _fused(steps) if training else _in_use(steps), activation
+    return _fused(steps) if training else sliced(_in_use(steps)), activation
 
 
 def _in_use(steps: list[Layer]) -> list[Layer]:
@@ -115,127 +116,19 @@ def _fused(steps: list[Layer]) -> list[Layer]:
     return fused
 
 
-class ConvRelu(Layer):
-    """Convolution, bias and relu in one step; holds the layer's own parameters."""
-
-    replays = True
-    overwrites = True
-
-    def __init__(self, conv: Conv2D) -> None:
-        self._conv = conv
-        self.label = conv.label
-        self.parameters = conv.parameters
-        self.trainable = conv.trainable
-        self.in_shape, self.out_shape = conv.in_shape, conv.out_shape
-
-    def forward(self, x: Any, space: Space) -> Any:
-        y = space.array("y", (x.shape[0], *self.out_shape))
-        self._conv.multiply(x, y, space, relu=True)
-        space.saved["x"] = x
-        space.saved["before activation"] = space.saved["y"] = y  # relu's gradient looks at its output alone
-        return y
-
-    def backward(self, dy: Any, space: Space) -> Any:
-        return self._conv.backward(dy, space)
-
-
-class ConvPool(Layer):
-    """Convolution, bias, relu (or none) and 2x2 max pooling in one step; holds the layers' own parameters."""
-
-    replays = True
-
-    def __init__(self, conv: Conv2D, pool: MaxPooling2D) -> None:
-        self._conv = conv
-        self.label = conv.label
-        self.parameters = conv.parameters
-        self.trainable = conv.trainable
-        self.in_shape, self.out_shape = conv.in_shape, pool.out_shape
-        self._options: dict[str, Any] = {"strides": conv.strides, "padding": conv.padding}
-
-    def forward(self, x: Any, space: Space) -> Any:
-        conv = self._conv
-        shape = (x.shape[0], *self.out_shape)
-        winner = space.array("winner", shape, "uint8") if space.goes_back else None
-        space.saved["x"], space.saved["winner"] = x, winner
-        return space.run(
-            "conv2d_relu_pool",
-            ops.conv2d_relu_pool,
-            x,
-            *conv.weights(space),
-            winner=winner,
-            winograd=space.winograd,
-            scratch=space.scratch,
-            constant_weight=space.keeps_weights,
-            relu=conv.activation is not None,
-            dilation_rate=conv.dilation_rate,
-            groups=conv.groups,
-            out=space.array("y", shape),
-            **self._options,
-        )
-
-    def backward(self, dy: Any, space: Space) -> Any:
-        conv, x, winner = self._conv, space.saved["x"], space.saved["winner"]
-        by_weight, by_input = gradients_by_winners(
-            x.shape,
-            conv.kernel.shape,
-            space.dtype,
-            dilation_rate=conv.dilation_rate,
-            groups=conv.groups,
-            winograd=space.winograd,
-            **self._options,
-        )
-        # Otherwise the gradient of the full-size images is written out after all.
-        dz = None
-        if (self.trainable and not by_weight) or (space.needs_dx and not by_input):
-            dz = self._spread(dy, winner, space)
-        if self.trainable:
-            self._backward_weight(x, dy, winner, dz if not by_weight else None, space)
-        if not space.needs_dx:
-            return None
-        dx = space.array("dx", x.shape)
-        if dz is not None and not by_input:
-            conv.multiply_backward_input(dz, dx, space)
-            return dx
-        op = ops.conv2d_relu_pool_backward_input
-        return space.run(
-            "winner_input", op, dy, winner, conv.kernel.constant, input_shape=x.shape, out=dx, **self._options
-        )
-
-    def _spread(self, dy: Any, winner: Any, space: Space) -> Any:
-        """Return the gradient before relu and pooling. A winner of 4, shut by relu, is no pixel."""
-        shape = (dy.shape[0], *self._conv.out_shape)
-        out = space.array("dz", shape)
-        return space.run(
-            "spread", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out
-        )
-
-    def _backward_weight(self, x: Any, dy: Any, winner: Any, dz: Any, space: Space) -> None:
-        conv = self._conv
-        if dz is not None:
-            conv.multiply_backward_weight(x, dz, space)
-            if conv.add_bias:
-                space.run("bias", ops.sum_rows, dz, out=conv.bias.grad, accumulate=True)
-            return
-        space.run(
-            "winner_weight",
-            ops.conv2d_relu_pool_backward_weight,
-            x,
-            dy,
-            winner,
-            dilation_rate=conv.dilation_rate,
-            bias_grad=conv.bias.grad if conv.add_bias else None,
-            out=conv.kernel.grad,
-            **self._options,
-        )
+def _norm_relu(norm: Layer, relu: Layer) -> Layer | None:
+    return NormRelu(norm) if isinstance(norm, BatchNormalization) else None
 
 
 def _conv_relu(conv: Layer, relu: Layer | None = None) -> Layer | None:
     """Fuse a convolution with its own relu, or with the layer behind; kernels for few filters cannot."""
-    if not isinstance(conv, Conv2D) or conv.groups > 1 or conv.filters <= FEW_FILTERS:
+    if not isinstance(conv, Conv2D | DepthwiseConv2D):
         return None
-    if relu is not None and conv.activation is None:
-        return _conv_relu(conv.with_activation(RELUActivation))
-    return ConvRelu(conv) if relu is None and conv.activation is RELUActivation else None
+    if isinstance(conv, Conv2D) and (conv.groups > 1 or conv.filters <= FEW_FILTERS):
+        return None
+    if relu is None:
+        return ConvRelu(conv) if conv.activation is RELUActivation else None
+    return ConvRelu(conv.with_activation(RELUActivation)) if conv.activation is None else None
 
 
 def _conv_pool(conv: Layer, pool: Layer) -> Layer | None:
@@ -267,5 +160,8 @@ PATTERNS: dict[tuple[type[Layer], ...], Any] = {
     (Conv2D, MaxPooling2D): _conv_pool,
     (Residual, RELU): _residual_relu,
     (Conv2D, RELU): _conv_relu,
+    (BatchNormalization, RELU): _norm_relu,
+    (DepthwiseConv2D, RELU): _conv_relu,
     (Conv2D,): _conv_relu,
+    (DepthwiseConv2D,): _conv_relu,
 }

@@ -81,6 +81,23 @@ CONV = [
     # Beyond 512 bytes a row, weights are copied in another order, if there are pixels enough to pay for it.
     Conv("144 filters, few pixels", (1, 3, 4, 2), (3, 3, 2, 144)),
     Conv("144 filters, many pixels", (1, 9, 10, 2), (2, 2, 2, 144)),
+    # Few pixels under whole vectors of filters: weights are used where they lie, forward by blocks of 32
+    # channels, backward along 512 or more numbers.
+    *(
+        Conv(f"few pixels, {C} channels, {F} filters", (2, 3, 4, C), (3, 3, C, F), {"padding": "same"})
+        for C, F in ((32, 128), (33, 144), (70, 128), (9, 64), (8, 64), (7, 64), (17, 80), (40, 72))
+    ),
+    *(
+        Conv(f"{H} x {W} pixels, many filters", (1, H, W, 34), (3, 3, 34, 128), {"padding": 1})
+        for H, W in ((1, 1), (1, 2), (2, 1), (3, 5), (5, 3), (1, 6), (1, 7), (3, 9), (4, 7))
+    ),
+    Conv("few pixels, 1 x 1", (1, 4, 4, 35), (1, 1, 35, 512)),
+    Conv("few pixels, no padding", (1, 5, 6, 33), (3, 3, 33, 128)),
+    Conv("few pixels, strides", (2, 7, 6, 32), (3, 3, 32, 128), {"padding": "same", "strides": (2, 3)}),
+    Conv("few pixels, dilation", (1, 5, 7, 33), (2, 3, 33, 128), {"padding": "same", "dilation_rate": 2}),
+    Conv("few pixels, four paddings", (1, 2, 3, 33), (3, 2, 33, 128), {"padding": ((0, 3), (4, 1))}),
+    Conv("few pixels, groups", (1, 4, 5, 40), (3, 3, 20, 256), {"padding": 1, "groups": 2, "strides": 2}),
+    Conv("few pixels, no images", (0, 4, 5, 32), (3, 3, 32, 128)),
     Conv("a row", (1, 1, 23, 2), (1, 5, 2, 3)),
     Conv("a column", (1, 23, 1, 2), (5, 1, 2, 3)),
     Conv("no images", (0, 5, 6, 2), (3, 2, 2, 4)),

@@ -24,6 +24,7 @@ STOREYS = [
     {"building", "endings", "layers.filters"},
     {"layers.rows"},
     {"layers", "activation_layers", "loss_functions", "optimizers"},
+    {"fused_steps", "slices"},
     {
         "batches",
         "csv_log",

@@ -108,6 +108,17 @@ def normalisations(rng, dtype):
         yield f"{shape}", "batch_norm_backward_sums", (dy, x, mean, variance), (0.5,), grads
         yield f"{shape}", "batch_norm_backward", (dy, x, a, mean, variance), (0.5,), {"sums": sums}
         yield f"{shape}", "batch_norm_backward", (dy, x, a, mean, variance), (0.5,), {}
+        line = a, b
+        yield f"{shape}", "batch_norm_relu", (x, a, b, mean, variance), (0.5,), {"line": np.stack(line)}
+        yield (
+            f"{shape}",
+            "batch_norm_relu_backward_sums",
+            (dy, x, np.stack(line), mean, variance),
+            (0.5,),
+            grads,
+        )
+        yield f"{shape}", "batch_norm_relu_backward", (dy, x, *line, mean, variance), (0.5,), {"sums": sums}
+        yield f"{shape}", "batch_norm_relu_backward", (dy, x, *line, mean, variance), (0.5,), {}
         yield f"{shape}", "move_statistics", (variance, t, a, more), (0.5,), {"out": moved}
         yield f"{shape}", "fold_batch_norm", (x, a, b, mean, variance, more), (0.5,), {"bias_out": a.copy()}
         yield f"{shape}", "layer_norm", (x, a, b), (0.5,), {}

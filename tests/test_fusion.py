@@ -4,8 +4,21 @@ import numpy as np
 import pytest
 
 import networks
+from compare import assert_exact
 from gradcheck import assert_gradient
-from gwucnn import RELU, SGD, Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, Sigmoid, Softmax
+from gwucnn import (
+    RELU,
+    SGD,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    GWUNetwork,
+    MaxPooling2D,
+    Sigmoid,
+    Softmax,
+)
 from gwucnn.activation_functions import RELUActivation, SoftmaxActivation
 from gwucnn.fusion import ConvPool, plan
 from networks import NETS, conv
@@ -51,6 +64,12 @@ CONV_POOL = ["ConvPool"]
             ["ConvRelu", "RELU"] + ["Conv2D"] * 2,
         ),
         ([conv(4), conv(4), MaxPooling2D()], ["Conv2D", "ConvPool"]),
+        ([DepthwiseConv2D(), RELU(), DepthwiseConv2D(activation="relu")], ["ConvRelu"] * 2),
+        ([DepthwiseConv2D(activation="tanh"), RELU()], ["DepthwiseConv2D", "RELU"]),
+        (
+            [conv(4, activation=None), BatchNormalization(), RELU(), RELU(), BatchNormalization()],
+            ["Conv2D", "NormRelu", "RELU", "BatchNormalization"],
+        ),
         ([conv(4), MaxPooling2D(), MaxPooling2D()], ["ConvPool", "MaxPooling2D"]),
         ([conv(4), MaxPooling2D(), RELU(), conv(4)], ["ConvPool", "RELU", "Conv2D"]),
         ([MaxPooling2D(), conv(4), MaxPooling2D(3)], ["MaxPooling2D", "Conv2D", "MaxPooling2D"]),
@@ -219,6 +238,38 @@ def test_frozen_and_thawed_at_compile(rng):
             assert_near(got, want, np.dtype("float64"))
         moved = [(a != b).any() for a, b in zip(fused.get_weights(), before, strict=True)]
         assert moved == [trainable[0]] * 2 + [trainable[1]] * 2 + [True] * 2
+
+
+@pytest.mark.parametrize("kind", ["whole", "by channel"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_normalisation_and_relu_change_no_bit(frozen, kind, isa, dtype, rng):
+    """The same formulas in the same order, whether the layer has statistics of the batch or those it was left with."""
+
+    def made(fuse):
+        first = DepthwiseConv2D(depth_multiplier=2) if kind == "by channel" else conv(4, activation=None)
+        layers = [
+            first,
+            BatchNormalization(),
+            RELU(),
+            conv(4),
+            BatchNormalization(),
+            RELU(),
+            Flatten(),
+            Dense(3),
+        ]
+        network = GWUNetwork(layers, seed=4, fuse=fuse, precision=dtype.name)
+        network.layers[1].trainable = not frozen
+        network.compile("mse", optimizer=SGD(0.1, momentum=0.9))
+        return network
+
+    networks = made(True), made(False)
+    for n in (8, 5, 9):
+        x, y = rng.standard_normal((n, 9, 8, 2)).astype(dtype), rng.standard_normal((n, 3)).astype(dtype)
+        losses = [network.train_on_batch(x, y) for network in networks]
+        assert losses[0] == losses[1]
+        for got, want in zip(*(network.get_weights() for network in networks), strict=True):
+            assert_exact(got, want, dtype)
+    assert names(networks[0]._engine.steps)[1] == "NormRelu"
 
 
 CHECKED = [

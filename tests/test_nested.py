@@ -17,6 +17,7 @@ from gradcheck import assert_gradient, numerical_gradient, spaced
 from gwucnn import (
     RELU,
     SGD,
+    BatchNormalization,
     Concatenate,
     Conv2D,
     Dense,
@@ -24,14 +25,32 @@ from gwucnn import (
     GWUNetwork,
     Layer,
     MaxPooling2D,
+    Parameter,
     Residual,
     ShapeError,
     SizeMismatchWarning,
 )
+from gwucnn.initializers import zeros
 from gwucnn.layers.base import CLASSES, leaves
 from networks import conv
 
 same = {"padding": "same", "add_bias": True}
+
+
+class Adding(Layer):
+    """A layer of one's own, with a weight, that adds to its gradient as the contract has it."""
+
+    def build(self, in_shape):
+        self.shift = Parameter("shift", in_shape[-1:], zeros)
+        self.parameters = (self.shift,)
+        return super().build(in_shape)
+
+    def forward(self, x, space):
+        return x + self.shift.value
+
+    def backward(self, dy, space):
+        self.shift.grad += dy.sum(axis=(0, 1, 2))
+        return dy
 
 
 def deep(last="softmax", **options):
@@ -296,6 +315,22 @@ def test_threads_may_predict_at_once(rng):
 
 
 # --------------------------------------------------------------------------------------------- what users see
+
+
+def test_gradients_inside_are_those_of_one_batch(rng):
+    """Some layers in a block write their gradients, others add: none may hold on to the batch before."""
+    inside = [Conv2D(4, **same), BatchNormalization(), RELU(), Adding(), Residual([Conv2D(4, 1)]), Adding()]
+    network = GWUNetwork([Residual(inside, Conv2D(4, 1)), Flatten(), Dense(3, True, "softmax")], seed=1)
+    network.compile("cross_entropy", optimizer=SGD(1e-30))  # weights stay
+    x, y = data(rng, dtype="float32")
+    grads = []
+    for _ in range(3):
+        network.train_on_batch(x, y)
+        grads.append([p.grad.copy() for p in network.parameters if p.trainable])
+    assert all(np.any(grad) for grad in grads[0])
+    for later in grads[1:]:
+        for got, want in zip(later, grads[0], strict=True):
+            assert_exact(got, want, "float32")
 
 
 def test_labels_and_order_of_weights():

@@ -26,6 +26,8 @@ WORK = {
     "few filters of many channels": ((5, 21, 19, 40), (3, 3, 40, 3), {"strides": (2, 1), "padding": 1}),
     "small images": ((50, 5, 6, 33), (3, 3, 33, 40), {"padding": "same"}),
     "1 x 1 filters": ((3, 23, 21, 20), (1, 1, 20, 40), {}),
+    "few pixels": ((1, 6, 7, 136), (3, 3, 136, 208), {"padding": "same"}),
+    "few pixels, 1 x 1": ((1, 8, 8, 300), (1, 1, 300, 520), {}),
 }
 
 every_work = pytest.mark.parametrize("work", WORK.values(), ids=[name.replace(" ", "-") for name in WORK])

@@ -106,7 +106,12 @@ cdef void relu_backward_some(const real_t *dy, const real_t *y, real_t *dx, Py_s
                              Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(first, last):
-        dx[i] = 0 if y[i] <= 0 else dy[i]
+        dx[i] = let_through(y[i], dy[i])
+
+
+cdef inline real_t let_through(real_t y, real_t dy) noexcept nogil:
+    # dy was read whatever y is: a loop that reads it now and then is no vector loop where the processor has no masks.
+    return 0 if y <= 0 else dy
 
 
 cdef const Formula *formula_called(name) except NULL:

@@ -6,6 +6,9 @@
 #   dgamma = sum of dy * (x - mean) * root        dbeta = sum of dy
 #   dx = gamma * root * (dy - dbeta / R - (x - mean) * root * dgamma / R)
 #
+# With relu behind it y is max(y, 0), and dy counts only where y is above 0 (or NaN): the gradients compute y again,
+# which costs less than to read it.
+#
 # An array is taken as K rows of `width` numbers: where channels are few, several rows in one, so that vectors are
 # full. Number f of such a row belongs to channel f % C; the last row may be shorter.
 #
@@ -15,7 +18,7 @@
 # order that does not depend on the number of threads.
 
 cdef enum:
-    STRIP = 64                      # numbers of a row side by side
+    STRIP = SUM_COLUMNS             # numbers of a row side by side: 64
     ROWS_OF_BLOCK = 32                      # rows of a block: 8 kB of float32
     PARTS = 128                     # partial results at most
 
@@ -136,13 +139,35 @@ cdef void block_moments(const real_t *x, const real_t *pivot, Py_ssize_t rows, P
     cdef real_t centre[STRIP]
     cdef real_t square[STRIP]
     cdef real_t off[STRIP]
-    cdef real_t share = <real_t>(1.0 / rows), difference
     cdef double mean[STRIP]
     cdef double squares[STRIP]
-    cdef Py_ssize_t r, f, g = 0, channels = min(columns, C)
-    memset(centre, 0, sizeof(centre))
-    memset(square, 0, sizeof(square))
-    memset(off, 0, sizeof(off))
+    cdef double share = 1.0 / rows
+    cdef Py_ssize_t f, g = 0, channels = min(columns, C)
+    if columns < STRIP:
+        narrow_moments(x, rows, step, columns, centre, square, off)
+    elif real_t is float:
+        strip_moments_f32(x, rows, step, centre, square, off)
+    else:
+        strip_moments_f64(x, rows, step, centre, square, off)
+    while g < columns:
+        for f in range(channels):
+            # A large mean must not cost digits of the variance: so without the pivot, which all blocks share, and
+            # with what the rounding of the centre left over.
+            mean[f] = <double>centre[g + f] - pivot[f] + <double>off[g + f] * share
+            squares[f] = square[g + f] - <double>off[g + f] * off[g + f] * share
+            squares[f] = 0 if squares[f] < 0 else squares[f]
+        merge(part, part + C, count[0], mean, squares, rows, channels)
+        count[0] += rows
+        g += channels
+
+
+cdef void narrow_moments(const real_t *x, Py_ssize_t rows, Py_ssize_t step, Py_ssize_t columns, real_t *centre,
+                         real_t *square, real_t *off) noexcept nogil:
+    """Do what strip_moments does for fewer columns."""
+    cdef real_t share = <real_t>(1.0 / rows), difference
+    cdef Py_ssize_t r, f
+    for f in range(columns):
+        centre[f] = square[f] = off[f] = 0
     for r in range(rows):
         for f in range(columns):
             centre[f] += x[r * step + f]
@@ -153,16 +178,6 @@ cdef void block_moments(const real_t *x, const real_t *pivot, Py_ssize_t rows, P
             difference = x[r * step + f] - centre[f]
             square[f] += difference * difference
             off[f] += difference
-    while g < columns:
-        for f in range(channels):
-            # A large mean must not cost digits of the variance: so without the pivot, which all blocks share, and
-            # with what the rounding of the centre left over.
-            mean[f] = <double>centre[g + f] - pivot[f] + <double>off[g + f] / rows
-            squares[f] = square[g + f] - <double>off[g + f] * off[g + f] / rows
-            squares[f] = 0 if squares[f] < 0 else squares[f]
-        merge(part, part + C, count[0], mean, squares, rows, channels)
-        count[0] += rows
-        g += channels
 
 
 cdef void merge(double *mean, double *square, double count, const double *m, const double *s, double more,
@@ -190,15 +205,17 @@ cdef void repeat_row(real_t *row, Py_ssize_t C, Py_ssize_t width) noexcept nogil
 
 cdef class BatchNorm(PerChannel):
     cdef double epsilon
+    cdef bint relu                  # whether what is negative becomes 0
     cdef void *x
     cdef void *y
     cdef void *gamma
     cdef void *beta
     cdef void *mean
     cdef void *variance
+    cdef void *line                 # (2, C): scale and beta; or NULL                     OUT
     cdef void *row                  # (3, width): mean, scale, beta of each number of a row
 
-    def __init__(self, x, gamma, beta, mean, variance, y, double epsilon):
+    def __init__(self, x, gamma, beta, mean, variance, y, double epsilon, bint relu=False, line=None):
         self.rows(x, gamma.size)
         self.x = self.real(x, self.size, False)
         self.y = self.real(y, self.size, True)
@@ -206,42 +223,59 @@ cdef class BatchNorm(PerChannel):
         self.beta = self.real(beta, self.C, False)
         self.mean = self.real(mean, self.C, False)
         self.variance = self.real(variance, self.C, False)
+        if line is not None:
+            self.line = self.real(line, 2 * self.C, True)
         self.row = self.reserve_reals(3 * self.width)
         self.epsilon = epsilon
+        self.relu = relu
         self.out = y
 
     cdef void prepare(self) noexcept nogil:
         if self.is_double:
             norm_row(<double *>self.row, <double *>self.gamma, <double *>self.beta, <double *>self.mean,
-                     <double *>self.variance, self.epsilon, self.C, self.width)
+                     <double *>self.variance, self.epsilon, <double *>self.line, self.C, self.width)
         else:
             norm_row(<float *>self.row, <float *>self.gamma, <float *>self.beta, <float *>self.mean,
-                     <float *>self.variance, self.epsilon, self.C, self.width)
+                     <float *>self.variance, self.epsilon, <float *>self.line, self.C, self.width)
 
     cdef void part(self, int phase, Py_ssize_t unit, int thread) noexcept nogil:
         cdef Py_ssize_t at = self.begin(unit), size = self.begin(unit + 1) - at
         if self.is_double:
-            normalise(<double *>self.x + at, <double *>self.row, <double *>self.y + at, size, self.width)
+            normalise(<double *>self.x + at, <double *>self.row, <double *>self.y + at, size, self.width, self.relu)
         else:
-            normalise(<float *>self.x + at, <float *>self.row, <float *>self.y + at, size, self.width)
+            normalise(<float *>self.x + at, <float *>self.row, <float *>self.y + at, size, self.width, self.relu)
 
 
 cdef void norm_row(real_t *row, const real_t *gamma, const real_t *beta, const real_t *mean, const real_t *variance,
-                   double epsilon, Py_ssize_t C, Py_ssize_t width) noexcept nogil:
+                   double epsilon, real_t *line, Py_ssize_t C, Py_ssize_t width) noexcept nogil:
     cdef Py_ssize_t c
     for c in range(C):
         row[c] = mean[c]
         row[width + c] = <real_t>(gamma[c] * root_of(variance[c], epsilon))
         row[2 * width + c] = beta[c]
+        if line != NULL:
+            line[c], line[C + c] = row[width + c], beta[c]
     for c in range(3):
         repeat_row(row + c * width, C, width)
 
 
-cdef void normalise(const real_t *x, const real_t *row, real_t *y, Py_ssize_t size, Py_ssize_t width) noexcept nogil:
-    # The mean first: x * scale + (beta - mean * scale) would lose digits where the mean is large.
+cdef void normalise(const real_t *x, const real_t *row, real_t *y, Py_ssize_t size, Py_ssize_t width,
+                    bint relu) noexcept nogil:
     cdef const real_t *scale = row + width
     cdef const real_t *beta = row + 2 * width
-    cdef Py_ssize_t k, f
+    cdef Py_ssize_t k, f, at
+    cdef real_t value
     for k in range((size + width - 1) // width):
-        for f in range(min(width, size - k * width)):
-            y[k * width + f] = (x[k * width + f] - row[f]) * scale[f] + beta[f]
+        at = k * width
+        if relu:
+            for f in range(min(width, size - at)):
+                value = normal(x[at + f], row[f], scale[f], beta[f])
+                y[at + f] = 0 if value <= 0 else value
+        else:
+            for f in range(min(width, size - at)):
+                y[at + f] = normal(x[at + f], row[f], scale[f], beta[f])
+
+
+cdef inline real_t normal(real_t x, real_t mean, real_t scale, real_t beta) noexcept nogil:
+    # The mean first: x * scale + (beta - mean * scale) would lose digits where the mean is large.
+    return (x - mean) * scale + beta

@@ -51,6 +51,7 @@ cdef class FoldBatchNorm(Step):
     cdef void *norm[4]              # gamma, beta, mean, variance                         IN
     cdef void *folded               # (K, F)                                              OUT
     cdef void *folded_bias          # (F,)                                                OUT
+    cdef double *scale              # (F,)
 
     def __init__(self, weight, bias, gamma, beta, mean, variance, folded, folded_bias, double epsilon):
         self.F = gamma.size
@@ -62,6 +63,7 @@ cdef class FoldBatchNorm(Step):
             self.norm[i] = self.real(array, self.F, False)
         self.folded = self.real(folded, self.K * self.F, True)
         self.folded_bias = self.real(folded_bias, self.F, True)
+        self.scale = <double *>self.reserve(self.F, sizeof(double))
         self.epsilon = epsilon
         self.out = folded
         self.units = 0
@@ -69,19 +71,19 @@ cdef class FoldBatchNorm(Step):
     cdef void prepare(self) noexcept nogil:
         # All of the work: as long as no weight changes it is not done again.
         if self.is_double:
-            fold(<double *>self.weight, <double *>self.bias, <double **>self.norm, self.epsilon,
+            fold(<double *>self.weight, <double *>self.bias, <double **>self.norm, self.epsilon, self.scale,
                  <double *>self.folded, <double *>self.folded_bias, self.K, self.F)
         else:
-            fold(<float *>self.weight, <float *>self.bias, <float **>self.norm, self.epsilon,
+            fold(<float *>self.weight, <float *>self.bias, <float **>self.norm, self.epsilon, self.scale,
                  <float *>self.folded, <float *>self.folded_bias, self.K, self.F)
 
 
-cdef void fold(const real_t *weight, const real_t *bias, real_t **norm, double epsilon, real_t *folded,
+cdef void fold(const real_t *weight, const real_t *bias, real_t **norm, double epsilon, double *scale, real_t *folded,
                real_t *folded_bias, Py_ssize_t K, Py_ssize_t F) noexcept nogil:
     cdef Py_ssize_t k, f
-    cdef double scale
     for f in range(F):
-        scale = norm[0][f] * root_of(norm[3][f], epsilon)
-        folded_bias[f] = <real_t>(norm[1][f] + ((bias[f] if bias != NULL else 0) - <double>norm[2][f]) * scale)
-        for k in range(K):
-            folded[k * F + f] = <real_t>(weight[k * F + f] * scale)
+        scale[f] = norm[0][f] * root_of(norm[3][f], epsilon)
+        folded_bias[f] = <real_t>(norm[1][f] + ((bias[f] if bias != NULL else 0) - <double>norm[2][f]) * scale[f])
+    for k in range(K):
+        for f in range(F):
+            folded[k * F + f] = <real_t>(weight[k * F + f] * scale[f])

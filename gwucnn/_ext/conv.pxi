@@ -217,11 +217,13 @@ cdef class Conv2DBackwardInput(Correlate):
         if not self.bordered:
             self.width = g.OW
         self.y_image = g.H * g.W * g.C
-        self.packs = True
+        self.packs = not (runs_pay(&g, lanes_of(self.is_double)) and not self.biased)
         self.trims = self.bordered
         self.plane_count = groups * min(g.SH, g.H) * min(g.SW, g.W)
         self.planes = <Plane *>self.reserve(self.plane_count, sizeof(Plane))
         self.taps = <ptrdiff_t *>self.reserve(self.plane_count * g.KH * g.KW, sizeof(ptrdiff_t))
+        if not self.packs:
+            self.weight_taps = <ptrdiff_t *>self.reserve(self.plane_count * g.KH * g.KW, sizeof(ptrdiff_t))
         for group in range(groups):
             for a in range(min(g.SH, g.H)):
                 for b in range(min(g.SW, g.W)):
@@ -233,7 +235,7 @@ cdef class Conv2DBackwardInput(Correlate):
         # (h, w) is the plane's first input pixel.
         cdef Geometry *g = &self.g
         cdef Py_ssize_t u, v, row, column, rows = 0, columns = 0, Fg = g.F // g.groups
-        cdef bint merge = g.DW == 1 and g.SW == 1 and g.groups == 1
+        cdef bint merge = self.packs and g.DW == 1 and g.SW == 1 and g.groups == 1
         for u in range(g.KH):
             row = tap_shift(u * g.DH, h + g.top, g.SH)
             if row == NO_TAP:
@@ -246,6 +248,8 @@ cdef class Conv2DBackwardInput(Correlate):
                     continue
                 columns += 1
                 tap[0] = ((row + self.row_shift) * self.width + column + self.column_shift) * g.F + group * Fg
+                if not self.packs:
+                    self.weight_taps[tap - self.taps] = (u * g.KW + v) * (g.C // g.groups) * g.F + group * Fg
                 tap += 1
         plane.walk.taps = rows * columns
         plane.walk.tap = tap - plane.walk.taps
@@ -253,6 +257,7 @@ cdef class Conv2DBackwardInput(Correlate):
         plane.walk.relu = False
         plane.walk.x_pixel = g.F
         plane.walk.y_pixel = g.SW * g.C
+        plane.walk.w_step = g.F
         plane.rows, plane.columns = (g.H - h + g.SH - 1) // g.SH, (g.W - w + g.SW - 1) // g.SW
         plane.outputs = g.C // g.groups
         plane.y_first = (h * g.W + w) * g.C + group * plane.outputs
@@ -299,12 +304,23 @@ cdef void pack_turned(
                 if tap_shift(u * g.DH, h + g.top, g.SH) == NO_TAP or tap_shift(v * g.DW, w + g.left, g.SW) == NO_TAP:
                     continue
                 tap = weight + ((u * g.KW + v) * Cg + c) * g.F + group * Fg
-                for k in range(wide):
-                    if c + k < Cg:
-                        for f in range(Fg):
-                            packed[f * wide + k] = tap[k * g.F + f]
-                    else:
-                        for f in range(Fg):
-                            packed[f * wide + k] = 0
+                turn_rows(tap, packed, Fg, min(wide, Cg - c), g.F, wide)
                 packed += Fg * wide
         c += wide
+
+
+cdef inline void turn_rows(
+    const real_t *rows,             # (count, Fg), `step` apart                           IN
+    real_t *turned,                 # (Fg, wide), the rest zero                           OUT
+    Py_ssize_t Fg, Py_ssize_t count, Py_ssize_t step, Py_ssize_t wide,
+) noexcept nogil:
+    # A cache line of each row at a time, so that what is read and what is written stay in the first-level cache.
+    cdef Py_ssize_t first, last, f, k
+    for first in range(0, Fg, 16):
+        last = min(first + 16, Fg)
+        for k in range(count):
+            for f in range(first, last):
+                turned[f * wide + k] = rows[k * step + f]
+        for k in range(count, wide):
+            for f in range(first, last):
+                turned[f * wide + k] = 0

@@ -16,6 +16,15 @@ cdef enum:
     LARGE = 1024
     STRIP_PIXELS = 256
 
+# Small images, together of so many bytes with their gradients, stay in the second-level cache from tile to tile: the
+# weights' gradients, often larger than any cache, are then passed through once for all of them.
+cdef enum:
+    GROUP_BYTES = 1 << 18
+
+# Gradients of an image that stay in the first-level cache as a whole.
+cdef enum:
+    FEW_BYTES = 1 << 15
+
 # Below this many channels a tile of one tap would leave most registers empty.
 cdef enum:
     FEW_CHANNELS = 8
@@ -26,14 +35,17 @@ cdef class Conv2DBackwardWeight(Step):
 
     cdef Geometry g
     cdef Outer walk
-    cdef bint accumulate, bordered, widened, scattered
+    cdef bint accumulate, widened, scattered
+    cdef bint bordered              # whether images are copied with their border, for tiles that mix taps
     cdef Py_ssize_t height, width   # image with its border, as far as windows reach
     cdef Py_ssize_t Fg, Fgp         # filters of a group, rounded up to vectors if `widened`
     cdef Py_ssize_t flat_pixels
     cdef Py_ssize_t tile_rows, row_tiles, column_tiles
+    cdef bint across                # whether tiles of the same rows follow each other
     cdef Py_ssize_t tile_shares, image_shares
     cdef Py_ssize_t first, last     # images at work
     cdef Py_ssize_t strip_rows      # output rows that a tile runs over before its sums are added to memory
+    cdef Py_ssize_t together        # images whose sums are added to a tile before the next tile
     cdef Py_ssize_t image_size, dy_size         # scratch numbers a thread
     cdef ptrdiff_t *places          # (KH*KW*Cg,): of each row's value in an image
     cdef void *x
@@ -55,12 +67,14 @@ cdef class Conv2DBackwardWeight(Step):
         lanes = lanes_of(self.is_double)
         self.flatten(&g)
         self.g = g
-        self.bordered = border_of(&g, &self.height, &self.width)
+        self.scattered = Cg < FEW_CHANNELS
+        self.bordered = border_of(&g, &self.height, &self.width) and self.scattered
+        if not self.bordered:
+            self.width = g.W
         # A tile reads whole vectors of dy. Where the filters of a group end inside one, dy is copied with room.
         self.Fg = g.F // groups
         self.widened = self.Fg % lanes != 0
         self.Fgp = round_up(self.Fg, lanes)
-        self.scattered = Cg < FEW_CHANNELS
         self.walk.rows, self.walk.columns = g.OH, g.OW
         self.walk.x_row, self.walk.x_pixel = g.SH * self.width * g.C, g.SW * g.C
         self.walk.dy_pixel = self.Fgp * groups
@@ -69,14 +83,15 @@ cdef class Conv2DBackwardWeight(Step):
         self.cut(operations, lanes)
 
     cdef int flatten(self, Geometry *g) except -1:
-        """See a dense layer's batch as the pixels of one image, so that a tile runs over them without a stop."""
-        cdef Py_ssize_t chunk
-        if not (g.H == g.W == g.KH == g.KW == 1 and g.OH == g.OW == 1 and g.SH == g.SW == 1 and g.top == g.left == 0):
+        """See a batch under 1x1 filters (a dense layer, say) as one row of pixels: tiles run over it without a stop."""
+        cdef Py_ssize_t pixels = g.N * g.H * g.W, chunk
+        if not (g.KH == g.KW == g.SH == g.SW == 1 and g.top == g.left == 0 and g.OH == g.H and g.OW == g.W):
             return 0
         # 256 pixels: their values for one tile, a cache line each, and their gradients fit the first-level cache.
-        chunk = min(max(g.N, 1), 256)
-        self.flat_pixels = g.N
-        g.N = (g.N + chunk - 1) // chunk
+        chunk = min(max(pixels, 1), 256)
+        self.flat_pixels = pixels
+        g.N = (pixels + chunk - 1) // chunk
+        g.H = g.OH = 1
         g.W = g.OW = chunk
         return 0
 
@@ -87,6 +102,7 @@ cdef class Conv2DBackwardWeight(Step):
         cdef Py_ssize_t tiles = (span + TILE_PIXELS - 1) // TILE_PIXELS
         self.tile_rows = (span + tiles - 1) // tiles
         self.row_tiles = tiles if self.scattered else tiles * g.KH * g.KW
+        self.across = g.OH * g.OW * self.Fg * (8 if self.is_double else 4) <= FEW_BYTES
         self.column_tiles = (self.Fg + TILE_VECTORS * lanes - 1) // (TILE_VECTORS * lanes)
         tiles = self.row_tiles * self.column_tiles * g.groups
         self.tile_shares = min(tiles, self.max_threads) if tiles >= 4 * self.max_threads else 1
@@ -96,11 +112,16 @@ cdef class Conv2DBackwardWeight(Step):
             for v in range(g.KW):
                 for c in range(Cg):
                     self.places[(u * g.KW + v) * Cg + c] = (u * g.DH * self.width + v * g.DW) * g.C + c
+                    if not self.bordered:
+                        self.places[(u * g.KW + v) * Cg + c] -= (g.top * g.W + g.left) * g.C
         if self.bordered:
             self.image_size = round_up(self.height * self.width * g.C, 16)
         if self.widened:
             self.dy_size = round_up(g.OH * g.OW * self.walk.dy_pixel, 16)
         self.strip_rows = g.OH if g.OH * g.OW <= LARGE else max(STRIP_PIXELS // g.OW, 1)
+        if not (self.bordered or self.widened or self.flat_pixels or self.strip_rows < g.OH):
+            self.together = GROUP_BYTES // ((g.H * g.W * g.C + g.OH * g.OW * g.F) * (8 if self.is_double else 4))
+        self.together = max(self.together, 1)
         self.image_scratch = self.reserve_reals(
             (self.image_size + self.dy_size) * self.tile_shares * self.image_shares)
         if self.image_shares > 1:
@@ -112,7 +133,7 @@ cdef class Conv2DBackwardWeight(Step):
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         cdef Py_ssize_t size = self.g.KH * self.g.KW * (self.g.C // self.g.groups) * self.g.F, share
         cdef Py_ssize_t itemsize = 8 if self.is_double else 4
-        if first == 0 and not self.accumulate:
+        if first == 0 and not self.accumulate and (self.image_shares > 1 or self.g.N == 0):
             memset(self.dweight, 0, size * itemsize)
         self.first, self.last = first, min(last, self.g.N)
         if self.image_shares == 1:
@@ -153,15 +174,18 @@ cdef void weight_share(
     cdef const real_t *x
     cdef const real_t *dy
     cdef Outer walk = self.walk
-    cdef Py_ssize_t n, tile, row
+    cdef Py_ssize_t n, tile, row, k, some, x_image = g.H * g.W * g.C, dy_image = g.OH * g.OW * g.F
+    cdef bint fresh = self.image_shares == 1 and not self.accumulate
     if self.image_shares > 1:
         first_tile, last_tile = 0, tiles
         first += images * share // self.image_shares
         last = self.first + images * (share + 1) // self.image_shares
         dweight = <real_t *>self.partial + share * (g.KH * g.KW * (g.C // g.groups) * g.F)
-    for n in range(first, last):
-        x = <const real_t *>self.x + n * g.H * g.W * g.C
-        dy = <const real_t *>self.dy + n * g.OH * g.OW * g.F
+    n = first
+    while n < last:
+        x = <const real_t *>self.x + n * x_image
+        dy = <const real_t *>self.dy + n * dy_image
+        some = min(self.together, last - n)
         if self.flat_pixels:
             walk.columns = min(g.OW, self.flat_pixels - n * g.OW)
         if self.bordered:
@@ -174,48 +198,72 @@ cdef void weight_share(
         while row < g.OH:
             walk.rows = min(self.strip_rows, g.OH - row)
             for tile in range(first_tile, last_tile):
-                weight_tile(self, &walk, tile, x + row * walk.x_row, dy + row * walk.dy_row, dweight)
+                for k in range(some):
+                    weight_tile(self, &walk, tile, row, x + k * x_image, dy + k * dy_image, dweight,
+                                fresh and n + k == 0 and row == 0)
             row += self.strip_rows
+        n += some
 
 
-cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *walk, Py_ssize_t tile, const real_t *x,
-                             const real_t *dy, real_t *dweight) noexcept nogil:
-    # Tiles of one block of filters follow each other, so that its gradients stay in the first-level cache.
+cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *strip, Py_ssize_t tile, Py_ssize_t first_row,
+                             const real_t *x, const real_t *dy, real_t *dweight, bint fresh) noexcept nogil:
+    """Add what output rows from `first_row` on give to a tile of an image's gradient; if `fresh`, begin it."""
+    # Tiles of one block of filters follow each other, so that its gradients stay in the first-level cache; where all
+    # filters' do, tiles of the same rows, which are neighbours in memory.
     cdef Geometry *g = &self.g
     cdef Py_ssize_t lanes = lanes_of(real_t is double)
-    cdef Py_ssize_t row_tile = tile % self.row_tiles
-    cdef Py_ssize_t block = tile // self.row_tiles % self.column_tiles * TILE_VECTORS * lanes
+    cdef Py_ssize_t column_tile = (tile if self.across else tile // self.row_tiles) % self.column_tiles
+    cdef Py_ssize_t row_tile = (tile // self.column_tiles if self.across else tile) % self.row_tiles
+    cdef Py_ssize_t block = column_tile * TILE_VECTORS * lanes
     cdef Py_ssize_t group = tile // (self.row_tiles * self.column_tiles)
-    cdef Py_ssize_t Cg = g.C // g.groups, row, rows, of_tap
+    cdef Py_ssize_t Cg = g.C // g.groups, row, rows, of_tap, tap, first = first_row, left = 0
+    cdef Outer walk = strip[0]
     if self.scattered:
         row = row_tile * self.tile_rows
         rows = min(self.tile_rows, g.KH * g.KW * Cg - row)
     else:
         of_tap = self.row_tiles // (g.KH * g.KW)
+        tap = row_tile // of_tap
         row = row_tile % of_tap * self.tile_rows
         rows = min(self.tile_rows, Cg - row)
-        row += row_tile // of_tap * Cg
+        row += tap * Cg
+        # Only pixels of the image: a tap of a 3x3 filter meets 9 of 16 in a corner of a 4x4 image.
+        inside(first_row, first_row + strip.rows, tap // g.KW * g.DH - g.top, g.SH, g.H, &first, &walk.rows)
+        inside(0, strip.columns, tap % g.KW * g.DW - g.left, g.SW, g.W, &left, &walk.columns)
     if rows <= 0:
         return
-    x += group * Cg
-    dy += group * self.Fgp + block
+    x += first * walk.x_row + left * walk.x_pixel + group * Cg
+    dy += first * walk.dy_row + left * walk.dy_pixel + group * self.Fgp + block
     dweight += row * g.F + group * self.Fg + block
-    outer_tile(<int>rows, not self.scattered, walk, x, self.places + row, dy, dweight,
-               min(self.Fg - block, TILE_VECTORS * lanes))
+    outer_tile_of(<int>rows, not self.scattered, &walk, x, self.places + row, dy, dweight,
+                  min(self.Fg - block, TILE_VECTORS * lanes), fresh)
+
+
+cdef inline void inside(Py_ssize_t low, Py_ssize_t high, Py_ssize_t shift, Py_ssize_t stride, Py_ssize_t size,
+                        Py_ssize_t *first, Py_ssize_t *count) noexcept nogil:
+    """Set which of the outputs low <= i < high have 0 <= i * stride + shift < size."""
+    first[0] = max(low, (-shift + stride - 1) // stride if shift < 0 else 0)
+    high = min(high, (size - 1 - shift) // stride + 1 if shift < size else 0)
+    count[0] = max(high - first[0], 0)
 
 
 cdef inline void outer_tile(int m, bint consecutive, const Outer *walk, const real_t *x, const ptrdiff_t *places,
                             const real_t *dy, real_t *dw, Py_ssize_t lanes) noexcept nogil:
+    outer_tile_of(m, consecutive, walk, x, places, dy, dw, lanes, False)
+
+
+cdef inline void outer_tile_of(int m, bint consecutive, const Outer *walk, const real_t *x, const ptrdiff_t *places,
+                               const real_t *dy, real_t *dw, Py_ssize_t lanes, bint fresh) noexcept nogil:
     if real_t is float:
         if consecutive:
-            outer_tile_f32(m, walk, x, places, dy, dw, lanes)
+            outer_tile_f32(m, walk, x, places, dy, dw, lanes, fresh)
         else:
-            scattered_outer_tile_f32(m, walk, x, places, dy, dw, lanes)
+            scattered_outer_tile_f32(m, walk, x, places, dy, dw, lanes, fresh)
     else:
         if consecutive:
-            outer_tile_f64(m, walk, x, places, dy, dw, lanes)
+            outer_tile_f64(m, walk, x, places, dy, dw, lanes, fresh)
         else:
-            scattered_outer_tile_f64(m, walk, x, places, dy, dw, lanes)
+            scattered_outer_tile_f64(m, walk, x, places, dy, dw, lanes, fresh)
 
 
 cdef inline void widen(

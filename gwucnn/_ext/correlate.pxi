@@ -30,6 +30,10 @@ cdef Py_ssize_t STRIP_BYTES = 1 << 18
 cdef Py_ssize_t UNPACKED_ROW_BYTES = 512
 
 
+# A block of weights that is asked for ahead must find room in the second-level cache beside the one in use.
+cdef Py_ssize_t AHEAD_BYTES = 1 << 17
+
+
 cdef struct Plane:
     Correlation walk
     Py_ssize_t rows, columns        # output pixels in one image
@@ -110,6 +114,7 @@ cdef class Correlate(Step):
     cdef Py_ssize_t strips, strip_rows
     cdef Py_ssize_t block_groups    # few images: units are also cut by filters
     cdef bint packs                 # whether weights are copied to `packed`
+    cdef ptrdiff_t *weight_taps     # if not NULL, weights are used where they lie, along runs: see few_pixels.pxi
     cdef bint biased
     cdef bint clamps                # whether outputs pass through relu
     cdef void *x
@@ -157,6 +162,8 @@ cdef class Correlate(Step):
                 self.strips = (rows + self.strip_rows - 1) // self.strip_rows
             else:
                 self.block_groups = min(blocks, self.max_threads)
+                if self.weight_taps != NULL:
+                    self.block_groups = min(self.block_groups, self.planes[0].outputs // RUN_OUTPUTS)
         if self.packs:
             self.packed = self.reserve_reals(weights)
             if self.biased:
@@ -239,6 +246,8 @@ cdef inline void plane_rows(
         dot_rows(self, plane, at, x, y, y_row)
     elif self.few.way == SPREAD:
         spread_rows(self, plane, at, x, y, y_row)
+    elif self.weight_taps != NULL:
+        run_rows(self, plane, at, x, y, y_row)
     else:
         correlate_rows(self, plane, at, x, y, y_row)
 
@@ -259,6 +268,9 @@ cdef inline void correlate_rows(
     cdef const real_t *w
     cdef const real_t *bias
     cdef Correlation walk = plane.walk
+    cdef Py_ssize_t next_block = plane.walk.taps * plane.walk.run * block if self.packs else 0
+    if next_block * <Py_ssize_t>sizeof(real_t) > AHEAD_BYTES:
+        next_block = 0
     for b in range(at.group * blocks // self.block_groups, (at.group + 1) * blocks // self.block_groups):
         f = b * block
         left = plane.outputs - f
@@ -268,9 +280,20 @@ cdef inline void correlate_rows(
             skipped = trim_taps(self, plane, at.first + i, &walk) * walk.run * walk.w_step
             j = 0
             while j < at.columns:
-                correlate_tile(<int>min(m, at.columns - j), &walk, x + i * at.x_row + j * walk.x_pixel, w + skipped,
-                               bias, y + i * y_row + j * walk.y_pixel + f, min(left, block))
+                # The last tile asks for the next block's weights, so that the first one there need not wait for them.
+                correlate_tile_ahead(
+                    <int>min(m, at.columns - j), &walk, x + i * at.x_row + j * walk.x_pixel, w + skipped, bias,
+                    y + i * y_row + j * walk.y_pixel + f, min(left, block),
+                    next_block if i == at.rows - 1 and j + m >= at.columns and left > block else 0)
                 j += m
+
+
+cdef inline void correlate_tile_ahead(int m, const Correlation *walk, const real_t *x, const real_t *w,
+                                      const real_t *bias, real_t *y, Py_ssize_t lanes, Py_ssize_t ahead) noexcept nogil:
+    if real_t is float:
+        correlate_tile_ahead_f32(m, walk, x, w, bias, y, lanes, ahead)
+    else:
+        correlate_tile_ahead_f64(m, walk, x, w, bias, y, lanes, ahead)
 
 
 cdef inline Py_ssize_t trim_taps(Correlate self, const Plane *plane, Py_ssize_t row, Correlation *walk) noexcept nogil:

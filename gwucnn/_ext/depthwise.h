@@ -34,6 +34,9 @@ INLINE void NAME(depth_body)(
                 sum[m][v] = NAME(multiply_add)(value, wv[v], sum[m][v]);
             }
     }
+    if (d->relu)
+        UNROLL for (int m = 0; m < M; m++)
+            for (int v = 0; v < V; v++) sum[m][v] = NAME(relu)(sum[m][v]);
     UNROLL for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) NAME(store_some)(y + m * d->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
 }
@@ -85,6 +88,9 @@ static void NAME(depth_square_tile)(const Depth *d, const REAL *x, const REAL *w
                                 sum[i][m] = NAME(multiply_add)(value, wv[3 * (p - i) + q - m], sum[i][m]);
                 }
         }
+        if (d->relu)
+            UNROLL for (int i = 0; i < 2; i++)
+                UNROLL for (int m = 0; m < SQUARE_PIXELS; m++) sum[i][m] = NAME(relu)(sum[i][m]);
         UNROLL for (int i = 0; i < 2; i++)
             UNROLL for (int m = 0; m < SQUARE_PIXELS; m++)
                 NAME(store_some)(y + i * d->y_row + m * d->y_pixel + at, sum[i][m], outputs - at);

@@ -199,7 +199,8 @@ cdef inline void slide_row(
 cdef class DepthwiseConv2D(DepthwiseSlide):
     """Forward convolution in groups, plus a bias; what it does to weights costs too little to be saved."""
 
-    def __init__(self, x, weight, bias, y, strides, dilation, offset, Py_ssize_t groups, bint constant_weight=False):
+    def __init__(self, x, weight, bias, y, strides, dilation, offset, Py_ssize_t groups, bint constant_weight=False,
+                 bint relu=False):
         cdef Geometry g = geometry_of(x.shape, weight.shape, y.shape, strides, dilation, offset, groups)
         self.g = g
         self.x = self.real(x, g.N * g.H * g.W * g.C, False)
@@ -210,6 +211,7 @@ cdef class DepthwiseConv2D(DepthwiseSlide):
         self.out = y
         self.N, self.H, self.W, self.C = g.N, g.H, g.W, g.C
         self.y_rows, self.y_columns = g.OH, g.OW
+        self.walk.relu = relu
         self.lay_out(&g, g.C, g.F)
         self.row_phases = self.column_phases = 1
         self.rows = <Axis *>self.reserve(2, sizeof(Axis))

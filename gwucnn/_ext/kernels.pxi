@@ -22,14 +22,18 @@ cdef extern from "tiles.h" nogil:
                             Py_ssize_t lanes)
     void correlate_tile_f64(int m, const Correlation *c, const double *x, const double *w, const double *bias,
                             double *y, Py_ssize_t lanes)
+    void correlate_tile_ahead_f32(int m, const Correlation *c, const float *x, const float *w, const float *bias,
+                                  float *y, Py_ssize_t lanes, Py_ssize_t ahead)
     void outer_tile_f32(int m, const Outer *o, const float *x, const ptrdiff_t *value, const float *dy, float *dw,
-                        Py_ssize_t lanes)
+                        Py_ssize_t lanes, bint fresh)
+    void correlate_tile_ahead_f64(int m, const Correlation *c, const double *x, const double *w, const double *bias,
+                                  double *y, Py_ssize_t lanes, Py_ssize_t ahead)
     void outer_tile_f64(int m, const Outer *o, const double *x, const ptrdiff_t *value, const double *dy, double *dw,
-                        Py_ssize_t lanes)
+                        Py_ssize_t lanes, bint fresh)
     void scattered_outer_tile_f32(int m, const Outer *o, const float *x, const ptrdiff_t *value, const float *dy,
-                                  float *dw, Py_ssize_t lanes)
+                                  float *dw, Py_ssize_t lanes, bint fresh)
     void scattered_outer_tile_f64(int m, const Outer *o, const double *x, const ptrdiff_t *value, const double *dy,
-                                  double *dw, Py_ssize_t lanes)
+                                  double *dw, Py_ssize_t lanes, bint fresh)
     void dot_row_f32(int outputs, Py_ssize_t columns, const Correlation *c, const float *x, const float *w,
                      const float *bias, float *y)
     void dot_row_f64(int outputs, Py_ssize_t columns, const Correlation *c, const double *x, const double *w,
@@ -48,6 +52,16 @@ cdef extern from "tiles.h" nogil:
                       bint relu, float *y, uint8_t *winner)
     void pool_few_f64(const double *full, Py_ssize_t row, Py_ssize_t F, Py_ssize_t outputs, Py_ssize_t columns,
                       bint relu, double *y, uint8_t *winner)
+    enum: RUN_PIXELS
+    enum: RUN_OUTPUTS
+    void along_run_f32(int m, const Correlation *c, const ptrdiff_t *w_tap, const float *x, const float *w,
+                       Py_ssize_t ahead, float *y)
+    void along_run_f64(int m, const Correlation *c, const ptrdiff_t *w_tap, const double *x, const double *w,
+                       Py_ssize_t ahead, double *y)
+    void add_rows_f32(int m, int vectors, Py_ssize_t rows, const float *x, const float *w, Py_ssize_t w_step,
+                      const float *next, const ptrdiff_t *at, float *y)
+    void add_rows_f64(int m, int vectors, Py_ssize_t rows, const double *x, const double *w, Py_ssize_t w_step,
+                      const double *next, const ptrdiff_t *at, double *y)
     enum: TILE_POOLED
     enum: WINNER_VECTORS
     void pooled_tile_f32(int m, const Correlation *c, const float *x, const float *w, const float *bias, float *y,
@@ -97,6 +111,14 @@ cdef extern from "tiles.h" nogil:
     void add_outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
     void outer_product_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *dy, double *dweight)
     void add_outer_product_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *dy, double *dweight)
+    enum: SUM_COLUMNS
+    void strip_moments_f32(const float *x, Py_ssize_t rows, Py_ssize_t step, float *centre, float *square, float *off)
+    void strip_moments_f64(const double *x, Py_ssize_t rows, Py_ssize_t step, double *centre, double *square,
+                           double *off)
+    void strip_products_f32(const float *dy, const float *x, const float *row, bint relu, Py_ssize_t rows,
+                            Py_ssize_t step, float *product, float *sum)
+    void strip_products_f64(const double *dy, const double *x, const double *row, bint relu, Py_ssize_t rows,
+                            Py_ssize_t step, double *product, double *sum)
     enum: DEPTH_PIXELS
     enum: SQUARE_PIXELS
     enum: SQUARE_ROWS
@@ -105,7 +127,7 @@ cdef extern from "tiles.h" nogil:
     ctypedef struct Depth:
         Py_ssize_t x_row, x_pixel, y_row, y_pixel, taps, w_tap
         const Tap *tap
-        int gathered, whole
+        int gathered, whole, relu
     void depth_tile_f32(int m, const Depth *d, const float *x, const float *w, const float *bias, float *y,
                         Py_ssize_t outputs)
     void depth_tile_f64(int m, const Depth *d, const double *x, const double *w, const double *bias, double *y,
@@ -140,6 +162,7 @@ include "spread.pxi"
 include "correlate.pxi"
 include "few_outputs.pxi"
 include "conv.pxi"
+include "few_pixels.pxi"
 include "conv_weight.pxi"
 include "few_weight.pxi"
 include "few_rows.pxi"

@@ -17,9 +17,6 @@ class Step:
     vouches: bool
     def __call__(self) -> Any: ...
 
-class InTurn(Step):
-    def __init__(self, steps: Iterable[Step], out: Any) -> None: ...
-
 class Program:
     steps: tuple[Step, ...]
     def __init__(self, steps: Iterable[Step]) -> None: ...

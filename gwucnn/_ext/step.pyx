@@ -240,21 +240,6 @@ cdef class Step:
         return self.out
 
 
-cdef class InTurn(Step):
-    """Steps in a row as one step, which returns `out`."""
-
-    cdef tuple steps
-
-    def __init__(self, steps, out):
-        self.steps = Program(steps).steps
-        self.out = out
-
-    cdef int run(self, bint same_weights=False) except -1:
-        for step in self.steps:
-            (<Step>step).run(same_weights)
-        return 0
-
-
 cdef class Program:
     """Steps in a row, called without Python in between: a batch through a network, once its steps are bound."""
 

@@ -24,10 +24,11 @@ INLINE void NAME(store_some)(REAL *p, NAME(vec) v, ptrdiff_t lanes)
  *
  * for M neighbouring output pixels m and V vectors of filters f.
  */
-INLINE void NAME(correlate_sums)(
+INLINE void NAME(correlate_sums_ahead)(
     const int ROWS, const int M, const int V,
     NAME(vec) sum[TILE_PIXELS][2],  /* ROWS * M pixels, row by row                      OUT */
-    const Correlation *c, const REAL *x, const REAL *w, const REAL *bias)
+    const Correlation *c, const REAL *x, const REAL *w, const REAL *bias,
+    ptrdiff_t ahead)            /* asks for the weights so far away, if not 0               */
 {
     for (int v = 0; v < V; v++) {
         const NAME(vec) start = bias ? NAME(load)(bias + v * LANES) : NAME(zero)();
@@ -38,6 +39,8 @@ INLINE void NAME(correlate_sums)(
         for (ptrdiff_t r = 0; r < c->run; r++) {
             NAME(vec) wv[2];
             for (int v = 0; v < V; v++) wv[v] = NAME(load)(w + v * LANES);
+            if (ahead)
+                for (int v = 0; v < V; v++) PREFETCH_L2(w + ahead + v * LANES);
             w += c->w_step;
             UNROLL for (int m = 0; m < ROWS * M; m++) {
                 const NAME(vec) value = NAME(fill)(xt[r + m / M * c->x_row + m % M * c->x_pixel]);
@@ -47,6 +50,12 @@ INLINE void NAME(correlate_sums)(
     }
 }
 
+INLINE void NAME(correlate_sums)(const int ROWS, const int M, const int V, NAME(vec) sum[TILE_PIXELS][2],
+                                 const Correlation *c, const REAL *x, const REAL *w, const REAL *bias)
+{
+    NAME(correlate_sums_ahead)(ROWS, M, V, sum, c, x, w, bias, 0);
+}
+
 INLINE void NAME(correlate_body)(
     const int M, const int V,
     const Correlation *c,       /* sizes and strides                                    IN  */
@@ -54,10 +63,10 @@ INLINE void NAME(correlate_body)(
     const REAL *w,              /* (taps * run, w_step): V full vectors in each row     IN  */
     const REAL *bias,           /* (V * LANES,) or NULL                                 IN  */
     REAL *y,                    /* (M, y_pixel): only the first `lanes` are written     OUT */
-    ptrdiff_t lanes)
+    ptrdiff_t lanes, ptrdiff_t ahead)
 {
     NAME(vec) sum[TILE_PIXELS][2];
-    NAME(correlate_sums)(1, M, V, sum, c, x, w, bias);
+    NAME(correlate_sums_ahead)(1, M, V, sum, c, x, w, bias, ahead);
     if (c->relu)
         UNROLL for (int m = 0; m < M; m++)
             for (int v = 0; v < V; v++) sum[m][v] = NAME(relu)(sum[m][v]);
@@ -65,7 +74,7 @@ INLINE void NAME(correlate_body)(
         for (int v = 0; v < V; v++) NAME(store_some)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
 }
 
-/* dw[m, f] += sum over i < rows, j < columns of x[i, j, value[m]] * dy[i, j, f]
+/* dw[m, f] += sum over i < rows, j < columns of x[i, j, value[m]] * dy[i, j, f], or = if `fresh`,
  *
  * for M rows m of the weights and V vectors of filters f. With CONSECUTIVE the values are value[0] + m: channels of
  * one tap, side by side in memory. Otherwise their places are looked up, which costs one more load for each: for
@@ -78,11 +87,14 @@ INLINE void NAME(outer_body)(
     const ptrdiff_t *value,     /* (M,), or (1,) if CONSECUTIVE: offsets into x         IN    */
     const REAL *dy,             /* first output pixel: V full vectors can be read       IN    */
     REAL *dw,                   /* (M, dw_step): only the first `lanes` are touched     INOUT */
-    ptrdiff_t lanes)
+    ptrdiff_t lanes, int fresh)
 {
     NAME(vec) sum[TILE_PIXELS][2];
     for (int v = 0; v < V; v++)
-        UNROLL for (int m = 0; m < M; m++) sum[m][v] = NAME(zero)();
+        UNROLL for (int m = 0; m < M; m++) {
+            sum[m][v] = NAME(zero)();
+            PREFETCH_TO_WRITE(dw + m * o->dw_step + v * LANES);     /* few pixels leave no time for it later */
+        }
     for (ptrdiff_t i = 0; i < o->rows; i++) {
         const REAL *xp = x + i * o->x_row + (CONSECUTIVE ? value[0] : 0), *dp = dy + i * o->dy_row;
         for (ptrdiff_t j = 0; j < o->columns; j++) {
@@ -99,7 +111,9 @@ INLINE void NAME(outer_body)(
     UNROLL for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) {
             REAL *p = dw + m * o->dw_step + v * LANES;
-            if (lanes >= (v + 1) * LANES)
+            if (fresh)
+                NAME(store_some)(p, sum[m][v], lanes - v * LANES);
+            else if (lanes >= (v + 1) * LANES)
                 NAME(store)(p, NAME(add)(NAME(load)(p), sum[m][v]));
             else {
                 REAL all[VECTOR_BYTES / sizeof(REAL)];
@@ -111,23 +125,29 @@ INLINE void NAME(outer_body)(
 
 /* One function for each size, so that the compiler knows the loops' lengths and keeps the sums in registers. */
 #define CASE(M) \
-    case M: if (wide) NAME(correlate_body)(M, 2, c, x, w, bias, y, lanes); \
-            else NAME(correlate_body)(M, 1, c, x, w, bias, y, lanes); \
+    case M: if (wide) NAME(correlate_body)(M, 2, c, x, w, bias, y, lanes, ahead); \
+            else NAME(correlate_body)(M, 1, c, x, w, bias, y, lanes, ahead); \
             break;
+static void NAME(correlate_tile_ahead)(int m, const Correlation *c, const REAL *x, const REAL *w, const REAL *bias,
+                                       REAL *y, ptrdiff_t lanes, ptrdiff_t ahead)
+{
+    const int wide = lanes > LANES;
+    switch (m) { ALL_TILES }
+}
+#undef CASE
+
 static void NAME(correlate_tile)(int m, const Correlation *c, const REAL *x, const REAL *w, const REAL *bias, REAL *y,
                                  ptrdiff_t lanes)
 {
-    const int wide = lanes > LANES;
-    switch (m) { ALL_TILES }
+    NAME(correlate_tile_ahead)(m, c, x, w, bias, y, lanes, 0);
 }
-#undef CASE
 
 #define CASE(M) \
-    case M: if (wide) NAME(outer_body)(M, 2, 1, o, x, value, dy, dw, lanes); \
-            else NAME(outer_body)(M, 1, 1, o, x, value, dy, dw, lanes); \
+    case M: if (wide) NAME(outer_body)(M, 2, 1, o, x, value, dy, dw, lanes, fresh); \
+            else NAME(outer_body)(M, 1, 1, o, x, value, dy, dw, lanes, fresh); \
             break;
 static void NAME(outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value, const REAL *dy, REAL *dw,
-                             ptrdiff_t lanes)
+                             ptrdiff_t lanes, int fresh)
 {
     const int wide = lanes > LANES;
     switch (m) { ALL_TILES }
@@ -135,11 +155,11 @@ static void NAME(outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff
 #undef CASE
 
 #define CASE(M) \
-    case M: if (wide) NAME(outer_body)(M, 2, 0, o, x, value, dy, dw, lanes); \
-            else NAME(outer_body)(M, 1, 0, o, x, value, dy, dw, lanes); \
+    case M: if (wide) NAME(outer_body)(M, 2, 0, o, x, value, dy, dw, lanes, fresh); \
+            else NAME(outer_body)(M, 1, 0, o, x, value, dy, dw, lanes, fresh); \
             break;
 static void NAME(scattered_outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value, const REAL *dy,
-                                       REAL *dw, ptrdiff_t lanes)
+                                       REAL *dw, ptrdiff_t lanes, int fresh)
 {
     const int wide = lanes > LANES;
     switch (m) { ALL_TILES }

@@ -73,8 +73,12 @@ typedef struct {
 
 #if defined(__GNUC__) || defined(__clang__)
 #define PREFETCH(p) __builtin_prefetch(p)
+#define PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)      /* for what the first-level cache has no room for */
+#define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1)
 #else
 #define PREFETCH(p) ((void)0)
+#define PREFETCH_L2(p) ((void)0)
+#define PREFETCH_TO_WRITE(p) ((void)0)
 #endif
 
 /* Where a tap of a window lies, and its weights. */
@@ -104,7 +108,27 @@ typedef struct {
     ptrdiff_t w_tap;            /* numbers from one tap's sums to the next one's, in the gradient by the weights */
     int gathered;               /* whether x, w and bias are laid out in slots */
     int whole;                  /* whether a pixel has at least a vector of outputs */
+    int relu;                   /* whether the store leaves out what is negative */
 } Depth;
+
+/* Tiles along runs: so many pixels by outputs of sums, beside a vector of each pixel and one of weights. */
+#if TILE_PIXELS == 14
+#define RUN_PIXELS 4
+#define RUN_OUTPUTS 6
+#define ALL_RUNS CASE(1) CASE(2) CASE(3) CASE(4)
+#else
+#define RUN_PIXELS 3
+#define RUN_OUTPUTS 4
+#define ALL_RUNS CASE(1) CASE(2) CASE(3)
+#endif
+
+/* Sums of a batch's channels: so many numbers of a row in one call, and so many vectors of them in registers. */
+#define SUM_COLUMNS 64
+#if TILE_PIXELS == 14
+#define SUM_VECTORS 4
+#else
+#define SUM_VECTORS 2
+#endif
 
 #define REAL float
 #define DOUBLE 0
@@ -113,11 +137,13 @@ typedef struct {
 #include "vectors.h"
 #include "tile.h"
 #include "few.h"
+#include "few_pixels.h"
 #include "winner.h"
 #include "winograd.h"
 #include "few_rows.h"
 #include "elementary.h"
 #include "depthwise.h"
+#include "batch_norm.h"
 enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #undef REAL
 #undef DOUBLE
@@ -132,11 +158,13 @@ enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #include "vectors.h"
 #include "tile.h"
 #include "few.h"
+#include "few_pixels.h"
 #include "winner.h"
 #include "winograd.h"
 #include "few_rows.h"
 #include "elementary.h"
 #include "depthwise.h"
+#include "batch_norm.h"
 enum { LANES_F64 = VECTOR_BYTES / sizeof(double) };
 #undef REAL
 #undef DOUBLE

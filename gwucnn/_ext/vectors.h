@@ -25,6 +25,8 @@ INLINE NAME(vec) NAME(load_once)(const REAL *p)
 }
 INLINE NAME(vec) NAME(zero)(void) { return (NAME(vec)){0}; }
 INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b) { return a + b; }
+INLINE NAME(vec) NAME(subtract)(NAME(vec) a, NAME(vec) b) { return a - b; }
+INLINE NAME(vec) NAME(multiply)(NAME(vec) a, NAME(vec) b) { return a * b; }
 INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum) { return a * b + sum; }
 
 /* Whole numbers as wide as REAL; a comparison of vectors gives -1 for true and 0 for false in each lane. */
@@ -33,6 +35,12 @@ typedef unsigned char NAME(bytes) __attribute__((vector_size(VECTOR_BYTES / size
 
 /* v where it is above 0 or NaN, else 0. */
 INLINE NAME(vec) NAME(relu)(NAME(vec) v) { return (NAME(vec))(~(v <= (NAME(vec)){0}) & (NAME(mask))v); }
+
+/* g where v is above 0 or NaN, else 0. */
+INLINE NAME(vec) NAME(where_above)(NAME(vec) v, NAME(vec) g)
+{
+    return (NAME(vec))(~(v <= (NAME(vec)){0}) & (NAME(mask))g);
+}
 
 INLINE NAME(vec) NAME(choose)(NAME(mask) m, NAME(vec) a, NAME(vec) b)
 {
@@ -119,6 +127,22 @@ INLINE NAME(vec) NAME(relu)(NAME(vec) v)
     for (int i = 0; i < LANES; i++)
         if (v.lane[i] <= 0) v.lane[i] = 0;
     return v;
+}
+INLINE NAME(vec) NAME(where_above)(NAME(vec) v, NAME(vec) g)
+{
+    for (int i = 0; i < LANES; i++)
+        if (v.lane[i] <= 0) g.lane[i] = 0;
+    return g;
+}
+INLINE NAME(vec) NAME(subtract)(NAME(vec) a, NAME(vec) b)
+{
+    for (int i = 0; i < LANES; i++) a.lane[i] -= b.lane[i];
+    return a;
+}
+INLINE NAME(vec) NAME(multiply)(NAME(vec) a, NAME(vec) b)
+{
+    for (int i = 0; i < LANES; i++) a.lane[i] *= b.lane[i];
+    return a;
 }
 INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b)
 {

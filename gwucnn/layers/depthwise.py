@@ -37,10 +37,12 @@ class ChannelLayer(FilterLayer):
             "groups": channels,
         }
 
-    def _filter(self, x: Array, kernel: Array, bias: Any, y: Array, space: Space) -> None:
+    def _filter(
+        self, x: Array, kernel: Array, bias: Any, y: Array, space: Space, *, relu: bool = False
+    ) -> None:
         weight = space.view("kernel", kernel, self._flat)
-        keeps = space.keeps_weights
-        space.run("depthwise", ops.conv2d, x, weight, bias, out=y, constant_weight=keeps, **self._keywords)
+        options = {"constant_weight": space.keeps_weights, "relu": relu, **self._keywords}
+        space.run("depthwise", ops.conv2d, x, weight, bias, out=y, **options)
 
     def _filter_backward_weight(self, x: Array, dy: Array, kernel: Parameter, space: Space) -> None:
         space.run(
@@ -141,9 +143,9 @@ class DepthwiseConv2D(ChannelLayer):
         self._prepare(C)
         return self.out_shape
 
-    def multiply(self, x: Array, y: Array, space: Space) -> None:
+    def multiply(self, x: Array, y: Array, space: Space, *, relu: bool = False) -> None:
         kernel, bias = self.weights(space)
-        self._filter(x, kernel, bias, y, space)
+        self._filter(x, kernel, bias, y, space, relu=relu)
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
         self._filter_backward_weight(x, dy, self.kernel, space)

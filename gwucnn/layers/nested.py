@@ -53,6 +53,7 @@ class Residual(Nested):
     """
 
     replays = True
+    overwrites = True
     _relu = False
 
     def __init__(self, layers: Any, shortcut: Any = None, *, name: str | None = None) -> None:
@@ -137,6 +138,7 @@ class Concatenate(Nested):
     """
 
     replays = True
+    overwrites = True
 
     def __init__(self, branches: Any, *, name: str | None = None) -> None:
         if isinstance(branches, (str, Layer, Mapping)) or not isinstance(branches, Iterable):

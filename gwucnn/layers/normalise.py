@@ -135,16 +135,21 @@ class BatchNormalization(_Normalization):
         return in_shape
 
     def forward(self, x: Array, space: Space) -> Array:
-        by_batch = space.saved["by_batch"] = space.training and self.trainable
-        mean, variance = self.moving_mean.constant, self.moving_variance.constant
-        if by_batch:
-            mean, variance = self._statistics(x, space)
-        space.saved["x"], space.saved["mean"], space.saved["variance"] = x, mean, variance
+        mean, variance = self.statistics(x, space)
         gamma, beta = self.gamma.constant, self.beta.constant
         out = space.array("y", x.shape)
         return space.run("forward", ops.batch_norm, x, gamma, beta, mean, variance, self.epsilon, out=out)
 
-    def _statistics(self, x: Array, space: Space) -> tuple[Array, Array]:
+    def statistics(self, x: Array, space: Space) -> tuple[Array, Array]:
+        """Return mean and variance to normalise by, and leave in the space what backward needs."""
+        by_batch = space.saved["by_batch"] = space.training and self.trainable
+        mean, variance = self.moving_mean.constant, self.moving_variance.constant
+        if by_batch:
+            mean, variance = self._of_batch(x, space)
+        space.saved["x"], space.saved["mean"], space.saved["variance"] = x, mean, variance
+        return mean, variance
+
+    def _of_batch(self, x: Array, space: Space) -> tuple[Array, Array]:
         """Return mean and variance of the batch, and have the running ones moved if it turns out sound."""
         mean, variance = space.array("mean", x.shape[-1:]), space.array("variance", x.shape[-1:])
         space.run("statistics", ops.batch_statistics, x, variance=variance, out=mean)

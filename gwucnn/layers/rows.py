@@ -11,6 +11,7 @@ import numpy as np
 from gwucnn.building import build_layer, need_new_layer, shown
 from gwucnn.described import rebuilt
 from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space
+from gwucnn.ops import fill_zero
 from gwucnn.shapes import check_flag
 
 __all__ = ["Nested", "as_row"]
@@ -35,6 +36,7 @@ class Nested(Layer):
     """
 
     replays = True
+    overwrites = True
     _label = ""
     _channels_first = False
     _places: Sequence[str] = ()  # of each row: what stands before the numbers in its layers' labels
@@ -130,10 +132,18 @@ class Nested(Layer):
         return x
 
     def backward_row(self, row: int, dy: Array, space: Space) -> Array:
-        """Take the gradient by a row's output down to its input."""
+        """Take the gradient by a row's output down to its input.
+
+        Where gradients shall be written, those that a layer adds to are set to zero first.
+        """
         layers = self.rows[row]
         for number in reversed(range(len(layers))):
-            dy = layers[number].backward(dy, self._space(row, number, space))
+            layer, inner = layers[number], self._space(row, number, space)
+            inner.adds = space.adds or not layer.overwrites
+            if inner.adds and not space.adds:
+                for place, parameter in enumerate(layer.parameters):
+                    inner.run(f"zero {place}", fill_zero, out=parameter.grad)
+            dy = layer.backward(dy, inner)
         return dy
 
     def blame(self, space: Space) -> str:

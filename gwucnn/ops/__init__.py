@@ -27,6 +27,11 @@ from gwucnn.ops.activation import (
 from gwucnn.ops.arrays import add, all_finite, fill_zero, put_channels, rescale, take_channels
 from gwucnn.ops.base import Op
 from gwucnn.ops.batch_norm import batch_norm, batch_norm_backward, batch_norm_backward_sums, batch_statistics
+from gwucnn.ops.batch_norm_relu import (
+    batch_norm_relu,
+    batch_norm_relu_backward,
+    batch_norm_relu_backward_sums,
+)
 from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from gwucnn.ops.conv_pool import (
     conv2d_relu_pool,
@@ -80,6 +85,9 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_backward_sums",
+    "batch_norm_relu",
+    "batch_norm_relu_backward",
+    "batch_norm_relu_backward_sums",
     "batch_statistics",
     "clip_norm",
     "conv2d",
