@@ -8,6 +8,8 @@ from math import inf
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 __all__ = ["check_fraction", "check_not_negative", "check_path", "check_positive", "gives_items"]
 
 
@@ -48,6 +50,8 @@ def gives_items(value: Any) -> bool:
 
     numpy would go on asking such an object for items until there is an IndexError, which may never come.
     """
+    if isinstance(value, np.ndarray):
+        return False  # soon: this is asked for each single image
     if isinstance(value, (Sequence, Mapping)) or hasattr(value, "__array_interface__"):
         return False
     return all(hasattr(value, name) for name in ("__len__", "__getitem__")) and not hasattr(

@@ -19,6 +19,8 @@ def is_stream(x: Any) -> bool:
 
     A list is one if its items are tuples: a list of arrays is images.
     """
+    if isinstance(x, np.ndarray):
+        return False
     if isinstance(x, list):
         return bool(x) and all(isinstance(item, tuple) for item in x)
     if isinstance(x, (tuple, str, bytes, Mapping, type)) or hasattr(x, "__array__"):

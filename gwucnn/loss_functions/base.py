@@ -138,9 +138,14 @@ class LossFunction(Described):
             )
         if y.dtype.kind not in "biuf":
             raise TypeError(f"{who}: expected y to be numbers, got {no_labels(y.reshape(-1))}")
-        if y.dtype.kind == "f" and not all(map(isfinite, extremes(y))):
+        low, high = extremes(y)
+        if not (isfinite(low) and isfinite(high)):
             raise ValueError(f"{who}: expected finite y, got NaN or infinity; remove or repair those rows")
+        self._check_range(low, high)
         return y.reshape(-1, *out_shape)
+
+    def _check_range(self, low: float, high: float) -> None:
+        """Raise ValueError if targets from `low` to `high` make no sense for the loss."""
 
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
         """Return the loss of a batch (N, K) and fill the gradient by z, with `space.run("loss", op, ...)`.

@@ -9,7 +9,6 @@ import numpy as np
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, SigmoidActivation, SoftmaxActivation
 from gwucnn.checks import check_fraction
-from gwucnn.chunks import extremes
 from gwucnn.errors import ShapeError
 from gwucnn.loss_functions.base import LossFunction, as_labels, as_rows, class_or_object, pair
 from gwucnn.workspace import Space
@@ -76,15 +75,15 @@ class LogLoss(Smoothed):
         y, K = as_rows(self.name, y), out_shape[0]
         if K > 1 and y.shape in {(len(y),), (len(y), 1)}:
             return as_labels(self.name, y, K)
-        y = super().targets(y, out_shape)
-        low, high = extremes(y)
+        return super().targets(y, out_shape)
+
+    def _check_range(self, low: float, high: float) -> None:
         if low < 0 or high > 1:
             hint = "for more than two classes use one softmax output for each and loss='cross_entropy'"
             raise ValueError(
                 f"{self.name}: expected y from 0 to 1, got values from {low:g} to {high:g}; "
                 f"{hint if high > 1 else 'write 0 and 1'}"
             )
-        return y
 
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
         scale, smoothing = self._scale(z.shape[1]), self.label_smoothing
