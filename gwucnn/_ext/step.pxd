@@ -38,6 +38,7 @@ cdef class Step:
     cdef void *reserve(self, Py_ssize_t count, Py_ssize_t itemsize) except? NULL
     cdef void *reserve_reals(self, Py_ssize_t count) except? NULL
     cdef void *borrow_reals(self, Scratch scratch, str name, Py_ssize_t count) except? NULL
+    cdef bint pays_to_share(self, double operations) noexcept nogil
     cdef void prepare(self) noexcept nogil
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil
     cdef void share_out(self, int phase, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil

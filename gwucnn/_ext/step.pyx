@@ -174,6 +174,10 @@ cdef class Step:
         self.blocks.append(block)
         return block.start
 
+    cdef bint pays_to_share(self, double operations) noexcept nogil:
+        """Whether more than one thread would work on so many operations."""
+        return self.max_threads > 1 and operations > 2 * OPERATIONS_WORTH_A_THREAD
+
     cdef void prepare(self) noexcept nogil:
         """Bring the weights into the form in which the units want them."""
 

@@ -28,6 +28,8 @@ cdef class Winograd(Step):
     cdef Py_ssize_t N, H, W, C, OH, OW, F
     cdef Py_ssize_t top, left
     cdef TileKind kinds[TILE_KINDS]
+    cdef Py_ssize_t tile_units      # blocks of tiles
+    cdef Py_ssize_t groups          # of filters, where there are too few of these for all threads
     cdef void *x
     cdef void *weight
     cdef const void *taps           # (9, C, F): the filters as they are transformed
@@ -45,19 +47,26 @@ cdef class Winograd(Step):
         scratch : for what a call leaves behind, unless that serves the next call, with a `constant_weight`, too.
         """
         cdef Py_ssize_t lanes = lanes_of(self.is_double)
+        cdef double operations
         if C % lanes or F % lanes:
             raise ValueError("Winograd: expected channels and filters in whole vectors")
         self.N, self.H, self.W, self.C, self.OH, self.OW, self.F = N, H, W, C, OH, OW, F
         self.top, self.left = top, left
-        self.units = cut_tiles(self.kinds, N, OH, OW, TILES)
+        self.tile_units = cut_tiles(self.kinds, N, OH, OW, TILES)
+        operations = 2.0 * products_of_tiles(self.kinds) * C * F
+        self.groups = 1
+        if self.pays_to_share(operations) and self.tile_units < 4 * self.max_threads:
+            # Each thread then reads its part of the filters only, and transforms all pixels for itself.
+            self.groups = min((F + TILE_VECTORS * lanes - 1) // (TILE_VECTORS * lanes), self.max_threads)
+        self.units = self.tile_units * self.groups
         self.filters = self.borrow_reals(None if constant_weight else scratch, "filters", ELEMENTS_OF_TILE * C * F)
         self.scratch_size = round_up(ELEMENTS_OF_TILE * (TILES * (C + F) + C), 16)
         self.scratch_of_threads = self.borrow_reals(scratch, "tiles", self.max_threads * self.scratch_size)
-        self.unit_cost = 2.0 * products_of_tiles(self.kinds) * C * F / max(self.units, 1)
+        self.unit_cost = operations / max(self.units, 1)
         return 0
 
     cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
-        """Transform and store the products of one tile; they lie TILES * F apart."""
+        """Transform and store the products of one tile and its filters; they lie TILES * F apart."""
 
     cdef void prepare(self) noexcept nogil:
         self.share_out(TRANSFORM_FILTERS, 0, self.C, self.threads)
@@ -75,9 +84,12 @@ cdef class Winograd(Step):
 
 
 cdef void winograd_block(Winograd self, Py_ssize_t unit, int thread, const real_t *x) noexcept nogil:
-    cdef const TileKind *kind = kind_of_unit(self.kinds, unit)
-    cdef Py_ssize_t first = (unit - kind.first_unit) * TILES, count = min(TILES, kind.tiles - first), t, k, e, f, some
-    cdef Py_ssize_t lanes = lanes_of(real_t is double), C = self.C, F = self.F
+    cdef const TileKind *kind = kind_of_unit(self.kinds, unit % self.tile_units)
+    cdef Py_ssize_t first = (unit % self.tile_units - kind.first_unit) * TILES, count = min(TILES, kind.tiles - first)
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), C = self.C, F = self.F, group = unit // self.tile_units
+    cdef Py_ssize_t block = TILE_VECTORS * lanes, blocks = (F + block - 1) // block, t, k, e, f, some
+    cdef Py_ssize_t first_filter = group * blocks // self.groups * block
+    cdef Py_ssize_t last_filter = min((group + 1) * blocks // self.groups * block, F)
     cdef real_t *images = <real_t *>self.scratch_of_threads + thread * self.scratch_size
     cdef real_t *products = images + ELEMENTS_OF_TILE * TILES * C
     cdef real_t *patch = products + ELEMENTS_OF_TILE * TILES * F
@@ -91,8 +103,8 @@ cdef void winograd_block(Winograd self, Py_ssize_t unit, int thread, const real_
     walk.tap = &NO_OFFSET
     for k in range(elements_of(kind)):
         e = element_of(kind, k)
-        f = 0
-        while f < F:
+        f = first_filter
+        while f < last_filter:
             walk.w_step = block_width(F - f, lanes)
             t = 0
             while t < count:
@@ -104,7 +116,8 @@ cdef void winograd_block(Winograd self, Py_ssize_t unit, int thread, const real_
             f += walk.w_step
     for t in range(count):
         place = place_of(kind, first + t, self.OH, self.OW)
-        self.store_tile(products + t * F, &place)
+        place.f, place.filters = first_filter, last_filter - first_filter
+        self.store_tile(products + t * F + first_filter, &place)
 
 
 cdef ptrdiff_t NO_OFFSET = 0
@@ -191,12 +204,14 @@ cdef class WinogradConv2D(Winograd):
 
 cdef inline void store_outputs(Winograd self, const real_t *products, const Place *place, const real_t *bias,
                                real_t *y) noexcept nogil:
-    y += ((place.n * self.OH + place.i) * self.OW + place.j) * self.F
+    y += ((place.n * self.OH + place.i) * self.OW + place.j) * self.F + place.f
+    if bias != NULL:
+        bias += place.f
     if real_t is float:
-        winograd_outputs_f32(place.down, place.across, products, TILES * self.F, self.F, bias, y, self.relu,
+        winograd_outputs_f32(place.down, place.across, products, TILES * self.F, place.filters, bias, y, self.relu,
                              self.OW * self.F, self.F, place.rows, place.columns)
     else:
-        winograd_outputs_f64(place.down, place.across, products, TILES * self.F, self.F, bias, y, self.relu,
+        winograd_outputs_f64(place.down, place.across, products, TILES * self.F, place.filters, bias, y, self.relu,
                              self.OW * self.F, self.F, place.rows, place.columns)
 
 
@@ -214,17 +229,25 @@ cdef class WinogradConv2DPool(WinogradConv2D):
             self.winner = <uint8_t *>self.other(winner, size, 1, True)
 
     cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
-        cdef Py_ssize_t PH = self.OH // 2, PW = self.OW // 2
-        cdef Py_ssize_t at = ((place.n * PH + place.i // 2) * PW + place.j // 2) * self.F
-        cdef uint8_t *winner = self.winner + at if self.winner != NULL else NULL
         if self.is_double:
-            winograd_pooled_f64(place.down, place.across, <const double *>products, TILES * self.F, self.F,
-                                <const double *>self.bias, <double *>self.y + at, winner, self.relu, PW * self.F,
-                                self.F, place.rows // 2, place.columns // 2)
+            store_pooled(self, <const double *>products, place, <const double *>self.bias, <double *>self.y)
         else:
-            winograd_pooled_f32(place.down, place.across, <const float *>products, TILES * self.F, self.F,
-                                <const float *>self.bias, <float *>self.y + at, winner, self.relu, PW * self.F, self.F,
-                                place.rows // 2, place.columns // 2)
+            store_pooled(self, <const float *>products, place, <const float *>self.bias, <float *>self.y)
+
+
+cdef inline void store_pooled(WinogradConv2DPool self, const real_t *products, const Place *place, const real_t *bias,
+                              real_t *y) noexcept nogil:
+    cdef Py_ssize_t PH = self.OH // 2, PW = self.OW // 2
+    cdef Py_ssize_t at = ((place.n * PH + place.i // 2) * PW + place.j // 2) * self.F + place.f
+    cdef uint8_t *winner = self.winner + at if self.winner != NULL else NULL
+    if bias != NULL:
+        bias += place.f
+    if real_t is float:
+        winograd_pooled_f32(place.down, place.across, products, TILES * self.F, place.filters, bias, y + at, winner,
+                            self.relu, PW * self.F, self.F, place.rows // 2, place.columns // 2)
+    else:
+        winograd_pooled_f64(place.down, place.across, products, TILES * self.F, place.filters, bias, y + at, winner,
+                            self.relu, PW * self.F, self.F, place.rows // 2, place.columns // 2)
 
 
 cdef class WinogradConv2DBackwardInput(Winograd):

@@ -22,6 +22,7 @@ cdef struct Place:
     int down, across                # as in its kind
     Py_ssize_t n, i, j              # image and first output
     int rows, columns               # outputs that there are
+    Py_ssize_t f, filters           # the first filter at work, and how many
 
 
 cdef Py_ssize_t cut_tiles(TileKind *kinds, Py_ssize_t N, Py_ssize_t OH, Py_ssize_t OW, Py_ssize_t block) noexcept nogil:
@@ -75,7 +76,7 @@ cdef inline Place place_of(const TileKind *kind, Py_ssize_t tile, Py_ssize_t OH,
     cdef Place place
     cdef Py_ssize_t in_image = kind.rows * kind.columns
     place.down, place.across = kind.down, kind.across
-    place.n = tile // in_image
+    place.n, place.f, place.filters = tile // in_image, 0, 0
     place.i = kind.i + tile % in_image // kind.columns * 4
     place.j = kind.j + tile % kind.columns * 4
     place.rows, place.columns = <int>min(kind.down, OH - place.i), <int>min(kind.across, OW - place.j)
