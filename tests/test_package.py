@@ -26,7 +26,7 @@ MODULES = sorted(
 )
 # What users see; a benchmark is read, not called.
 LIBRARY = ["gwucnn", *(name for name in MODULES if not name.startswith("gwucnn.bench."))]
-COMPILED = ["cpu", "step", "naive", *gwucnn.kernels.MODULES.values()]
+COMPILED = ["cpu", "step", "sweep", "naive", *gwucnn.kernels.MODULES.values()]
 
 
 def public(module):
@@ -62,7 +62,7 @@ def test_compiled_modules_are_there_and_what_they_were_compiled_from_is_not():
     assert suffixes <= {".py", ".pyi", ".so", ".pyd", ".typed", ".npz"}
     assert not [name for name in FILES if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h"))]
     present = {Path(name).name.partition(".")[0] for name in FILES if name.endswith((".so", ".pyd"))}
-    assert {"cpu", "step", "naive", "baseline"} <= present <= set(COMPILED)
+    assert {"cpu", "step", "sweep", "naive", "baseline"} <= present <= set(COMPILED)
 
 
 def test_the_wheel_stays_small():
