@@ -14,7 +14,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
 import time
 from typing import Any
@@ -80,7 +79,7 @@ def _replace_closed(temporary: str, target: str) -> None:
 def _create(who: str, folder: str) -> tuple[str, int]:
     """Return path and descriptor of a new temporary file, locked."""
     while True:
-        path = os.path.join(folder, f".gwucnn-{secrets.token_hex(8)}.tmp")
+        path = os.path.join(folder, f".gwucnn-{os.urandom(8).hex()}.tmp")
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
         try:
             file = os.open(path, flags, 0o666)
