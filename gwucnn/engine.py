@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -20,11 +19,12 @@ from gwucnn.loss_head import LossHead
 from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
 from gwucnn.optimizers import Optimizer
 from gwucnn.parameters import Arena
+from gwucnn.replays import Computed, Recorded, Replay, Sum
 from gwucnn.team import ALONE
 from gwucnn.totals import Metrics, Totals, check_metrics
 from gwucnn.workspace import Randomness, Space, Workspace
 
-__all__ = ["Engine", "Recipe", "Recorded", "Totals"]
+__all__ = ["Engine", "Recipe", "Totals"]
 
 # Programs that a workspace remembers: for whole batches and the last of an epoch, to predict and to evaluate.
 # Each holds steps with scratch memory of their own.
@@ -171,7 +171,7 @@ class Engine:
         # What is stale would keep the memory of before alive.
         kept = [(k, r) for k, r in workspace.replays.items() if r.moves == workspace.tape.moves and k != key]
         workspace.replays = dict(kept[1 - MOST_REPLAYS :])
-        workspace.replays[key] = _Replay(Program(steps), result, workspace.tape.moves, version)
+        workspace.replays[key] = Replay(Program(steps), result, workspace.tape.moves, version)
         return result
 
     def _forward(self, x: Any, workspace: Workspace) -> Any:
@@ -225,7 +225,7 @@ class Engine:
         """Compute a batch's loss; return what holds its value, its gradient by z, and the outputs."""
         z = self._forward(batch.x, workspace)
         value, gradient, outputs = self.head.loss(z, batch.target, batch.share, workspace.outer)
-        step = workspace.outer.step("loss") if self.head.replays else _Computed(value)
+        step = workspace.outer.step("loss") if self.head.replays else Computed(value)
         return step, gradient, outputs
 
     def _add_penalties(self, loss: Any, outer: Space) -> Any:
@@ -236,7 +236,7 @@ class Engine:
             name = f"penalty {number}"
             outer.run(name, weight_penalty, p.constant, l1=l1, l2=l2, gradient=p.grad)
             parts.append(outer.step(name))
-        return _Sum(parts) if self._penalized else loss
+        return Sum(parts) if self._penalized else loss
 
     def _vouched(self, steps: list[Any] | None) -> list[Any]:
         """Return those steps that tell by themselves whether the gradients that they wrote are finite."""
@@ -316,38 +316,3 @@ class Engine:
                 if not np.isfinite(parameter.grad).all():
                     return f"the gradient of {layer.label}'s {parameter.name} is not finite"
         return f"the loss is {loss}"
-
-
-class Recorded(NamedTuple):
-    """A recorded step of training: what it computes, what moves the weights, where its buffers are."""
-
-    steps: tuple[Step, ...]
-    loss: Any
-    finite: Any
-    outputs: Any
-    moves: tuple[Callable[[], Any], ...]
-    space: Space
-
-
-class _Computed(NamedTuple):
-    """The value of a loss that no step of ours computed."""
-
-    value: float
-
-
-class _Sum(NamedTuple):
-    """The sum of the values that steps found when they ran last."""
-
-    parts: list[Any]
-
-    @property
-    def value(self) -> float:
-        return sum(part.value for part in self.parts)
-
-
-@dataclass
-class _Replay:
-    program: Program
-    result: Any
-    moves: int  # of the tape when it was recorded
-    version: int  # of the weights when they were last prepared

@@ -8,7 +8,8 @@ import numpy as np
 
 from gwucnn._ext.sweep import KINDS, Sweep
 from gwucnn.batches import Batches, Run
-from gwucnn.engine import Engine, Recorded, Totals
+from gwucnn.engine import Engine, Totals
+from gwucnn.replays import Recorded
 from gwucnn.team import ALONE
 
 __all__ = ["Sweeper"]

@@ -34,6 +34,7 @@ STOREYS = [
         "loss_head",
         "monitor",
         "progress",
+        "replays",
         "serialization",
         "stack",
         "summary",
