@@ -36,6 +36,7 @@ class Sum(NamedTuple):
 
     @property
     def value(self) -> float:
+        """Their sum now."""
         return sum(part.value for part in self.parts)
 
 
