@@ -65,8 +65,55 @@ FEW = [
     ),
 ]
 
+SMALL = [
+    # Small images of a batch, much of whose windows is border: a tile takes the same pixel of several images.
+    *(
+        Conv(f"{N} images of {size} x {size}", (N, size, size, 18), (3, 3, 18, 33), {"padding": "same"})
+        for N in (8, 13, 29)
+        for size in (1, 2, 4)
+    ),
+    *(
+        Conv(
+            f"small images, stride {s}, {F} filters",
+            (9, 6, 5, 35),
+            (3, 3, 35, F),
+            {"strides": s, "padding": 1},
+        )
+        for s in (2, 3)
+        for F in (17, 40)
+    ),
+    Conv("small images, no border, few columns", (10, 7, 3, 17), (3, 2, 17, 20)),
+    Conv("small images, tall filters", (8, 4, 5, 18), (5, 2, 18, 34), {"padding": ((3, 2), (0, 1))}),
+    Conv(
+        "small images, larger padding than filter",
+        (11, 2, 3, 17),
+        (2, 2, 17, 18),
+        {"padding": ((4, 3), (5, 6))},
+    ),
+    Conv(
+        "small images, gaps between rows",
+        (9, 5, 4, 20),
+        (3, 3, 20, 24),
+        {"dilation_rate": (2, 1), "padding": 2},
+    ),
+    Conv(
+        "small images, gaps between columns",
+        (9, 5, 4, 20),
+        (3, 3, 20, 24),
+        {"dilation_rate": 2, "padding": 2},
+    ),
+    Conv("small images in groups", (9, 4, 4, 40), (3, 3, 20, 48), {"groups": 2, "padding": "same"}),
+    Conv(
+        "small images, a stride that leaves taps out",
+        (8, 3, 2, 18),
+        (2, 2, 18, 20),
+        {"strides": 3, "padding": 2},
+    ),
+]
+
 CONV = [
     *FEW,
+    *SMALL,
     *(Conv(f"OW = {OW}", (1, 4, OW + 2, 3), (3, 3, 3, 17)) for OW in (1, 2, 5, 6, 7, 13, 14, 15, 29)),
     *(Conv(f"{F} filters", (2, 5, 6, 4), (3, 2, 4, F)) for F in (1, 2, 7, 8, 15, 16, 32, 33)),
     *(Conv(f"{C} channels", (2, 6, 7, C), (3, 3, C, 5)) for C in (1, 2, 3, 8, 17, 33)),
@@ -224,6 +271,10 @@ TRANSPOSED = [
     Conv("four paddings", (2, 4, 5, 2), (3, 4, 5, 2), {"strides": (1, 2), "padding": ((0, 2), (3, 1))}),
     Conv("padding cuts off whole windows", (1, 5, 4, 2), (2, 2, 3, 2), {"padding": ((3, 2), (2, 1))}),
     Conv("one pixel is left", (1, 3, 2, 2), (2, 2, 3, 2), {"strides": 2, "padding": ((3, 2), (0, 3))}),
+    *(
+        Conv(f"small images, stride {S}", (N, 4, 3, 34), (3, 3, 18, 34), {"strides": S, "padding": "same"})
+        for N, S in ((9, 1), (8, 2), (19, 2), (9, 3))
+    ),
     Conv("no images", (0, 3, 4, 2), (3, 3, 4, 2), {"strides": 2}),
     Conv("groups", (2, 4, 3, 6), (3, 2, 4, 6), {"groups": 2, "strides": 2}),
     Conv("each channel by itself", (1, 4, 5, 7), (3, 3, 1, 7), {"groups": 7, "strides": 2, "padding": 1}),

@@ -86,7 +86,7 @@ def geometries(draw):
         span = (window[axis] - 1) * dilation[axis] + 1
         added = {"valid": 0, "same": span}[padding] if isinstance(padding, str) else sum(padding[axis])
         size.append(draw(st.integers(max(span - added, 1), span + 16)))
-    x = (draw(st.integers(0, 3)), *size, groups * CG)
+    x = (draw(st.sampled_from([0, 1, 2, 3, 9])), *size, groups * CG)
     options = {"strides": strides, "padding": padding, "dilation_rate": dilation, "groups": groups}
     return x, (*window, CG, groups * FG), options
 
@@ -101,7 +101,7 @@ def geometries(draw):
 @given(geometries())
 def test_any_geometry(isa, dtype, threads, geometry):
     x_shape, weight_shape, options = geometry
-    threads(1 + x_shape[0])  # work is planned for them, even where it is too little to start them
+    threads(1 + x_shape[0] % 4)  # work is planned for them, even where it is too little to start them
     rng = np.random.default_rng(0)
     x, weight = integers(rng, x_shape, dtype), integers(rng, weight_shape, dtype)
     want = reference.conv2d(x, weight, **options)

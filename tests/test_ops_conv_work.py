@@ -25,6 +25,7 @@ WORK = {
     "few filters of a large image": ((1, 150, 300, 2), (3, 3, 2, 8), {"padding": 1}),
     "few filters of many channels": ((5, 21, 19, 40), (3, 3, 40, 3), {"strides": (2, 1), "padding": 1}),
     "small images": ((50, 5, 6, 33), (3, 3, 33, 40), {"padding": "same"}),
+    "small images, strides": ((41, 8, 8, 64), (3, 3, 64, 96), {"strides": 2, "padding": "same"}),
     "1 x 1 filters": ((3, 23, 21, 20), (1, 1, 20, 40), {}),
     "few pixels": ((1, 6, 7, 136), (3, 3, 136, 208), {"padding": "same"}),
     "few pixels, 1 x 1": ((1, 8, 8, 300), (1, 1, 300, 520), {}),

@@ -99,7 +99,7 @@ cdef class Conv2D(Correlate):
         self.top, self.left = g.top, g.left
         self.row_step = g.SH
         self.reach = (g.KH - 1) * g.DH + 1
-        self.bordered = border_of(g, &self.height, &self.width)
+        self.bordered = self.trims = border_of(g, &self.height, &self.width)
         self.y_image = g.OH * g.OW * g.F
         # Whole vectors can be read where they lie, unless that is slow and there are calls or pixels enough to pay for a
         # copy.
@@ -123,7 +123,7 @@ cdef class Conv2D(Correlate):
         plane.walk.run = Cg * (g.KW if merge else 1)
         plane.walk.x_pixel = g.SW * g.C
         plane.walk.y_pixel = g.F
-        plane.walk.w_step = g.F
+        plane.walk.w_step, plane.walk.w_skip = g.F, 0
         plane.walk.relu = self.clamps
         plane.rows, plane.columns = g.OH, g.OW
         plane.outputs = g.F // g.groups
@@ -217,8 +217,8 @@ cdef class Conv2DBackwardInput(Correlate):
         if not self.bordered:
             self.width = g.OW
         self.y_image = g.H * g.W * g.C
-        self.packs = not (runs_pay(&g, lanes_of(self.is_double)) and not self.biased)
         self.trims = self.bordered
+        self.packs = not (runs_pay(&g, lanes_of(self.is_double)) and not self.biased)
         self.plane_count = groups * min(g.SH, g.H) * min(g.SW, g.W)
         self.planes = <Plane *>self.reserve(self.plane_count, sizeof(Plane))
         self.taps = <ptrdiff_t *>self.reserve(self.plane_count * g.KH * g.KW, sizeof(ptrdiff_t))
@@ -234,17 +234,22 @@ cdef class Conv2DBackwardInput(Correlate):
     cdef void lay_out(self, Plane *plane, Py_ssize_t group, Py_ssize_t h, Py_ssize_t w, ptrdiff_t *tap) noexcept nogil:
         # (h, w) is the plane's first input pixel.
         cdef Geometry *g = &self.g
-        cdef Py_ssize_t u, v, row, column, rows = 0, columns = 0, Fg = g.F // g.groups
-        cdef bint merge = self.packs and g.DW == 1 and g.SW == 1 and g.groups == 1
+        cdef Py_ssize_t u, v, row, column, rows = 0, columns = 0, merged = 1, Fg = g.F // g.groups
+        # A filter row's taps are neighbours in dy, whatever the stride. (For few channels all runs are of one length.)
+        cdef bint merge = (self.packs and g.DW == 1 and g.groups == 1
+                           and (g.SW == 1 or 2 * g.C > lanes_of(self.is_double)))
         for u in range(g.KH):
             row = tap_shift(u * g.DH, h + g.top, g.SH)
             if row == NO_TAP:
                 continue
             rows += 1
-            columns = 0
+            columns, merged = 0, 1
             for v in range(g.KW - 1, -1, -1):       # backwards, so that neighbours in dy follow each other
                 column = tap_shift(v * g.DW, w + g.left, g.SW)
-                if column == NO_TAP or (merge and columns):
+                if column == NO_TAP:
+                    continue
+                if merge and columns:
+                    merged += 1
                     continue
                 columns += 1
                 tap[0] = ((row + self.row_shift) * self.width + column + self.column_shift) * g.F + group * Fg
@@ -253,11 +258,11 @@ cdef class Conv2DBackwardInput(Correlate):
                 tap += 1
         plane.walk.taps = rows * columns
         plane.walk.tap = tap - plane.walk.taps
-        plane.walk.run = Fg * (g.KW if merge else 1)
+        plane.walk.run = Fg * merged
         plane.walk.relu = False
         plane.walk.x_pixel = g.F
         plane.walk.y_pixel = g.SW * g.C
-        plane.walk.w_step = g.F
+        plane.walk.w_step, plane.walk.w_skip = g.F, 0
         plane.rows, plane.columns = (g.H - h + g.SH - 1) // g.SH, (g.W - w + g.SW - 1) // g.SW
         plane.outputs = g.C // g.groups
         plane.y_first = (h * g.W + w) * g.C + group * plane.outputs

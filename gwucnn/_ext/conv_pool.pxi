@@ -35,6 +35,7 @@ cdef class Conv2DPool(Conv2D):
         self.relu = relu
         self.slide(&g, pixels, constant_weight)
         # From here on a row is one of pooled pixels.
+        self.trims = False
         self.row_step = 2 * g.SH
         self.reach = g.SH + (g.KH - 1) * g.DH + 1
         self.y_image = g.OH // 2 * (g.OW // 2) * g.F

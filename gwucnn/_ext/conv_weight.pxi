@@ -19,7 +19,7 @@ cdef enum:
 # Small images, together of so many bytes with their gradients, stay in the second-level cache from tile to tile: the
 # weights' gradients, often larger than any cache, are then passed through once for all of them.
 cdef enum:
-    GROUP_BYTES = 1 << 18
+    GROUP_BYTES = 1 << 19
 
 # Gradients of an image that stay in the first-level cache as a whole.
 cdef enum:
@@ -75,7 +75,8 @@ cdef class Conv2DBackwardWeight(Step):
         self.Fg = g.F // groups
         self.widened = self.Fg % lanes != 0
         self.Fgp = round_up(self.Fg, lanes)
-        self.walk.rows, self.walk.columns = g.OH, g.OW
+        self.walk.images, self.walk.rows, self.walk.columns = 1, g.OH, g.OW
+        self.walk.x_image, self.walk.dy_image = g.H * g.W * g.C, g.OH * g.OW * g.F
         self.walk.x_row, self.walk.x_pixel = g.SH * self.width * g.C, g.SW * g.C
         self.walk.dy_pixel = self.Fgp * groups
         self.walk.dy_row = g.OW * self.walk.dy_pixel
@@ -174,7 +175,7 @@ cdef void weight_share(
     cdef const real_t *x
     cdef const real_t *dy
     cdef Outer walk = self.walk
-    cdef Py_ssize_t n, tile, row, k, some, x_image = g.H * g.W * g.C, dy_image = g.OH * g.OW * g.F
+    cdef Py_ssize_t n, tile, row
     cdef bint fresh = self.image_shares == 1 and not self.accumulate
     if self.image_shares > 1:
         first_tile, last_tile = 0, tiles
@@ -183,9 +184,9 @@ cdef void weight_share(
         dweight = <real_t *>self.partial + share * (g.KH * g.KW * (g.C // g.groups) * g.F)
     n = first
     while n < last:
-        x = <const real_t *>self.x + n * x_image
-        dy = <const real_t *>self.dy + n * dy_image
-        some = min(self.together, last - n)
+        x = <const real_t *>self.x + n * walk.x_image
+        dy = <const real_t *>self.dy + n * walk.dy_image
+        walk.images = min(self.together, last - n)
         if self.flat_pixels:
             walk.columns = min(g.OW, self.flat_pixels - n * g.OW)
         if self.bordered:
@@ -198,11 +199,9 @@ cdef void weight_share(
         while row < g.OH:
             walk.rows = min(self.strip_rows, g.OH - row)
             for tile in range(first_tile, last_tile):
-                for k in range(some):
-                    weight_tile(self, &walk, tile, row, x + k * x_image, dy + k * dy_image, dweight,
-                                fresh and n + k == 0 and row == 0)
+                weight_tile(self, &walk, tile, row, x, dy, dweight, fresh and n == 0 and row == 0)
             row += self.strip_rows
-        n += some
+        n += walk.images
 
 
 cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *strip, Py_ssize_t tile, Py_ssize_t first_row,

@@ -14,7 +14,8 @@
 # filled up with zeros, so that tiles always compute whole vectors and only the store looks at how many count.
 #
 # Where windows reach over the border, the rows that a unit of work needs are copied once into scratch memory with
-# the border as zeros: the inner loops then have no special cases. The copy costs one move for KH*KW*F products.
+# the border as zeros: the inner loops then have no special cases. The copy costs one move for KH*KW*F products. Where
+# much of a window is border, in small images, tiles take several images instead of a row: see abreast.pxi.
 
 from libc.string cimport memcpy, memset
 
@@ -59,6 +60,14 @@ cdef struct Few:
     Py_ssize_t turns                # SPREAD: sets of weights, as a vector may begin with any output
     ptrdiff_t *tap                  # ... (KH*KW*C,): places in the copy
     void *weights
+
+
+cdef struct Abreast:
+    Py_ssize_t chunks               # parts of the batch, or 0: images do not stand abreast
+    Py_ssize_t pixels               # output pixels of an image, those of all planes
+    Py_ssize_t most_taps, size      # taps of a plane, and numbers in a thread's copy
+    ptrdiff_t *tap                  # (threads, most_taps): of the copy
+    void *copies                    # (threads, size)
 
 
 cdef inline Py_ssize_t lanes_of(bint is_double) noexcept nogil:
@@ -128,6 +137,7 @@ cdef class Correlate(Step):
     cdef bint trims                 # whether rows leave out the taps that meet nothing but border
     cdef Py_ssize_t row_pixels      # pixels of a row of sums: before pooling
     cdef Few few                    # where lanes do not run over outputs, see few_outputs.pxi
+    cdef Abreast abreast            # where tiles take a pixel of several images, see abreast.pxi
 
     cdef int plan(self, double operations) except -1:
         """Cut the work into units and reserve memory, once the planes are known."""
@@ -170,6 +180,8 @@ cdef class Correlate(Step):
                 self.packed_bias = self.reserve_reals(biases)
         if self.few.way != NOT_FEW:
             reserve_few(self, lanes, weights)
+        if stand_abreast(self, operations):
+            return 0
         if self.bordered or self.few.spread.copies:
             self.strip_size = round_up(((self.strip_rows - 1) * self.row_step + self.reach) * self.few.pitch, 16)
             self.strip_scratch = self.reserve_reals(self.strip_size * self.max_threads)
@@ -190,7 +202,11 @@ cdef class Correlate(Step):
         """Copy the weights to `packed`, in the order in which tiles read them."""
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        if self.is_double:
+        if self.abreast.chunks and self.is_double:
+            abreast_unit(self, index, thread, <double *>self.x, <double *>self.y)
+        elif self.abreast.chunks:
+            abreast_unit(self, index, thread, <float *>self.x, <float *>self.y)
+        elif self.is_double:
             correlate_unit(self, index, thread, <double *>self.x)
         else:
             correlate_unit(self, index, thread, <float *>self.x)
@@ -299,15 +315,15 @@ cdef inline void correlate_tile_ahead(int m, const Correlation *walk, const real
 cdef inline Py_ssize_t trim_taps(Correlate self, const Plane *plane, Py_ssize_t row, Correlation *walk) noexcept nogil:
     """Leave the taps of output row `row` that lie in the border above or below out of the walk; return the first.
 
-    For the gradient by the input, where taps go upwards: a valid 3x3 convolution of 13 rows meets 11 rows in 13.
+    A padded 3x3 convolution of 4 rows meets 10 rows in 12; taps go downwards, or upwards in the gradient by the input.
     """
     cdef Py_ssize_t first = 0, last = plane.walk.taps, source_row = self.width * self.C
-    cdef Py_ssize_t above = (self.top - row) * source_row, below = above + self.H * source_row
+    cdef Py_ssize_t above = (self.top - row * self.row_step) * source_row, below = above + self.H * source_row
     if not self.trims:
         return 0
-    while first < last and plane.walk.tap[first] >= below:
+    while first < last and not above <= plane.walk.tap[first] < below:
         first += 1
-    while first < last and plane.walk.tap[last - 1] < above:
+    while first < last and not above <= plane.walk.tap[last - 1] < below:
         last -= 1
     walk.tap, walk.taps = plane.walk.tap + first, last - first
     return first

@@ -137,7 +137,7 @@ cdef class ChannelsBackwardWeight(FewFiltersBackwardWeight):
             self.places[i] += (down * self.width + right) * g.F
         phase.walk.x_row, phase.walk.x_pixel = self.width * g.F, g.F
         phase.walk.dy_row, phase.walk.dy_pixel = g.SH * g.W * self.Cp, g.SW * self.Cp
-        phase.walk.dw_step = g.C
+        phase.walk.images, phase.walk.dw_step = 1, g.C
         return row
 
     cdef void some_images(self, Py_ssize_t share, Py_ssize_t first, Py_ssize_t last) noexcept nogil:

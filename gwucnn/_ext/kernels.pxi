@@ -13,11 +13,11 @@ cdef extern from "tiles.h" nogil:
     enum: LANES_F32
     enum: LANES_F64
     ctypedef struct Correlation:
-        Py_ssize_t x_pixel, x_row, y_pixel, taps, run, w_step
+        Py_ssize_t x_pixel, x_row, y_pixel, taps, run, w_step, w_skip
         const ptrdiff_t *tap
         int relu
     ctypedef struct Outer:
-        Py_ssize_t rows, columns, x_row, x_pixel, dy_row, dy_pixel, dw_step
+        Py_ssize_t images, rows, columns, x_image, x_row, x_pixel, dy_image, dy_row, dy_pixel, dw_step
     void correlate_tile_f32(int m, const Correlation *c, const float *x, const float *w, const float *bias, float *y,
                             Py_ssize_t lanes)
     void correlate_tile_f64(int m, const Correlation *c, const double *x, const double *w, const double *bias,
@@ -161,6 +161,7 @@ ctypedef fused real_t:
 include "spread.pxi"
 include "correlate.pxi"
 include "few_outputs.pxi"
+include "abreast.pxi"
 include "conv.pxi"
 include "few_pixels.pxi"
 include "conv_weight.pxi"

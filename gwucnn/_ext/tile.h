@@ -47,6 +47,7 @@ INLINE void NAME(correlate_sums_ahead)(
                 for (int v = 0; v < V; v++) sum[m][v] = NAME(multiply_add)(value, wv[v], sum[m][v]);
             }
         }
+        w += c->w_skip * c->w_step;
     }
 }
 
@@ -74,7 +75,7 @@ INLINE void NAME(correlate_body)(
         for (int v = 0; v < V; v++) NAME(store_some)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
 }
 
-/* dw[m, f] += sum over i < rows, j < columns of x[i, j, value[m]] * dy[i, j, f], or = if `fresh`,
+/* dw[m, f] += sum over n < images, i < rows, j < columns of x[n, i, j, value[m]] * dy[n, i, j, f], or = if `fresh`,
  *
  * for M rows m of the weights and V vectors of filters f. With CONSECUTIVE the values are value[0] + m: channels of
  * one tap, side by side in memory. Otherwise their places are looked up, which costs one more load for each: for
@@ -95,19 +96,21 @@ INLINE void NAME(outer_body)(
             sum[m][v] = NAME(zero)();
             PREFETCH_TO_WRITE(dw + m * o->dw_step + v * LANES);     /* few pixels leave no time for it later */
         }
-    for (ptrdiff_t i = 0; i < o->rows; i++) {
-        const REAL *xp = x + i * o->x_row + (CONSECUTIVE ? value[0] : 0), *dp = dy + i * o->dy_row;
-        for (ptrdiff_t j = 0; j < o->columns; j++) {
-            NAME(vec) g[2];
-            for (int v = 0; v < V; v++) g[v] = NAME(load)(dp + v * LANES);
-            UNROLL for (int m = 0; m < M; m++) {
-                const NAME(vec) a = NAME(fill)(CONSECUTIVE ? xp[m] : xp[value[m]]);
-                for (int v = 0; v < V; v++) sum[m][v] = NAME(multiply_add)(a, g[v], sum[m][v]);
+    for (ptrdiff_t n = 0; n < o->images; n++)
+        for (ptrdiff_t i = 0; i < o->rows; i++) {
+            const REAL *xp = x + n * o->x_image + i * o->x_row + (CONSECUTIVE ? value[0] : 0);
+            const REAL *dp = dy + n * o->dy_image + i * o->dy_row;
+            for (ptrdiff_t j = 0; j < o->columns; j++) {
+                NAME(vec) g[2];
+                for (int v = 0; v < V; v++) g[v] = NAME(load)(dp + v * LANES);
+                UNROLL for (int m = 0; m < M; m++) {
+                    const NAME(vec) a = NAME(fill)(CONSECUTIVE ? xp[m] : xp[value[m]]);
+                    for (int v = 0; v < V; v++) sum[m][v] = NAME(multiply_add)(a, g[v], sum[m][v]);
+                }
+                xp += o->x_pixel;
+                dp += o->dy_pixel;
             }
-            xp += o->x_pixel;
-            dp += o->dy_pixel;
         }
-    }
     UNROLL for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) {
             REAL *p = dw + m * o->dw_step + v * LANES;

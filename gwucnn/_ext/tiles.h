@@ -52,6 +52,7 @@ typedef struct {
     const ptrdiff_t *tap;       /* (taps,): where in a window each run of products begins */
     ptrdiff_t taps, run;        /* runs in a window, and consecutive numbers in a run */
     ptrdiff_t w_step;           /* numbers from one row of weights to the next */
+    ptrdiff_t w_skip;           /* rows of weights that are left out behind each run */
     int relu;                   /* whether the store leaves out what is negative */
 } Correlation;
 
@@ -65,9 +66,10 @@ typedef struct {
 #endif
 
 typedef struct {
+    ptrdiff_t images;           /* whose sums are added up in registers */
     ptrdiff_t rows, columns;    /* output pixels that take part */
-    ptrdiff_t x_row, x_pixel;   /* numbers between the windows of neighbouring output pixels */
-    ptrdiff_t dy_row, dy_pixel; /* numbers between neighbouring output pixels */
+    ptrdiff_t x_image, x_row, x_pixel;      /* numbers between the windows of neighbouring output pixels */
+    ptrdiff_t dy_image, dy_row, dy_pixel;   /* numbers between neighbouring output pixels */
     ptrdiff_t dw_step;          /* numbers from one row of weights to the next */
 } Outer;
 

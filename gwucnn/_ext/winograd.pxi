@@ -100,7 +100,7 @@ cdef void winograd_block(Winograd self, Py_ssize_t unit, int thread, const real_
         place = place_of(kind, first + t, self.OH, self.OW)
         transform_tile(self, &place, x, patch, images + t * C)
     walk.x_pixel, walk.y_pixel, walk.run, walk.taps, walk.relu = C, F, C, 1, False
-    walk.tap = &NO_OFFSET
+    walk.tap, walk.w_skip = &NO_OFFSET, 0
     for k in range(elements_of(kind)):
         e = element_of(kind, k)
         f = first_filter

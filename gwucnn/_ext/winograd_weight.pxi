@@ -121,7 +121,7 @@ cdef void add_products(WinogradConv2DBackwardWeight self, Py_ssize_t number, con
     cdef real_t *sums = <real_t *>self.sums + e * g.C * g.F
     cdef Outer walk
     images += e * self.block * g.C
-    walk.rows, walk.columns = 1, self.count
+    walk.images, walk.rows, walk.columns = 1, 1, self.count
     walk.x_row, walk.x_pixel, walk.dy_row, walk.dy_pixel, walk.dw_step = 0, g.C, 0, g.F, g.F
     f = 0
     while f < g.F:
