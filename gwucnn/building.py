@@ -10,7 +10,25 @@ from gwucnn.errors import SizeMismatchWarning, warn_user
 from gwucnn.layers.base import Layer
 from gwucnn.shapes import Shape
 
-__all__ = ["build_layer", "need_new_layer", "shown", "stated"]
+__all__ = ["Layers", "build_layer", "need_new_layer", "shown", "stated"]
+
+
+# What lists have and tuples have not.
+CHANGES = ("append", "clear", "copy", "extend", "insert", "pop", "remove", "reverse", "sort")
+
+
+class Layers(tuple):  # type: ignore[type-arg]
+    """Layers one after the other, or branches side by side, to read: a change would miss all that `add` does."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in CHANGES:
+            raise AttributeError(
+                f"layers: expected a row to read, got .{name}; put a layer on top by network.add(layer), or make "
+                "a new network or block of [*layers]"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 def need_new_layer(who: str, layer: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn.batches import Batches, sample_shape
+from gwucnn.building import Layers
 from gwucnn.data_checks import as_images
 from gwucnn.engine import Engine, Recipe
 from gwucnn.errors import NotBuiltError
@@ -62,9 +63,9 @@ class NetworkBase:
     # ---------------------------------------------------------------- building
 
     @property
-    def layers(self) -> list[Layer]:
-        """The layers as they were added, from the bottom up."""
-        return self._stack.layers
+    def layers(self) -> Layers:
+        """The layers as they were added, from the bottom up: a tuple, which `add` alone makes longer."""
+        return Layers(self._stack.layers)
 
     @keywords_checked
     def add(self, layer: Layer) -> None:

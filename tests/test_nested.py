@@ -1,6 +1,7 @@
 """Layers that hold layers: what they refuse, who speaks, what runs inside; test_layers.py has their arithmetic."""
 
 import copy
+import pickle
 import gc
 import json
 import re
@@ -577,6 +578,15 @@ def test_a_copy_holds_layers_of_its_own():
     assert twin.trainable and not block.trainable
     assert next(leaf.label for leaf in leaves(twin)) == "1.Residual.0.Concatenate.0.0.Conv2D"
     assert twin.build((6, 6, 4)) == (6, 6, 4)
+
+
+def test_layers_inside_are_to_be_read():
+    block, side_by_side = Residual([RELU()], shortcut=RELU()), Concatenate([[RELU()], RELU()])
+    for row in (block.layers, block.shortcut, side_by_side.branches, *side_by_side.branches):
+        with pytest.raises(AttributeError, match=r"^layers: expected a row to read, got \.append; "):
+            row.append(RELU())
+    twin = pickle.loads(pickle.dumps(block))
+    assert type(twin.layers) is type(copy.copy(block.layers)) is type(block.layers)
 
 
 def test_eval_of_repr_is_the_network():
