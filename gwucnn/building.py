@@ -18,15 +18,15 @@ CHANGES = ("append", "clear", "copy", "extend", "insert", "pop", "remove", "reve
 
 
 class Layers(tuple):  # type: ignore[type-arg]
-    """Layers one after the other, or branches side by side, to read: a change would miss all that `add` does."""
+    """Layers one after the other, or branches side by side, to read: a change would miss what `add` does."""
 
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
         if name in CHANGES:
             raise AttributeError(
-                f"layers: expected a row to read, got .{name}; put a layer on top by network.add(layer), or make "
-                "a new network or block of [*layers]"
+                f"layers: expected a row to read, got .{name}; put a layer on top by network.add(layer), or "
+                "make a new network or block"
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

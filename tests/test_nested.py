@@ -1,9 +1,9 @@
 """Layers that hold layers: what they refuse, who speaks, what runs inside; test_layers.py has their arithmetic."""
 
 import copy
-import pickle
 import gc
 import json
+import pickle
 import re
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
