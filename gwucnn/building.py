@@ -17,7 +17,7 @@ __all__ = ["Layers", "build_layer", "need_new_layer", "shown", "stated"]
 CHANGES = ("append", "clear", "copy", "extend", "insert", "pop", "remove", "reverse", "sort")
 
 
-class Layers(tuple):  # type: ignore[type-arg]
+class Layers(tuple):
     """Layers one after the other, or branches side by side, to read: a change would miss what `add` does."""
 
     __slots__ = ()
