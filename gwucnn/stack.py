@@ -103,7 +103,7 @@ class Stack:
         """Return why inputs of this shape do not fit, and what to do about it."""
         known: Any = self.in_shape
         why = "as input_size states" if self.layers[0].input_size is not None else "as the network was built"
-        if shape == known[1:2]:
+        if shape == known[1:2] or (not self.channels_first and shape == (*known[1:], 1)):
             return f"{why}; for one image pass x[None]"
         if len(shape) == len(known) == 3:
             turned = (shape[2], *shape[:2]) if self.channels_first else (*shape[1:], shape[0])

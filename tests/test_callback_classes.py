@@ -306,7 +306,7 @@ MISTAKES = [
     (lambda: ReduceLROnPlateau(factor=1.5), ValueError,
      "ReduceLROnPlateau: expected factor between 0 and 1, got 1.5; try 0.5"),
     (lambda: ReduceLROnPlateau(min_lr="0"), ValueError,
-     "ReduceLROnPlateau: expected min_lr to be a number of at least 0, got '0'"),
+     "ReduceLROnPlateau: expected min_lr to be a number of at least 0, got '0'; write 0 without quotes"),
     (lambda: LambdaCallback(), TypeError,
      "LambdaCallback: expected a function for any of on_train_begin, on_epoch_end, on_train_end, set_network, got none"),
     (lambda: LambdaCallback(on_epoch_end=3), TypeError, "LambdaCallback: expected on_epoch_end to be a function, got 3"),

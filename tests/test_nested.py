@@ -663,7 +663,7 @@ def test_a_layer_has_one_place():
     [
         (Residual(Conv2D(4)), (6, 7, 3),
          "expected layers and shortcut to make the same shape, got (4, 5, 4) and (6, 7, 3); give "
-         "shortcut=Conv2D(4, 1), with the layers' strides"),
+         "the layers padding='same', and shortcut=Conv2D(4, 1)"),
         (Residual([Flatten(), Dense(4)]), (6, 7, 3),
          "expected layers and shortcut to make the same shape, got (4,) and (6, 7, 3)"),
         (Concatenate([Conv2D(4), Conv2D(4, 2)]), (6, 7, 3),

@@ -67,11 +67,9 @@ class Residual(Nested):
     def build(self, in_shape: Shape) -> Shape:
         made, passed = self.build_rows(in_shape)
         if made != passed:
-            images = len(made) == len(passed) == 3
-            hint = f"; give shortcut=Conv2D({made[-1]}, 1), with the layers' strides" if images else ""
             raise ShapeError(
                 f"{self.label}: expected layers and shortcut to make the same shape, got {self._shown(made)} "
-                f"and {self._shown(passed)}{hint}"
+                f"and {self._shown(passed)}{_remedy(made, passed)}"
             )
         self.out_shape = made
         return made
@@ -190,6 +188,19 @@ class Concatenate(Nested):
 
     def __repr__(self) -> str:
         return f"Concatenate({[[*branch] for branch in self.branches]!r}{_named(self)})"
+
+
+def _remedy(made: Shape, passed: Shape) -> str:
+    """Return what to do about a sum of images of two shapes: a projection, or edges that are kept."""
+    if not len(made) == len(passed) == 3:
+        return ""
+    stride = -(-passed[0] // made[0])
+    strided = tuple(-(-length // stride) for length in passed[:2]) == made[:2]
+    strides = f", strides={stride}" if strided and stride > 1 else ""
+    projection = f"shortcut=Conv2D({made[-1]}, 1{strides})"
+    if strided:
+        return f"; give {projection}"
+    return f"; give the layers padding='same'{f', and {projection}' if made[-1] != passed[-1] else ''}"
 
 
 def _named(layer: Layer) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.building import Layers, build_layer, need_new_layer, shown
+from gwucnn.building import Layers, build_layer, check_made, need_new_layer, shown
 from gwucnn.described import rebuilt
 from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space
 from gwucnn.ops import fill_zero
@@ -128,6 +128,8 @@ class Nested(Layer):
         made = space.saved[f"row {row}"] = []
         for number, layer in enumerate(self.rows[row]):
             x = layer.forward(x, self._space(row, number, space))
+            if not layer.replays:
+                check_made(layer, x, space.dtype)
             made.append(x)
         return x
 
@@ -169,5 +171,5 @@ def as_row(who: str, what: str, given: Any) -> Layers:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError(f"{who}: expected {what} to be a layer or a list of layers, got {given!r}")
     return Layers(
-        rebuilt(who, "layer", layer, CLASSES) if isinstance(layer, Mapping) else layer for layer in given
+        [rebuilt(who, "layer", layer, CLASSES) if isinstance(layer, Mapping) else layer for layer in given]
     )
