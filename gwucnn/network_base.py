@@ -25,6 +25,10 @@ from gwucnn.workspace import Randomness, Space
 __all__ = ["NetworkBase"]
 
 
+# Options that decide what stated sizes and weights are, and their defaults; repr leaves these out.
+SHOWN = {"data_format": "channels_last", "precision": "float32"}
+
+
 class NetworkBase:
     """Layers that are built as soon as their shapes are known, and used. `GWUNetwork` adds the training."""
 
@@ -228,4 +232,9 @@ class NetworkBase:
 
     def __repr__(self) -> str:
         inside = "".join(f"\n    {layer!r}," for layer in self.layers)
-        return f"GWUNetwork([{inside}\n])" if inside else "GWUNetwork([])"
+        options = "".join(
+            f", {name}={getattr(self, name)!r}"
+            for name, usual in SHOWN.items()
+            if getattr(self, name) != usual
+        )
+        return f"GWUNetwork([{inside}{bool(inside) * chr(10)}]{options})"

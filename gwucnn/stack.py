@@ -8,7 +8,7 @@ from typing import Any
 
 from gwucnn.activation_functions import SoftmaxActivation
 from gwucnn.building import build_layer, need_new_layer, shown, stated
-from gwucnn.endings import need_last, need_once
+from gwucnn.endings import need_last, need_once, need_several
 from gwucnn.errors import NotBuiltError, ShapeError, warn_user
 from gwucnn.layers import Layer
 from gwucnn.loss_functions import LossFunction
@@ -142,6 +142,7 @@ class Stack:
         need_once(loss.name, self.layers, SoftmaxActivation)
         if loss.partner is not None:
             need_once(loss.name, self.layers, loss.partner)
+        need_several(self.layers, SoftmaxActivation, self.shapes[-1][-1])
 
     def _propagate(self) -> None:
         """Build the layers whose input shape is known by now and that are not built yet."""

@@ -204,6 +204,12 @@ def test_repr():
     assert repr(GWUNetwork([Conv2D(), Sigmoid()])) == (
         "GWUNetwork([\n    Conv2D(filters=2, kernel_size=(3, 3)),\n    Sigmoid(),\n])"
     )
+    text = repr(GWUNetwork([Conv2D(input_size=(3, 8, 9))], data_format="channels_first", precision="float64"))
+    assert text == (
+        "GWUNetwork([\n    Conv2D(filters=2, kernel_size=(3, 3), input_size=(3, 8, 9)),\n], "
+        "data_format='channels_first', precision='float64')"
+    )
+    assert repr(eval(text)) == text
 
 
 def test_layers_are_to_be_read():
