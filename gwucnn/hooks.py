@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,9 @@ HOOKS = {
     "on_epoch_end": ("record", "the epoch's record"),
     "on_train_end": ("", "no argument"),
 }
+
+# What other libraries call as well, and what is nearly the name of a hook. Other methods are a callback's own.
+NOT_CALLED = re.compile(r"on_(epoch|batch|train|test|predict|train_batch|test_batch|predict_batch)_\w+")
 
 
 class Callbacks:
@@ -136,7 +140,7 @@ def _check(callback: Any) -> None:
 
 def _check_hooks(callback: Any) -> None:
     for name in dir(callback):
-        if name.startswith("on_") and name not in HOOKS and callable(getattr(callback, name)):
+        if NOT_CALLED.fullmatch(name) and name not in HOOKS and callable(getattr(callback, name)):
             free = [hook for hook in HOOKS if not hasattr(callback, hook)]
             raise TypeError(
                 f"fit: expected a callback with any of {', '.join(HOOKS)}, got one with {name}, which nobody "
