@@ -20,7 +20,7 @@ HOOKS = {
     "on_train_end": ("", "no argument"),
 }
 
-# What other libraries call as well, and what is nearly the name of a hook. Other methods are a callback's own.
+# What other libraries call too, and what is nearly the name of a hook. Other methods are a callback's own.
 NOT_CALLED = re.compile(r"on_(epoch|batch|train|test|predict|train_batch|test_batch|predict_batch)_\w+")
 
 
