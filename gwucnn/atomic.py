@@ -18,7 +18,7 @@ import stat
 import time
 from typing import Any
 
-__all__ = ["write_atomically"]
+__all__ = ["check_target", "write_atomically"]
 
 # What temporary files are called, and nothing else is.
 LEFT_OVER = re.compile(r"\.gwucnn-[0-9a-f]{16}\.tmp")
@@ -35,13 +35,7 @@ def write_atomically(who: str, path: str | os.PathLike[str], data: bytes) -> Non
 
     A link keeps pointing to where it does, and a file that is there keeps its permissions.
     """
-    # Not through a link: it would be replaced, and what it points to stay as it was.
-    target = os.path.realpath(path)
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{who}: expected a folder {folder!r} to save in, got none; make it first")
-    if os.path.isdir(target):
-        raise IsADirectoryError(f"{who}: expected the path of a file, got the folder {target!r}")
+    target, folder = check_target(who, path)
     if os.path.exists(target) and not os.path.isfile(target):
         # Its name would go to the new file, also that of /dev/null.
         raise OSError(f"{who}: expected the path of a file, got the device or pipe {target!r}")
@@ -64,6 +58,21 @@ def write_atomically(who: str, path: str | os.PathLike[str], data: bytes) -> Non
             os.unlink(temporary)
         raise
     _sync(folder)
+
+
+def check_target(who: str, path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Return where a file is to be written, links followed, and its folder; raise OSError where none can lie.
+
+    Callbacks ask before training, so that nobody trains for hours for a file that cannot be written.
+    """
+    # Not through a link: it would be replaced, and what it points to stay as it was.
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{who}: expected a folder {folder!r} to save in, got none; make it first")
+    if os.path.isdir(target):
+        raise IsADirectoryError(f"{who}: expected the path of a file, got the folder {target!r}; add a name")
+    return target, folder
 
 
 def _replace_closed(temporary: str, target: str) -> None:

@@ -6,11 +6,29 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
-from gwucnn.errors import SizeMismatchWarning, warn_user
+from gwucnn.errors import ShapeError, SizeMismatchWarning, warn_user
 from gwucnn.layers.base import Layer
 from gwucnn.shapes import Shape
 
-__all__ = ["build_layer", "need_new_layer", "shown", "stated"]
+__all__ = ["Layers", "build_layer", "check_made", "need_new_layer", "shown", "stated"]
+
+
+# What lists have and tuples have not.
+CHANGES = ("append", "clear", "copy", "extend", "insert", "pop", "remove", "reverse", "sort")
+
+
+class Layers(tuple):
+    """Layers one after the other, or branches side by side, to read: a change would miss what `add` does."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in CHANGES:
+            raise AttributeError(
+                f"layers: expected a row to read, got .{name}; put a layer on top by network.add(layer), or "
+                "make a new network or block"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 def need_new_layer(who: str, layer: Any) -> None:
@@ -84,3 +102,19 @@ def _correct_stated(layer: Layer, shape: Shape, channels_first: bool, source: Ca
         f"{type(layer).__name__}: input_size={was} stated, {source()}; using {true}", SizeMismatchWarning
     )
     layer.input_size = true
+
+
+def check_made(layer: Layer, y: Any, dtype: Any) -> None:
+    """Raise an error unless a layer's outputs are of the shape that its build returned, and of `dtype`."""
+    shape = getattr(y, "shape", None)
+    if shape is None or shape[1:] != layer.out_shape:
+        sizes = ", ".join(map(str, ("N", *layer.out_shape)))
+        made = "an array" if shape is None else "from build the shape of one output"
+        raise ShapeError(
+            f"{layer.label}: expected forward to return outputs ({sizes}), as its build says, got {shape}; "
+            f"return {made}"
+        )
+    if y.dtype != dtype:
+        raise TypeError(
+            f"{layer.label}: expected forward to return {dtype}, got {y.dtype}; convert with astype(x.dtype)"
+        )

@@ -17,13 +17,12 @@ CSVLogger.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from gwucnn.checkpoint import ModelCheckpoint
 from gwucnn.csv_log import CSVLogger
-from gwucnn.errors import NotBuiltError
+from gwucnn.errors import NotBuiltError, tell_user
 from gwucnn.monitor import Monitor, check_number
 from gwucnn.shapes import check_flag, check_size
 from gwucnn.suggestions import CheckedCalls
@@ -199,8 +198,7 @@ class ReduceLROnPlateau(Monitor):
         optimizer.lr = max(optimizer.lr * self.factor, self.min_lr)
         self.cooling, self.wait = self.cooldown, 0
         if self.verbose:
-            # To where the bars are, so that the two do not mix.
-            print(f"epoch {record['epoch'] + 1}: lr lowered to {optimizer.lr:g}", file=sys.stderr)
+            tell_user(f"epoch {record['epoch'] + 1}: lr lowered to {optimizer.lr:g}")
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"cooling": self.cooling}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from gwucnn.atomic import check_target
 from gwucnn.checks import check_path
 from gwucnn.monitor import Monitor
 from gwucnn.shapes import check_flag
@@ -24,6 +25,11 @@ class ModelCheckpoint(Monitor):
         Save only when the monitored number is better than ever.
     monitor, mode
         As in `EarlyStopping`; used with save_best_only alone.
+
+    Raises
+    ------
+    OSError
+        When training begins, if `filepath` lies in no folder or is one, as far as no name in braces decides.
     """
 
     saves = True  # after the other callbacks, whose states are saved too
@@ -38,7 +44,7 @@ class ModelCheckpoint(Monitor):
         mode: str = "auto",
     ) -> None:
         super().__init__(monitor, mode)
-        self.filepath = check_path(self._who, "filepath", filepath)
+        self.filepath = os.fsdecode(check_path(self._who, "filepath", filepath))
         self.save_best_only = check_flag(self._who, "save_best_only", save_best_only)
         self._network: Any = None
         self._seen: Any = None
@@ -62,6 +68,12 @@ class ModelCheckpoint(Monitor):
                 f"{self._who}: expected filepath with names out of {', '.join(record)} in braces, got "
                 f"{self.filepath!r} ({error}); write {{{{ for a brace itself"
             ) from None
+
+    def on_train_begin(self) -> None:
+        """Start afresh, unless a state was restored just before."""
+        if "{" not in os.path.dirname(self.filepath):
+            check_target(self._who, self.filepath)
+        super().on_train_begin()
 
     def look(self, record: dict[str, Any]) -> bool:
         """Return whether this epoch is to be saved; the answer to one record stays the same."""

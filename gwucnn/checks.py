@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from gwucnn.suggestions import unquoted
+
 __all__ = ["check_fraction", "check_not_negative", "check_path", "check_positive", "gives_items"]
 
 
@@ -17,24 +19,28 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def _wrong(who: str, name: str, value: Any, wanted: str) -> ValueError:
+    return ValueError(f"{who}: expected {name} to be {wanted}, got {value!r}{unquoted(value)}")
+
+
 def check_fraction(who: str, name: str, value: Any) -> float:
     """Return `value` as a float from 0 to less than 1, or raise a ValueError that names it."""
     if not _is_number(value) or not 0 <= value < 1:
-        raise ValueError(f"{who}: expected {name} to be a number from 0 to less than 1, got {value!r}")
+        raise _wrong(who, name, value, "a number from 0 to less than 1")
     return float(value)
 
 
 def check_positive(who: str, name: str, value: Any) -> float:
     """Return `value` as a finite float above 0, or raise a ValueError that names it."""
     if not _is_number(value) or not 0 < value < inf:
-        raise ValueError(f"{who}: expected {name} to be a positive number, got {value!r}")
+        raise _wrong(who, name, value, "a positive number")
     return float(value)
 
 
 def check_not_negative(who: str, name: str, value: Any) -> float:
     """Return `value` as a finite float of at least 0, or raise a ValueError that names it."""
     if not _is_number(value) or not 0 <= value < inf:
-        raise ValueError(f"{who}: expected {name} to be a number of at least 0, got {value!r}")
+        raise _wrong(who, name, value, "a number of at least 0")
     return float(value)
 
 

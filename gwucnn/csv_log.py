@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from gwucnn.atomic import check_target
 from gwucnn.checks import check_path
 from gwucnn.shapes import check_flag
 from gwucnn.suggestions import keywords_checked
@@ -26,6 +27,8 @@ class CSVLogger:
 
     Raises
     ------
+    OSError
+        When training begins, if `path` lies in no folder, or is one.
     ValueError
         With append, if the file has a column that no record has, or lacks one.
     """
@@ -41,7 +44,8 @@ class CSVLogger:
         self._columns: list[str] = []
 
     def on_train_begin(self) -> None:
-        """Begin a new table, or go on with the one that is there."""
+        """Begin a new table, or go on with the one that is there. Raises OSError for a missing folder."""
+        check_target("CSVLogger", self.path)
         self._begun = False
 
     def on_epoch_end(self, record: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from gwucnn.checks import gives_items
 from gwucnn.chunks import chunks, extremes
 from gwucnn.errors import ShapeError, warn_user
 from gwucnn.loss_functions import LossFunction
+from gwucnn.suggestions import unquoted
 
 __all__ = [
     "as_images",
@@ -80,14 +81,24 @@ def _no_numbers(x: Any) -> str:
         )
     if x.dtype.kind != "O":
         return f"{x.dtype}"
-    inside = x.item() if x.ndim == 0 else next(iter(x.ravel()), None)
+    inside = x.item() if x.ndim == 0 else _first_odd(x.ravel())
     got = "None" if inside is None else type(inside).__name__
     if x.ndim:
-        numbers = isinstance(inside, Real) and not isinstance(inside, bool)
-        return f"objects such as {got}{'; convert them with x.astype(float)' if numbers else ''}"
+        remedy = "convert them with x.astype(float)" if _is_number(inside) else "leave them out"
+
+        return f"objects such as {got}; {remedy}"
     if hasattr(inside, "__next__") or hasattr(inside, "__iter__"):
         return f"{got}; give an array, or for batches (x, y) an object with __len__ and __getitem__"
     return f"{got}; give an array (N, H, W), (N, H, W, C) or (N, D)"
+
+
+def _is_number(thing: Any) -> bool:
+    return isinstance(thing, Real) and not isinstance(thing, bool)
+
+
+def _first_odd(objects: Any) -> Any:
+    """Return the first object that is no number, or if all are, the first of them."""
+    return next((thing for thing in objects if not _is_number(thing)), objects[0] if len(objects) else None)
 
 
 def with_targets(
@@ -241,8 +252,8 @@ def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: A
     for label, weight in class_weight.items():
         if label not in range(classes):
             raise ValueError(
-                f"fit: expected class_weight for classes from 0 to {classes - 1}, got one for {label!r}; "
-                "leave it out"
+                f"fit: expected class_weight for classes from 0 to {classes - 1}, got one for {label!r}"
+                f"{unquoted(label) or '; leave it out'}"
             )
         if not isinstance(weight, Real):
             raise TypeError(f"fit: expected class_weight to give numbers, got {weight!r} for class {label}")

@@ -32,6 +32,7 @@ import numpy as np
 
 from gwucnn.agreement import Agreement, Kind
 from gwucnn.common_state import Statistics, check_same, facts_of, put_back, state_of
+from gwucnn.errors import speaking
 from gwucnn.team import OthersFailed, Team
 
 __all__ = ["DataParallel"]
@@ -94,7 +95,8 @@ class DataParallel(Team):
     normalisation takes the statistics of a rank's own images, as PyTorch's DistributedDataParallel does;
     running statistics are the mean over ranks, by their numbers of images. Streams are read on every rank.
 
-    What rank 0 alone does: it shows progress (the numbers within an epoch are of its own images), and calls
+    What rank 0 alone does: it shows progress (the numbers within an epoch are of its own images), prints
+    `fit`'s warnings and what callbacks such as `ReduceLROnPlateau(verbose=True)` say, and calls
     `ModelCheckpoint`, `CSVLogger` and other callbacks with an attribute `writes` that is true. Callbacks of
     your own are called on each rank, and so is `network.save`: write `if team.rank == 0`.
 
@@ -147,7 +149,8 @@ class DataParallel(Team):
         self._agreement.check_free()
         try:
             self._agreement.begin()
-            yield
+            with speaking(self.rank == 0):
+                yield
             self._agreement.end()
         except OthersFailed as failed:
             raise _as_error(*failed.args) from None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from gwucnn.activation_functions import ActivationFunction
 from gwucnn.layers.base import Layer
 
-__all__ = ["need_last", "need_once"]
+__all__ = ["need_last", "need_once", "need_several"]
 
 Function = type[ActivationFunction]
 
@@ -19,6 +19,16 @@ Function = type[ActivationFunction]
 def need_once(who: str, layers: Sequence[Layer], function: Function) -> None:
     """Raise ValueError if a layer, at any depth, applies this function to what another one made by it."""
     _holders(who, layers, function, [])
+
+
+def need_several(layers: Sequence[Layer], function: Function, outputs: int) -> None:
+    """Raise ValueError if this function, which shares 1 out among the outputs, ends a network of only one."""
+    last = layers[-1]
+    if outputs == 1 and last.split_activation()[1] is function:
+        raise ValueError(
+            f"{last.label}: expected {function.name} over at least two outputs, got one, which it makes 1 "
+            "whatever comes in; give it activation='sigmoid', or none for a quantity"
+        )
 
 
 def need_last(who: str, layers: Sequence[Layer], function: Function) -> None:

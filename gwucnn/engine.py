@@ -10,6 +10,7 @@ import numpy as np
 
 from gwucnn._ext.step import Program, Step
 from gwucnn.batches import Batch, Batches
+from gwucnn.building import check_made
 from gwucnn.errors import NotBuiltError
 from gwucnn.fusion import plan
 from gwucnn.layers import Layer
@@ -178,6 +179,8 @@ class Engine:
         steps = self.steps if workspace is self._training else self._steps_in_use
         for step, space in zip(steps, workspace.spaces, strict=True):
             x = step.forward(x, space)
+            if not step.replays:
+                check_made(step, x, self.dtype)
         return x
 
     def predict(self, batches: Batches, size: int) -> Any:
@@ -200,7 +203,9 @@ class Engine:
         every = []
         for layer in self.layers:
             # A space of its own: the layers as written are not the steps that run otherwise.
-            x = np.array(layer.forward(x, Space(self.dtype)))
+            x = layer.forward(x, Space(self.dtype))
+            check_made(layer, x, self.dtype)
+            x = np.array(x)
             every.append(x)
         return every
 

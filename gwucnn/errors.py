@@ -1,4 +1,4 @@
-"""What goes wrong, by kind.
+"""What goes wrong, by kind, and how users hear of it and of what else is worth a line.
 
 Every message has the form ``who: expected X, got Y; how to fix``, where *who* is the function or the layer
 with its place in the network, such as ``2.Conv2D``.
@@ -8,8 +8,21 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-__all__ = ["FormatError", "NotBuiltError", "ShapeError", "SizeMismatchWarning", "warn_user"]
+__all__ = [
+    "FormatError",
+    "NotBuiltError",
+    "ShapeError",
+    "SizeMismatchWarning",
+    "speaking",
+    "tell_user",
+    "warn_user",
+]
+
+_SPEAKS = ContextVar("speaks", default=True)
 
 
 class ShapeError(ValueError):
@@ -28,8 +41,26 @@ class SizeMismatchWarning(UserWarning):
     """Issued when a stated ``input_size`` differs from what the layer before really makes."""
 
 
+@contextmanager
+def speaking(aloud: bool) -> Iterator[None]:
+    """Keep quiet meanwhile unless `aloud`: of processes that all do the same, one says it."""
+    before = _SPEAKS.set(aloud)
+    try:
+        yield
+    finally:
+        _SPEAKS.reset(before)
+
+
+def tell_user(line: str) -> None:
+    """Print a line to where progress bars are, so that the two do not mix."""
+    if _SPEAKS.get():
+        print(line, file=sys.stderr)
+
+
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn about the line of the user's program that led here, however deep in the package this is."""
+    if not _SPEAKS.get():
+        return
     package, level = __name__.partition(".")[0], 2
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:

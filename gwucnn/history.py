@@ -8,6 +8,7 @@ from math import nan
 from numbers import Real
 from typing import Any
 
+from gwucnn.atomic import check_target
 from gwucnn.checks import check_path
 
 __all__ = ["History"]
@@ -67,10 +68,12 @@ class History:
         return found
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row an epoch, with a head line."""
+        """Write one row an epoch, with a head line. Raises OSError if there is no folder for the file."""
         import csv
 
-        with open(check_path("History.to_csv", "path", path), "w", newline="") as file:
+        path = check_path("History.to_csv", "path", path)
+        check_target("History.to_csv", path)
+        with open(path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history, "seconds"])
             writer.writerows(zip(self.epoch, *self.history.values(), self.seconds, strict=True))

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.remembered import REMEMBERED
+from gwucnn.suggestions import hint
 
 __all__ = ["Callbacks"]
 
-HOOKS = ("set_network", "on_train_begin", "on_epoch_end", "on_train_end")
+# The names of a hook's arguments, and what they are.
+HOOKS = {
+    "set_network": ("network", "the network"),
+    "on_train_begin": ("", "no argument"),
+    "on_epoch_end": ("record", "the epoch's record"),
+    "on_train_end": ("", "no argument"),
+}
+
+# What other libraries call too, and what is nearly the name of a hook. Other methods are a callback's own.
+NOT_CALLED = re.compile(r"on_(epoch|batch|train|test|predict|train_batch|test_batch|predict_batch)_\w+")
 
 
 class Callbacks:
@@ -98,10 +109,10 @@ def _has_hooks(callback: Any) -> bool:
     return any(hasattr(callback, hook) for hook in HOOKS)
 
 
-def _takes_a_record(function: Any) -> bool:
-    """Return whether a function can be called with one argument, as far as one can tell."""
+def _takes(function: Any, *args: Any) -> bool:
+    """Return whether a function can be called with these arguments, as far as one can tell."""
     try:
-        inspect.signature(function).bind({})
+        inspect.signature(function).bind(*args)
     except TypeError:
         return False
     except ValueError:
@@ -110,12 +121,12 @@ def _takes_a_record(function: Any) -> bool:
 
 
 def _check(callback: Any) -> None:
-    """Raise TypeError for what is no callback."""
+    """Raise TypeError for what is no callback, or has hooks that nobody calls or that cannot be called."""
     if isinstance(callback, type):
         raise TypeError(
             f"fit: expected a callback, got the class {callback.__name__}; write {callback.__name__}(...)"
         )
-    if callable(callback) and not _has_hooks(callback) and not _takes_a_record(callback):
+    if callable(callback) and not _has_hooks(callback) and not _takes(callback, {}):
         raise TypeError(
             f"fit: expected a callback that takes the epoch's record, got {callback!r}, which cannot be "
             "called with one argument; write lambda record: ..."
@@ -124,3 +135,22 @@ def _check(callback: Any) -> None:
         raise TypeError(
             f"fit: expected a callback with any of {', '.join(HOOKS)} or a function, got {callback!r}"
         )
+    _check_hooks(callback)
+
+
+def _check_hooks(callback: Any) -> None:
+    for name in dir(callback):
+        if NOT_CALLED.fullmatch(name) and name not in HOOKS and callable(getattr(callback, name)):
+            free = [hook for hook in HOOKS if not hasattr(callback, hook)]
+            raise TypeError(
+                f"fit: expected a callback with any of {', '.join(HOOKS)}, got one with {name}, which nobody "
+                f"calls{hint(name, free)}"
+            )
+    for hook, (argument, meaning) in HOOKS.items():
+        method = getattr(callback, hook, None)
+        if method is not None and not _takes(method, *[None] * bool(argument)):
+            got = ", ".join(inspect.signature(method).parameters)
+            raise TypeError(
+                f"fit: expected a callback whose {hook} can be called with {meaning}, got {hook}({got}); "
+                f"write def {hook}({', '.join(filter(None, ('self', argument)))})"
+            )

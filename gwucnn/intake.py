@@ -51,6 +51,8 @@ class Intake(NetworkBase):
 
     def _feed(self, who: str, x: Any, y: Any, admit: Admit) -> tuple[Engine, Batches | Stream]:
         """Return arrays, or batch by batch what a stream gives, as far as `admit` has nothing against it."""
+        if y is None and isinstance(x, tuple) and len(x) == 2:
+            raise TypeError(f"{who}: expected y beside x, got both in one tuple; write {who}(x, y)")
         streamed = y is None and is_stream(x) and self._compiled is not None
         data = Stream(x, admit, who) if streamed else admit(who, x, y)
         return self._build(self._stack.in_shape or ()), data

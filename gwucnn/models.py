@@ -17,7 +17,8 @@ three minutes on one core (tests/test_real_data.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gwucnn.activation_layers import RELU
@@ -33,6 +34,8 @@ from gwucnn.layers import (
     MaxPooling2D,
     Residual,
 )
+from gwucnn.shapes import check_size
+from gwucnn.suggestions import unknown_argument
 
 __all__ = ["lenet5", "mobilenet_small", "resnet18_small", "vgg_small"]
 
@@ -58,6 +61,7 @@ def lenet5(classes: int = 10, *, preprocessing: Iterable[Layer] = (), **options:
     >>> network.count_params()
     61706
     """
+    _check(lenet5, options, classes)
     layers = [
         *_in_front(preprocessing),
         _conv(6, 5, padding="same", activation="relu", add_bias=True),
@@ -95,6 +99,7 @@ def vgg_small(
     >>> network.count_params()
     1671114
     """
+    _check(vgg_small, options, classes, width)
     layers = _in_front(preprocessing)
     for filters in (width, 2 * width, 4 * width):
         pair = [_conv(filters, padding="same", activation="relu", add_bias=True) for _ in range(2)]
@@ -127,6 +132,7 @@ def resnet18_small(
     >>> network.layers[7].label, network.layers[7].out_shape
     ('7.Residual', (16, 16, 8))
     """
+    _check(resnet18_small, options, classes, width)
     layers = [*_in_front(preprocessing), _conv(width, padding=1), BatchNormalization(), RELU()]
     channels = width
     for filters, strides in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
@@ -181,6 +187,8 @@ def mobilenet_small(
     >>> network.count_params()
     549578
     """
+    _check(mobilenet_small, options, classes)
+    blocks = _filters_and_strides(blocks)
     layers = [*_in_front(preprocessing), _conv(32, padding=1), BatchNormalization(), RELU()]
     for filters, strides in blocks:
         layers += [
@@ -191,6 +199,28 @@ def mobilenet_small(
         layers += [_conv(filters, 1), BatchNormalization(), RELU()]
     layers += [GlobalAveragePooling2D(), Dense(classes, activation="softmax", add_bias=True)]
     return GWUNetwork(layers, **options)
+
+
+def _filters_and_strides(blocks: Any) -> list[tuple[int, int]]:
+    try:
+        return [(filters, strides) for filters, strides in blocks]
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"mobilenet_small: expected blocks of (filters, strides), got {blocks!r}; write them as in "
+            "models.MOBILENET"
+        ) from None
+
+
+def _check(model: Callable[..., Any], options: Mapping[str, Any], classes: int, width: int = 1) -> None:
+    """Raise an error that names the model for sizes that are none, or an option that no network has."""
+    who = model.__name__
+    check_size(who, "classes", classes)
+    check_size(who, "width", width)
+    own = [name for name in inspect.signature(model).parameters if name != "options"]
+    of_networks = [name for name in inspect.signature(GWUNetwork).parameters if name != "layers"]
+    for name in options:
+        if name not in of_networks:
+            raise unknown_argument(who, own + of_networks, name)
 
 
 def _in_front(preprocessing: Iterable[Layer]) -> list[Layer]:

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from gwucnn.remembered import check_names
-from gwucnn.suggestions import CheckedCalls, look_up
+from gwucnn.suggestions import CheckedCalls, look_up, unquoted
 
 __all__ = ["Monitor", "check_number"]
 
@@ -20,7 +20,7 @@ def check_number(who: str, name: str, value: Any, least: float, most: float = in
     """Return `value` as a float within bounds, or raise a ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most:
         span = f"of at least {least:g}" if most == inf else f"from {least:g} to {most:g}"
-        raise ValueError(f"{who}: expected {name} to be a number {span}, got {value!r}")
+        raise ValueError(f"{who}: expected {name} to be a number {span}, got {value!r}{unquoted(value)}")
     return float(value)
 
 

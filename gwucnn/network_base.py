@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn.batches import Batches, sample_shape
+from gwucnn.building import Layers
 from gwucnn.data_checks import as_images
 from gwucnn.engine import Engine, Recipe
 from gwucnn.errors import NotBuiltError
@@ -22,6 +23,10 @@ from gwucnn.summary import summary
 from gwucnn.workspace import Randomness, Space
 
 __all__ = ["NetworkBase"]
+
+
+# Options that decide what stated sizes and weights are, and their defaults; repr leaves these out.
+SHOWN = {"data_format": "channels_last", "precision": "float32"}
 
 
 class NetworkBase:
@@ -62,9 +67,9 @@ class NetworkBase:
     # ---------------------------------------------------------------- building
 
     @property
-    def layers(self) -> list[Layer]:
-        """The layers as they were added, from the bottom up."""
-        return self._stack.layers
+    def layers(self) -> Layers:
+        """The layers as they were added, from the bottom up: a tuple, which `add` alone makes longer."""
+        return Layers(self._stack.layers)
 
     @keywords_checked
     def add(self, layer: Layer) -> None:
@@ -227,4 +232,9 @@ class NetworkBase:
 
     def __repr__(self) -> str:
         inside = "".join(f"\n    {layer!r}," for layer in self.layers)
-        return f"GWUNetwork([{inside}\n])" if inside else "GWUNetwork([])"
+        options = "".join(
+            f", {name}={getattr(self, name)!r}"
+            for name, usual in SHOWN.items()
+            if getattr(self, name) != usual
+        )
+        return f"GWUNetwork([{inside}{bool(inside) * chr(10)}]{options})"

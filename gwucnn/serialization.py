@@ -136,6 +136,8 @@ def opened(who: str, path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, i
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if os.path.isdir(path):
         raise FormatError(f"{who}: expected a file, got a folder")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{who}: expected a file, got none; check the path")
     with open(os.open(path, flags), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 from gwucnn.errors import ShapeError
+from gwucnn.suggestions import unquoted
 
 __all__ = [
     "Border",
@@ -50,7 +51,7 @@ def _unquoted(name: str, value: object) -> str:
     if not isinstance(value, str):
         return ""
     if value.isdigit():
-        return f"; write {value} without quotes"
+        return unquoted(value)
     if name not in BEFORE_WORDS:
         return ""
     argument = "padding" if value.lower() in ("valid", "same") else "activation"
@@ -60,7 +61,7 @@ def _unquoted(name: str, value: object) -> str:
 def check_number(who: str, name: str, value: object) -> float:
     """Return `value` as a finite float, or raise a ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
-        raise ValueError(f"{who}: expected {name} to be a finite number, got {value!r}")
+        raise ValueError(f"{who}: expected {name} to be a finite number, got {value!r}{unquoted(value)}")
     return float(value)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gwucnn.activation_functions import SoftmaxActivation
 from gwucnn.building import build_layer, need_new_layer, shown, stated
-from gwucnn.endings import need_last, need_once
+from gwucnn.endings import need_last, need_once, need_several
 from gwucnn.errors import NotBuiltError, ShapeError, warn_user
 from gwucnn.layers import Layer
 from gwucnn.loss_functions import LossFunction
@@ -103,7 +103,7 @@ class Stack:
         """Return why inputs of this shape do not fit, and what to do about it."""
         known: Any = self.in_shape
         why = "as input_size states" if self.layers[0].input_size is not None else "as the network was built"
-        if shape == known[1:2]:
+        if shape == known[1:2] or (not self.channels_first and shape == (*known[1:], 1)):
             return f"{why}; for one image pass x[None]"
         if len(shape) == len(known) == 3:
             turned = (shape[2], *shape[:2]) if self.channels_first else (*shape[1:], shape[0])
@@ -142,6 +142,7 @@ class Stack:
         need_once(loss.name, self.layers, SoftmaxActivation)
         if loss.partner is not None:
             need_once(loss.name, self.layers, loss.partner)
+        need_several(self.layers, SoftmaxActivation, self.shapes[-1][-1])
 
     def _propagate(self) -> None:
         """Build the layers whose input shape is known by now and that are not built yet."""

@@ -7,7 +7,15 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["CheckedCalls", "check_keywords", "keywords_checked", "look_up"]
+__all__ = [
+    "CheckedCalls",
+    "check_keywords",
+    "hint",
+    "keywords_checked",
+    "look_up",
+    "unknown_argument",
+    "unquoted",
+]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -16,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # What other libraries call the same thing, where the nearest spelling would not find it.
 ELSEWHERE = {
     "acc": ["accuracy"],
+    "alpha": ["negative_slope"],
     "bce": ["binary_crossentropy"],
     "binary_accuracy": ["accuracy"],
     "bias": ["add_bias"],
@@ -29,7 +38,9 @@ ELSEWHERE = {
     "input_shape": ["input_size"],
     "kaiming_normal": ["he_normal"],
     "kaiming_uniform": ["he_uniform"],
-    "learning_rate": ["lr", "initial_learning_rate"],
+    "learning_rate": ["lr", "initial_learning_rate", "max_learning_rate"],
+    "lr": ["initial_learning_rate", "max_learning_rate"],
+    "max_lr": ["max_learning_rate"],
     "max_norm": ["global_clipnorm"],
     "mean_absolute_error": ["mae"],
     "mean_squared_error": ["mse"],
@@ -40,6 +51,7 @@ ELSEWHERE = {
     "nll": ["cross_entropy"],
     "out_channels": ["filters"],
     "out_features": ["output_size"],
+    "p": ["rate"],
     "single": ["float32"],
     "swish": ["silu"],
     "sparse_categorical_accuracy": ["accuracy"],
@@ -56,13 +68,14 @@ ELSEWHERE = {
 TOGETHER = ("branches", "input_size", "layers", "shape")
 
 
-def _hint(name: object, known: Iterable[str]) -> str:
+def hint(name: object, known: Iterable[str]) -> str:
+    """Return '; did you mean ...?' with what of the known names comes nearest, or nothing."""
     import difflib  # a name is wrong once in a while, the package is imported each time
 
     known = list(known)
     if not isinstance(name, str):
         # A class or a function of the right name, such as activation=RELU, or an object of such a class.
-        meant = getattr(name, "__name__", type(name).__name__).lower()
+        meant = getattr(name, "__name__", type(name).__name__).lower().removesuffix("activation")
         return f"; did you mean {meant!r}?" if meant in known else ""
     name = name.lower()
     same = [word for word in ELSEWHERE.get(name, ()) if word in known]
@@ -75,7 +88,24 @@ def look_up(who: str, what: str, name: object, table: Mapping[str, T]) -> T:
     if isinstance(name, str) and name in table:
         return table[name]
     known = ", ".join(map(repr, table))
-    raise ValueError(f"{who}: expected {what} to be one of {known}, got {name!r}{_hint(name, table)}")
+    raise ValueError(f"{who}: expected {what} to be one of {known}, got {name!r}{hint(name, table)}")
+
+
+def unquoted(value: object) -> str:
+    """Return what to do about a text that stands where a number belongs: a hint if it is one in quotes."""
+    if not isinstance(value, str) or not any(map(str.isdigit, value)):
+        return ""
+    try:
+        float(value)
+    except ValueError:
+        return ""
+    return f"; write {value} without quotes"
+
+
+def unknown_argument(who: str, known: Sequence[str], name: str) -> TypeError:
+    """Return the error for an argument that nobody takes."""
+    takes = f"the arguments {', '.join(known)}" if known else "no arguments"
+    return TypeError(f"{who}: expected {takes}, got {name!r}{hint(name, known)}")
 
 
 def check_keywords(
@@ -92,19 +122,18 @@ def check_keywords(
     known = [parameter.name for parameter in parameters]
     for name in given:
         if name not in known:
-            takes = f"the arguments {', '.join(known)}" if known else "no arguments"
-            raise TypeError(f"{who}: expected {takes}, got {name!r}{_hint(name, known)}")
+            raise unknown_argument(who, known, name)
     if args is None or inspect.Parameter.VAR_POSITIONAL in kinds:
         return
     named = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     places = known[: len(known) - len(named)]
     if len(args) > len(places):
-        hint = f"; write {named[0]}=..." if named else ""
-        if len(places) == 1 and places[0] in TOGETHER:
-            hint = "; put them together, in one list"
+        remedy = f"; write {named[0]}=..." if named else ""
+        if len(places) == 1 and places[0] in TOGETHER and not isinstance(args[0], list):
+            remedy = "; put them together, in one list"
         most = f"{_count(len(places), 'argument')} without a name at most, {', '.join(places)}"
         raise TypeError(
-            f"{who}: expected {most if places else 'no argument without a name'}, got {len(args)}{hint}"
+            f"{who}: expected {most if places else 'no argument without a name'}, got {len(args)}{remedy}"
         )
     for parameter in parameters:
         if parameter.default is parameter.empty and parameter.name not in {*places[: len(args)], *given}:
@@ -146,6 +175,6 @@ class CheckedCalls:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls.__init__ is object.__init__ and (args or kwargs):
             ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-            hint = "" if ours else "; define __init__ to take them"
-            raise TypeError(f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}{hint}")
+            remedy = "" if ours else "; define __init__ to take them"
+            raise TypeError(f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}{remedy}")
         return super().__new__(cls)

@@ -136,7 +136,10 @@ def test_a_softmax_by_name_is_the_partner_of_its_loss(rng):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LeakyReLU("0.3"), "LeakyReLU: expected negative_slope to be a finite number, got '0.3'"),
+        (
+            lambda: LeakyReLU("0.3"),
+            "LeakyReLU: expected negative_slope to be a finite number, got '0.3'; write 0.3 without quotes",
+        ),
         (lambda: ELU(float("nan")), "ELU: expected alpha to be a finite number, got nan"),
         (lambda: GELU(approximate="tanh"), "GELU: expected approximate to be True or False, got 'tanh'"),
         (

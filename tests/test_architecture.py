@@ -16,7 +16,7 @@ import gwucnn
 PACKAGE = Path(gwucnn.__file__).parent
 
 STOREYS = [
-    {"_ext", "atomic", "errors", "suggestions", "_version"},
+    {"_ext", "aligned", "atomic", "errors", "suggestions", "_version"},
     {"checks", "chunks", "described", "kernels", "shapes"},
     {"ops", "parameters", "workspace", "initializers", "remembered", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers", "totals"},

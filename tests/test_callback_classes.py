@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 
 import numpy as np
@@ -305,7 +306,7 @@ MISTAKES = [
     (lambda: ReduceLROnPlateau(factor=1.5), ValueError,
      "ReduceLROnPlateau: expected factor between 0 and 1, got 1.5; try 0.5"),
     (lambda: ReduceLROnPlateau(min_lr="0"), ValueError,
-     "ReduceLROnPlateau: expected min_lr to be a number of at least 0, got '0'"),
+     "ReduceLROnPlateau: expected min_lr to be a number of at least 0, got '0'; write 0 without quotes"),
     (lambda: LambdaCallback(), TypeError,
      "LambdaCallback: expected a function for any of on_train_begin, on_epoch_end, on_train_end, set_network, got none"),
     (lambda: LambdaCallback(on_epoch_end=3), TypeError, "LambdaCallback: expected on_epoch_end to be a function, got 3"),
@@ -326,6 +327,34 @@ def test_wrong_callbacks(call, kind, message):
         call()
     assert type(caught.value) is kind
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("make", [CSVLogger, ModelCheckpoint])
+def test_a_place_where_nothing_can_be_written_is_said_before_anything_moves(make, data, tmp_path):
+    who, network, missing = make.__name__, small(), tmp_path / "runs" / "today"
+    with pytest.raises(FileNotFoundError) as caught:
+        network.fit(*data, epochs=1, callbacks=[make(missing / "file")])
+    assert (
+        str(caught.value) == f"{who}: expected a folder {str(missing)!r} to save in, got none; make it first"
+    )
+    with pytest.raises(IsADirectoryError) as caught:
+        network.fit(*data, epochs=1, callbacks=[make(tmp_path)])
+    assert str(caught.value) == (
+        f"{who}: expected the path of a file, got the folder {str(tmp_path)!r}; add a name"
+    )
+    assert network.history.epoch == []
+    makes = LambdaCallback(on_train_begin=lambda: missing.mkdir(parents=True))
+    network.fit(*data, epochs=1, callbacks=[makes, make(os.fsencode(missing / "file"))])
+    assert (missing / "file").stat().st_size > 0
+
+
+def test_a_folder_named_by_the_record_may_come_later(data, tmp_path):
+    callbacks = [
+        lambda record: (tmp_path / str(record["epoch"] + 1)).mkdir(),
+        ModelCheckpoint(tmp_path / "{epoch}" / "net"),
+    ]
+    small().fit(*data, epochs=2, callbacks=callbacks)
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["net", "net"]
 
 
 NAMES = "'epoch', 'loss', 'accuracy', 'lr', 'seconds'"

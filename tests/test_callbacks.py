@@ -174,3 +174,17 @@ def test_pixels_that_nobody_scaled_are_warned_about_once(rng):
         table = GWUNetwork([Dense(1)])
         table.compile("mse", lr=1e-9)
         table.fit(np.full((3, 2), 1000.0), [0, 1, 2])
+
+
+def test_a_callback_may_have_methods_of_its_own(data):
+    seen = []
+
+    class Own:
+        def on_epoch_end(self, record):
+            self.on_improvement(record)
+
+        def on_improvement(self, record):
+            seen.append(record["epoch"])
+
+    small().fit(*data, epochs=2, callbacks=[Own()])
+    assert seen == [0, 1]

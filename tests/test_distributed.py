@@ -1,6 +1,7 @@
 """Several ranks train one network as one process would. Here ranks are threads: see `ranks`; `test_mpi` has MPI."""
 
 import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -348,6 +349,22 @@ def test_only_rank_0_writes_and_shows(data, tmp_path, capsys):
 
     assert on_ranks(2, trained) == [["log.csv", "net", "own"], []]
     assert capsys.readouterr().out.count("epoch 2/2") == 1
+
+
+def test_warnings_and_lines_of_callbacks_come_from_rank_0_alone(data, capsys):
+    x, y = data
+
+    def trained(team):
+        plateau = ReduceLROnPlateau("loss", patience=1, min_delta=1e9, verbose=True)
+        small().fit(1000 * x, y, 2, 6, callbacks=[plateau], distributed=team)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert on_ranks(3, trained) == [None] * 3
+        assert len(caught) == 1 and "pixels" in str(caught[0].message)
+        assert capsys.readouterr().err == "epoch 2: lr lowered to 0.01\n"
+        small().fit(1000 * x, y)
+        assert len(caught) == 2, "alone it speaks again"
 
 
 def test_a_run_resumed_is_the_run_never_stopped(tmp_path):

@@ -151,7 +151,7 @@ def test_progress_is_shown(data, capsys):
 WRONG = [
     ({"min_lr": 0}, "lr_find: expected min_lr to be a number of at least 1e-12, got 0"),
     ({"min_lr": 1.0, "max_lr": 0.1}, "lr_find: expected min_lr below max_lr, got 1.0 and 0.1; give the smaller one first"),
-    ({"max_lr": "10"}, "lr_find: expected max_lr to be a number of at least 1e-12, got '10'"),
+    ({"max_lr": "10"}, "lr_find: expected max_lr to be a number of at least 1e-12, got '10'; write 10 without quotes"),
     ({"steps": 1}, "lr_find: expected steps to be an integer of at least 2, got 1"),
     ({"batch_size": 0}, "lr_find: expected batch_size to be an integer of at least 1, got 0"),
     ({"verbose": 5}, "lr_find: expected verbose to be 0, 1, 2 or 'auto', got 5"),

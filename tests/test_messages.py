@@ -31,6 +31,27 @@ class Endless:
         return np.zeros((4, 8, 8)), np.zeros(4, int)
 
 
+class Keras:
+    def on_epoch_end(self, epoch, logs):
+        pass
+
+
+class Batchwise:
+    def on_epoch_end(self, record):
+        pass
+
+    def on_batch_end(self, record):
+        pass
+
+
+class Mistyped:
+    def on_train_begin(self):
+        pass
+
+    def on_epoch_ends(self, record):
+        pass
+
+
 # program, kind of error, what it must say was expected, what there was, and how to fix it (regular expressions)
 MISTAKES = [
     # layers that do not fit on each other
@@ -51,7 +72,17 @@ MISTAKES = [
     ("GWUNetwork([MaxPooling2D(2, padding=3)]).build((8, 8))", "ShapeError",
      r"0\.MaxPooling2D: expected padding smaller than the window \(2, 2\)", r"\(3, 3\)", "lower padding"),
     ("GWUNetwork([Residual([Conv2D(4, 3)])]).build((8, 8))", "ShapeError",
-     r"0\.Residual: expected layers and shortcut to make the same shape", r"\(6, 6, 4\) and \(8, 8, 1\)", "give shortcut="),
+     r"0\.Residual: expected layers and shortcut to make the same shape", r"\(6, 6, 4\) and \(8, 8, 1\)",
+     r"give the layers padding='same', and shortcut=Conv2D\(4, 1\)"),
+    ("GWUNetwork([Residual([Conv2D(1, 3)])]).build((8, 8))", "ShapeError",
+     r"0\.Residual: expected layers and shortcut to make the same shape", r"\(6, 6, 1\) and \(8, 8, 1\)",
+     r"give the layers padding='same'$"),
+    ("GWUNetwork([Residual([Conv2D(4, 3, 2, 'same')])]).build((9, 8))", "ShapeError",
+     r"0\.Residual: expected layers and shortcut to make the same shape", r"\(5, 4, 4\) and \(9, 8, 1\)",
+     r"give shortcut=Conv2D\(4, 1, strides=2\)$"),
+    ("GWUNetwork([Residual([Conv2D(4, 3, 1, 'same')])]).build((8, 8))", "ShapeError",
+     r"0\.Residual: expected layers and shortcut to make the same shape", r"\(8, 8, 4\) and \(8, 8, 1\)",
+     r"give shortcut=Conv2D\(4, 1\)$"),
     ("GWUNetwork([Conv2D])", "TypeError", "add: expected a layer", "class", r"write Conv2D\(\.\.\.\)"),
     ("GWUNetwork(Dense(3))", "TypeError", "GWUNetwork: expected a list of layers", "Dense", r"write GWUNetwork\(\["),
     ("GWUNetwork(Dense(3), Dense(2))", "TypeError",
@@ -70,6 +101,8 @@ MISTAKES = [
      "ShapeError", r"0\.Conv2D: expected inputs of shape \(N, 3, 8, 8\)", r"\(N, 8, 8, 3\)", r"transpose\(0, 3, 1, 2\)"),
     ("GWUNetwork([Conv2D(4, input_size=8)]).predict(x[0])", "ShapeError",
      r"0\.Conv2D: expected inputs of shape \(N, 8, 8, 1\)", r"\(N, 8\)", r"for one image pass x\[None\]"),
+    ("GWUNetwork([Conv2D(4, input_size=(8, 8, 3))]).predict(np.zeros((8, 8, 3)))", "ShapeError",
+     r"0\.Conv2D: expected inputs of shape \(N, 8, 8, 3\)", r"\(N, 8, 3, 1\)", r"for one image pass x\[None\]"),
     ("n = net(); n.fit(x, y); n.predict(np.zeros((2, 9, 9)))", "ShapeError",
      r"0\.Conv2D: expected inputs of shape \(N, 8, 8, 1\)", r"\(N, 9, 9, 1\)", "resize the images"),
     ("GWUNetwork([Dense(2, input_size=64)]).predict(np.zeros((3, 63)))", "ShapeError",
@@ -285,6 +318,53 @@ MISTAKES = [
     ("net().fit(x, {'label': y})", "ShapeError", "cross_entropy: expected y of shape", "dict", "give an array"),
     ("n = Normalization(); n.adapt(['a.png'])", "TypeError", "Normalization.adapt: expected x to be an array of numbers", "texts",
      ""),
+    ("n = GWUNetwork([Flatten(), Dense(1, True, 'softmax')]); n.compile('mse'); n.fit(x, y)", "ValueError",
+     r"1\.Dense: expected softmax over at least two outputs", "one, which it makes 1 whatever comes in",
+     "give it activation='sigmoid'"),
+    ("n = GWUNetwork([Flatten(), Dense(1), Softmax()]); n.compile('mae'); n.build((8, 8))", "ValueError",
+     r"2\.Softmax: expected softmax over at least two outputs", "one", "sigmoid"),
+    ("Normalization().adapt(x[:0])", "ShapeError", "Normalization.adapt: expected x with at least one sample",
+     r"\(0, 8, 8\)", "look how x was made"),
+    ("net().fit((x, y))", "TypeError", "fit: expected y beside x", r"both in one tuple", r"write fit\(x, y\)"),
+    ("net().fit(np.array([[1.0, 'a']] * 12, object), y)", "TypeError", "fit: expected x to be an array of numbers",
+     "objects such as str", "leave them out"),
+    ("net().fit(x, y, class_weight={'0': 2})", "ValueError", "fit: expected class_weight for classes from 0 to 2", "'0'",
+     "write 0 without quotes"),
+    ("Dense(3, 'yes')", "ValueError", "Dense: expected add_bias to be True or False", "'yes'$", ""),
+    ("Conv2D(4, input_size=(8, 8, 3, 1))", "ValueError", r"Conv2D: expected input_size to be an integer, \(H, W\) or three",
+     r"\(8, 8, 3, 1\)", ""),
+    ("Dense(3, activation=RELUActivation())", "ValueError", "Dense: expected activation to be one of", "RELUActivation object",
+     "did you mean 'relu'"),
+    ("LeakyReLU(alpha=0.1)", "TypeError", "LeakyReLU: expected the arguments negative_slope", "'alpha'",
+     "did you mean 'negative_slope'"),
+    ("OneCycle(max_lr=0.1, total_steps=9)", "TypeError", "OneCycle: expected the arguments max_learning_rate", "'max_lr'",
+     "did you mean 'max_learning_rate'"),
+    ("ExponentialDecay(lr=0.1)", "TypeError", "ExponentialDecay: expected the arguments initial_learning_rate", "'lr'",
+     "did you mean 'initial_learning_rate'"),
+    ("Dropout(p=0.5)", "TypeError", "Dropout: expected the arguments rate", "'p'", "did you mean 'rate'"),
+    ("GWUNetwork([Flatten()], 'channels_first')", "TypeError", "GWUNetwork: expected 1 argument without a name at most",
+     "2", "write data_format="),
+    ("SGD('0.1')", "ValueError", "SGD: expected lr to be a positive number", "'0.1'", "write 0.1 without quotes"),
+    ("Dropout('0.5')", "ValueError", "Dropout: expected rate to be a number from 0 to less than 1", "'0.5'",
+     "write 0.5 without quotes"),
+    ("EarlyStopping(min_delta='1e-3')", "ValueError", "EarlyStopping: expected min_delta to be a number of at least 0",
+     "'1e-3'", "write 1e-3 without quotes"),
+    ("models.lenet5(clases=3)", "TypeError", "lenet5: expected the arguments classes, preprocessing, data_format", "'clases'",
+     "did you mean 'classes'"),
+    ("models.vgg_small(0)", "ValueError", "vgg_small: expected classes to be an integer of at least 1", "0", ""),
+    ("models.resnet18_small(width=0)", "ValueError", "resnet18_small: expected width to be an integer of at least 1", "0", ""),
+    ("models.mobilenet_small(blocks=[64])", "TypeError", r"mobilenet_small: expected blocks of \(filters, strides\)", "64", ""),
+    ("GWUNetwork.load('missing')", "FileNotFoundError", "load 'missing': expected a file", "none", "check the path"),
+    ("net().fit(x, y).to_csv('missing/log.csv')", "FileNotFoundError", "History.to_csv: expected a folder", "none",
+     "make it first"),
+    ("net().fit(x, y, callbacks=[Keras()])", "TypeError",
+     r"fit: expected a callback whose on_epoch_end can be called with the epoch's record", r"on_epoch_end\(epoch, logs\)",
+     r"write def on_epoch_end\(self, record\)"),
+    ("net().fit(x, y, callbacks=[Batchwise()])", "TypeError",
+     "fit: expected a callback with any of set_network, on_train_begin, on_epoch_end, on_train_end", "on_batch_end, which nobody calls",
+     ""),
+    ("net().fit(x, y, callbacks=[Mistyped()])", "TypeError", "fit: expected a callback with any of set_network",
+     "on_epoch_ends, which nobody calls", "did you mean 'on_epoch_end'"),
     ("models.lenet5(preprocessing=Rescaling(1 / 255))", "TypeError", "models: expected preprocessing to be a list of layers",
      "Rescaling", r"write preprocessing=\["),
     ("net().predict(np.zeros((2, 1, 8, 8)))", "UserWarning", r"GWUNetwork: expected images \(N, H, W, C\)",
@@ -301,7 +381,7 @@ def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
     names = {name: getattr(gwucnn, name) for name in gwucnn.__all__} | {"net": net, "np": np}
     names |= {
         "models": gwucnn.models,
-        "Endless": Endless,
+        **{kind.__name__: kind for kind in (Endless, Keras, Batchwise, Mistyped)},
         "x": np.random.default_rng(0).random((12, 8, 8)),
         "y": np.arange(12) % 3,
     }

@@ -3,6 +3,7 @@
 import copy
 import gc
 import json
+import pickle
 import re
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -579,6 +580,15 @@ def test_a_copy_holds_layers_of_its_own():
     assert twin.build((6, 6, 4)) == (6, 6, 4)
 
 
+def test_layers_inside_are_to_be_read():
+    block, side_by_side = Residual([RELU()], shortcut=RELU()), Concatenate([[RELU()], RELU()])
+    for row in (block.layers, block.shortcut, side_by_side.branches, *side_by_side.branches):
+        with pytest.raises(AttributeError, match=r"^layers: expected a row to read, got \.append; "):
+            row.append(RELU())
+    twin = pickle.loads(pickle.dumps(block))
+    assert type(twin.layers) is type(copy.copy(block.layers)) is type(block.layers)
+
+
 def test_eval_of_repr_is_the_network():
     made = deep()
     text = repr(made)
@@ -653,7 +663,7 @@ def test_a_layer_has_one_place():
     [
         (Residual(Conv2D(4)), (6, 7, 3),
          "expected layers and shortcut to make the same shape, got (4, 5, 4) and (6, 7, 3); give "
-         "shortcut=Conv2D(4, 1), with the layers' strides"),
+         "the layers padding='same', and shortcut=Conv2D(4, 1)"),
         (Residual([Flatten(), Dense(4)]), (6, 7, 3),
          "expected layers and shortcut to make the same shape, got (4,) and (6, 7, 3)"),
         (Concatenate([Conv2D(4), Conv2D(4, 2)]), (6, 7, 3),

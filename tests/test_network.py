@@ -204,3 +204,27 @@ def test_repr():
     assert repr(GWUNetwork([Conv2D(), Sigmoid()])) == (
         "GWUNetwork([\n    Conv2D(filters=2, kernel_size=(3, 3)),\n    Sigmoid(),\n])"
     )
+    text = repr(GWUNetwork([Conv2D(input_size=(3, 8, 9))], data_format="channels_first", precision="float64"))
+    assert text == (
+        "GWUNetwork([\n    Conv2D(filters=2, kernel_size=(3, 3), input_size=(3, 8, 9)),\n], "
+        "data_format='channels_first', precision='float64')"
+    )
+    assert repr(eval(text)) == text
+
+
+def test_layers_are_to_be_read():
+    network = GWUNetwork([Conv2D(), Flatten()])
+    assert network.layers == tuple(network.layers) and len(network.layers) == 2
+    with pytest.raises(
+        AttributeError, match=r"^layers: expected a row to read, got \.append; .*network\.add\(lay"
+    ):
+        network.layers.append(Dense(2))
+    with pytest.raises(AttributeError, match=r"got \.pop; "):
+        network.layers.pop()
+    with pytest.raises(TypeError):
+        network.layers[0] = Flatten()
+    with pytest.raises(AttributeError, match="appended"):
+        network.layers.appended  # noqa: B018
+    assert repr(network.layers) == f"({network.layers[0]!r}, {network.layers[1]!r})"
+    assert not hasattr(network.layers, "append")
+    assert network.predict(np.zeros((1, 5, 5))).shape == (1, 18)

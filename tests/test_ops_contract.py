@@ -8,6 +8,7 @@ import pytest
 from compare import assert_exact, integers, normals
 from gwucnn import ops
 from gwucnn.errors import ShapeError
+from gwucnn.ops.base import as_arrays, as_output
 
 # For n images: the shapes of the arrays that an op reads, its other arguments, and its keywords.
 CALLS = {
@@ -215,6 +216,24 @@ def test_any_layout_gives_the_same_bits(op, layout, dtype, rng):
     arrays = draw(op, rng, dtype)
     laid_out = {name: layout(array) for name, array in arrays.items()}
     assert_exact(call(op, laid_out), call(op, arrays), dtype)
+
+
+def begins_at_a_line(array):
+    return array.__array_interface__["data"][0] % 64 == 0
+
+
+def test_new_arrays_begin_at_a_cache_line(dtype, rng):
+    """Of several, for one in four of numpy's own does so by chance."""
+    kept = [ops.relu(rng.random((count, 5), dtype)) for count in range(1000, 1020)]
+    assert all(begins_at_a_line(y) and y.flags.c_contiguous and y.flags.writeable for y in kept)
+    laid_out = as_arrays(
+        "test", **{f"x{n}": every_second(rng.random((n, 5), dtype)) for n in range(1000, 1020)}
+    )
+    assert all(map(begins_at_a_line, laid_out))
+    winner = [np.empty(0)]
+    assert all(
+        begins_at_a_line(as_output("test", None, (n, 4, 4, 16), winner, dtype="uint8")) for n in range(16, 36)
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- dtypes

@@ -373,7 +373,10 @@ def test_unknown_optimizers(name, hint):
     [
         (lambda: SGD(0), "SGD: expected lr to be a positive number, got 0"),
         (lambda: SGD(-0.1), "SGD: expected lr to be a positive number, got -0.1"),
-        (lambda: Adam("0.1"), "Adam: expected lr to be a positive number, got '0.1'"),
+        (
+            lambda: Adam("0.1"),
+            "Adam: expected lr to be a positive number, got '0.1'; write 0.1 without quotes",
+        ),
         (lambda: Adam(float("nan")), "Adam: expected lr to be a positive number, got nan"),
         (lambda: Adam(float("inf")), "Adam: expected lr to be a positive number, got inf"),
         (lambda: Adam(None), "Adam: expected lr to be a positive number, got None"),
@@ -383,7 +386,7 @@ def test_unknown_optimizers(name, hint):
         (lambda: SGD(momentum=-0.5), "SGD: expected momentum to be a number from 0 to less than 1, got -0.5"),
         (
             lambda: SGD(momentum="0.9"),
-            "SGD: expected momentum to be a number from 0 to less than 1, got '0.9'",
+            "SGD: expected momentum to be a number from 0 to less than 1, got '0.9'; write 0.9 without quotes",
         ),
         (
             lambda: SGD(nesterov=True),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gradcheck import numerical_gradient
-from gwucnn import Adam, Conv2D, Dense, Flatten, GWUNetwork, Layer, MaxPooling2D
+from gwucnn import Adam, Conv2D, Dense, Flatten, GWUNetwork, Layer, MaxPooling2D, Residual
+from gwucnn.errors import ShapeError
 from gwucnn.initializers import INITIALIZERS
 from gwucnn.parameters import Parameter
 
@@ -187,6 +188,30 @@ def test_a_build_that_returns_no_shape(made, data):
         str(caught.value)
         == f"1.Wrong: expected build to return a tuple, the shape of one output, got {made!r}"
     )
+
+
+@pytest.mark.parametrize("method", ["predict", "fit", "activations"])
+@pytest.mark.parametrize(
+    ("forward", "kind", "message"),
+    [
+        (lambda self, x, space: x[:, :3], ShapeError,
+         "1.Wrong: expected forward to return outputs (N, 5), as its build says, got (2, 3); return from build the "
+         "shape of one output"),
+        (lambda self, x, space: None, ShapeError,
+         "1.Wrong: expected forward to return outputs (N, 5), as its build says, got None; return an array"),
+        (lambda self, x, space: x.astype("float64"), TypeError,
+         "1.Wrong: expected forward to return float32, got float64; convert with astype(x.dtype)"),
+    ],
+)  # fmt: skip
+def test_outputs_that_are_not_what_build_says(method, forward, kind, message):
+    for inside in (False, True):
+        layer = type("Wrong", (Halve,), {"forward": forward})()
+        network = GWUNetwork([Dense(5), Residual([layer]) if inside else layer, Dense(2)], seed=0)
+        network.compile("mse")
+        x = np.ones((2, 4))
+        with pytest.raises(kind) as caught:
+            network.fit(x, x[:, :2], batch_size=2) if method == "fit" else getattr(network, method)(x)
+        assert str(caught.value) == (message.replace("1.", "1.Residual.0.") if inside else message)
 
 
 def test_arguments_that_no_init_takes():

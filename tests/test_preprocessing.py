@@ -230,8 +230,8 @@ def test_wrong_uses(rng):
         TypeError, match="^Normalization.adapt: expected x to be an array of numbers, got texts"
     ):
         Normalization().adapt(["a", "b"])
-    for x in (np.zeros(3), np.zeros((0, 3))):
-        with pytest.raises(ShapeError, match=r"^Normalization.adapt: expected x of shape \(N, H, W\)"):
+    for x, text in ((np.zeros(3), r"of shape \(N, H, W\)"), (np.zeros((0, 3)), "with at least one sample")):
+        with pytest.raises(ShapeError, match=f"^Normalization.adapt: expected x {text}"):
             Normalization().adapt(x)
     network = GWUNetwork([Normalization(), Dense(1)])
     network.build(4)

@@ -1,12 +1,9 @@
 """Real images, trained on as the docstring of `gwucnn.models` says, with nobody watching: minutes each.
 
-The files are looked for in the folder that GWUCNN_DATA names, else in shared/data beside the checkout: mnist/ as
-published, and cifar10/, one npz of x_train, y_train, x_test and y_test.
+Where the files are looked for: see `real_data`.
 """
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,19 +19,11 @@ from gwucnn import (
     datasets,
     models,
 )
+from real_data import found, photographs
 
 pytestmark = pytest.mark.slow
 
-FOLDER = Path(os.environ.get("GWUCNN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 BATCH = 64
-
-
-def found(pattern):
-    """Return the one path of this pattern in the folder of data, or skip the test."""
-    paths = sorted(FOLDER.glob(pattern))
-    if not paths:
-        pytest.skip(f"no {pattern} in {FOLDER}; set GWUCNN_DATA")
-    return paths[0]
 
 
 def trained(network, optimizer, train, test, epochs):
@@ -54,8 +43,7 @@ def test_lenet5_reads_mnist():
 
 
 def test_a_narrow_resnet18_sees_what_is_in_photographs():
-    with np.load(found("cifar10/*.npz")) as file:
-        x, y, x_test, y_test = (file[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+    x, y, x_test, y_test = photographs()
     scale = Normalization()
     scale.adapt(x)
     front = [scale, RandomFlip("horizontal"), RandomTranslation(1 / 8, 1 / 8)]

@@ -3,11 +3,44 @@
 import numpy as np
 import pytest
 
-from gwucnn import MSE, BinaryCrossentropy, CrossEntropy, LogLoss, SigmoidActivation, SoftmaxActivation
+from gwucnn import (
+    MSE,
+    BinaryCrossentropy,
+    Conv2D,
+    CrossEntropy,
+    GWUNetwork,
+    LogLoss,
+    SigmoidActivation,
+    SoftmaxActivation,
+)
 from gwucnn.errors import ShapeError
 from gwucnn.loss_functions import LOSSES, loss_function
 
 # ---------------------------------------------------------------------------------------------------- targets
+
+
+@pytest.mark.parametrize("out_shape", [(2, 3, 1), (1, 2, 3)])
+def test_images_of_one_channel_may_come_without_it_as_in_x(out_shape):
+    images = np.arange(12.0).reshape(2, 2, 3)
+    made = loss_function("mse").targets(images, out_shape)
+    np.testing.assert_array_equal(made, images.reshape(2, *out_shape))
+    for shape in [(2, 3, 2), (2, 6), (2, 12), (4, 3), (2, 2, 3, 1, 1)]:
+        with pytest.raises(ShapeError):
+            loss_function("mse").targets(np.zeros(shape), out_shape)
+    with pytest.raises(ShapeError):
+        loss_function("mse").targets(images, (2, 3, 2))
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_an_autoencoder_of_grey_images_takes_them_as_targets(data_format, rng):
+    def losses(*data):
+        network = GWUNetwork([Conv2D(1, padding="same")], seed=0, data_format=data_format)
+        network.compile("mse")
+        return network.fit(*data, epochs=2, batch_size=4, validation_split=0.25).history
+
+    x = rng.random((8, 5, 6))
+    channel = x[..., None] if data_format == "channels_last" else x[:, None]
+    assert losses(x, x) == losses(channel, channel)
 
 
 @pytest.mark.parametrize(

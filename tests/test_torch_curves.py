@@ -1,9 +1,12 @@
 """Whole networks learn as PyTorch's do: the same first weights and batches give the same curve of losses."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from gwucnn import SGD, datasets, models
+from gwucnn import SGD, Adam, datasets, models
+from real_data import photographs
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
@@ -78,13 +81,21 @@ def take_over(model, weights):
             tensor.copy_(in_torch_order(weight))
 
 
-def curves(network, model, batches, *, lr, precision):
+def momentum(lr):
+    return SGD(lr, momentum=0.9), functools.partial(torch.optim.SGD, lr=lr, momentum=0.9)
+
+
+def adam(lr):
+    return Adam(lr), functools.partial(torch.optim.Adam, lr=lr, eps=1e-7)
+
+
+def curves(network, model, batches, optimizers, *, precision):
     """Return the losses before each step, ours and PyTorch's."""
     network.build(batches[0][0].shape[1:])
-    network.compile("cross_entropy", optimizer=SGD(lr, momentum=0.9))
+    network.compile("cross_entropy", optimizer=optimizers[0])
     model.to(getattr(torch, precision)).train()
     take_over(model, network.get_weights())
-    optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9)
+    optimizer = optimizers[1](model.parameters())
     ours, theirs = [], []
     for x, y in batches:
         ours.append(network.train_on_batch(x, y))
@@ -117,7 +128,7 @@ def test_lenet5_learns_as_in_torch(precision, tolerance):
         (x.take(i, 0, mode="wrap"), y.take(i, mode="wrap")) for i in np.arange(STEPS * 32).reshape(-1, 32)
     ]
     ours, theirs = curves(
-        models.lenet5(seed=1, precision=precision), lenet5(), batches, lr=0.02, precision=precision
+        models.lenet5(seed=1, precision=precision), lenet5(), batches, momentum(0.02), precision=precision
     )
     np.testing.assert_allclose(ours, theirs, atol=tolerance, rtol=0)
     assert theirs[-10:].mean() < theirs[:10].mean() / 2
@@ -125,7 +136,7 @@ def test_lenet5_learns_as_in_torch(precision, tolerance):
 
 def test_resnet18_learns_as_in_torch():
     network = models.resnet18_small(width=8, seed=1, precision="float64")
-    ours, theirs = curves(network, resnet18(8), drawn(STEPS, 16), lr=0.02, precision="float64")
+    ours, theirs = curves(network, resnet18(8), drawn(STEPS, 16), momentum(0.02), precision="float64")
     np.testing.assert_allclose(ours, theirs, atol=1e-9, rtol=0)
     assert theirs[-10:].mean() < theirs[:10].mean() / 2
 
@@ -137,7 +148,40 @@ def test_resnet18_begins_as_in_torch_in_single_precision():
         models.resnet18_small(width=8, seed=1),
         resnet18(8),
         drawn(STEPS, 16)[:3],
-        lr=0.02,
+        momentum(0.02),
         precision="float32",
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "width", "size", "lr"),
+    [
+        ("patterns", 16, 64, 3e-5),
+        ("photographs", 16, 64, 3e-5),
+        pytest.param("photographs", 64, 32, 5e-6, marks=pytest.mark.slow),
+    ],
+)
+def test_resnet18_learns_as_in_torch_in_single_precision(images, width, size, lr):
+    """Some epochs of 320 images at a small rate, in which the loss falls by a quarter or more.
+
+    At larger rates roundings grow until no two programs agree: on 50 batches of photographs PyTorch's float32
+    leaves its own float64 by 0.26 with SGD(0.01, momentum=0.9), 0.23 with Adam(1e-3), 6e-3 with Adam(1e-4) and
+    7e-4 with Adam(3e-5), each with batches of 32.
+    """
+    if images == "patterns":
+        batches = drawn(320 // size, size)
+    else:
+        x, y = photographs()[:2]
+        x = (x - x.mean(axis=(0, 1, 2))) / x.std(axis=(0, 1, 2))
+        x, y = x.astype(np.float32), y.astype(np.int64)
+        batches = [(x[i : i + size], y[i : i + size]) for i in range(0, 320, size)]
+    ours, theirs = curves(
+        models.resnet18_small(width=width, seed=1),
+        resnet18(width),
+        (batches * 10)[:STEPS],
+        adam(lr),
+        precision="float32",
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-3, rtol=0)
+    assert theirs[-5:].mean() < 0.75 * theirs[:5].mean()

@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the options."""
     parser = argparse.ArgumentParser(
         prog="python -m gwucnn.bench",
-        description="Time training steps and predictions of three networks, in gwucnn and, with --peer, in "
+        description="Time training steps and predictions of five networks, in gwucnn and, with --peer, in "
         "other libraries: each in a process of its own, with the same weights, batch and number of threads. "
         "All answers are compared first, with gwucnn's in float64; who is wrong is not timed. Then they take "
         "turns, and the shortest times are kept. With --kernels or --scaling, look at gwucnn alone.",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any, ClassVar
 
-from gwucnn.activation_functions import ActivationFunction, activation_function
+from gwucnn.activation_functions import ACTIVATIONS, ActivationFunction, activation_function
 from gwucnn.described import call_of, written
 from gwucnn.errors import ShapeError
 from gwucnn.initializers import initializer
@@ -45,11 +45,15 @@ REPLAYED = frozenset(
 
 
 def image_size(who: str, size: Any) -> int | tuple[int, ...] | None:
-    """Return a stated input_size of images, checked: None, int, (H, W) or three sizes with the channels."""
+    """Return a stated input_size of images, checked: None, int, (H, W) or three sizes with channels."""
     if size is None:
         return None
     if isinstance(size, (tuple, list)) and len(size) == 3:
         return tuple(check_size(who, "input_size", length) for length in size)
+    if isinstance(size, (tuple, list)) and len(size) != 2:
+        raise ValueError(
+            f"{who}: expected input_size to be an integer, (H, W) or three sizes with channels, got {size}"
+        )
     checked = pair(who, "input_size", size)
     return checked if isinstance(size, (tuple, list)) else checked[0]
 
@@ -203,7 +207,7 @@ class WeightedLayer(Layer):
         name: str | None,
     ) -> None:
         self.activation: type[ActivationFunction] | None = activation_function(self.label, activation)
-        hint = f"; write activation={add_bias!r}" if isinstance(add_bias, str) else ""
+        hint = f"; write activation={add_bias!r}" if str(add_bias) in ACTIVATIONS else ""
         self.add_bias = check_flag(self.label, "add_bias", add_bias, hint)
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer

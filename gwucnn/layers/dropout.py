@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn import ops
+from gwucnn.checks import check_fraction
 from gwucnn.layers.base import Array, Layer, Shape, Space
-from gwucnn.ops.random import check_rate
 
 __all__ = ["Dropout", "SpatialDropout2D"]
 
@@ -46,7 +46,7 @@ class Dropout(Layer):
     passes_on = True
 
     def __init__(self, rate: float, *, name: str | None = None) -> None:
-        self.rate = check_rate(self.label, rate)
+        self.rate = check_fraction(self.label, "rate", rate)
         self.name = name
 
     def _mask_shape(self, x: Array) -> Shape:

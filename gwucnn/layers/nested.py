@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gwucnn import ops
+from gwucnn.building import Layers
 from gwucnn.errors import ShapeError
 from gwucnn.layers.base import Array, Layer, Shape, Space, as_written
 from gwucnn.layers.rows import Nested, as_row
@@ -58,7 +59,7 @@ class Residual(Nested):
 
     def __init__(self, layers: Any, shortcut: Any = None, *, name: str | None = None) -> None:
         self.layers = as_row(self.label, "layers", layers)
-        self.shortcut = [] if shortcut is None else as_row(self.label, "shortcut", shortcut)
+        self.shortcut = Layers() if shortcut is None else as_row(self.label, "shortcut", shortcut)
         if not self.layers:
             raise ValueError(f"{self.label}: expected at least one layer beside the shortcut, got none")
         self.hold({"": self.layers, "shortcut.": self.shortcut}, name)
@@ -66,11 +67,9 @@ class Residual(Nested):
     def build(self, in_shape: Shape) -> Shape:
         made, passed = self.build_rows(in_shape)
         if made != passed:
-            images = len(made) == len(passed) == 3
-            hint = f"; give shortcut=Conv2D({made[-1]}, 1), with the layers' strides" if images else ""
             raise ShapeError(
                 f"{self.label}: expected layers and shortcut to make the same shape, got {self._shown(made)} "
-                f"and {self._shown(passed)}{hint}"
+                f"and {self._shown(passed)}{_remedy(made, passed)}"
             )
         self.out_shape = made
         return made
@@ -102,8 +101,8 @@ class Residual(Nested):
         return shown if self.name is None else shown | {"name": self.name}
 
     def __repr__(self) -> str:
-        shortcut = f", shortcut={self.shortcut!r}" if self.shortcut else ""
-        return f"Residual({self.layers!r}{shortcut}{_named(self)})"
+        shortcut = f", shortcut={[*self.shortcut]!r}" if self.shortcut else ""
+        return f"Residual({[*self.layers]!r}{shortcut}{_named(self)})"
 
 
 class Concatenate(Nested):
@@ -143,7 +142,7 @@ class Concatenate(Nested):
     def __init__(self, branches: Any, *, name: str | None = None) -> None:
         if isinstance(branches, (str, Layer, Mapping)) or not isinstance(branches, Iterable):
             raise TypeError(f"{self.label}: expected branches to be a list of branches, got {branches!r}")
-        self.branches = [as_row(self.label, "a branch", branch) for branch in branches]
+        self.branches = Layers(as_row(self.label, "a branch", branch) for branch in branches)
         if not self.branches:
             raise ValueError(f"{self.label}: expected at least one branch, got none")
         self.hold({f"{number}.": branch for number, branch in enumerate(self.branches)}, name)
@@ -188,7 +187,20 @@ class Concatenate(Nested):
         return shown if self.name is None else shown | {"name": self.name}
 
     def __repr__(self) -> str:
-        return f"Concatenate({self.branches!r}{_named(self)})"
+        return f"Concatenate({[[*branch] for branch in self.branches]!r}{_named(self)})"
+
+
+def _remedy(made: Shape, passed: Shape) -> str:
+    """Return what to do about a sum of images of two shapes: a projection, or edges that are kept."""
+    if not len(made) == len(passed) == 3:
+        return ""
+    stride = -(-passed[0] // made[0])
+    strided = tuple(-(-length // stride) for length in passed[:2]) == made[:2]
+    strides = f", strides={stride}" if strided and stride > 1 else ""
+    projection = f"shortcut=Conv2D({made[-1]}, 1{strides})"
+    if strided:
+        return f"; give {projection}"
+    return f"; give the layers padding='same'{f', and {projection}' if made[-1] != passed[-1] else ''}"
 
 
 def _named(layer: Layer) -> str:

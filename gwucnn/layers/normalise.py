@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.checks import check_not_negative
+from gwucnn.checks import check_fraction, check_not_negative
 from gwucnn.errors import ShapeError
 from gwucnn.initializers import INITIALIZERS
 from gwucnn.layers.base import Array, Layer, Shape, Space
@@ -116,12 +115,7 @@ class BatchNormalization(_Normalization):
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
-        number = isinstance(momentum, Real) and not isinstance(momentum, bool)
-        if not number or not 0 <= float(momentum) < 1:
-            raise ValueError(
-                f"{self.label}: expected momentum to be a number from 0 to less than 1, got {momentum!r}"
-            )
-        self.momentum = float(momentum)
+        self.momentum = check_fraction(self.label, "momentum", momentum)
         super().__init__(epsilon=epsilon, trainable=trainable, name=name)
 
     def build(self, in_shape: Shape) -> Shape:

@@ -196,7 +196,11 @@ class Normalization(Preprocessing):
         if x.dtype.kind not in "biuf":
             got = {"U": "texts", "S": "texts", "O": "objects"}.get(x.dtype.kind, f"{x.dtype}")
             raise TypeError(f"{who}: expected x to be an array of numbers, got {got}")
-        if x.ndim not in (2, 3, 4) or not x.size:
+        if not x.size:
+            raise ShapeError(
+                f"{who}: expected x with at least one sample, got {x.shape}; look how x was made"
+            )
+        if x.ndim not in (2, 3, 4):
             raise ShapeError(f"{who}: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got {x.shape}")
         mean, variance = moments(x, self.channels_first)
         if not np.isfinite(variance).all():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.building import build_layer, need_new_layer, shown
+from gwucnn.building import Layers, build_layer, check_made, need_new_layer, shown
 from gwucnn.described import rebuilt
 from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space
 from gwucnn.ops import fill_zero
@@ -27,7 +27,7 @@ class Nested(Layer):
     ----------
     children : tuple of Layer
         All layers inside, row by row.
-    rows : list of list of Layer
+    rows : list of (list or tuple) of Layer
         The same: the layers of a row work one after the other, each row on the block's input.
     trainable : bool
         Setting it sets that of all layers inside. True if any of them is trainable.
@@ -128,6 +128,8 @@ class Nested(Layer):
         made = space.saved[f"row {row}"] = []
         for number, layer in enumerate(self.rows[row]):
             x = layer.forward(x, self._space(row, number, space))
+            if not layer.replays:
+                check_made(layer, x, space.dtype)
             made.append(x)
         return x
 
@@ -162,10 +164,12 @@ class Nested(Layer):
         return other
 
 
-def as_row(who: str, what: str, given: Any) -> list[Layer]:
-    """Return one layer, or several, as a list; descriptions, as in a layer's config, become layers."""
+def as_row(who: str, what: str, given: Any) -> Layers:
+    """Return one layer, or several, as a row; descriptions, as in a layer's config, become layers."""
     if isinstance(given, (Layer, type, Mapping)):
         given = [given]
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError(f"{who}: expected {what} to be a layer or a list of layers, got {given!r}")
-    return [rebuilt(who, "layer", layer, CLASSES) if isinstance(layer, Mapping) else layer for layer in given]
+    return Layers(
+        [rebuilt(who, "layer", layer, CLASSES) if isinstance(layer, Mapping) else layer for layer in given]
+    )

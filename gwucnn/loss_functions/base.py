@@ -85,6 +85,16 @@ def as_labels(who: str, y: Any, K: int) -> Any:
     return whole
 
 
+def _shapes_taken(out_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes that a row of targets may have: single numbers and grey images without their 1."""
+    shapes = [out_shape]
+    if out_shape == (1,) or (len(out_shape) == 3 and out_shape[-1] == 1):
+        shapes.append(out_shape[:-1])
+    if len(out_shape) == 3 and out_shape[0] == 1:
+        shapes.append(out_shape[1:])
+    return shapes
+
+
 class LossFunction(Described):
     """A number for how wrong the outputs of a batch are.
 
@@ -130,7 +140,7 @@ class LossFunction(Described):
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
         """Return y checked, as integer labels (N,) or an array (N, *out_shape)."""
         who, y = self.name, as_rows(self.name, y)
-        if y.shape[1:] != out_shape and not (y.ndim == 1 and out_shape == (1,)):
+        if y.shape[1:] not in _shapes_taken(out_shape):
             shape = ", ".join(map(str, ("N", *out_shape)))
             raise ShapeError(
                 f"{who}: expected y of shape ({shape}), got {y.shape}; the last layer makes "

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn import kernels
+from gwucnn.aligned import WORTH_IT, aligned_copy, aligned_empty
 from gwucnn.errors import ShapeError
 from gwucnn.shapes import Shape, Window, check_size
 
@@ -67,7 +68,13 @@ def as_arrays(who: str, **given: Any) -> list[Any]:
             f"{name} {dtype.name if dtype.isnative else dtype.str}" for name, dtype in dtypes.items()
         )
         raise TypeError(f"{who}: expected one dtype, float32 or float64, got {got}; convert with astype")
-    return [None if a is None else np.require(a, requirements=["C", "A"]) for a in arrays.values()]
+    return [a if a is None or _plain(a) else aligned_copy(a) for a in arrays.values()]
+
+
+def _plain(array: Array) -> bool:
+    """Whether kernels can read an array as it is."""
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def as_shape(who: str, name: str, shape: Any, letters: str) -> Shape:
@@ -101,12 +108,13 @@ def as_output(
 ) -> Array:
     """Return `out` if it can take a result of `shape`, or a new array if it is None.
 
-    Raises ShapeError for another shape, TypeError for another dtype, ValueError if it is read-only, not
-    contiguous, or shares memory with an input.
+    A new array begins at a cache line, unless it is so small that this makes no difference. Raises ShapeError
+    for another shape, TypeError for another dtype, ValueError if it is read-only, not contiguous, or shares
+    memory with an input.
     """
     dtype = inputs[0].dtype if dtype is None else np.dtype(dtype)
     if out is None:
-        return np.empty(shape, dtype)
+        return aligned_empty(shape, dtype, least=WORTH_IT)
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
         raise TypeError(
             f"{who}: expected {name} to be an array of {dtype}, got {getattr(out, 'dtype', type(out))}"

@@ -10,23 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from gwucnn import kernels
+from gwucnn.checks import check_fraction
 from gwucnn.errors import ShapeError
 from gwucnn.ops.base import Array, Op, as_arrays, as_output
 
-__all__ = ["check_rate", "dropout", "random_mask", "random_uniform"]
-
-
-def check_rate(who: str, rate: Any) -> float:
-    """Return a share of numbers to drop as a float, or raise a ValueError."""
-    if not isinstance(rate, Real) or isinstance(rate, bool) or not 0 <= float(rate) < 1:
-        raise ValueError(f"{who}: expected rate to be a number from 0 to less than 1, got {rate!r}")
-    return float(rate)
+__all__ = ["dropout", "random_mask", "random_uniform"]
 
 
 def _as_state(who: str, state: Any) -> Array:
@@ -91,7 +84,7 @@ def random_mask(state: Array, rate: float, *, out: Array) -> Callable[[], Array]
         For a rate outside of its range; a state or an `out` that cannot be written to as it is.
     """
     who = "random_mask"
-    threshold = min(round(check_rate(who, rate) * 2**32), 2**32 - 1)
+    threshold = min(round(check_fraction(who, "rate", rate) * 2**32), 2**32 - 1)
     state = _as_state(who, state)
     out = as_output(who, out, np.shape(out), [state], dtype=np.uint8)
     return kernels.active.RandomMask(state, out, threshold)
@@ -133,7 +126,7 @@ def dropout(x: Array, mask: Array, rate: float, *, out: Array | None = None) -> 
     array([2., 0., 6.])
     """
     who = "dropout"
-    scale = 1 / (1 - check_rate(who, rate))
+    scale = 1 / (1 - check_fraction(who, "rate", rate))
     (x,) = as_arrays(who, x=x)
     mask = np.ascontiguousarray(mask)
     if mask.dtype != np.uint8:
