@@ -237,8 +237,10 @@ INLINE void NAME(pool_pairs)(const REAL *full, ptrdiff_t row, const ptrdiff_t F,
     for (ptrdiff_t first = 0; first < count; first += LANES) {
         if (first > count - LANES) first = count - LANES;
         const REAL *at = full + 2 * first;
-        const NAME(vec) four[4] = {NAME(pick_of_two)(at, left), NAME(pick_of_two)(at, right),
-                                   NAME(pick_of_two)(at + row, left), NAME(pick_of_two)(at + row, right)};
+        const NAME(vec) up[2] = {NAME(load)(at), NAME(load)(at + LANES)};
+        const NAME(vec) down[2] = {NAME(load)(at + row), NAME(load)(at + row + LANES)};
+        const NAME(vec) four[4] = {NAME(mix)(up[0], up[1], left), NAME(mix)(up[0], up[1], right),
+                                   NAME(mix)(down[0], down[1], left), NAME(mix)(down[0], down[1], right)};
         unsigned char who[VECTOR_BYTES / sizeof(REAL)];
         NAME(store)(y + first, NAME(largest_of_four)(four, relu, who));
         if (winner) memcpy(winner + first, who, sizeof(who));

@@ -76,25 +76,34 @@ static void NAME(times_matrix)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const RE
 #undef BODY
 }
 
+/* Products of a row of weights, V vectors long, and a gradient, added up vector by vector; `lanes` of the last one. */
+INLINE NAME(vec) NAME(row_product)(const int V, ptrdiff_t lanes, const REAL *weight, const NAME(vec) *gradient)
+{
+    NAME(vec) sum = NAME(zero)();
+    UNROLL for (int v = 0; v < V - 1; v++)
+        sum = NAME(multiply_add)(NAME(load)(weight + v * LANES), gradient[v], sum);
+    return NAME(multiply_add)(NAME(first_lanes)(NAME(load)(weight + (V - 1) * LANES), lanes), gradient[V - 1], sum);
+}
+
 /* dx[d] (+)= sum over u of weight[d, u] * dy[u] */
 INLINE void NAME(matrix_times_body)(const int V, ptrdiff_t D, ptrdiff_t U, ptrdiff_t rest, const REAL *weight,
                                     const REAL *dy, REAL *dx, int adds)
 {
     NAME(vec) gradient[SUMS];
     REAL last[VECTOR_BYTES / sizeof(REAL)] = {0};
-    const ptrdiff_t whole = rest ? V - 1 : V, roomy = NAME(roomy_rows)(D, U, rest);
+    const ptrdiff_t whole = rest ? V - 1 : V, roomy = NAME(roomy_rows)(D, U, rest), lanes = rest ? rest : LANES;
     ptrdiff_t d = 0;
     for (ptrdiff_t u = 0; u < rest; u++) last[u] = dy[whole * LANES + u];
     UNROLL for (int v = 0; v < V; v++) gradient[v] = NAME(load)(v < whole ? dy + v * LANES : last);
-    for (; d < roomy; d++) {
-        NAME(vec) sum = NAME(zero)();
-        UNROLL for (int v = 0; v < V; v++) {
-            NAME(vec) w = NAME(load)(weight + d * U + v * LANES);
-            if (v == V - 1 && rest) w = NAME(first_lanes)(w, rest);
-            sum = NAME(multiply_add)(w, gradient[v], sum);
-        }
-        dx[d] = NAME(total)(sum) + (adds ? dx[d] : 0);
+    /* Rows in groups of a vector, as their totals then take less than a quarter of the additions. */
+    for (; d + LANES <= roomy; d += LANES) {
+        NAME(vec) sum[VECTOR_BYTES / sizeof(REAL)];
+        UNROLL for (int i = 0; i < LANES; i++) sum[i] = NAME(row_product)(V, lanes, weight + (d + i) * U, gradient);
+        const NAME(vec) totals = NAME(totals)(sum);
+        NAME(store)(dx + d, adds ? NAME(add)(totals, NAME(load)(dx + d)) : totals);
     }
+    for (; d < roomy; d++)
+        dx[d] = NAME(total)(NAME(row_product)(V, lanes, weight + d * U, gradient)) + (adds ? dx[d] : 0);
     for (; d < D; d++) {
         REAL total = adds ? dx[d] : 0;
         for (ptrdiff_t u = 0; u < whole * LANES + rest; u++) total += weight[d * U + u] * dy[u];
@@ -129,8 +138,36 @@ INLINE void NAME(outer_product_body)(const int V, ptrdiff_t D, ptrdiff_t U, ptrd
         for (ptrdiff_t u = 0; u < whole * LANES + rest; u++) dweight[d * U + u] = x[d] * dy[u];
 }
 
+/* The same for rows of at least a vector, all numbers one after the other: each vector that is written begins at a
+ * multiple of its size, as one that straddles two cache lines takes twice as long. Where a row ends inside a vector, the
+ * next one begins in it. */
+INLINE void NAME(outer_product_aligned)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *dy, REAL *dweight)
+{
+    REAL seam[2 * VECTOR_BYTES / sizeof(REAL)];     /* the end of dy and its beginning */
+    ptrdiff_t u = 0;
+    NAME(store)(seam, NAME(load)(dy + U - LANES));
+    NAME(store)(seam + LANES, NAME(load)(dy));
+    for (; u < LANES && (size_t)(dweight + u) % VECTOR_BYTES; u++) dweight[u] = x[0] * dy[u] + 0;
+    for (ptrdiff_t d = 0; d < D; d++, dweight += U, u -= U) {
+        const NAME(vec) value = NAME(fill)(x[d]);
+        for (; u + LANES <= U; u += LANES)
+            NAME(store)(dweight + u, NAME(multiply_add)(value, NAME(load)(dy + u), NAME(zero)()));
+        if (u == U) continue;
+        const ptrdiff_t rest = U - u;
+        if (d == D - 1) {
+            for (; u < U; u++) dweight[u] = x[d] * dy[u] + 0;
+            return;
+        }
+        const NAME(vec) two = NAME(add)(NAME(first_lanes)(value, rest),
+                                        NAME(last_lanes)(NAME(fill)(x[d + 1]), LANES - rest));
+        NAME(store)(dweight + u, NAME(multiply_add)(two, NAME(load)(seam + LANES - rest), NAME(zero)()));
+        u += LANES;
+    }
+}
+
 static void NAME(outer_product)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *dy, REAL *dweight)
 {
+    if (D > 0 && U >= LANES) { NAME(outer_product_aligned)(D, U, x, dy, dweight); return; }
     /* The end of the rows first: what it writes into the next row's beginning is then overwritten. */
     const ptrdiff_t block = SUMS * LANES, blocks = (U + block - 1) / block;
     for (ptrdiff_t b = blocks - 1; b >= 0; b--) {

@@ -80,6 +80,12 @@ cdef extern from "tiles.h" nogil:
                                const uint8_t *winner, float *dw, Py_ssize_t lanes)
     void masked_outer_tile_f64(int m, const Outer *o, const double *x, const ptrdiff_t *value, const double *dy,
                                const uint8_t *winner, double *dw, Py_ssize_t lanes)
+    bint unpools_f32(Py_ssize_t F, Py_ssize_t columns)
+    bint unpools_f64(Py_ssize_t F, Py_ssize_t columns)
+    void unpool_row_f32(const float *dy, const uint8_t *winner, Py_ssize_t F, Py_ssize_t columns, float *dx,
+                        Py_ssize_t row)
+    void unpool_row_f64(const double *dy, const uint8_t *winner, Py_ssize_t F, Py_ssize_t columns, double *dx,
+                        Py_ssize_t row)
     void winograd_image_f32(int down, int across, const float *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C,
                             float *v, Py_ssize_t element)
     void winograd_gradient_f32(int down, int across, const float *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F,

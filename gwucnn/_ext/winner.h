@@ -175,3 +175,41 @@ static void NAME(masked_outer_tile)(int m, const Outer *o, const REAL *x, const 
     switch (m) { ALL_TILES }
 }
 #undef CASE
+
+/* The way back from a 2x2 max pool alone, for a row of windows side by side: their two rows of dx, each gradient at
+ * its window's winner and 0 elsewhere. F channels, which divide a vector, and at least a vector of outputs; the last
+ * vector ends with the row and is written again in part. */
+INLINE void NAME(unpool_pairs)(const REAL *dy, const unsigned char *winner, const ptrdiff_t F, ptrdiff_t columns,
+                               REAL *dx, ptrdiff_t row)
+{
+    const ptrdiff_t count = columns * F;
+    INTEGER lower[VECTOR_BYTES / sizeof(REAL)], upper[VECTOR_BYTES / sizeof(REAL)];
+    UNROLL for (int i = 0; i < LANES; i++) {    /* window i / F / 2, its left pixel or its right one, channel i % F */
+        lower[i] = (INTEGER)(i / F / 2 * F + i % F + i / F % 2 * LANES);
+        upper[i] = lower[i] + (INTEGER)LANES / 2;
+    }
+    for (ptrdiff_t first = 0; first < count; first += LANES) {
+        if (first > count - LANES) first = count - LANES;
+        const NAME(vec) g = NAME(load)(dy + first);
+        for (int k = 0; k < 4; k += 2) {
+            const NAME(vec) left = NAME(won_by)(winner + first, k, g), right = NAME(won_by)(winner + first, k + 1, g);
+            REAL *to = dx + k / 2 * row + 2 * first;
+            NAME(store)(to, NAME(mix)(left, right, lower));
+            NAME(store)(to + LANES, NAME(mix)(left, right, upper));
+        }
+    }
+}
+
+/* Whether unpool_row takes rows of so many windows. */
+static int NAME(unpools)(ptrdiff_t F, ptrdiff_t columns)
+{
+    return (F == 1 || F == 2 || F == 4) && 2 * F <= LANES && columns * F >= LANES;
+}
+
+static void NAME(unpool_row)(const REAL *dy, const unsigned char *winner, ptrdiff_t F, ptrdiff_t columns, REAL *dx,
+                             ptrdiff_t row)
+{
+    if (F == 1) NAME(unpool_pairs)(dy, winner, 1, columns, dx, row);
+    else if (F == 2) NAME(unpool_pairs)(dy, winner, 2, columns, dx, row);
+    else NAME(unpool_pairs)(dy, winner, 4, columns, dx, row);
+}
