@@ -17,7 +17,7 @@ PACKAGE = Path(gwucnn.__file__).parent
 
 STOREYS = [
     {"_ext", "atomic", "errors", "suggestions", "_version"},
-    {"checks", "chunks", "described", "kernels", "shapes"},
+    {"checks", "chunks", "described", "kernels", "memory", "shapes"},
     {"ops", "parameters", "workspace", "initializers", "remembered", "schedules", "metrics", "seeds"},
     {"activation_functions", "regularizers", "totals"},
     {"layers.base"},

@@ -10,7 +10,7 @@ cdef class Update(Step):
     """One optimizer pass: changes values and slots in place."""
 
     cdef public double lr
-    cdef Py_ssize_t size
+    cdef Py_ssize_t size, lead      # numbers; those before the first that begins a cache line
     cdef void *value
     cdef void *grad
 
@@ -19,14 +19,18 @@ cdef class Update(Step):
         self.value = self.real(value, self.size, True)
         self.grad = self.real(grad, self.size, False)
         self.out = value
-        self.units = (self.size + ELEMENTS - 1) // ELEMENTS
+        self.lead = min(<Py_ssize_t>(-<size_t>self.value % 64) // <Py_ssize_t>value.itemsize, self.size)
+        self.units = max((self.size - self.lead + ELEMENTS - 1) // ELEMENTS, 1)
         self.unit_cost = 60.0 * ELEMENTS
 
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         """Update the values from `first` up to, not including, `last`."""
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        self.some(index * ELEMENTS, min((index + 1) * ELEMENTS, self.size))
+        # Vectors that straddle two cache lines would take longer.
+        if index == 0:
+            self.some(0, self.lead)
+        self.some(self.lead + index * ELEMENTS, min(self.lead + (index + 1) * ELEMENTS, self.size))
 
 
 cdef class SGD(Update):
