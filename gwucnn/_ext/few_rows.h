@@ -190,5 +190,22 @@ static void NAME(add_outer_product)(ptrdiff_t D, ptrdiff_t U, const REAL *x, con
     }
 }
 
+/* The largest size of a number, 0 for none; NaN is larger than infinity. Sizes are in the order of their bits, and whole
+ * numbers are compared by vectors. */
+static REAL NAME(largest)(const REAL *x, ptrdiff_t count)
+{
+    const INTEGER without_sign = (INTEGER)(~0ULL >> (65 - 8 * sizeof(INTEGER)));
+    INTEGER most = 0;
+    REAL size;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        INTEGER bits;
+        memcpy(&bits, x + i, sizeof(bits));
+        bits &= without_sign;
+        most = bits > most ? bits : most;
+    }
+    memcpy(&size, &most, sizeof(size));
+    return size;
+}
+
 #undef SOME_VECTORS
 #undef SUMS

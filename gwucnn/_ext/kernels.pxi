@@ -113,6 +113,8 @@ cdef extern from "tiles.h" nogil:
                           double *y)
     void matrix_times_f32(Py_ssize_t D, Py_ssize_t U, const float *weight, const float *dy, float *dx)
     void matrix_times_f64(Py_ssize_t D, Py_ssize_t U, const double *weight, const double *dy, double *dx)
+    float largest_f32(const float *x, Py_ssize_t count)
+    double largest_f64(const double *x, Py_ssize_t count)
     void outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
     void add_outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
     void outer_product_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *dy, double *dweight)
