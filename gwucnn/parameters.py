@@ -167,7 +167,7 @@ class Arena:
 
 
 def _zeros(parameters: Sequence[Parameter], dtype: Any) -> Any:
-    """Return zeros for all parameters, the largest of which begins a cache line, as few vectors then straddle two."""
+    """Return zeros for all parameters; the largest begins a cache line, as few vectors then straddle two."""
     sizes = [parameter.size for parameter in parameters]
     flat = empty(sum(sizes), dtype, line=sum(sizes[: sizes.index(max(sizes))]) if sizes else 0)
     flat.fill(0)

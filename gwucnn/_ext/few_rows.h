@@ -138,36 +138,62 @@ INLINE void NAME(outer_product_body)(const int V, ptrdiff_t D, ptrdiff_t U, ptrd
         for (ptrdiff_t u = 0; u < whole * LANES + rest; u++) dweight[d * U + u] = x[d] * dy[u];
 }
 
-/* The same for rows of at least a vector, all numbers one after the other: each vector that is written begins at a
- * multiple of its size, as one that straddles two cache lines takes twice as long. Where a row ends inside a vector, the
- * next one begins in it. */
-INLINE void NAME(outer_product_aligned)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *dy, REAL *dweight)
+/* Products are rounded, and -0 made 0, like those that are written to memory and read again. */
+INLINE void NAME(product)(const int descends, REAL x, REAL dy, REAL lr, REAL *to)
+{
+    const REAL product = x * dy + 0;
+    *to = descends ? *to - lr * product : product;
+}
+
+INLINE void NAME(product_vector)(const int descends, NAME(vec) x, const REAL *dy, NAME(vec) lr, REAL *to)
+{
+    NAME(vec) product = NAME(multiply_add)(x, NAME(load)(dy), NAME(zero)());
+    if (descends) product = NAME(less_product)(NAME(load)(to), lr, product);
+    NAME(store)(to, product);
+}
+
+/* to[d * U + u] = product, or with `descends` to[d * U + u] -= lr * product, of x[d] * dy[u]
+ *
+ * for numbers d * U + u from `first` up to `last`, in rows of at least a vector. They are taken one after the other, and
+ * each vector that is written begins at a multiple of its size, as one that straddles two cache lines takes twice as
+ * long. Where a row ends inside a vector, the next one begins in it.
+ */
+INLINE void NAME(products_body)(const int descends, ptrdiff_t first, ptrdiff_t last, ptrdiff_t U, const REAL *x,
+                                const REAL *dy, REAL lr, REAL *to)
 {
     REAL seam[2 * VECTOR_BYTES / sizeof(REAL)];     /* the end of dy and its beginning */
-    ptrdiff_t u = 0;
+    const NAME(vec) rate = NAME(fill)(lr);
     NAME(store)(seam, NAME(load)(dy + U - LANES));
     NAME(store)(seam + LANES, NAME(load)(dy));
-    for (; u < LANES && (size_t)(dweight + u) % VECTOR_BYTES; u++) dweight[u] = x[0] * dy[u] + 0;
-    for (ptrdiff_t d = 0; d < D; d++, dweight += U, u -= U) {
+    for (; first < last && (size_t)(to + first) % VECTOR_BYTES; first++)
+        NAME(product)(descends, x[first / U], dy[first % U], lr, to + first);
+    ptrdiff_t d = first / U, u = first % U, left = last - d * U;    /* from the row's beginning to the end */
+    for (REAL *row = to + d * U; u + LANES <= left; d++, row += U, left -= U, u -= U) {
         const NAME(vec) value = NAME(fill)(x[d]);
-        for (; u + LANES <= U; u += LANES)
-            NAME(store)(dweight + u, NAME(multiply_add)(value, NAME(load)(dy + u), NAME(zero)()));
+        const ptrdiff_t stop = (left < U ? left : U) - LANES;
+        for (; u <= stop; u += LANES) NAME(product_vector)(descends, value, dy + u, rate, row + u);
         if (u == U) continue;
+        if (u + LANES > left) break;
         const ptrdiff_t rest = U - u;
-        if (d == D - 1) {
-            for (; u < U; u++) dweight[u] = x[d] * dy[u] + 0;
-            return;
-        }
         const NAME(vec) two = NAME(add)(NAME(first_lanes)(value, rest),
                                         NAME(last_lanes)(NAME(fill)(x[d + 1]), LANES - rest));
-        NAME(store)(dweight + u, NAME(multiply_add)(two, NAME(load)(seam + LANES - rest), NAME(zero)()));
+        NAME(product_vector)(descends, two, seam + LANES - rest, rate, row + u);
         u += LANES;
     }
+    for (first = d * U + u; first < last; first++)
+        NAME(product)(descends, x[first / U], dy[first % U], lr, to + first);
+}
+
+/* weight[d * U + u] -= lr * (x[d] * dy[u]) for numbers d * U + u from `first` up to `last`; U >= LANES */
+static void NAME(descend)(ptrdiff_t first, ptrdiff_t last, ptrdiff_t U, const REAL *x, const REAL *dy, REAL lr,
+                          REAL *weight)
+{
+    NAME(products_body)(1, first, last, U, x, dy, lr, weight);
 }
 
 static void NAME(outer_product)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *dy, REAL *dweight)
 {
-    if (D > 0 && U >= LANES) { NAME(outer_product_aligned)(D, U, x, dy, dweight); return; }
+    if (U >= LANES) { NAME(products_body)(0, 0, D * U, U, x, dy, 0, dweight); return; }
     /* The end of the rows first: what it writes into the next row's beginning is then overwritten. */
     const ptrdiff_t block = SUMS * LANES, blocks = (U + block - 1) / block;
     for (ptrdiff_t b = blocks - 1; b >= 0; b--) {

@@ -7,7 +7,8 @@
 #   dx[n, d] = sum over u of weight[d, u] * dy[n, u]
 #   dweight[d, u] (+)= sum over n of x[n, d] * dy[n, u]
 #
-# The gradients are shared out by rows of weights.
+# The gradients are shared out by rows of weights. Of a single row, dweight holds nothing but products, which the
+# optimizer can form itself (see SGD in update.pxi).
 
 # Rows of weights in a unit of work.
 cdef enum:
@@ -71,6 +72,7 @@ cdef class DenseFewRowsBackwardInput(FewRows):
 
 cdef class DenseFewRowsBackwardWeight(FewRows):
     cdef bint accumulate
+    cdef bint late                  # only look whether it would be finite: who moves the weights forms it
 
     def __init__(self, x, dy, dweight, bint accumulate):
         self.hold(x, dweight, dy, False, True, False)
@@ -84,7 +86,8 @@ cdef class DenseFewRowsBackwardWeight(FewRows):
             self.sound = is_finite(largest_f64(<double *>self.x, self.D) * largest_f64(<double *>self.y, self.U))
         elif self.vouches:
             self.sound = is_finite(largest_f32(<float *>self.x, self.D) * largest_f32(<float *>self.y, self.U))
-        FewRows.compute(self, first, last, threads)
+        if not self.late:
+            FewRows.compute(self, first, last, threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         cdef Py_ssize_t d = index * ROWS, rows = min(ROWS, self.D - d), n

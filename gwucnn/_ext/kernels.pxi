@@ -115,6 +115,10 @@ cdef extern from "tiles.h" nogil:
     void matrix_times_f64(Py_ssize_t D, Py_ssize_t U, const double *weight, const double *dy, double *dx)
     float largest_f32(const float *x, Py_ssize_t count)
     double largest_f64(const double *x, Py_ssize_t count)
+    void descend_f32(Py_ssize_t first, Py_ssize_t last, Py_ssize_t U, const float *x, const float *dy, float lr,
+                     float *weight)
+    void descend_f64(Py_ssize_t first, Py_ssize_t last, Py_ssize_t U, const double *x, const double *dy, double lr,
+                     double *weight)
     void outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
     void add_outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
     void outer_product_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *dy, double *dweight)
@@ -198,5 +202,6 @@ include "batch_norm_running.pxi"
 include "layer_norm.pxi"
 include "loss.pxi"
 include "update.pxi"
+include "finite.pxi"
 include "clip.pxi"
 include "penalty.pxi"

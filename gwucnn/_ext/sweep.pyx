@@ -156,6 +156,26 @@ cdef class Sweep(Step):
         return 0
 
 
+def unread(Step step, steps, Step besides):
+    """Return whether no other of these steps, `besides` excepted, holds memory that a step writes its `out` to."""
+    cdef const char *first = <const char *><size_t>step.out.__array_interface__["data"][0]
+    cdef const char *last = first + <Py_ssize_t>step.out.nbytes
+    for other in steps:
+        if other is not step and other is not besides and holds(<Step>other, first, last):
+            return False
+    return True
+
+
+cdef bint holds(Step step, const char *first, const char *last) noexcept:
+    cdef int k
+    cdef const char *begin
+    for k in range(step.held):
+        begin = <const char *>step.views[k].buf
+        if begin < last and first < begin + step.views[k].len:
+            return True
+    return False
+
+
 ctypedef fused real_t:
     float
     double

@@ -28,6 +28,8 @@ INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b) { return a + b; }
 INLINE NAME(vec) NAME(subtract)(NAME(vec) a, NAME(vec) b) { return a - b; }
 INLINE NAME(vec) NAME(multiply)(NAME(vec) a, NAME(vec) b) { return a * b; }
 INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum) { return a * b + sum; }
+/* One expression, which compilers round like that of a loop over numbers. */
+INLINE NAME(vec) NAME(less_product)(NAME(vec) sum, NAME(vec) a, NAME(vec) b) { return sum - a * b; }
 
 /* Whole numbers as wide as REAL; a comparison of vectors gives -1 for true and 0 for false in each lane. */
 typedef INTEGER NAME(mask) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
@@ -152,6 +154,11 @@ INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b)
 INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum)
 {
     for (int i = 0; i < LANES; i++) sum.lane[i] += a.lane[i] * b.lane[i];
+    return sum;
+}
+INLINE NAME(vec) NAME(less_product)(NAME(vec) sum, NAME(vec) a, NAME(vec) b)
+{
+    for (int i = 0; i < LANES; i++) sum.lane[i] -= a.lane[i] * b.lane[i];
     return sum;
 }
 INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
