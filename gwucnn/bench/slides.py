@@ -6,7 +6,7 @@ window at a time; Dense is a dot product, as it is in gwu_nn. Two things differ:
 gradient where the slides write the maximum, and the loss is not summed to one number. Neither changes the
 count of operations, and both are needed for the answers to agree. The gradient by the image, which the slides
 compute and nobody reads, is left out, in the loops' favour. Of the loops one step is timed; of gwucnn a whole
-`fit`, of as many images and epochs as on the slides, with all that it does around its steps, and divided by them.
+`fit` of as many images and epochs as on the slides, with all that it does around its steps, divided by these.
 
 Arrays of the loops are channels first, as on the slides: image (H, W), kernel (F, K, K), maps (F, H, W).
 """
