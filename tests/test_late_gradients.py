@@ -44,6 +44,22 @@ def test_an_update_that_forms_gradients_moves_by_the_same_bits(sizes, isa, dtype
     assert grads.any()
 
 
+def test_threads_that_share_an_update_form_its_gradients(isa, dtype, threads, rng):
+    threads(2)
+    sizes = (11, 1300, 101)  # work enough for two
+    values, grads, step = products(*sizes, dtype, rng)
+    step()
+    update = kernels.active.SGD(values, grads, None, 0.0, False)
+    update.lr, before = 0.5, values.copy()
+    update()
+    plain = values.copy()
+    values[...] = before
+    update.postpone([step])
+    grads[sizes[0] : -5] = np.nan
+    update()
+    assert values.tobytes() == plain.tobytes()
+
+
 def test_several_layers_in_any_order_and_more_than_can_be_formed(isa, dtype, rng):
     steps, places, size = [], [], 3
     for units in (20, 16, 33, 18, 40, 17):
