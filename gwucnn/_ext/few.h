@@ -121,17 +121,47 @@ INLINE void NAME(spread_body)(
         for (int v = 0; v < 2; v++) NAME(store)(y + i * y_row + at[v], sum[i][v]);
 }
 
+/* Whether these are the taps of a 3x3 filter that moves by a pixel, on one channel: three rows of three. */
+static int NAME(square)(ptrdiff_t taps, const ptrdiff_t *tap, ptrdiff_t x_row)
+{
+    if (taps != 9) return 0;
+    for (int t = 3; t < 9; t++)
+        if (tap[t] != tap[t - 3] + x_row) return 0;
+    return 1;
+}
+
+/* spread_body for such filters and one vector: a row of x serves three sums while it is in registers. Each sum takes its
+ * products in the same order. */
+INLINE void NAME(square_body)(const Correlation *c, const REAL *x, const REAL *w, REAL *y, ptrdiff_t y_row)
+{
+    NAME(vec) sum[SPREAD_ROWS];
+    UNROLL for (int i = 0; i < SPREAD_ROWS; i++) sum[i] = NAME(load)(w);
+    UNROLL for (int r = 0; r < SPREAD_ROWS + 2; r++)
+        UNROLL for (int v = 0; v < 3; v++) {
+            const NAME(vec) value = NAME(load_once)(x + r * c->x_row + c->tap[v]);
+            UNROLL for (int u = 0; u < 3; u++)
+                if (r >= u && r - u < SPREAD_ROWS)
+                    sum[r - u] = NAME(multiply_add)(value, NAME(load)(w + (1 + 3 * u + v) * LANES), sum[r - u]);
+        }
+    UNROLL for (int i = 0; i < SPREAD_ROWS; i++) NAME(store)(y + i * y_row, sum[i]);
+}
+
 /* The last tile ends with the rows and computes some of them again. */
 static void NAME(spread_rows)(ptrdiff_t rows, const Correlation *c, const ptrdiff_t *at, const REAL *x,
                               const REAL *const *w, REAL *y, ptrdiff_t y_row)
 {
     ptrdiff_t i = 0;
+    const int square = NAME(square)(c->taps, c->tap, c->x_row);
     if (rows < SPREAD_ROWS)
         for (; i < rows; i++) NAME(spread_body)(1, c, at, x + i * c->x_row, w, y + i * y_row, y_row);
     else
         for (; i < rows; i += SPREAD_ROWS) {
             if (i > rows - SPREAD_ROWS) i = rows - SPREAD_ROWS;
-            NAME(spread_body)(SPREAD_ROWS, c, at, x + i * c->x_row, w, y + i * y_row, y_row);
+            if (square)
+                for (int v = 0; v < 2; v++)
+                    NAME(square_body)(c, x + i * c->x_row + at[v], w[v], y + i * y_row + at[v], y_row);
+            else
+                NAME(spread_body)(SPREAD_ROWS, c, at, x + i * c->x_row, w, y + i * y_row, y_row);
         }
 }
 
@@ -210,18 +240,10 @@ INLINE void NAME(square_outer_body)(const int whole, const Outer *o, const REAL 
     UNROLL for (int t = 0; t < 9; t++) NAME(store)(sums + t * LANES, sum[t]);
 }
 
-static int NAME(square)(ptrdiff_t taps, const Outer *o, const ptrdiff_t *tap)
-{
-    if (taps != 9 || o->rows < 2) return 0;
-    for (int t = 3; t < 9; t++)
-        if (tap[t] != tap[t - 3] + o->x_row) return 0;
-    return 1;
-}
-
 static void NAME(spread_outer)(ptrdiff_t taps, const Outer *o, const REAL *x, const ptrdiff_t *tap, const REAL *dy,
                                REAL *sums, ptrdiff_t lanes)
 {
-    if (NAME(square)(taps, o, tap)) {
+    if (o->rows > 1 && NAME(square)(taps, tap, o->x_row)) {
         if (lanes >= LANES) NAME(square_outer_body)(1, o, x, tap, dy, sums, lanes);
         else NAME(square_outer_body)(0, o, x, tap, dy, sums, lanes);
         return;

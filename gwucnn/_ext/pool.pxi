@@ -239,9 +239,9 @@ cdef void unpool_image(
             unpool_row_f32(dy, winner, p.C, p.OW, dx, row)
         else:
             unpool_row_f64(dy, winner, p.C, p.OW, dx, row)
-        # Columns that no window reaches.
-        memset(dx + 2 * pooled, 0, (row - 2 * pooled) * sizeof(real_t))
-        memset(dx + row + 2 * pooled, 0, (row - 2 * pooled) * sizeof(real_t))
+        if row > 2 * pooled:    # columns that no window reaches
+            memset(dx + 2 * pooled, 0, (row - 2 * pooled) * sizeof(real_t))
+            memset(dx + row + 2 * pooled, 0, (row - 2 * pooled) * sizeof(real_t))
         dy += pooled
         winner += pooled
         dx += 2 * row
