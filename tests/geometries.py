@@ -63,6 +63,15 @@ FEW = [
         (2, 2, 9, 2),
         {"strides": 2, "padding": ((3, 0), (0, 1))},
     ),
+    # 3x3 filters on one channel take three rows of an image at a time, and 6 or 7 rows of outputs.
+    *(
+        Conv(f"{F} filters, {OH} rows", (2, OH + 2, 23, 1), (3, 3, 1, F))
+        for F in (1, 2, 3)
+        for OH in (1, 2, 3, 6, 7, 8, 15)
+    ),
+    Conv("one channel, rows in steps", (1, 15, 23, 1), (3, 3, 1, 2), {"strides": (2, 1)}),
+    Conv("one channel, dilated", (1, 15, 23, 1), (3, 3, 1, 2), {"dilation_rate": (2, 1)}),
+    Conv("one channel, rows left over", (1, 16, 24, 1), (3, 3, 1, 2), {"strides": (2, 2)}),
 ]
 
 CONV = [

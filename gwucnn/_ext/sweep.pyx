@@ -2,7 +2,7 @@
 # cython: initializedcheck=False, freethreading_compatible=True
 """A sweep: small batches trained on one after the other, without Python in between.
 
-The kernels of the slides' network take 12 microseconds for a single image, and the interpreter added 7 to them (python
+The kernels of the slides' network take 9 microseconds for a single image, and the interpreter added 7 to them (python
 -m gwucnn.bench.slides). What it does between two batches is always the same, so here it is compiled:
 
     gather samples and targets  ->  the steps of one batch  ->  finite?  ->  move the weights  ->  keep loss and outputs
