@@ -18,14 +18,17 @@ ALIGNMENT = 64
 WORTH_IT = 4096
 
 
-def aligned_empty(shape: tuple[int, ...], dtype: Any, *, least: int = 0) -> Any:
-    """Return an array that begins at a cache line, contents undefined; below `least` bytes it may not."""
+def aligned_empty(shape: tuple[int, ...], dtype: Any, *, least: int = 0, line: int = 0) -> Any:
+    """Return an array of undefined contents, of which number `line` begins a cache line.
+
+    Below `least` bytes it lies anywhere.
+    """
     size = prod(shape) * dtype.itemsize
     if size < least:
         return np.empty(shape, dtype)
     roomy = np.empty(size + ALIGNMENT, np.uint8)
     # What `roomy.ctypes.data` gives, in half the time.
-    start = -addressof(c_char.from_buffer(roomy)) % ALIGNMENT  # type: ignore[arg-type]
+    start = -(addressof(c_char.from_buffer(roomy)) + line * dtype.itemsize) % ALIGNMENT  # type: ignore[arg-type]
     return np.ndarray(shape, dtype, roomy, start)
 
 

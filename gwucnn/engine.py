@@ -108,6 +108,11 @@ class Engine:
         self._training = None
 
     @property
+    def unclipped(self) -> bool:
+        """Whether gradients go to the optimizer as backward leaves them."""
+        return self._clipnorm is None
+
+    @property
     def measures(self) -> bool:
         """Whether metrics are gathered beside the loss."""
         return bool(self._metrics)

@@ -6,7 +6,7 @@ The update rules are PyTorch's, the names and defaults Keras'.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,6 +46,7 @@ class Optimizer(Described):
         self.lr = lr
         self.slots: dict[str, Any] = {}
         self._arena: Arena | None = None
+        self._update: Any = None
         self._owner: Any = None
 
     @property
@@ -71,6 +72,7 @@ class Optimizer(Described):
     def bind(self, arena: Arena) -> None:
         """Take the arena whose values `step` moves; forget what was remembered of another one."""
         values, grads = arena.values[: arena.trainable], arena.grads[: arena.trainable]
+        self.catch_up()
         if self._arena is not arena:
             self.slots = {name: np.full_like(values, self._slots_start_at) for name in self._used_slots()}
             self.updates = 0
@@ -91,6 +93,15 @@ class Optimizer(Described):
         self.updates += 1
         self._update.lr = self._lr
         self._run()
+
+    def postpone(self, steps: Iterable[Any]) -> None:
+        """Let these steps, as far as it pays, leave it to `step` to form the gradients that they would write.
+
+        Until `catch_up`; nobody else may read or change those gradients before. By default none is postponed.
+        """
+
+    def catch_up(self) -> None:
+        """Write the gradients that were postponed; from now on their steps do that again."""
 
     def resume(self, updates: int, lr: float) -> None:
         """Go on, with slots as they are, after so many updates, the last of them at this learning rate."""
@@ -135,6 +146,15 @@ class SGD(Optimizer):
 
     def _kernel(self, values: Any, grads: Any) -> Any:
         return kernels.active.SGD(values, grads, self.slots.get("velocity"), self.momentum, self.nesterov)
+
+    def postpone(self, steps: Iterable[Any]) -> None:
+        # Somebody else's `step` may look at the gradients.
+        if type(self) is SGD and "step" not in vars(self):
+            self._update.postpone(steps)
+
+    def catch_up(self) -> None:
+        if self._update is not None:
+            self._update.catch_up()
 
 
 class Adam(Optimizer):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gwucnn.aligned import aligned_empty
 from gwucnn.errors import ShapeError
 
 __all__ = ["Arena", "Parameter", "assign"]
@@ -135,8 +136,7 @@ class Arena:
 
     def __init__(self, parameters: Iterable[Parameter], dtype: Any) -> None:
         ordered = sorted(parameters, key=lambda parameter: not parameter.trainable)
-        self.values = np.zeros(sum(parameter.size for parameter in ordered), dtype)
-        self.grads = np.zeros_like(self.values)
+        self.values, self.grads = (_zeros(ordered, dtype) for _ in range(2))
         self.trainable = sum(parameter.size for parameter in ordered if parameter.trainable)
         self.version = 0
         self.sealed = True
@@ -164,6 +164,15 @@ class Arena:
         flags = [parameter.trainable for parameter in self._parameters]
         size = sum(parameter.size for parameter in self._parameters if parameter.trainable)
         return flags == sorted(flags, reverse=True) and size == self.trainable
+
+
+def _zeros(parameters: Sequence[Parameter], dtype: Any) -> Any:
+    """Return zeros for all parameters; the largest begins a cache line, as few vectors then straddle two."""
+    sizes = [parameter.size for parameter in parameters]
+    before = sum(sizes[: sizes.index(max(sizes))]) if sizes else 0
+    flat = aligned_empty((sum(sizes),), np.dtype(dtype), line=before)
+    flat.fill(0)
+    return flat
 
 
 def assign(who: str, parameters: Sequence[Parameter], weights: Sequence[Any]) -> None:

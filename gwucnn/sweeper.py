@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn._ext.sweep import KINDS, Sweep
+from gwucnn._ext.sweep import KINDS, Sweep, unread
 from gwucnn.batches import Batches, Run
 from gwucnn.engine import Engine, Totals
 from gwucnn.replays import Recorded
@@ -66,6 +66,9 @@ class _BoundSweep:
         # Targets and outputs of all batches, for the metrics.
         rows = (len(self._numbers), *engine.out_shape)
         self._rows = [np.empty(rows, engine.dtype) for _ in range(2)] if engine.measures else []
+        # Gradients that only the optimizer reads: a clipped one is read, and changed, before.
+        vouching = recorded.finite.others if engine.unclipped else ()
+        self._late = [step for step in vouching if unread(step, recorded.steps, recorded.finite)]
         self._sweep = Sweep(
             recorded.steps,
             recorded.loss,
@@ -83,9 +86,12 @@ class _BoundSweep:
         numbers = run.numbers[first * run.size :]
         self._numbers[: len(numbers)] = numbers
         run.data.fill_shares(run.indices(first), self._batch, self._space)
+        optimizer: Any = self._engine.optimizer
+        optimizer.postpone(self._late)
         try:
             self._sweep.train(len(numbers) // run.size)
         finally:
+            optimizer.catch_up()
             self._engine.arena.version += self._sweep.done
         done = self._sweep.done
         totals.add_batches(self._losses[:done], run.size, *(rows[: done * run.size] for rows in self._rows))

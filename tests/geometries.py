@@ -63,6 +63,15 @@ FEW = [
         (2, 2, 9, 2),
         {"strides": 2, "padding": ((3, 0), (0, 1))},
     ),
+    # 3x3 filters on one channel take three rows of an image at a time, and 6 or 7 rows of outputs.
+    *(
+        Conv(f"{F} filters, {OH} rows", (2, OH + 2, 23, 1), (3, 3, 1, F))
+        for F in (1, 2, 3)
+        for OH in (1, 2, 3, 6, 7, 8, 15)
+    ),
+    Conv("one channel, rows in steps", (1, 15, 23, 1), (3, 3, 1, 2), {"strides": (2, 1)}),
+    Conv("one channel, dilated", (1, 15, 23, 1), (3, 3, 1, 2), {"dilation_rate": (2, 1)}),
+    Conv("one channel, rows left over", (1, 16, 24, 1), (3, 3, 1, 2), {"strides": (2, 2)}),
 ]
 
 SMALL = [
@@ -309,6 +318,15 @@ POOL = [
     Pool("four different paddings", (2, 5, 6, 2), (3, 4), {"strides": (2, 1), "padding": ((0, 2), (3, 1))}),
     Pool("255 pixels, a byte", (1, 16, 18, 2), (15, 17), {"strides": 1}),
     Pool("256 pixels, no longer a byte", (1, 17, 17, 2), 16, {"strides": 1}),
+    # Few channels in rows of at least a vector of windows; what is left over at the right and at the bottom is zero.
+    *(Pool(f"{C} channels, {W} wide", (2, W % 5 + 4, W, C), 2) for C in range(1, 8) for W in (8, 13, 34, 37)),
+    *(Pool(f"{C} channels, same, odd size", (1, 5, 37, C), 2, {"padding": "same"}) for C in (1, 2, 4)),
+    Pool(
+        "one channel, a rest of many columns",
+        (1, 9, 40, 1),
+        2,
+        {"strides": (2, 2), "padding": ((0, 0), (0, 0))},
+    ),
     Pool("300 pixels, padded", (2, 20, 12, 1), (20, 15), {"padding": (4, 2), "strides": 2}),
 ]
 
@@ -323,6 +341,11 @@ DENSE = [
     Dense("odd everywhere", (29, 17), 33),
     # Few rows take the weights where they lie: four features at a time, sums of 32 products side by side.
     *(Dense(f"1 row, {D} features", (1, D), 35) for D in (2, 3, 4, 5, 8, 11)),
+    # The gradients take a vector of rows at a time, and rows of at least a vector in vectors that reach into the next.
+    *(
+        Dense(f"1 row, {U} outputs", (1, 37), U)
+        for U in (2, 3, 4, 7, 8, 9, 16, 17, 24, 48, 100, 128, 129, 150)
+    ),
     *(Dense(f"{N} rows, {U} outputs", (N, 6), U) for N in (2, 4, 5) for U in (1, 31, 32, 33, 64, 71)),
     Dense("many rows", (65, 9), 16),
     Dense("144 outputs", (70, 5), 144),

@@ -233,6 +233,19 @@ def test_winners_that_no_forward_pass_made_drop_their_gradient(kind, isa, dtype)
         assert_exact(dx, want, dtype)
 
 
+@pytest.mark.parametrize("C", range(1, 9))
+def test_rows_of_few_channels_take_any_winner_and_any_gradient(C, isa, dtype, rng):
+    """Windows side by side in whole vectors: nonsense makes a gradient vanish, NaN stays where it belongs."""
+    shape = (2, 3, 19, C)
+    winner = rng.choice([0, 1, 2, 3, 4, 5, 7, 128, 255], shape).astype("uint8")
+    dy = integers(rng, shape, dtype)
+    dy[rng.random(shape) < 0.1] = np.nan
+    want = np.zeros((2, 7, 39, C))
+    for place in range(4):
+        want[:, place // 2 : 6 : 2, place % 2 : 38 : 2] = np.where(winner == place, dy, 0)
+    assert_exact(ops.max_pool2d_backward(dy, winner, want.shape, 2), want, dtype)
+
+
 def test_winners_in_the_padding_drop_their_gradient(isa, dtype):
     """Pixel 0 of a padded corner window lies above and to the left of the image."""
     winner = np.full((1, 3, 3, 1), 4, "uint8")

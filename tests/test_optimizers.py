@@ -98,6 +98,18 @@ def test_twenty_steps_in_float32_only_round(kind, options, isa):
         np.testing.assert_allclose(values, want, rtol=0, atol=STEPS * 2**-24 * 4 * max(1, abs(want).max()))
 
 
+@pytest.mark.parametrize("before", range(18))
+def test_weights_may_begin_anywhere_in_a_cache_line(before, isa, dtype, rng):
+    """The pass goes from line to line: it must leave out no number before the first, and take none twice."""
+    arena = Arena([Parameter("first", (before,), zeros), Parameter("largest", (9000,), zeros)], dtype)
+    arena.values[...], arena.grads[...] = rng.integers(-9, 9, (2, before + 9000))
+    want = arena.values - arena.grads
+    moves = SGD(1.0)
+    moves.bind(arena)
+    moves.step()
+    np.testing.assert_array_equal(arena.values, want)
+
+
 @every_move
 def test_what_is_frozen_stays(kind, options):
     start = np.random.default_rng(7).standard_normal(12)

@@ -68,6 +68,17 @@ def test_an_arena_no_longer_fits_when_layers_were_frozen_or_freed():
     assert not arena.fits
 
 
+def test_the_largest_begins_a_cache_line(dtype):
+    for before in range(20):
+        sizes = {"a": before, "largest": 100, "b": 3}
+        parameters = [Parameter(name, (size,), zeros) for name, size in sizes.items()]
+        Arena(parameters, dtype)
+        largest = parameters[1]
+        for array in (largest.value, largest.grad):
+            assert array.__array_interface__["data"][0] % 64 == 0
+            assert not array.any()
+
+
 def test_no_parameters_and_empty_ones():
     assert Arena([], "float32").values.shape == (0,)
     empty, one = declared((0, 3), (1,), trainable=(0, 1))

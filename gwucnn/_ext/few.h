@@ -121,17 +121,47 @@ INLINE void NAME(spread_body)(
         for (int v = 0; v < 2; v++) NAME(store)(y + i * y_row + at[v], sum[i][v]);
 }
 
+/* Whether these are the taps of a 3x3 filter that moves by a pixel, on one channel: three rows of three. */
+static int NAME(square)(ptrdiff_t taps, const ptrdiff_t *tap, ptrdiff_t x_row)
+{
+    if (taps != 9) return 0;
+    for (int t = 3; t < 9; t++)
+        if (tap[t] != tap[t - 3] + x_row) return 0;
+    return 1;
+}
+
+/* spread_body for such filters and one vector: a row of x serves three sums while it is in registers. Each sum takes its
+ * products in the same order. */
+INLINE void NAME(square_body)(const Correlation *c, const REAL *x, const REAL *w, REAL *y, ptrdiff_t y_row)
+{
+    NAME(vec) sum[SPREAD_ROWS];
+    UNROLL for (int i = 0; i < SPREAD_ROWS; i++) sum[i] = NAME(load)(w);
+    UNROLL for (int r = 0; r < SPREAD_ROWS + 2; r++)
+        UNROLL for (int v = 0; v < 3; v++) {
+            const NAME(vec) value = NAME(load_once)(x + r * c->x_row + c->tap[v]);
+            UNROLL for (int u = 0; u < 3; u++)
+                if (r >= u && r - u < SPREAD_ROWS)
+                    sum[r - u] = NAME(multiply_add)(value, NAME(load)(w + (1 + 3 * u + v) * LANES), sum[r - u]);
+        }
+    UNROLL for (int i = 0; i < SPREAD_ROWS; i++) NAME(store)(y + i * y_row, sum[i]);
+}
+
 /* The last tile ends with the rows and computes some of them again. */
 static void NAME(spread_rows)(ptrdiff_t rows, const Correlation *c, const ptrdiff_t *at, const REAL *x,
                               const REAL *const *w, REAL *y, ptrdiff_t y_row)
 {
     ptrdiff_t i = 0;
+    const int square = NAME(square)(c->taps, c->tap, c->x_row);
     if (rows < SPREAD_ROWS)
         for (; i < rows; i++) NAME(spread_body)(1, c, at, x + i * c->x_row, w, y + i * y_row, y_row);
     else
         for (; i < rows; i += SPREAD_ROWS) {
             if (i > rows - SPREAD_ROWS) i = rows - SPREAD_ROWS;
-            NAME(spread_body)(SPREAD_ROWS, c, at, x + i * c->x_row, w, y + i * y_row, y_row);
+            if (square)
+                for (int v = 0; v < 2; v++)
+                    NAME(square_body)(c, x + i * c->x_row + at[v], w[v], y + i * y_row + at[v], y_row);
+            else
+                NAME(spread_body)(SPREAD_ROWS, c, at, x + i * c->x_row, w, y + i * y_row, y_row);
         }
 }
 
@@ -163,9 +193,61 @@ INLINE void NAME(spread_outer_body)(
     UNROLL for (int t = 0; t < T; t++) NAME(store)(sums + t * LANES, sum[t]);
 }
 
+/* Add the products of a row of x, at three neighbouring pixels, with the rows of dy whose windows' rows `first` up to
+ * `last` lie on it. */
+INLINE void NAME(square_row)(const int whole, const int first, const int last, const REAL *x, const ptrdiff_t *tap,
+                             const NAME(vec) *g, NAME(vec) *sum, ptrdiff_t lanes)
+{
+    UNROLL for (int v = 0; v < 3; v++) {
+        NAME(vec) value = NAME(load_once)(x + tap[v]);
+        if (!whole) value = NAME(last_lanes)(value, lanes);
+        UNROLL for (int u = first; u < last; u++)
+            sum[3 * u + v] = NAME(multiply_add)(value, g[u], sum[3 * u + v]);
+    }
+}
+
+/* The next row of dy, before the two that came before it. */
+INLINE const REAL *NAME(next_row)(const int whole, const Outer *o, const REAL *dy, NAME(vec) *g, ptrdiff_t lanes)
+{
+    g[2] = g[1];
+    g[1] = g[0];
+    g[0] = NAME(load)(dy);
+    if (!whole) g[0] = NAME(last_lanes)(g[0], lanes);
+    return dy + o->dy_row;
+}
+
+/* spread_outer_body for 3x3 filters that move by a pixel, and at least two rows: a row of x serves three of dy while it
+ * is in registers. The sums are added up in the same order. */
+INLINE void NAME(square_outer_body)(const int whole, const Outer *o, const REAL *x, const ptrdiff_t *tap, const REAL *dy,
+                                    REAL *sums, ptrdiff_t lanes)
+{
+    NAME(vec) sum[9], g[3] = {NAME(zero)(), NAME(zero)(), NAME(zero)()};
+    UNROLL for (int t = 0; t < 9; t++) sum[t] = NAME(load)(sums + t * LANES);
+    dy = NAME(next_row)(whole, o, dy, g, lanes);
+    NAME(square_row)(whole, 0, 1, x, tap, g, sum, lanes);
+    dy = NAME(next_row)(whole, o, dy, g, lanes);
+    NAME(square_row)(whole, 0, 2, x + o->x_row, tap, g, sum, lanes);
+    x += 2 * o->x_row;
+    for (ptrdiff_t i = 2; i < o->rows; i++, x += o->x_row) {
+        dy = NAME(next_row)(whole, o, dy, g, lanes);
+        NAME(square_row)(whole, 0, 3, x, tap, g, sum, lanes);
+    }
+    g[2] = g[1];
+    g[1] = g[0];
+    NAME(square_row)(whole, 1, 3, x, tap, g, sum, lanes);
+    g[2] = g[1];
+    NAME(square_row)(whole, 2, 3, x + o->x_row, tap, g, sum, lanes);
+    UNROLL for (int t = 0; t < 9; t++) NAME(store)(sums + t * LANES, sum[t]);
+}
+
 static void NAME(spread_outer)(ptrdiff_t taps, const Outer *o, const REAL *x, const ptrdiff_t *tap, const REAL *dy,
                                REAL *sums, ptrdiff_t lanes)
 {
+    if (o->rows > 1 && NAME(square)(taps, tap, o->x_row)) {
+        if (lanes >= LANES) NAME(square_outer_body)(1, o, x, tap, dy, sums, lanes);
+        else NAME(square_outer_body)(0, o, x, tap, dy, sums, lanes);
+        return;
+    }
     for (; taps >= 9; taps -= 9, tap += 9, sums += 9 * LANES) NAME(spread_outer_body)(9, o, x, tap, dy, sums, lanes);
     for (; taps >= 3; taps -= 3, tap += 3, sums += 3 * LANES) NAME(spread_outer_body)(3, o, x, tap, dy, sums, lanes);
     for (; taps >= 1; taps -= 1, tap += 1, sums += LANES) NAME(spread_outer_body)(1, o, x, tap, dy, sums, lanes);
@@ -194,70 +276,4 @@ static void NAME(repeat)(const REAL *x, ptrdiff_t step, ptrdiff_t count, ptrdiff
     case 8: NAME(repeat_body)(x, step, count, 8, to); break;
     default: NAME(repeat_body)(x, step, count, times, to);
     }
-}
-
-/* Pool 2 * 2 pixels of two rows, `outputs` of the F filters. Values are gathered into vectors, as they would not
- * fill one where they lie. */
-INLINE void NAME(pool_few_body)(const REAL *full, ptrdiff_t row, const ptrdiff_t F, const ptrdiff_t outputs,
-                                ptrdiff_t columns, int relu, REAL *y, unsigned char *winner)
-{
-    const ptrdiff_t count = columns * outputs;
-    ptrdiff_t j = 0, f = 0;
-    for (ptrdiff_t first = 0; first < count; first += LANES) {
-        const ptrdiff_t some = count - first < LANES ? count - first : LANES;
-        REAL s[4][VECTOR_BYTES / sizeof(REAL)];
-        unsigned char who[VECTOR_BYTES / sizeof(REAL)];
-        for (ptrdiff_t i = 0; i < some; i++) {
-            const REAL *at = full + 2 * j * F + f;
-            s[0][i] = at[0];
-            s[1][i] = at[F];
-            s[2][i] = at[row];
-            s[3][i] = at[row + F];
-            if (++f == outputs) f = 0, j++;
-        }
-        for (ptrdiff_t i = some; i < LANES; i++) s[0][i] = s[1][i] = s[2][i] = s[3][i] = 0;
-        const NAME(vec) four[4] = {NAME(load)(s[0]), NAME(load)(s[1]), NAME(load)(s[2]), NAME(load)(s[3])};
-        NAME(store_some)(y + first, NAME(largest_of_four)(four, relu, who), some);
-        if (winner) memcpy(winner + first, who, (size_t)some);
-    }
-}
-
-/* The same for all of F filters, which divide a vector, and at least a vector of outputs: a vector of outputs comes
- * from two neighbouring vectors of each row, the left pixels of its windows and the right ones. The last vector ends
- * with the row and computes some outputs again. */
-INLINE void NAME(pool_pairs)(const REAL *full, ptrdiff_t row, const ptrdiff_t F, ptrdiff_t columns, int relu, REAL *y,
-                             unsigned char *winner)
-{
-    const ptrdiff_t count = columns * F;
-    INTEGER left[VECTOR_BYTES / sizeof(REAL)], right[VECTOR_BYTES / sizeof(REAL)];
-    UNROLL for (int i = 0; i < LANES; i++) {
-        left[i] = (INTEGER)(2 * (i / F) * F + i % F);
-        right[i] = left[i] + (INTEGER)F;
-    }
-    for (ptrdiff_t first = 0; first < count; first += LANES) {
-        if (first > count - LANES) first = count - LANES;
-        const REAL *at = full + 2 * first;
-        const NAME(vec) four[4] = {NAME(pick_of_two)(at, left), NAME(pick_of_two)(at, right),
-                                   NAME(pick_of_two)(at + row, left), NAME(pick_of_two)(at + row, right)};
-        unsigned char who[VECTOR_BYTES / sizeof(REAL)];
-        NAME(store)(y + first, NAME(largest_of_four)(four, relu, who));
-        if (winner) memcpy(winner + first, who, sizeof(who));
-    }
-}
-
-static void NAME(pool_few)(const REAL *full, ptrdiff_t row, ptrdiff_t F, ptrdiff_t outputs, ptrdiff_t columns,
-                           int relu, REAL *y, unsigned char *winner)
-{
-    if (outputs == F && columns * F >= LANES && F == 1)
-        NAME(pool_pairs)(full, row, 1, columns, relu, y, winner);
-    else if (outputs == F && columns * F >= LANES && F == 2)
-        NAME(pool_pairs)(full, row, 2, columns, relu, y, winner);
-    else if (outputs == F && columns * F >= LANES && F == 4 && LANES >= 4)
-        NAME(pool_pairs)(full, row, 4, columns, relu, y, winner);
-    else if (outputs == F)
-        NAME(pool_few_body)(full, row, F, F, columns, relu, y, winner);
-    else
-        for (ptrdiff_t j = 0; j < columns; j++)
-            NAME(pool_few_body)(full + 2 * j * F, row, F, outputs, 1, relu, y + j * F,
-                                winner ? winner + j * F : winner);
 }

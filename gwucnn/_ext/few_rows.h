@@ -76,25 +76,34 @@ static void NAME(times_matrix)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const RE
 #undef BODY
 }
 
+/* Products of a row of weights, V vectors long, and a gradient, added up vector by vector; `lanes` of the last one. */
+INLINE NAME(vec) NAME(row_product)(const int V, ptrdiff_t lanes, const REAL *weight, const NAME(vec) *gradient)
+{
+    NAME(vec) sum = NAME(zero)();
+    UNROLL for (int v = 0; v < V - 1; v++)
+        sum = NAME(multiply_add)(NAME(load)(weight + v * LANES), gradient[v], sum);
+    return NAME(multiply_add)(NAME(first_lanes)(NAME(load)(weight + (V - 1) * LANES), lanes), gradient[V - 1], sum);
+}
+
 /* dx[d] (+)= sum over u of weight[d, u] * dy[u] */
 INLINE void NAME(matrix_times_body)(const int V, ptrdiff_t D, ptrdiff_t U, ptrdiff_t rest, const REAL *weight,
                                     const REAL *dy, REAL *dx, int adds)
 {
     NAME(vec) gradient[SUMS];
     REAL last[VECTOR_BYTES / sizeof(REAL)] = {0};
-    const ptrdiff_t whole = rest ? V - 1 : V, roomy = NAME(roomy_rows)(D, U, rest);
+    const ptrdiff_t whole = rest ? V - 1 : V, roomy = NAME(roomy_rows)(D, U, rest), lanes = rest ? rest : LANES;
     ptrdiff_t d = 0;
     for (ptrdiff_t u = 0; u < rest; u++) last[u] = dy[whole * LANES + u];
     UNROLL for (int v = 0; v < V; v++) gradient[v] = NAME(load)(v < whole ? dy + v * LANES : last);
-    for (; d < roomy; d++) {
-        NAME(vec) sum = NAME(zero)();
-        UNROLL for (int v = 0; v < V; v++) {
-            NAME(vec) w = NAME(load)(weight + d * U + v * LANES);
-            if (v == V - 1 && rest) w = NAME(first_lanes)(w, rest);
-            sum = NAME(multiply_add)(w, gradient[v], sum);
-        }
-        dx[d] = NAME(total)(sum) + (adds ? dx[d] : 0);
+    /* Rows in groups of a vector, as their totals then take less than a quarter of the additions. */
+    for (; d + LANES <= roomy; d += LANES) {
+        NAME(vec) sum[VECTOR_BYTES / sizeof(REAL)];
+        UNROLL for (int i = 0; i < LANES; i++) sum[i] = NAME(row_product)(V, lanes, weight + (d + i) * U, gradient);
+        const NAME(vec) totals = NAME(totals)(sum);
+        NAME(store)(dx + d, adds ? NAME(add)(totals, NAME(load)(dx + d)) : totals);
     }
+    for (; d < roomy; d++)
+        dx[d] = NAME(total)(NAME(row_product)(V, lanes, weight + d * U, gradient)) + (adds ? dx[d] : 0);
     for (; d < D; d++) {
         REAL total = adds ? dx[d] : 0;
         for (ptrdiff_t u = 0; u < whole * LANES + rest; u++) total += weight[d * U + u] * dy[u];
@@ -129,8 +138,62 @@ INLINE void NAME(outer_product_body)(const int V, ptrdiff_t D, ptrdiff_t U, ptrd
         for (ptrdiff_t u = 0; u < whole * LANES + rest; u++) dweight[d * U + u] = x[d] * dy[u];
 }
 
+/* Products are rounded, and -0 made 0, like those that are written to memory and read again. */
+INLINE void NAME(product)(const int descends, REAL x, REAL dy, REAL lr, REAL *to)
+{
+    const REAL product = x * dy + 0;
+    *to = descends ? *to - lr * product : product;
+}
+
+INLINE void NAME(product_vector)(const int descends, NAME(vec) x, const REAL *dy, NAME(vec) lr, REAL *to)
+{
+    NAME(vec) product = NAME(multiply_add)(x, NAME(load)(dy), NAME(zero)());
+    if (descends) product = NAME(less_product)(NAME(load)(to), lr, product);
+    NAME(store)(to, product);
+}
+
+/* to[d * U + u] = product, or with `descends` to[d * U + u] -= lr * product, of x[d] * dy[u]
+ *
+ * for numbers d * U + u from `first` up to `last`, in rows of at least a vector. They are taken one after the other, and
+ * each vector that is written begins at a multiple of its size, as one that straddles two cache lines takes twice as
+ * long. Where a row ends inside a vector, the next one begins in it.
+ */
+INLINE void NAME(products_body)(const int descends, ptrdiff_t first, ptrdiff_t last, ptrdiff_t U, const REAL *x,
+                                const REAL *dy, REAL lr, REAL *to)
+{
+    REAL seam[2 * VECTOR_BYTES / sizeof(REAL)];     /* the end of dy and its beginning */
+    const NAME(vec) rate = NAME(fill)(lr);
+    NAME(store)(seam, NAME(load)(dy + U - LANES));
+    NAME(store)(seam + LANES, NAME(load)(dy));
+    for (; first < last && (size_t)(to + first) % VECTOR_BYTES; first++)
+        NAME(product)(descends, x[first / U], dy[first % U], lr, to + first);
+    ptrdiff_t d = first / U, u = first % U, left = last - d * U;    /* from the row's beginning to the end */
+    for (REAL *row = to + d * U; u + LANES <= left; d++, row += U, left -= U, u -= U) {
+        const NAME(vec) value = NAME(fill)(x[d]);
+        const ptrdiff_t stop = (left < U ? left : U) - LANES;
+        for (; u <= stop; u += LANES) NAME(product_vector)(descends, value, dy + u, rate, row + u);
+        if (u == U) continue;
+        if (u + LANES > left) break;
+        const ptrdiff_t rest = U - u;
+        const NAME(vec) two = NAME(add)(NAME(first_lanes)(value, rest),
+                                        NAME(last_lanes)(NAME(fill)(x[d + 1]), LANES - rest));
+        NAME(product_vector)(descends, two, seam + LANES - rest, rate, row + u);
+        u += LANES;
+    }
+    for (first = d * U + u; first < last; first++)
+        NAME(product)(descends, x[first / U], dy[first % U], lr, to + first);
+}
+
+/* weight[d * U + u] -= lr * (x[d] * dy[u]) for numbers d * U + u from `first` up to `last`; U >= LANES */
+static void NAME(descend)(ptrdiff_t first, ptrdiff_t last, ptrdiff_t U, const REAL *x, const REAL *dy, REAL lr,
+                          REAL *weight)
+{
+    NAME(products_body)(1, first, last, U, x, dy, lr, weight);
+}
+
 static void NAME(outer_product)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *dy, REAL *dweight)
 {
+    if (U >= LANES) { NAME(products_body)(0, 0, D * U, U, x, dy, 0, dweight); return; }
     /* The end of the rows first: what it writes into the next row's beginning is then overwritten. */
     const ptrdiff_t block = SUMS * LANES, blocks = (U + block - 1) / block;
     for (ptrdiff_t b = blocks - 1; b >= 0; b--) {
@@ -151,6 +214,23 @@ static void NAME(add_outer_product)(ptrdiff_t D, ptrdiff_t U, const REAL *x, con
             NAME(store)(dweight + u, NAME(multiply_add)(value, NAME(load)(dy + u), NAME(load)(dweight + u)));
         for (; u < U; u++) dweight[u] += x[d] * dy[u];
     }
+}
+
+/* The largest size of a number, 0 for none; NaN is larger than infinity. Sizes are in the order of their bits, and whole
+ * numbers are compared by vectors. */
+static REAL NAME(largest)(const REAL *x, ptrdiff_t count)
+{
+    const INTEGER without_sign = (INTEGER)(~0ULL >> (65 - 8 * sizeof(INTEGER)));
+    INTEGER most = 0;
+    REAL size;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        INTEGER bits;
+        memcpy(&bits, x + i, sizeof(bits));
+        bits &= without_sign;
+        most = bits > most ? bits : most;
+    }
+    memcpy(&size, &most, sizeof(size));
+    return size;
 }
 
 #undef SOME_VECTORS

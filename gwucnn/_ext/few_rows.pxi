@@ -7,7 +7,8 @@
 #   dx[n, d] = sum over u of weight[d, u] * dy[n, u]
 #   dweight[d, u] (+)= sum over n of x[n, d] * dy[n, u]
 #
-# The gradients are shared out by rows of weights.
+# The gradients are shared out by rows of weights. Of a single row, dweight holds nothing but products, which the
+# optimizer can form itself (see SGD in update.pxi).
 
 # Rows of weights in a unit of work.
 cdef enum:
@@ -71,6 +72,7 @@ cdef class DenseFewRowsBackwardInput(FewRows):
 
 cdef class DenseFewRowsBackwardWeight(FewRows):
     cdef bint accumulate
+    cdef bint late                  # only look whether it would be finite: who moves the weights forms it
 
     def __init__(self, x, dy, dweight, bint accumulate):
         self.hold(x, dweight, dy, False, True, False)
@@ -79,11 +81,13 @@ cdef class DenseFewRowsBackwardWeight(FewRows):
         self.vouches = self.N == 1 and not accumulate
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        # Whether all products are finite: if the largest, which is one of them, is.
         if self.vouches and self.is_double:
-            self.sound = finite_products(<double *>self.x, self.D, <double *>self.y, self.U)
+            self.sound = is_finite(largest_f64(<double *>self.x, self.D) * largest_f64(<double *>self.y, self.U))
         elif self.vouches:
-            self.sound = finite_products(<float *>self.x, self.D, <float *>self.y, self.U)
-        FewRows.compute(self, first, last, threads)
+            self.sound = is_finite(largest_f32(<float *>self.x, self.D) * largest_f32(<float *>self.y, self.U))
+        if not self.late:
+            FewRows.compute(self, first, last, threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         cdef Py_ssize_t d = index * ROWS, rows = min(ROWS, self.D - d), n
@@ -99,19 +103,8 @@ cdef class DenseFewRowsBackwardWeight(FewRows):
                       <float *>self.weight + d * self.U, rows, self.U, self.accumulate or n > 0)
 
 
-cdef bint finite_products(const real_t *x, Py_ssize_t D, const real_t *y, Py_ssize_t U) noexcept nogil:
-    """Return whether all x[d] * y[u] are finite: if the largest, which is one of them, is."""
-    cdef real_t product = largest_size(x, D) * largest_size(y, U)
-    return all_finite(x, D) and all_finite(y, U) and product - product == 0
-
-
-cdef inline real_t largest_size(const real_t *x, Py_ssize_t size) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef real_t most = 0, one
-    for i in range(size):
-        one = -x[i] if x[i] < 0 else x[i]
-        most = one if one > most else most
-    return most
+cdef inline bint is_finite(real_t x) noexcept nogil:
+    return x - x == 0
 
 
 cdef inline void outer(const real_t *x, const real_t *dy, real_t *dweight, Py_ssize_t D, Py_ssize_t U,

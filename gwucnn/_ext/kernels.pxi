@@ -80,6 +80,12 @@ cdef extern from "tiles.h" nogil:
                                const uint8_t *winner, float *dw, Py_ssize_t lanes)
     void masked_outer_tile_f64(int m, const Outer *o, const double *x, const ptrdiff_t *value, const double *dy,
                                const uint8_t *winner, double *dw, Py_ssize_t lanes)
+    bint unpools_f32(Py_ssize_t F, Py_ssize_t columns)
+    bint unpools_f64(Py_ssize_t F, Py_ssize_t columns)
+    void unpool_row_f32(const float *dy, const uint8_t *winner, Py_ssize_t F, Py_ssize_t columns, float *dx,
+                        Py_ssize_t row)
+    void unpool_row_f64(const double *dy, const uint8_t *winner, Py_ssize_t F, Py_ssize_t columns, double *dx,
+                        Py_ssize_t row)
     void winograd_image_f32(int down, int across, const float *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C,
                             float *v, Py_ssize_t element)
     void winograd_gradient_f32(int down, int across, const float *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F,
@@ -107,6 +113,12 @@ cdef extern from "tiles.h" nogil:
                           double *y)
     void matrix_times_f32(Py_ssize_t D, Py_ssize_t U, const float *weight, const float *dy, float *dx)
     void matrix_times_f64(Py_ssize_t D, Py_ssize_t U, const double *weight, const double *dy, double *dx)
+    float largest_f32(const float *x, Py_ssize_t count)
+    double largest_f64(const double *x, Py_ssize_t count)
+    void descend_f32(Py_ssize_t first, Py_ssize_t last, Py_ssize_t U, const float *x, const float *dy, float lr,
+                     float *weight)
+    void descend_f64(Py_ssize_t first, Py_ssize_t last, Py_ssize_t U, const double *x, const double *dy, double lr,
+                     double *weight)
     void outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
     void add_outer_product_f32(Py_ssize_t D, Py_ssize_t U, const float *x, const float *dy, float *dweight)
     void outer_product_f64(Py_ssize_t D, Py_ssize_t U, const double *x, const double *dy, double *dweight)
@@ -191,5 +203,6 @@ include "batch_norm_running.pxi"
 include "layer_norm.pxi"
 include "loss.pxi"
 include "update.pxi"
+include "finite.pxi"
 include "clip.pxi"
 include "penalty.pxi"

@@ -189,6 +189,10 @@ cdef void max_image_backward(
     dx += n * p.H * p.W * p.C
     dy += n * p.OH * p.OW * p.C
     winner += n * p.OH * p.OW * p.C
+    if winner_t is uint8_t:
+        if unpools_in_rows(p, real_t is double):
+            unpool_image(p, dy, winner, dx)
+            return
     memset(dx, 0, p.H * p.W * p.C * sizeof(real_t))
     for i in range(p.OH):
         h = i * p.SH - p.top
@@ -214,3 +218,31 @@ cdef void max_image_backward(
                         pixel[c] += dy[c] if winner[c] == place else 0
             dy += p.C
             winner += p.C
+
+
+cdef inline bint unpools_in_rows(const Pooling *p, bint is_double) noexcept nogil:
+    """Return whether windows are 2x2, side by side and whole, and rows are such that vectors run over all channels."""
+    if p.PH != 2 or p.PW != 2 or p.SH != 2 or p.SW != 2 or p.top or p.left or 2 * p.OH > p.H or 2 * p.OW > p.W:
+        return False
+    return unpools_f64(p.C, p.OW) if is_double else unpools_f32(p.C, p.OW)
+
+
+cdef void unpool_image(
+    const Pooling *p,
+    const real_t *dy,               # (OH, OW, C)                                         IN
+    const uint8_t *winner,          # (OH, OW, C)                                         IN
+    real_t *dx,                     # (H, W, C)                                           OUT
+) noexcept nogil:
+    cdef Py_ssize_t i, row = p.W * p.C, pooled = p.OW * p.C
+    for i in range(p.OH):
+        if real_t is float:
+            unpool_row_f32(dy, winner, p.C, p.OW, dx, row)
+        else:
+            unpool_row_f64(dy, winner, p.C, p.OW, dx, row)
+        if row > 2 * pooled:    # columns that no window reaches
+            memset(dx + 2 * pooled, 0, (row - 2 * pooled) * sizeof(real_t))
+            memset(dx + row + 2 * pooled, 0, (row - 2 * pooled) * sizeof(real_t))
+        dy += pooled
+        winner += pooled
+        dx += 2 * row
+    memset(dx, 0, (p.H - 2 * p.OH) * row * sizeof(real_t))

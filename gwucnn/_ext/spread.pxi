@@ -39,6 +39,10 @@ cdef void spread_strip(
 ) noexcept nogil:
     # As copy_with_border: row r of the strip is image row first + r - top; what lies outside the image is zero.
     cdef Py_ssize_t inside = max(min(s.W, s.width - s.left), 0), r, h, c, w
+    if s.C == 1 and s.step == 1 and s.width == s.W and not s.bordered:
+        # Rows without anything between them are one long row.
+        repeat(image + first * s.W, 1, min(rows, s.H - first) * s.W, s.times, strip)
+        return
     if s.bordered:
         memset(strip, 0, rows * s.pitch * sizeof(real_t))
     for r in range(rows):

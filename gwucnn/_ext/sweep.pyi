@@ -7,6 +7,8 @@ from gwucnn._ext.step import Step
 
 KINDS: dict[str, int]
 
+def unread(step: Step, steps: Iterable[Step], besides: Step) -> bool: ...
+
 class Sweep(Step):
     done: int
     def __init__(

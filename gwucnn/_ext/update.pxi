@@ -1,4 +1,4 @@
-# Optimizer passes over the flat arrays of all weights of a network, and a look for numbers that are not finite.
+# Optimizer passes over the flat arrays of all weights of a network.
 #
 # One loop reads gradient and slots and writes slots and value while they are in registers; the update rules are
 # PyTorch's (torch.optim.SGD, Adam, AdamW, RMSprop and Adagrad, 2.13), with Keras' names. The learning rate changes
@@ -10,7 +10,7 @@ cdef class Update(Step):
     """One optimizer pass: changes values and slots in place."""
 
     cdef public double lr
-    cdef Py_ssize_t size
+    cdef Py_ssize_t size, lead      # numbers; those before the first that begins a cache line
     cdef void *value
     cdef void *grad
 
@@ -19,37 +19,120 @@ cdef class Update(Step):
         self.value = self.real(value, self.size, True)
         self.grad = self.real(grad, self.size, False)
         self.out = value
-        self.units = (self.size + ELEMENTS - 1) // ELEMENTS
+        self.lead = min(<Py_ssize_t>(-<size_t>self.value % 64) // <Py_ssize_t>value.itemsize, self.size)
+        self.units = max((self.size - self.lead + ELEMENTS - 1) // ELEMENTS, 1)
         self.unit_cost = 60.0 * ELEMENTS
 
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         """Update the values from `first` up to, not including, `last`."""
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        self.some(index * ELEMENTS, min((index + 1) * ELEMENTS, self.size))
+        # Vectors that straddle two cache lines would take longer.
+        if index == 0:
+            self.some(0, self.lead)
+        self.some(self.lead + index * ELEMENTS, min(self.lead + (index + 1) * ELEMENTS, self.size))
+
+
+# Layers whose gradients one pass forms itself, at most; of others it reads them.
+cdef enum:
+    MOST_FORMED = 4
+
+
+cdef struct Products:
+    # Gradients x[d] * dy[u] of the weights from number `first` up to, not including, `last`.
+    Py_ssize_t first, last, U
+    void *x
+    void *dy
 
 
 cdef class SGD(Update):
-    """velocity = momentum * velocity + grad; value -= lr * velocity (nesterov: lr * (grad + momentum * velocity))."""
+    """velocity = momentum * velocity + grad; value -= lr * velocity (nesterov: lr * (grad + momentum * velocity)).
+
+    Without momentum a gradient is used once. Those of a dense layer that saw one image can be formed then, instead of
+    being written to memory and read again: see `postpone`.
+    """
 
     cdef void *velocity             # NULL without momentum
     cdef double momentum
     cdef bint nesterov
+    cdef list late                  # steps whose gradients are formed here ...
+    cdef Products products[MOST_FORMED]     # ... these, in order
+    cdef int formed
 
     def __init__(self, value, grad, velocity, double momentum, bint nesterov):
         Update.__init__(self, value, grad)
         self.momentum = momentum
         self.nesterov = nesterov
+        self.late = []
         if velocity is not None:
             self.velocity = self.real(velocity, self.size, True)
 
+    def postpone(self, steps):
+        """Let these steps, if they are of a kind for which this pass can do it, not write their gradients.
+
+        Until `catch_up`, which writes those of the last batch. Nobody else may read them in between.
+        """
+        self.catch_up()
+        places = [(self.place_of(step), step) for step in steps if self.forms(step)]
+        for first, step in sorted(places, key=lambda pair: pair[0])[:MOST_FORMED]:
+            hold_products(&self.products[self.formed], first, step)
+            self.late.append(step)
+            self.formed += 1
+
+    def catch_up(self):
+        """Let the steps that were postponed write their gradients, now and whenever they are called."""
+        self.formed = 0
+        for step in self.late:
+            (<DenseFewRowsBackwardWeight>step).late = False
+            step()
+        self.late = []
+
+    cdef Py_ssize_t place_of(self, DenseFewRowsBackwardWeight step):
+        return (<char *>step.weight - <char *>self.grad) // (8 if self.is_double else 4)
+
+    cdef bint forms(self, given):
+        cdef DenseFewRowsBackwardWeight step
+        if self.velocity != NULL or not isinstance(given, DenseFewRowsBackwardWeight):
+            return False
+        step = given
+        return (step.vouches and step.is_double == self.is_double and step.U >= lanes_of(self.is_double)
+                and 0 <= self.place_of(step) <= self.size - step.D * step.U)
+
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef const Products *products
+        cdef Py_ssize_t k
+        for k in range(self.formed):
+            products = &self.products[k]
+            if products.first >= last or products.last <= first:
+                continue
+            self.by_gradients(first, products.first)
+            first = max(first, products.first)
+            self.by_products(products, first, min(last, products.last))
+            first = min(last, products.last)
+        self.by_gradients(first, last)
+
+    cdef void by_gradients(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
             sgd(<double *>self.value, <double *>self.grad, <double *>self.velocity, first, last, self.lr,
                 self.momentum, self.nesterov)
         else:
             sgd(<float *>self.value, <float *>self.grad, <float *>self.velocity, first, last, <float>self.lr,
                 <float>self.momentum, self.nesterov)
+
+    cdef void by_products(self, const Products *products, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            descend_f64(first - products.first, last - products.first, products.U, <double *>products.x,
+                        <double *>products.dy, self.lr, <double *>self.value + products.first)
+        else:
+            descend_f32(first - products.first, last - products.first, products.U, <float *>products.x,
+                        <float *>products.dy, <float>self.lr, <float *>self.value + products.first)
+
+
+cdef int hold_products(Products *products, Py_ssize_t first, DenseFewRowsBackwardWeight step) except -1:
+    products.first, products.last, products.U = first, first + step.D * step.U, step.U
+    products.x, products.dy = step.x, step.y
+    step.late = True
+    return 0
 
 
 cdef void sgd(real_t *value, const real_t *grad, real_t *velocity, Py_ssize_t first, Py_ssize_t last, real_t lr,
@@ -195,90 +278,6 @@ cdef void adagrad(real_t *value, const real_t *grad, real_t *accumulator, Py_ssi
     for i in range(first, last):
         accumulator[i] += grad[i] * grad[i]
         value[i] -= lr * grad[i] / (square_root(accumulator[i]) + epsilon)
-
-
-cdef class AllFinite(Step):
-    """Whether no number of an array is infinite or NaN; a call returns a bool.
-
-    What `others` wrote last, steps that vouch for it, is not read again: of a dense layer that saw one image, all
-    gradients are finite if the largest product is.
-    """
-
-    cdef readonly bint value        # the answer for the numbers that were looked at last
-    cdef tuple others
-    cdef bint vouched               # their answer
-    cdef void *x
-    cdef Py_ssize_t *gaps           # (gap_count, 2): first and last number, not included, to look at
-    cdef Py_ssize_t gap_count
-
-    def __init__(self, x, others=()):
-        self.x = self.real(x, x.size, False)
-        self.others = tuple(others)
-        self.gaps = <Py_ssize_t *>self.reserve(2 * (len(self.others) + 1), sizeof(Py_ssize_t))
-        self.gap_count = len(self.others) + 1
-        cdef Py_ssize_t begin = x.__array_interface__["data"][0], at = 0, k = 0, first, last
-        for first, last in sorted(place_in(begin, x, step) for step in self.others):
-            if first < at or last > x.size:
-                raise ValueError("AllFinite: expected steps that write to parts of the array, none twice")
-            self.gaps[2 * k], self.gaps[2 * k + 1] = at, first
-            at, k = last, k + 1
-        self.gaps[2 * k], self.gaps[2 * k + 1] = at, x.size
-
-    def __call__(self):
-        self.run()
-        return self.value
-
-    cdef int run(self, bint same_weights=False) except -1:
-        self.vouched = True
-        for other in self.others:
-            self.vouched = self.vouched and (<Step>other).sound
-        return Step.run(self, same_weights)
-
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        cdef Py_ssize_t k
-        self.value = self.vouched
-        for k in range(self.gap_count):
-            if self.is_double:
-                self.value = self.value and gap_is_finite(<double *>self.x, self.gaps + 2 * k)
-            else:
-                self.value = self.value and gap_is_finite(<float *>self.x, self.gaps + 2 * k)
-
-
-def place_in(Py_ssize_t begin, x, step):
-    """Return which numbers of x a step writes, from the first up to, not including, the last."""
-    if not isinstance(step, Step) or not step.vouches or step.out.dtype != x.dtype:
-        raise ValueError(f"AllFinite: expected steps that vouch for what they write, got {step!r}")
-    first = (<Py_ssize_t>step.out.__array_interface__["data"][0] - begin) // <Py_ssize_t>x.itemsize
-    return first, first + step.out.size
-
-
-cdef bint gap_is_finite(const real_t *x, const Py_ssize_t *gap) noexcept nogil:
-    return all_finite(x + gap[0], gap[1] - gap[0])
-
-
-# Sums that run side by side: four vectors of AVX-512, so that an addition need not wait for the one before.
-cdef enum:
-    SUMS = 64
-
-
-cdef bint all_finite(const real_t *x, Py_ssize_t size) noexcept nogil:
-    # x - x is 0 for every finite number and NaN for the others, and adding keeps a NaN: no branch, no overflow.
-    cdef Py_ssize_t i
-    cdef real_t sums[SUMS]
-    memset(sums, 0, sizeof(sums))
-    for i in range(size // SUMS):
-        add_differences(sums, x + SUMS * i)
-    for i in range(size // SUMS * SUMS, size):
-        sums[0] += x[i] - x[i]
-    for i in range(1, SUMS):
-        sums[0] += sums[i]
-    return sums[0] == 0
-
-
-cdef inline void add_differences(real_t *sums, const real_t *x) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(SUMS):
-        sums[k] += x[k] - x[k]
 
 
 cdef class FillZero(Step):

@@ -28,6 +28,8 @@ INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b) { return a + b; }
 INLINE NAME(vec) NAME(subtract)(NAME(vec) a, NAME(vec) b) { return a - b; }
 INLINE NAME(vec) NAME(multiply)(NAME(vec) a, NAME(vec) b) { return a * b; }
 INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum) { return a * b + sum; }
+/* One expression, which compilers round like that of a loop over numbers. */
+INLINE NAME(vec) NAME(less_product)(NAME(vec) sum, NAME(vec) a, NAME(vec) b) { return sum - a * b; }
 
 /* Whole numbers as wide as REAL; a comparison of vectors gives -1 for true and 0 for false in each lane. */
 typedef INTEGER NAME(mask) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
@@ -60,15 +62,15 @@ INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NA
     return k == 0 ? picked : NAME(choose)((at >= 0) & (at < (INTEGER)LANES), picked, others);
 }
 
-/* In each lane number index of the 2 * LANES at p. */
-INLINE NAME(vec) NAME(pick_of_two)(const REAL *p, const INTEGER *index)
+/* In each lane number index of the lanes of a and, behind them, those of b. */
+INLINE NAME(vec) NAME(mix)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
 {
 #if defined(__clang__)
     NAME(vec) picked;
-    for (int i = 0; i < LANES; i++) picked[i] = p[index[i]];
+    for (int i = 0; i < LANES; i++) picked[i] = index[i] < LANES ? a[index[i]] : b[index[i] - LANES];
     return picked;
 #else
-    return __builtin_shuffle(NAME(load)(p), NAME(load)(p + LANES), *(const NAME(mask) *)index);
+    return __builtin_shuffle(a, b, *(const NAME(mask) *)index);
 #endif
 }
 
@@ -98,7 +100,7 @@ INLINE NAME(vec) NAME(won_by)(const unsigned char *winner, int place, NAME(vec) 
     return (NAME(vec))((who == place) & (NAME(mask))g);
 }
 
-/* The first `lanes` lanes of v, fewer than all; the others 0, even where v holds NaN or infinity. */
+/* The first `lanes` lanes of v, at most all; the others 0, even where v holds NaN or infinity. */
 INLINE NAME(vec) NAME(first_lanes)(NAME(vec) v, ptrdiff_t lanes)
 {
     static const INTEGER keep[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
@@ -154,6 +156,11 @@ INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum)
     for (int i = 0; i < LANES; i++) sum.lane[i] += a.lane[i] * b.lane[i];
     return sum;
 }
+INLINE NAME(vec) NAME(less_product)(NAME(vec) sum, NAME(vec) a, NAME(vec) b)
+{
+    for (int i = 0; i < LANES; i++) sum.lane[i] -= a.lane[i] * b.lane[i];
+    return sum;
+}
 INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
 {
     NAME(vec) picked;
@@ -163,10 +170,10 @@ INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NA
     }
     return picked;
 }
-INLINE NAME(vec) NAME(pick_of_two)(const REAL *p, const INTEGER *index)
+INLINE NAME(vec) NAME(mix)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
 {
     NAME(vec) picked;
-    for (int i = 0; i < LANES; i++) picked.lane[i] = p[index[i]];
+    for (int i = 0; i < LANES; i++) picked.lane[i] = index[i] < LANES ? a.lane[index[i]] : b.lane[index[i] - LANES];
     return picked;
 }
 INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
@@ -204,6 +211,22 @@ INLINE NAME(vec) NAME(first_lanes)(NAME(vec) v, ptrdiff_t lanes)
 }
 
 #endif
+
+/* Sums of neighbouring lanes: first those of a, then those of b. */
+INLINE NAME(vec) NAME(add_neighbours)(NAME(vec) a, NAME(vec) b)
+{
+    static const INTEGER left[16] = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+    static const INTEGER right[16] = {1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+    return NAME(add)(NAME(mix)(a, b, left), NAME(mix)(a, b, right));
+}
+
+/* In lane i the sum of all lanes of v[i], of LANES vectors, which are changed. */
+INLINE NAME(vec) NAME(totals)(NAME(vec) *v)
+{
+    UNROLL for (int half = LANES / 2; half > 0; half /= 2)
+        UNROLL for (int i = 0; i < half; i++) v[i] = NAME(add_neighbours)(v[2 * i], v[2 * i + 1]);
+    return v[0];
+}
 
 /* The sum of all lanes, half onto half: one after the other would wait for each. */
 INLINE REAL NAME(total)(NAME(vec) v)

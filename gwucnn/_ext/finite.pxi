@@ -1,0 +1,84 @@
+# A look for numbers that are not finite, in one pass over all gradients of a network.
+
+cdef class AllFinite(Step):
+    """Whether no number of an array is infinite or NaN; a call returns a bool.
+
+    What `others` wrote last, steps that vouch for it, is not read again: of a dense layer that saw one image, all
+    gradients are finite if the largest product is.
+    """
+
+    cdef readonly bint value        # the answer for the numbers that were looked at last
+    cdef readonly tuple others
+    cdef bint vouched               # their answer
+    cdef void *x
+    cdef Py_ssize_t *gaps           # (gap_count, 2): first and last number, not included, to look at
+    cdef Py_ssize_t gap_count
+
+    def __init__(self, x, others=()):
+        self.x = self.real(x, x.size, False)
+        self.others = tuple(others)
+        self.gaps = <Py_ssize_t *>self.reserve(2 * (len(self.others) + 1), sizeof(Py_ssize_t))
+        self.gap_count = len(self.others) + 1
+        cdef Py_ssize_t begin = x.__array_interface__["data"][0], at = 0, k = 0, first, last
+        for first, last in sorted(place_in(begin, x, step) for step in self.others):
+            if first < at or last > x.size:
+                raise ValueError("AllFinite: expected steps that write to parts of the array, none twice")
+            self.gaps[2 * k], self.gaps[2 * k + 1] = at, first
+            at, k = last, k + 1
+        self.gaps[2 * k], self.gaps[2 * k + 1] = at, x.size
+
+    def __call__(self):
+        self.run()
+        return self.value
+
+    cdef int run(self, bint same_weights=False) except -1:
+        self.vouched = True
+        for other in self.others:
+            self.vouched = self.vouched and (<Step>other).sound
+        return Step.run(self, same_weights)
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        cdef Py_ssize_t k
+        self.value = self.vouched
+        for k in range(self.gap_count):
+            if self.is_double:
+                self.value = self.value and gap_is_finite(<double *>self.x, self.gaps + 2 * k)
+            else:
+                self.value = self.value and gap_is_finite(<float *>self.x, self.gaps + 2 * k)
+
+
+def place_in(Py_ssize_t begin, x, step):
+    """Return which numbers of x a step writes, from the first up to, not including, the last."""
+    if not isinstance(step, Step) or not step.vouches or step.out.dtype != x.dtype:
+        raise ValueError(f"AllFinite: expected steps that vouch for what they write, got {step!r}")
+    first = (<Py_ssize_t>step.out.__array_interface__["data"][0] - begin) // <Py_ssize_t>x.itemsize
+    return first, first + step.out.size
+
+
+cdef bint gap_is_finite(const real_t *x, const Py_ssize_t *gap) noexcept nogil:
+    return all_finite(x + gap[0], gap[1] - gap[0])
+
+
+# Sums that run side by side: four vectors of AVX-512, so that an addition need not wait for the one before.
+cdef enum:
+    SUMS = 64
+
+
+cdef bint all_finite(const real_t *x, Py_ssize_t size) noexcept nogil:
+    # x - x is 0 for every finite number and NaN for the others, and adding keeps a NaN: no branch, no overflow.
+    cdef Py_ssize_t i
+    cdef real_t sums[SUMS]
+    memset(sums, 0, sizeof(sums))
+    for i in range(size // SUMS):
+        add_differences(sums, x + SUMS * i)
+    for i in range(size // SUMS * SUMS, size):
+        sums[0] += x[i] - x[i]
+    for i in range(1, SUMS):
+        sums[0] += sums[i]
+    return sums[0] == 0
+
+
+cdef inline void add_differences(real_t *sums, const real_t *x) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(SUMS):
+        sums[k] += x[k] - x[k]
