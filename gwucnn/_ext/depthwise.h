@@ -65,8 +65,10 @@ static void NAME(depth_tile)(int m, const Depth *d, const REAL *x, const REAL *w
 }
 #undef CASE
 
-/* The same for 3x3 taps side by side and stride 1: two rows of pixels, each value loaded once for up to six products. */
-static void NAME(depth_square_tile)(const Depth *d, const REAL *x, const REAL *w, const REAL *bias, REAL *y,
+/* The same for 3x3 taps side by side and stride 1: two rows of pixels, each value loaded once for up to six products.
+ * `outside` tells which first or last row or column of the windows is not there.
+ */
+static void NAME(depth_square_tile)(const Depth *d, int outside, const REAL *x, const REAL *w, const REAL *bias, REAL *y,
                                     ptrdiff_t outputs)
 {
     const ptrdiff_t depth = d->taps / 9;
@@ -79,14 +81,18 @@ static void NAME(depth_square_tile)(const Depth *d, const REAL *x, const REAL *w
         for (ptrdiff_t r = 0; r < depth; r++) {
             const REAL *xr = x + d->tap[r].x + in;
             UNROLL for (int t = 0; t < 9; t++) wv[t] = NAME(load)(w + d->tap[t * depth + r].w + in);
-            UNROLL for (int p = 0; p < 4; p++)
+            UNROLL for (int p = 0; p < 4; p++) {
+                if ((p == 0 && outside & OUTSIDE_ABOVE) || (p == 3 && outside & OUTSIDE_BELOW)) continue;
                 UNROLL for (int q = 0; q < SQUARE_PIXELS + 2; q++) {
+                    if ((q == 0 && outside & OUTSIDE_LEFT) || (q == SQUARE_PIXELS + 1 && outside & OUTSIDE_RIGHT))
+                        continue;
                     const NAME(vec) value = NAME(load)(xr + p * d->x_row + q * d->x_pixel);
                     UNROLL for (int i = 0; i < 2; i++)
                         UNROLL for (int m = 0; m < SQUARE_PIXELS; m++)
                             if (p - i >= 0 && p - i < 3 && q - m >= 0 && q - m < 3)
                                 sum[i][m] = NAME(multiply_add)(value, wv[3 * (p - i) + q - m], sum[i][m]);
                 }
+            }
         }
         if (d->relu)
             UNROLL for (int i = 0; i < 2; i++)

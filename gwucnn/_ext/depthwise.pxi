@@ -128,7 +128,7 @@ cdef inline void slide_rows(
     const real_t *x, const real_t *weight, const real_t *bias,
     real_t *y, Py_ssize_t outputs,
 ) noexcept nogil:
-    cdef Py_ssize_t left, right, top, bottom, some, j
+    cdef Py_ssize_t left, right, top, bottom
     cdef Depth walk = self.walk
     walk.tap = tap
     walk.x_row, walk.x_pixel = rows.source_step * s.row, columns.source_step * s.pixel
@@ -136,17 +136,43 @@ cdef inline void slide_rows(
     y += (rows.first * self.y_columns + columns.first) * self.outputs
     outputs_inside(columns, s.left, s.right, &left, &right)
     outputs_inside(rows, s.top, s.bottom, &top, &bottom)
+    if (self.square and last - i >= 2 and columns.count >= SQUARE_PIXELS and left < right and top < bottom
+            and left <= 1 and right + 1 >= columns.count and top <= i + 1 and bottom + 1 >= last):
+        square_rows(self, s, rows, columns, i, last, left, right, top, bottom, &walk, tap, x, weight, bias, y, outputs)
+        return
     top, bottom = min(max(top, i), last), max(min(bottom, last), i)
     while i < last:
-        some = 1
-        if top <= i < bottom and self.square and right - left >= SQUARE_PIXELS and i + 2 <= bottom:
-            some = 2
-        slide_row(self, s, rows, columns, i, some, left, right, &walk, tap, x, weight, bias, y, outputs)
+        slide_row(self, s, rows, columns, i, left, right, &walk, tap, x, weight, bias, y, outputs)
         if not top <= i < bottom:
             slide_edges(self, s, rows, columns, i, i + 1, left, right, &walk, tap, x, weight, bias, y, outputs)
-        i += some
+        i += 1
     if top < bottom:
         slide_edges(self, s, rows, columns, top, bottom, left, right, &walk, tap, x, weight, bias, y, outputs)
+
+
+cdef inline void square_rows(
+    DepthwiseSlide self, const Source *s, const Axis *rows, const Axis *columns,
+    Py_ssize_t first, Py_ssize_t last,      # rows, at least two
+    Py_ssize_t left, Py_ssize_t right,      # columns of which all taps are there: all but one on each side
+    Py_ssize_t top, Py_ssize_t bottom,      # ... and rows
+    Depth *walk, Tap *tap, const real_t *x, const real_t *weight, const real_t *bias, real_t *y, Py_ssize_t outputs,
+) noexcept nogil:
+    """Compute rows by twos; tiles at the border leave out the row or column that is not there."""
+    cdef Py_ssize_t i = first, j, at = list_taps(self, s, rows, columns, top, left, tap, &walk.taps)
+    cdef int outside
+    x += at - top * walk.x_row - left * walk.x_pixel
+    while i < last:
+        # The last tiles are moved back and repeat some pixels.
+        i = min(i, last - 2)
+        j = 0
+        while j < columns.count:
+            j = min(j, columns.count - SQUARE_PIXELS)
+            outside = ((OUTSIDE_ABOVE if i < top else 0) | (OUTSIDE_BELOW if i + 2 > bottom else 0)
+                       | (OUTSIDE_LEFT if j < left else 0) | (OUTSIDE_RIGHT if j + SQUARE_PIXELS > right else 0))
+            depth_square_tile(walk, outside, x + i * walk.x_row + j * walk.x_pixel, weight, bias,
+                              y + i * walk.y_row + j * walk.y_pixel, outputs)
+            j += SQUARE_PIXELS
+        i += 2
 
 
 cdef inline void slide_edges(
@@ -172,7 +198,7 @@ cdef inline void slide_edges(
 
 cdef inline void slide_row(
     DepthwiseSlide self, const Source *s, const Axis *rows, const Axis *columns,
-    Py_ssize_t i, Py_ssize_t some,  # rows: one, or two of which all taps are there
+    Py_ssize_t i,                   # row
     Py_ssize_t left, Py_ssize_t right,      # columns of which all taps are there
     Depth *walk, Tap *tap, const real_t *x, const real_t *weight, const real_t *bias, real_t *y, Py_ssize_t outputs,
 ) noexcept nogil:
@@ -182,13 +208,6 @@ cdef inline void slide_row(
     x += list_taps(self, s, rows, columns, i, left, tap, &walk.taps)
     y += i * walk.y_row + left * walk.y_pixel
     right -= left
-    if some == 2:
-        while j < right:
-            # The last tile is moved back and repeats some pixels.
-            j = min(j, right - SQUARE_PIXELS)
-            depth_square_tile(walk, x + j * walk.x_pixel, weight, bias, y + j * walk.y_pixel, outputs)
-            j += SQUARE_PIXELS
-        return
     tiles = (right + DEPTH_PIXELS - 1) // DEPTH_PIXELS
     m = (right + tiles - 1) // tiles
     while j < right:

@@ -134,6 +134,10 @@ cdef extern from "tiles.h" nogil:
     enum: DEPTH_PIXELS
     enum: SQUARE_PIXELS
     enum: SQUARE_ROWS
+    enum: OUTSIDE_ABOVE
+    enum: OUTSIDE_BELOW
+    enum: OUTSIDE_LEFT
+    enum: OUTSIDE_RIGHT
     ctypedef struct Tap:
         Py_ssize_t x, w
     ctypedef struct Depth:
@@ -144,10 +148,10 @@ cdef extern from "tiles.h" nogil:
                         Py_ssize_t outputs)
     void depth_tile_f64(int m, const Depth *d, const double *x, const double *w, const double *bias, double *y,
                         Py_ssize_t outputs)
-    void depth_square_tile_f32(const Depth *d, const float *x, const float *w, const float *bias, float *y,
-                               Py_ssize_t outputs)
-    void depth_square_tile_f64(const Depth *d, const double *x, const double *w, const double *bias, double *y,
-                               Py_ssize_t outputs)
+    void depth_square_tile_f32(const Depth *d, int outside, const float *x, const float *w, const float *bias,
+                               float *y, Py_ssize_t outputs)
+    void depth_square_tile_f64(const Depth *d, int outside, const double *x, const double *w, const double *bias,
+                               double *y, Py_ssize_t outputs)
     void depth_outer_tile_f32(int t, const Depth *d, const Tap *tap, Py_ssize_t pixels, const float *x, const float *y,
                               float *dw, Py_ssize_t outputs)
     void depth_outer_tile_f64(int t, const Depth *d, const Tap *tap, Py_ssize_t pixels, const double *x,

@@ -179,12 +179,12 @@ cdef inline void depth_tile(int m, const Depth *walk, const real_t *x, const rea
         depth_tile_f64(m, walk, x, w, bias, y, outputs)
 
 
-cdef inline void depth_square_tile(const Depth *walk, const real_t *x, const real_t *w, const real_t *bias, real_t *y,
-                                   Py_ssize_t outputs) noexcept nogil:
+cdef inline void depth_square_tile(const Depth *walk, int outside, const real_t *x, const real_t *w,
+                                   const real_t *bias, real_t *y, Py_ssize_t outputs) noexcept nogil:
     if real_t is float:
-        depth_square_tile_f32(walk, x, w, bias, y, outputs)
+        depth_square_tile_f32(walk, outside, x, w, bias, y, outputs)
     else:
-        depth_square_tile_f64(walk, x, w, bias, y, outputs)
+        depth_square_tile_f64(walk, outside, x, w, bias, y, outputs)
 
 
 cdef inline void depth_outer_tile(int t, const Depth *walk, const Tap *tap, Py_ssize_t pixels, const real_t *x,

@@ -102,6 +102,9 @@ typedef struct {
 #define SQUARE_ROWS 1
 #endif
 
+/* What a square tile's windows reach over: a row or column that is not there takes no part. */
+enum { OUTSIDE_ABOVE = 1, OUTSIDE_BELOW = 2, OUTSIDE_LEFT = 4, OUTSIDE_RIGHT = 8 };
+
 typedef struct {
     ptrdiff_t x_row, x_pixel;   /* numbers between the windows of neighbouring output pixels */
     ptrdiff_t y_row, y_pixel;   /* numbers between neighbouring output pixels */
