@@ -204,6 +204,20 @@ CONV = [
         Conv(f"depthwise, OW = {W}", (2, W // 2 + 1, W, 17), (3, 3, 1, 17), {"groups": 17, "padding": "same"})
         for W in (1, 2, 3, 4, 6, 10, 17)
     ),
+    *(
+        Conv(f"depthwise, border {border}", (2, 6, 7, 18), (3, 3, 1, 18), {"groups": 18, "padding": border})
+        for border in (
+            ((1, 0), (0, 1)),
+            ((0, 1), (1, 0)),
+            ((1, 2), (1, 1)),
+            ((1, 1), (2, 1)),
+            ((0, 0), (1, 1)),
+        )
+    ),
+    *(
+        Conv(f"depthwise, {H} rows", (1, H, 5, 16), (3, 3, 1, 16), {"groups": 16, "padding": 1})
+        for H in (1, 2, 3)
+    ),
     Conv("depthwise, no padding", (1, 9, 8, 19), (3, 3, 1, 19), {"groups": 19}),
     Conv("depthwise, 1 x 1", (2, 3, 9, 18), (1, 1, 1, 18), {"groups": 18}),
     Conv("depthwise, 5 x 5", (1, 8, 9, 20), (5, 5, 1, 20), {"groups": 20, "padding": 2}),
