@@ -190,23 +190,33 @@ static void NAME(winograd_filter)(
     ptrdiff_t element)
 {
     NAME(vec) t[6][6], o[6][6];
-    for (int i = 0; i < 9; i++) t[i / 3][i % 3] = NAME(load)(g + i * tap);
+    UNROLL for (int i = 0; i < 3; i++)
+        UNROLL for (int j = 0; j < 3; j++) t[i][j] = NAME(load)(g + (i * 3 + j) * tap);
     BOTH_WAYS(transform_filter, 3, 3, 0, 3, t, o);
-    for (int i = 0; i < 36; i++) NAME(store)(u + i * element, o[i / 6][i % 6]);
+    UNROLL for (int i = 0; i < 6; i++)
+        UNROLL for (int j = 0; j < 6; j++) NAME(store)(u + (i * 6 + j) * element, o[i][j]);
 }
 
-/* dg += G^T s G for one vector. */
+/* dg (+)= before + G^T s G for one vector. */
 static void NAME(winograd_filter_gradient)(
     const REAL *s,              /* (36, LANES), `element` apart                         IN    */
     ptrdiff_t element,
-    REAL *dg,                   /* (9, LANES), `tap` apart                              INOUT */
+    const REAL *before,         /* (9, LANES), `tap` apart, or NULL                     IN    */
+    int add,                    /* to what dg holds                                           */
+    REAL *dg,                   /* (9, LANES), `tap` apart; may be `before`             INOUT */
     ptrdiff_t tap)
 {
     NAME(vec) t[6][6], o[6][6];
-    for (int i = 0; i < 36; i++) t[i / 6][i % 6] = NAME(load)(s + i * element);
+    UNROLL for (int i = 0; i < 6; i++)
+        UNROLL for (int j = 0; j < 6; j++) t[i][j] = NAME(load)(s + (i * 6 + j) * element);
     BOTH_WAYS(transform_sums, 3, 3, 3, 0, t, o);
-    for (int i = 0; i < 9; i++)
-        NAME(store)(dg + i * tap, NAME(add)(NAME(load)(dg + i * tap), o[i / 3][i % 3]));
+    UNROLL for (int i = 0; i < 3; i++)
+        UNROLL for (int j = 0; j < 3; j++) {
+            NAME(vec) sum = o[i][j];
+            if (before) sum = NAME(add)(NAME(load)(before + (i * 3 + j) * tap), sum);
+            if (add) sum = NAME(add)(NAME(load)(dg + (i * 3 + j) * tap), sum);
+            NAME(store)(dg + (i * 3 + j) * tap, sum);
+        }
 }
 
 /* y = A^T m A + bias for the pixels of a tile that count. */

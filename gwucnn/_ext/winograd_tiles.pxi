@@ -2,7 +2,8 @@
 # or columns, short tiles of two. A short side takes 4 of the 6 rows of elements (see winograd.h), so that 10x10 outputs
 # cost 256 products where nine whole tiles cost 324.
 #
-# Tiles of one kind are numbered image by image, row by row.
+# Tiles of one kind are numbered image by image, row by row. Numbered kind after kind, those that have one of the 36
+# elements follow each other, whichever it is: so the kinds are in the order 4x2, 4x4, 2x4, 2x2.
 
 cdef enum:
     ELEMENTS_OF_TILE = 36
@@ -14,6 +15,7 @@ cdef struct TileKind:
     Py_ssize_t i, j                 # first output of the first tile of an image
     Py_ssize_t rows, columns        # tiles in an image
     Py_ssize_t tiles                # in all images
+    Py_ssize_t first_tile           # number of the first one, if numbers go on from kind to kind
     Py_ssize_t first_unit           # number of the first unit of work, which is a block of tiles of one kind
 
 
@@ -27,18 +29,20 @@ cdef struct Place:
 
 cdef Py_ssize_t cut_tiles(TileKind *kinds, Py_ssize_t N, Py_ssize_t OH, Py_ssize_t OW, Py_ssize_t block) noexcept nogil:
     """Describe the four kinds of tiles, of which some may be none; return the number of blocks of at most `block`."""
-    cdef Py_ssize_t units = 0, k
+    cdef Py_ssize_t units = 0, tiles = 0, k
     cdef TileKind *kind
     for k in range(TILE_KINDS):
         kind = &kinds[k]
-        kind.down, kind.across = 4 if k < 2 else 2, 4 if k % 2 == 0 else 2
+        kind.down, kind.across = 4 if k < 2 else 2, 4 if k == 1 or k == 2 else 2
         # Three rows that are left over are a whole tile.
         kind.rows = (OH + 1) // 4 if kind.down == 4 else (1 if 0 < OH % 4 < 3 else 0)
         kind.columns = (OW + 1) // 4 if kind.across == 4 else (1 if 0 < OW % 4 < 3 else 0)
         kind.i = 0 if kind.down == 4 else OH // 4 * 4
         kind.j = 0 if kind.across == 4 else OW // 4 * 4
         kind.tiles = N * kind.rows * kind.columns
+        kind.first_tile = tiles
         kind.first_unit = units
+        tiles += kind.tiles
         units += (kind.tiles + block - 1) // block
     return units
 
@@ -58,6 +62,23 @@ cdef inline const TileKind *kind_of_unit(const TileKind *kinds, Py_ssize_t unit)
     while kinds[k].first_unit > unit or kinds[k].tiles == 0:
         k -= 1
     return &kinds[k]
+
+
+cdef inline const TileKind *kind_of_tile(const TileKind *kinds, Py_ssize_t tile) noexcept nogil:
+    cdef Py_ssize_t k = TILE_KINDS - 1
+    while kinds[k].first_tile > tile or kinds[k].tiles == 0:
+        k -= 1
+    return &kinds[k]
+
+
+cdef inline void tiles_with(const TileKind *kinds, Py_ssize_t element, Py_ssize_t *first,
+                            Py_ssize_t *last) noexcept nogil:
+    """Set which tiles have an element, from `first` up to, not including, `last`; numbers go from kind to kind."""
+    # Short tiles have no rows or columns 3 and 4.
+    cdef bint tall = 3 <= element // 6 <= 4, broad = 3 <= element % 6 <= 4
+    cdef const TileKind *end = &kinds[1 if tall else (2 if broad else 3)]
+    first[0] = kinds[1 if broad else 0].first_tile
+    last[0] = end.first_tile + end.tiles
 
 
 cdef inline Py_ssize_t elements_of(const TileKind *kind) noexcept nogil:
