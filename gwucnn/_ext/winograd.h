@@ -197,13 +197,13 @@ static void NAME(winograd_filter)(
         UNROLL for (int j = 0; j < 6; j++) NAME(store)(u + (i * 6 + j) * element, o[i][j]);
 }
 
-/* dg (+)= before + G^T s G for one vector. */
+/* dg (+)= before + G^T s G for one vector. What comes before is laid out to be read in one go. */
 static void NAME(winograd_filter_gradient)(
     const REAL *s,              /* (36, LANES), `element` apart                         IN    */
     ptrdiff_t element,
-    const REAL *before,         /* (9, LANES), `tap` apart, or NULL                     IN    */
+    const REAL *before,         /* (9, LANES), or NULL                                  IN    */
     int add,                    /* to what dg holds                                           */
-    REAL *dg,                   /* (9, LANES), `tap` apart; may be `before`             INOUT */
+    REAL *dg,                   /* (9, LANES), `tap` apart, or the same as `before`     INOUT */
     ptrdiff_t tap)
 {
     NAME(vec) t[6][6], o[6][6];
@@ -213,7 +213,7 @@ static void NAME(winograd_filter_gradient)(
     UNROLL for (int i = 0; i < 3; i++)
         UNROLL for (int j = 0; j < 3; j++) {
             NAME(vec) sum = o[i][j];
-            if (before) sum = NAME(add)(NAME(load)(before + (i * 3 + j) * tap), sum);
+            if (before) sum = NAME(add)(NAME(load)(before + (i * 3 + j) * LANES), sum);
             if (add) sum = NAME(add)(NAME(load)(dg + (i * 3 + j) * tap), sum);
             NAME(store)(dg + (i * 3 + j) * tap, sum);
         }

@@ -4,13 +4,17 @@
 #   S[e, c, f] = sum over tiles t of V[e, t, c] * Z[e, t, f]     36 matrix products, by the register tile of tile.h
 #   dweight (+)= G^T S G
 #
-# Tiles of all kinds are taken in blocks as large as the cache bears. Of S there is at any time one register tile of each
-# element: it goes into dweight from the second-level cache, four times as large as dweight as the whole of it is.
+# Tiles of all kinds are taken in blocks as large as the cache bears. S, four times as large as dweight, never is there
+# as a whole: it is made in pieces of some channels by some filters, all elements of a piece one after the other, which
+# go from the second-level cache into dweight. With more blocks than one, sums of the blocks so far lie piece by piece.
 #
-# Threads share out the tiles of a block, then the register tiles: no sum is split by their number.
+# Threads share out the tiles of a block, then the pieces: no sum is split by their number.
 
-# Bytes of V and Z in a block.
-cdef Py_ssize_t BLOCK_BYTES = 1 << 22
+# Bytes of V and Z in a block, of a piece of S, and of its filters.
+cdef enum:
+    BLOCK_BYTES = 1 << 22
+    PIECE_BYTES = 3 << 17
+    PIECE_WIDTH = 256
 
 # The phases of a block.
 cdef enum:
@@ -25,67 +29,76 @@ cdef class WinogradConv2DBackwardWeight(Step):
     cdef bint accumulate
     cdef TileKind kinds[TILE_KINDS]
     cdef Py_ssize_t tiles, block    # in all, and in a block
-    cdef Py_ssize_t rows            # channels of a register tile, ...
-    cdef Py_ssize_t row_tiles       # ... of which so many make all
-    cdef Py_ssize_t column_tiles    # register tiles in a row of filters
-    cdef Py_ssize_t first, count    # which tiles are at work
-    cdef bint follows, ends         # whether the block at work is not the first, and whether it is the last
+    cdef Py_ssize_t rows, row_tiles     # channels of a register tile, and how many of these make all
+    cdef Py_ssize_t width           # filters of a piece
+    cdef Py_ssize_t row_pieces, column_pieces
+    cdef Py_ssize_t unit, first, count  # the block at work, and its tiles
+    cdef Py_ssize_t v_element, z_element, s_element     # numbers from one element to the next
     cdef void *x
     cdef void *dy
     cdef void *dweight
-    cdef void *total                # of the blocks so far, (9, C, F): dweight, unless that holds what is added to
     cdef void *images               # V, (36, block, C)
     cdef void *gradients            # Z, (36, block, F)
-    cdef void *sums                 # S, (threads, 36, rows, register tile's filters)
+    cdef void *sums                 # S, (threads, 36, channels of a piece, filters of a piece)
+    cdef void *total                # of the blocks so far, (pieces, channels, filters in vectors, 9, lanes), or NULL
     cdef void *patches              # (threads, 36, max(C, F))
 
     def __init__(self, x, dy, dweight, offset, bint accumulate, Scratch scratch=None):
         cdef Geometry g = geometry_of(x.shape, dweight.shape, dy.shape, (1, 1), (1, 1), offset, 1)
         self.x = self.real(x, g.N * g.H * g.W * g.C, False)
         self.dy = self.real(dy, g.N * g.OH * g.OW * g.F, False)
-        self.total = self.dweight = self.real(dweight, 9 * g.C * g.F, True)
+        self.dweight = self.real(dweight, 9 * g.C * g.F, True)
         self.out = dweight
         self.accumulate = accumulate
         self.g = g
         if g.KH != 3 or g.KW != 3 or g.C % lanes_of(self.is_double) or g.F % lanes_of(self.is_double):
             raise ValueError("Winograd: expected 3x3 filters, channels and filters in whole vectors")
-        self.cut()
-        self.images = self.borrow_reals(scratch, "images", ELEMENTS_OF_TILE * self.block * g.C)
-        self.gradients = self.borrow_reals(scratch, "gradients", ELEMENTS_OF_TILE * self.block * g.F)
-        self.sums = self.borrow_reals(scratch, "sums", self.max_threads * self.sums_of_thread())
+        self.cut_blocks()
+        self.cut_pieces()
+        self.images = self.borrow_reals(scratch, "images", ELEMENTS_OF_TILE * self.v_element)
+        self.gradients = self.borrow_reals(scratch, "gradients", ELEMENTS_OF_TILE * self.z_element)
+        self.sums = self.borrow_reals(scratch, "sums", self.max_threads * ELEMENTS_OF_TILE * self.s_element)
         self.patches = self.borrow_reals(scratch, "patches", self.max_threads * ELEMENTS_OF_TILE * max(g.C, g.F))
-        if accumulate and self.units > 1:
+        if self.units > 1:
             self.total = self.borrow_reals(scratch, "filters", 9 * g.C * g.F)
 
-    cdef void cut(self) noexcept:
-        """Cut the tiles into even blocks, which are the units, and S into register tiles."""
+    cdef void cut_blocks(self) noexcept:
+        """Cut the tiles into even blocks, which are the units."""
         cdef Geometry *g = &self.g
-        cdef Py_ssize_t lanes = lanes_of(self.is_double), itemsize = 8 if self.is_double else 4
+        cdef Py_ssize_t itemsize = 8 if self.is_double else 4
         cdef Py_ssize_t most = max(BLOCK_BYTES // (ELEMENTS_OF_TILE * (g.C + g.F) * itemsize), 64)
         self.tiles = cut_tiles(self.kinds, g.N, g.OH, g.OW, 1)
         self.units = max((self.tiles + most - 1) // most, 1)
         self.block = max((self.tiles + self.units - 1) // self.units, 1)
         self.units = max((self.tiles + self.block - 1) // self.block, 1)
         self.unit_cost = 2.0 * products_of_tiles(self.kinds) * g.C * g.F / self.units
-        self.column_tiles = (g.F + TILE_VECTORS * lanes - 1) // (TILE_VECTORS * lanes)
-        self.row_tiles = (g.C + TILE_PIXELS - 1) // TILE_PIXELS
-        if self.row_tiles * self.column_tiles < 4 * self.max_threads:
-            # Even shares for all threads are worth lower register tiles, down to four rows.
-            self.row_tiles = max(min(round_up(self.row_tiles, self.max_threads), g.C // 4), self.row_tiles)
-        self.rows = (g.C + self.row_tiles - 1) // self.row_tiles
-        self.row_tiles = (g.C + self.rows - 1) // self.rows
+        # A cache line more: elements a multiple of 4 KB apart would drive each other out of the first-level cache.
+        self.v_element = self.block * g.C + 64 // itemsize
+        self.z_element = self.block * g.F + 64 // itemsize
 
-    cdef Py_ssize_t sums_of_thread(self) noexcept nogil:
-        return ELEMENTS_OF_TILE * self.rows * TILE_VECTORS * lanes_of(self.is_double)
+    cdef void cut_pieces(self) noexcept:
+        """Cut channels into register tiles, and these and the filters into pieces: as many for each thread."""
+        cdef Py_ssize_t itemsize = 8 if self.is_double else 4, C = self.g.C, F = self.g.F, most, tiles
+        self.width = min(PIECE_WIDTH // itemsize, round_up(F, TILE_VECTORS * lanes_of(self.is_double)))
+        self.column_pieces = (F + self.width - 1) // self.width
+        self.row_tiles = (C + TILE_PIXELS - 1) // TILE_PIXELS
+        # Even shares are worth lower register tiles, down to four rows.
+        self.row_tiles = max(min(round_up(self.row_tiles, self.max_threads), C // 4), self.row_tiles)
+        self.rows = (C + self.row_tiles - 1) // self.row_tiles
+        self.row_tiles = (C + self.rows - 1) // self.rows
+        most = max(PIECE_BYTES // (ELEMENTS_OF_TILE * self.width * itemsize * self.rows), 1)
+        tiles = (self.row_tiles + self.max_threads - 1) // self.max_threads
+        self.row_pieces = min((tiles + most - 1) // most * self.max_threads, self.row_tiles)
+        tiles = (self.row_tiles + self.row_pieces - 1) // self.row_pieces
+        self.s_element = tiles * self.rows * self.width + 64 // itemsize
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         cdef Py_ssize_t unit
         for unit in range(first, last):
-            self.first = unit * self.block
+            self.unit, self.first = unit, unit * self.block
             self.count = min(self.block, self.tiles - self.first)
-            self.follows, self.ends = unit > 0, unit + 1 == self.units
             self.share_out(TRANSFORM, 0, self.count, threads)
-            self.share_out(MULTIPLY, 0, self.row_tiles * self.column_tiles, threads)
+            self.share_out(MULTIPLY, 0, self.row_pieces * self.column_pieces, threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         if phase == TRANSFORM:
@@ -94,9 +107,9 @@ cdef class WinogradConv2DBackwardWeight(Step):
             else:
                 transform_pair(self, index, thread, <float *>self.x)
         elif self.is_double:
-            add_products(self, index, thread, <double *>self.images)
+            make_piece(self, index, thread, <double *>self.images)
         else:
-            add_products(self, index, thread, <float *>self.images)
+            make_piece(self, index, thread, <float *>self.images)
 
 
 cdef void transform_pair(WinogradConv2DBackwardWeight self, Py_ssize_t t, int thread, const real_t *x) noexcept nogil:
@@ -108,52 +121,79 @@ cdef void transform_pair(WinogradConv2DBackwardWeight self, Py_ssize_t t, int th
     cdef real_t *gradients = <real_t *>self.gradients + t * g.F
     cdef const real_t *dy = <const real_t *>self.dy + place.n * g.OH * g.OW * g.F
     image_tile(&place, x + place.n * g.H * g.W * g.C, g.H, g.W, g.C, g.top, g.left, patch,
-               <real_t *>self.images + t * g.C, self.block * g.C)
+               <real_t *>self.images + t * g.C, self.v_element)
     if place.rows == place.down and place.columns == place.across:
         gradient_transform(&place, dy + (place.i * g.OW + place.j) * g.F, g.OW * g.F, g.F, g.F, gradients,
-                           self.block * g.F)
+                           self.z_element)
     else:
         copy_patch(dy, patch, g.OH, g.OW, g.F, place.i, place.j, place.down, place.across)
-        gradient_transform(&place, <const real_t *>patch, place.across * g.F, g.F, g.F, gradients, self.block * g.F)
+        gradient_transform(&place, <const real_t *>patch, place.across * g.F, g.F, g.F, gradients, self.z_element)
 
 
-cdef void add_products(WinogradConv2DBackwardWeight self, Py_ssize_t index, int thread,
-                       const real_t *images) noexcept nogil:
-    """Multiply for one register tile of all elements, and transform its sums."""
+cdef void make_piece(WinogradConv2DBackwardWeight self, Py_ssize_t index, int thread,
+                     const real_t *images) noexcept nogil:
+    """Multiply for all elements of a piece of S, and transform it."""
     cdef Geometry *g = &self.g
-    cdef Py_ssize_t width = TILE_VECTORS * lanes_of(real_t is double), e, first, last
-    cdef Py_ssize_t c = index % self.row_tiles * self.rows, f = index // self.row_tiles * width
-    cdef Py_ssize_t rows = min(self.rows, g.C - c), filters = min(width, g.F - f)
-    cdef real_t *sums = <real_t *>self.sums + thread * self.sums_of_thread()
-    cdef const real_t *gradients = <const real_t *>self.gradients
+    cdef Py_ssize_t row_piece = index // self.column_pieces, f = index % self.column_pieces * self.width
+    cdef Py_ssize_t c = row_piece * self.row_tiles // self.row_pieces * self.rows
+    cdef Py_ssize_t last_c = min((row_piece + 1) * self.row_tiles // self.row_pieces * self.rows, g.C)
+    cdef Py_ssize_t filters = min(self.width, g.F - f), e, first, last
+    cdef real_t *sums = <real_t *>self.sums + thread * ELEMENTS_OF_TILE * self.s_element
+    cdef const real_t *gradients = <const real_t *>self.gradients + f
     cdef Outer walk
+    images += c
     walk.images, walk.rows = 1, 1
-    walk.x_row, walk.x_pixel, walk.dy_row, walk.dy_pixel, walk.dw_step = 0, g.C, 0, g.F, width
+    walk.x_row, walk.x_pixel, walk.dy_row, walk.dy_pixel, walk.dw_step = 0, g.C, 0, g.F, self.width
     for e in range(ELEMENTS_OF_TILE):
         tiles_with(self.kinds, e, &first, &last)
         first = max(first - self.first, 0)
         walk.columns = max(min(last - self.first, self.count) - first, 0)
-        first += e * self.block
-        outer_tile_of(<int>rows, True, &walk, images + first * g.C + c, &NO_OFFSET, gradients + first * g.F + f,
-                      sums + e * rows * width, filters, True)
-    finish_tile(self, sums, rows * width, c, f, rows, filters)
+        add_products(&walk, images + e * self.v_element + first * g.C, gradients + e * self.z_element + first * g.F,
+                     sums + e * self.s_element, self.rows, last_c - c, filters)
+    finish_piece(self, sums, c, f, last_c - c, filters)
 
 
-cdef void finish_tile(
-    WinogradConv2DBackwardWeight self,
-    const real_t *sums,             # (36, rows, two vectors), `element` apart            IN
-    Py_ssize_t element,
-    Py_ssize_t c, Py_ssize_t f, Py_ssize_t rows, Py_ssize_t filters,
+cdef inline void add_products(
+    const Outer *walk,
+    const real_t *images,           # (tiles, C)                                          IN
+    const real_t *gradients,        # (tiles, F)                                          IN
+    real_t *sums,                   # (channels, width)                                   OUT
+    Py_ssize_t rows,                # of a register tile
+    Py_ssize_t channels, Py_ssize_t filters,
 ) noexcept nogil:
-    cdef Py_ssize_t F = self.g.F, lanes = lanes_of(real_t is double), size = self.g.C * F, row, vector, at
-    cdef const real_t *before = <const real_t *>self.total if self.follows else NULL
-    cdef real_t *after = <real_t *>(self.dweight if self.ends else self.total)
-    cdef bint adds = self.accumulate and self.ends
-    for row in range(rows):
+    cdef Py_ssize_t wide = TILE_VECTORS * lanes_of(real_t is double), c, f
+    f = 0
+    while f < filters:
+        c = 0
+        while c < channels:
+            outer_tile_of(<int>min(rows, channels - c), True, walk, images + c, &NO_OFFSET, gradients + f,
+                          sums + c * walk.dw_step + f, min(filters - f, wide), True)
+            c += rows
+        f += wide
+
+
+cdef void finish_piece(
+    WinogradConv2DBackwardWeight self,
+    const real_t *sums,             # (36, channels, width), s_element apart              IN
+    Py_ssize_t c, Py_ssize_t f,     # the first channel and filter
+    Py_ssize_t channels, Py_ssize_t filters,
+) noexcept nogil:
+    cdef Py_ssize_t F = self.g.F, lanes = lanes_of(real_t is double), row, vector
+    cdef Py_ssize_t at = 9 * (c * F + channels * f)
+    cdef real_t *total = <real_t *>self.total
+    cdef real_t *dweight = <real_t *>self.dweight
+    cdef const real_t *before
+    cdef const real_t *some
+    for row in range(channels):
         for vector in range(filters // lanes):
-            at = (c + row) * F + f + vector * lanes
-            sum_transform(sums + (row * TILE_VECTORS + vector) * lanes, element,
-                          before + at if before != NULL else NULL, adds, after + at, size)
+            some = sums + row * self.width + vector * lanes
+            before = total + at if self.unit > 0 else NULL
+            if self.unit + 1 == self.units:
+                transform_sums(some, self.s_element, before, self.accumulate,
+                               dweight + (c + row) * F + f + vector * lanes, self.g.C * F)
+            else:
+                transform_sums(some, self.s_element, before, False, total + at, lanes)
+            at += 9 * lanes
 
 
 cdef inline void gradient_transform(const Place *place, const real_t *dy, Py_ssize_t y_row, Py_ssize_t y_pixel,
@@ -164,8 +204,8 @@ cdef inline void gradient_transform(const Place *place, const real_t *dy, Py_ssi
         winograd_gradient_f64(place.down, place.across, dy, y_row, y_pixel, F, z, element)
 
 
-cdef inline void sum_transform(const real_t *s, Py_ssize_t element, const real_t *before, bint add, real_t *dg,
-                               Py_ssize_t tap) noexcept nogil:
+cdef inline void transform_sums(const real_t *s, Py_ssize_t element, const real_t *before, bint add, real_t *dg,
+                                Py_ssize_t tap) noexcept nogil:
     if real_t is float:
         winograd_filter_gradient_f32(s, element, before, add, dg, tap)
     else:
