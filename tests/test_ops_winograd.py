@@ -14,7 +14,8 @@ from gwucnn.shapes import Window
 
 # (N, H, W, C, F, padding): tiles that fit, that hang over each edge by one, and short ones for one or two
 # outputs; widths of one vector of filters beside two; padding on some sides; more tiles than a block has, and
-# fewer.
+# fewer. The last one has all kinds of tiles, and two blocks of them and many pieces of sums for its gradient by the
+# weights.
 CASES = [
     (4, 12, 12, 32, 32, "same"),
     (7, 11, 9, 32, 48, "valid"),
@@ -24,6 +25,7 @@ CASES = [
     (40, 4, 8, 32, 48, "valid"),
     (30, 4, 3, 32, 32, ((0, 0), (1, 0))),
     (64, 8, 8, 32, 32, "valid"),
+    (1, 30, 37, 272, 240, "same"),
 ]
 
 
@@ -104,9 +106,10 @@ class TestError:
         np.testing.assert_array_equal(winner, np.where(want == 0, 4, want_winner) if relu else want_winner)
 
 
+@pytest.mark.parametrize("case", [CASES[3], CASES[4], CASES[8]], ids=str)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_any_number_of_threads_gives_the_same_bits(rng, isa, threads, count):
-    x, weight, bias, dy, options = problem(rng, CASES[3], "float32")
+def test_any_number_of_threads_gives_the_same_bits(rng, case, isa, threads, count):
+    x, weight, bias, dy, options = problem(rng, case, "float32")
 
     def all_three():
         return (
@@ -118,8 +121,48 @@ def test_any_number_of_threads_gives_the_same_bits(rng, isa, threads, count):
     threads(1)
     want = all_three()
     threads(count)
-    for got, one in zip(all_three(), want, strict=True):
+    for got, again, one in zip(all_three(), all_three(), want, strict=True):
         np.testing.assert_array_equal(got, one)
+        np.testing.assert_array_equal(again, one)
+
+
+# Fewer tiles than `winograd_pays` asks for: the kernel itself takes any number.
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("vectors", [(1, 1), (1, 3), (3, 1), (5, 7)], ids=str)
+@pytest.mark.parametrize("images", [(1, 1, 1), (1, 2, 2), (1, 4, 4), (1, 9, 2), (2, 7, 6)], ids=str)
+def test_gradient_by_the_weights_of_few_tiles(rng, images, vectors, accumulate, count, dtype, isa, threads):
+    lanes = kernels.active.LANES[dtype.char]
+    C, F = (lanes * many for many in vectors)
+    x, dy = normals(rng, (*images, C), dtype), normals(rng, (*images, F), dtype)
+    before = normals(rng, (3, 3, C, F), dtype) if accumulate else np.full((3, 3, C, F), np.nan, dtype)
+    got = before.copy()
+    threads(count)
+    kernels.active.WinogradConv2DBackwardWeight(x, dy, got, (1, 1), accumulate)()
+    before = before.astype("float64") if accumulate else 0
+    want = before + reference.conv2d_backward_weight(x, dy, got.shape, padding=1)
+    # So few tiles have no stated bound. Taps share their rounding, of the size of the largest; a product that is
+    # wrong or left out would be an error of that size itself.
+    sizes = reference.conv2d_backward_weight(abs(x), abs(dy), got.shape, padding=1).max((0, 1))
+    assert np.all(np.abs(got - want) <= 128 * np.finfo(dtype).eps * (abs(before) + sizes))
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_gradient_by_the_weights_of_no_images(isa, accumulate, dtype):
+    got = np.full((3, 3, 32, 48), 7, dtype)
+    x, dy = np.empty((0, 4, 4, 32), dtype), np.empty((0, 4, 4, 48), dtype)
+    kernels.active.WinogradConv2DBackwardWeight(x, dy, got, (1, 1), accumulate)()
+    assert (got == (7 if accumulate else 0)).all()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_gradient_by_the_weights_never_holds_all_its_sums(rng, isa, threads, count):
+    threads(count)
+    C, tiles, scratch = 256, 4 * 16, Scratch()
+    x, dy = (normals(rng, (4, 14, 14, C), "float32") for _ in range(2))
+    ops.conv2d_backward_weight.bind(x, dy, (3, 3, C, C), padding=1, winograd=True, scratch=scratch)
+    transformed, patches = 36 * tiles * 2 * C, count * 36 * C
+    assert transformed < scratch.bytes / 4 < transformed + patches + 36 * C * C / 8
 
 
 def test_steps_that_share_memory_do_not_disturb_each_other(rng, isa):

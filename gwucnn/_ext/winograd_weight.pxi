@@ -57,7 +57,7 @@ cdef class WinogradConv2DBackwardWeight(Step):
         self.cut_pieces()
         self.images = self.borrow_reals(scratch, "images", ELEMENTS_OF_TILE * self.v_element)
         self.gradients = self.borrow_reals(scratch, "gradients", ELEMENTS_OF_TILE * self.z_element)
-        self.sums = self.borrow_reals(scratch, "sums", self.max_threads * ELEMENTS_OF_TILE * self.s_element)
+        self.sums = self.borrow_reals(scratch, "tiles", self.max_threads * ELEMENTS_OF_TILE * self.s_element)
         self.patches = self.borrow_reals(scratch, "patches", self.max_threads * ELEMENTS_OF_TILE * max(g.C, g.F))
         if self.units > 1:
             self.total = self.borrow_reals(scratch, "filters", 9 * g.C * g.F)
@@ -90,7 +90,7 @@ cdef class WinogradConv2DBackwardWeight(Step):
         tiles = (self.row_tiles + self.max_threads - 1) // self.max_threads
         self.row_pieces = min((tiles + most - 1) // most * self.max_threads, self.row_tiles)
         tiles = (self.row_tiles + self.row_pieces - 1) // self.row_pieces
-        self.s_element = tiles * self.rows * self.width + 64 // itemsize
+        self.s_element = min(tiles * self.rows, C) * self.width + 64 // itemsize
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         cdef Py_ssize_t unit
