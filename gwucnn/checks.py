@@ -12,10 +12,11 @@ import numpy as np
 
 from gwucnn.suggestions import unquoted
 
-__all__ = ["check_fraction", "check_not_negative", "check_path", "check_positive", "gives_items"]
+__all__ = ["check_fraction", "check_not_negative", "check_path", "check_positive", "gives_items", "is_number"]
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether `value` is a real number; True and False are none."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -25,21 +26,21 @@ def _wrong(who: str, name: str, value: Any, wanted: str) -> ValueError:
 
 def check_fraction(who: str, name: str, value: Any) -> float:
     """Return `value` as a float from 0 to less than 1, or raise a ValueError that names it."""
-    if not _is_number(value) or not 0 <= value < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise _wrong(who, name, value, "a number from 0 to less than 1")
     return float(value)
 
 
 def check_positive(who: str, name: str, value: Any) -> float:
     """Return `value` as a finite float above 0, or raise a ValueError that names it."""
-    if not _is_number(value) or not 0 < value < inf:
+    if not is_number(value) or not 0 < value < inf:
         raise _wrong(who, name, value, "a positive number")
     return float(value)
 
 
 def check_not_negative(who: str, name: str, value: Any) -> float:
     """Return `value` as a finite float of at least 0, or raise a ValueError that names it."""
-    if not _is_number(value) or not 0 <= value < inf:
+    if not is_number(value) or not 0 <= value < inf:
         raise _wrong(who, name, value, "a number of at least 0")
     return float(value)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn.batches import Batches
-from gwucnn.checks import gives_items
+from gwucnn.checks import gives_items, is_number
 from gwucnn.chunks import chunks, extremes
 from gwucnn.errors import ShapeError, warn_user
 from gwucnn.loss_functions import LossFunction
@@ -84,21 +84,16 @@ def _no_numbers(x: Any) -> str:
     inside = x.item() if x.ndim == 0 else _first_odd(x.ravel())
     got = "None" if inside is None else type(inside).__name__
     if x.ndim:
-        remedy = "convert them with x.astype(float)" if _is_number(inside) else "leave them out"
-
+        remedy = "convert them with x.astype(float)" if is_number(inside) else "leave them out"
         return f"objects such as {got}; {remedy}"
     if hasattr(inside, "__next__") or hasattr(inside, "__iter__"):
         return f"{got}; give an array, or for batches (x, y) an object with __len__ and __getitem__"
     return f"{got}; give an array (N, H, W), (N, H, W, C) or (N, D)"
 
 
-def _is_number(thing: Any) -> bool:
-    return isinstance(thing, Real) and not isinstance(thing, bool)
-
-
 def _first_odd(objects: Any) -> Any:
     """Return the first object that is no number, or if all are, the first of them."""
-    return next((thing for thing in objects if not _is_number(thing)), objects[0] if len(objects) else None)
+    return next((thing for thing in objects if not is_number(thing)), objects[0] if len(objects) else None)
 
 
 def with_targets(

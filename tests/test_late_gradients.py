@@ -6,7 +6,7 @@ import pytest
 from compare import integers, normals
 from gwucnn import SGD, Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, kernels
 from gwucnn._ext.sweep import unread
-from gwucnn.training import train_step
+from trainees import batch_by_batch
 
 # Numbers before the weights, features and units: rows of a vector and more, that begin and end anywhere.
 SIZES = [(0, 5, 16), (3, 7, 17), (1, 1, 33), (20, 338, 100), (7, 41, 64), (2, 90, 131)]
@@ -137,17 +137,6 @@ def network(dtype="float32", optimizer=None, units=(100, 33), **options):
         precision=str(dtype),
     )
     made.compile("log_loss", optimizer=SGD(0.05) if optimizer is None else optimizer, **options)
-    return made
-
-
-def batch_by_batch(made):
-    """Let a network train without sweeps."""
-
-    def step(sweeper, run, first, totals):
-        train_step(run.name(first), sweeper.engine, run.data, run.indices(first), totals)
-        return 1
-
-    made._train = step
     return made
 
 

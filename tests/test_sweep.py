@@ -17,7 +17,7 @@ from gwucnn import (
 )
 from gwucnn._ext.step import Step
 from gwucnn._ext.sweep import Sweep
-from gwucnn.training import train_step
+from trainees import batch_by_batch
 
 SAMPLES = 23
 
@@ -37,17 +37,6 @@ def network(loss="cross_entropy", precision="float32", **options):
         precision=precision,
     )
     made.compile(loss, **{"lr": 0.05} | options)
-    return made
-
-
-def batch_by_batch(made):
-    """Let a network train without sweeps."""
-
-    def step(sweeper, run, first, totals):
-        train_step(run.name(first), sweeper.engine, run.data, run.indices(first), totals)
-        return 1
-
-    made._train = step
     return made
 
 

@@ -1,7 +1,7 @@
-# Small images of a batch stand abreast: a tile of correlate.pxi takes the same pixel of several images.
+# Small images of a batch stand abreast: a tile takes the same pixel of several images.
 #
 # In a 4x4 image with a border of one pixel, 44 of the 144 products of a 3x3 filter and its windows meet zeros only. All
-# pixels of a row share their taps, so tiles along rows compute them; pixels at the same place in different images share
+# pixels of a row share their taps, so tiles along rows (along_rows.pxi) compute them; pixels at the same place in different images share
 # theirs as well, and need none that lie in the border. A row of one to three pixels leaves registers idle besides,
 # which images of a batch fill.
 #
@@ -9,7 +9,8 @@
 # each other, as those of small images are, would drive each other out of the first-level cache. One copy serves all
 # filters.
 
-# Copying takes about as long as so many multiply-adds of vectors: for each run, and for each vector of it.
+# What copying is taken to cost, in multiply-adds of vectors: for each run, and for each vector of it. Estimates, of
+# which the choice of small images depends little: the border is a third of the work, or a tenth.
 cdef enum:
     RUN_COPIED = 16
     VECTOR_COPIED = 2
@@ -67,6 +68,7 @@ cdef bint abreast_pays(Correlate self, Py_ssize_t lanes) noexcept nogil:
                 w = window_inside(self, plane, i, j)
                 run = w.columns * self.C
                 across += w.taps * (run * vectors + RUN_COPIED + VECTOR_COPIED * run / lanes)
+    # Small gains are not worth a copy.
     return across < 0.97 * along
 
 

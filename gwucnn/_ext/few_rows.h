@@ -119,25 +119,6 @@ static void NAME(matrix_times)(ptrdiff_t D, ptrdiff_t U, const REAL *weight, con
 #undef BODY
 }
 
-/* dweight[d, u] = x[d] * dy[u]. What is written behind a row's last number is overwritten by the next row. */
-INLINE void NAME(outer_product_body)(const int V, ptrdiff_t D, ptrdiff_t U, ptrdiff_t rest, const REAL *x,
-                                     const REAL *dy, REAL *dweight)
-{
-    NAME(vec) gradient[SUMS];
-    REAL last[VECTOR_BYTES / sizeof(REAL)] = {0};
-    const ptrdiff_t whole = rest ? V - 1 : V, roomy = NAME(roomy_rows)(D, U, rest);
-    ptrdiff_t d = 0;
-    for (ptrdiff_t u = 0; u < rest; u++) last[u] = dy[whole * LANES + u];
-    UNROLL for (int v = 0; v < V; v++) gradient[v] = NAME(load)(v < whole ? dy + v * LANES : last);
-    for (; d < roomy; d++) {
-        const NAME(vec) value = NAME(fill)(x[d]);
-        UNROLL for (int v = 0; v < V; v++)
-            NAME(store)(dweight + d * U + v * LANES, NAME(multiply_add)(value, gradient[v], NAME(zero)()));
-    }
-    for (; d < D; d++)
-        for (ptrdiff_t u = 0; u < whole * LANES + rest; u++) dweight[d * U + u] = x[d] * dy[u];
-}
-
 /* Products are rounded, and -0 made 0, like those that are written to memory and read again. */
 INLINE void NAME(product)(const int descends, REAL x, REAL dy, REAL lr, REAL *to)
 {
@@ -191,17 +172,23 @@ static void NAME(descend)(ptrdiff_t first, ptrdiff_t last, ptrdiff_t U, const RE
     NAME(products_body)(1, first, last, U, x, dy, lr, weight);
 }
 
+/* dweight[d, u] = x[d] * dy[u] in rows shorter than a vector: the next row overwrites what is written behind one. */
+INLINE void NAME(short_products)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *dy, REAL *dweight)
+{
+    REAL row[VECTOR_BYTES / sizeof(REAL)] = {0};
+    const ptrdiff_t roomy = NAME(roomy_rows)(D, U, U);
+    memcpy(row, dy, (size_t)U * sizeof(REAL));
+    const NAME(vec) gradient = NAME(load)(row);
+    for (ptrdiff_t d = 0; d < roomy; d++)
+        NAME(store)(dweight + d * U, NAME(multiply_add)(NAME(fill)(x[d]), gradient, NAME(zero)()));
+    for (ptrdiff_t d = roomy; d < D; d++)
+        for (ptrdiff_t u = 0; u < U; u++) dweight[d * U + u] = x[d] * dy[u];
+}
+
 static void NAME(outer_product)(ptrdiff_t D, ptrdiff_t U, const REAL *x, const REAL *dy, REAL *dweight)
 {
-    if (U >= LANES) { NAME(products_body)(0, 0, D * U, U, x, dy, 0, dweight); return; }
-    /* The end of the rows first: what it writes into the next row's beginning is then overwritten. */
-    const ptrdiff_t block = SUMS * LANES, blocks = (U + block - 1) / block;
-    for (ptrdiff_t b = blocks - 1; b >= 0; b--) {
-        ptrdiff_t u = b * block;
-#define BODY(V) NAME(outer_product_body)(V, D, U, rest, x, dy + u, dweight + u)
-        SOME_VECTORS(U, u, BODY);
-#undef BODY
-    }
+    if (U >= LANES) NAME(products_body)(0, 0, D * U, U, x, dy, 0, dweight);
+    else NAME(short_products)(D, U, x, dy, dweight);
 }
 
 /* dweight[d, u] += x[d] * dy[u]. Nothing is written behind a row: the next one would wait for it to be read again. */

@@ -178,6 +178,7 @@ ctypedef fused real_t:
 
 include "spread.pxi"
 include "correlate.pxi"
+include "along_rows.pxi"
 include "few_outputs.pxi"
 include "abreast.pxi"
 include "conv.pxi"
