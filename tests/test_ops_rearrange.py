@@ -5,6 +5,7 @@ import pytest
 
 import reference
 from compare import assert_exact, assert_within, integers, normals
+from guarded import AVAILABLE, guarded
 from gwucnn import ops
 from gwucnn.errors import ShapeError
 
@@ -50,6 +51,18 @@ def test_order_of_axes(shape, isa, dtype, rng):
     first = ops.to_channels_first(x)
     assert_exact(first, x.transpose(0, 3, 1, 2), dtype)
     assert_exact(ops.to_channels_last(first), x, dtype)
+
+
+@pytest.mark.parametrize("columns", [1, 7, 8, 16, 31, 33])
+@pytest.mark.parametrize("rows", [1, 2, 4, 15, 16, 17, 32, 49])
+def test_rows_become_columns(rows, columns, isa, dtype, rng):
+    """Squares of a vector's lanes, and what is left over beside and below them."""
+    x = normals(rng, (3, 1, rows, columns), dtype)
+    assert_exact(ops.to_channels_first(x), x.transpose(0, 3, 1, 2), dtype)
+    if AVAILABLE:
+        for at in ("start", "end"):
+            out = guarded(np.full((3, columns, 1, rows), np.nan, dtype), at)
+            assert_exact(ops.to_channels_first(guarded(x, at), out=out), x.transpose(0, 3, 1, 2), dtype)
 
 
 @pytest.mark.parametrize(

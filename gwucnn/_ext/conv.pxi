@@ -299,33 +299,20 @@ cdef void pack_turned(
 ) noexcept nogil:
     cdef Geometry *g = &self.g
     cdef Py_ssize_t Cg = self.planes[p].outputs, Fg = g.F // g.groups, lanes = lanes_of(real_t is double)
-    cdef Py_ssize_t c = 0, u, v, f, k, wide
+    cdef Py_ssize_t c = 0, u, v, f, wide, count
     cdef const real_t *tap
     packed += self.planes[p].weights
     while c < Cg:
         wide = block_width(Cg - c, lanes)
+        count = min(wide, Cg - c)
         for u in range(g.KH):
             for v in range(g.KW - 1, -1, -1):
                 if tap_shift(u * g.DH, h + g.top, g.SH) == NO_TAP or tap_shift(v * g.DW, w + g.left, g.SW) == NO_TAP:
                     continue
                 tap = weight + ((u * g.KW + v) * Cg + c) * g.F + group * Fg
-                turn_rows(tap, packed, Fg, min(wide, Cg - c), g.F, wide)
+                turn_rows(tap, count, Fg, g.F, packed, wide)
+                if count < wide:
+                    for f in range(Fg):
+                        memset(packed + f * wide + count, 0, (wide - count) * sizeof(real_t))
                 packed += Fg * wide
         c += wide
-
-
-cdef inline void turn_rows(
-    const real_t *rows,             # (count, Fg), `step` apart                           IN
-    real_t *turned,                 # (Fg, wide), the rest zero                           OUT
-    Py_ssize_t Fg, Py_ssize_t count, Py_ssize_t step, Py_ssize_t wide,
-) noexcept nogil:
-    # A cache line of each row at a time, so that what is read and what is written stay in the first-level cache.
-    cdef Py_ssize_t first, last, f, k
-    for first in range(0, Fg, 16):
-        last = min(first + 16, Fg)
-        for k in range(count):
-            for f in range(first, last):
-                turned[f * wide + k] = rows[k * step + f]
-        for k in range(count, wide):
-            for f in range(first, last):
-                turned[f * wide + k] = 0

@@ -86,6 +86,8 @@ cdef extern from "tiles.h" nogil:
                         Py_ssize_t row)
     void unpool_row_f64(const double *dy, const uint8_t *winner, Py_ssize_t F, Py_ssize_t columns, double *dx,
                         Py_ssize_t row)
+    void transpose_f32(const float *x, Py_ssize_t x_step, float *y, Py_ssize_t y_step)
+    void transpose_f64(const double *x, Py_ssize_t x_step, double *y, Py_ssize_t y_step)
     void winograd_image_f32(int down, int across, const float *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C,
                             float *v, Py_ssize_t element)
     void winograd_gradient_f32(int down, int across, const float *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F,

@@ -158,16 +158,31 @@ cdef class SwapAxes(Step):
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         cdef Py_ssize_t image = index // self.pieces * self.A * self.B, first = index % self.pieces * SWAPPED
-        cdef Py_ssize_t last = min(first + SWAPPED, self.A)
+        cdef Py_ssize_t rows = min(self.A - first, <Py_ssize_t>SWAPPED), B = self.B
         if self.is_double:
-            swap_rows(<double *>self.x + image, <double *>self.y + image, first, last, self.A, self.B)
+            turn_rows(<double *>self.x + image + first * B, rows, B, B, <double *>self.y + image + first, self.A)
         else:
-            swap_rows(<float *>self.x + image, <float *>self.y + image, first, last, self.A, self.B)
+            turn_rows(<float *>self.x + image + first * B, rows, B, B, <float *>self.y + image + first, self.A)
 
 
-cdef void swap_rows(const real_t *x, real_t *y, Py_ssize_t first, Py_ssize_t last, Py_ssize_t A,
-                    Py_ssize_t B) noexcept nogil:
-    cdef Py_ssize_t a, b
-    for b in range(B):
-        for a in range(first, last):
-            y[b * A + a] = x[a * B + b]
+cdef inline void turn_rows(
+    const real_t *x,                # (rows, columns), x_step apart                       IN
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t x_step,
+    real_t *y,                      # (columns, rows), y_step apart                       OUT
+    Py_ssize_t y_step,
+) noexcept nogil:
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), row, column, i, j
+    for j in range(columns // lanes):
+        column = j * lanes
+        for i in range(rows // lanes):
+            row = i * lanes
+            if real_t is float:
+                transpose_f32(x + row * x_step + column, x_step, y + column * y_step + row, y_step)
+            else:
+                transpose_f64(x + row * x_step + column, x_step, y + column * y_step + row, y_step)
+        for row in range(rows // lanes * lanes, rows):
+            for i in range(column, column + lanes):
+                y[i * y_step + row] = x[row * x_step + i]
+    for column in range(columns // lanes * lanes, columns):
+        for row in range(rows):
+            y[column * y_step + row] = x[row * x_step + column]

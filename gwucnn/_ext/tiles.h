@@ -140,6 +140,7 @@ typedef struct {
 #define INTEGER int
 #define NAME(name) name##_f32
 #include "vectors.h"
+#include "transpose.h"
 #include "tile.h"
 #include "few.h"
 #include "few_pixels.h"
@@ -161,6 +162,7 @@ enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #define INTEGER long long
 #define NAME(name) name##_f64
 #include "vectors.h"
+#include "transpose.h"
 #include "tile.h"
 #include "few.h"
 #include "few_pixels.h"
