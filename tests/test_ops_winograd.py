@@ -147,6 +147,33 @@ def test_gradient_by_the_weights_of_few_tiles(rng, images, vectors, accumulate, 
     assert np.all(np.abs(got - want) <= 128 * np.finfo(dtype).eps * (abs(before) + sizes))
 
 
+# One tile, whole or short; all four kinds in one block, and in two whose border lies within a kind.
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("vectors", [(1, 1), (1, 3), (3, 1), (5, 7)], ids=str)
+@pytest.mark.parametrize("images", [(1, 3, 3), (1, 2, 4), (1, 5, 6), (2, 10, 13), (2, 9, 30)], ids=str)
+def test_few_tiles(rng, images, vectors, count, dtype, isa, threads):
+    lanes = kernels.active.LANES[dtype.char]
+    C, F = (lanes * many for many in vectors)
+    N, H, W = images
+    x, dy, bias = (normals(rng, shape, dtype) for shape in ((N, H, W, C), (N, H, W, F), (F,)))
+    weight = normals(rng, (3, 3, C, F), dtype)
+    y, dx, pooled = (np.full(s, np.nan, dtype) for s in (dy.shape, x.shape, (N, H // 2, W // 2, F)))
+    threads(count)
+    kernels.active.WinogradConv2D(x, weight, bias, y, (1, 1))()
+    kernels.active.WinogradConv2DBackwardInput(dy, weight, dx, (1, 1))()
+    kernels.active.WinogradConv2DPool(x, weight, bias, pooled, None, (1, 1), False)()
+    # So few tiles have no stated bound: a tile shares its rounding, of the size of the largest nearby.
+    room = 128 * np.finfo(dtype).eps
+    want = reference.conv2d(x, weight, bias, padding=1)
+    sizes = largest_nearby(reference.conv2d(abs(x), abs(weight), abs(bias), padding=1))
+    assert np.all(abs(y - want) <= room * sizes)
+    largest, off = ops.max_pool2d(want, 2), ops.max_pool2d(room * sizes, 2)
+    assert np.all(abs(pooled - largest) <= off)
+    want = reference.conv2d_backward_input(dy, weight, x.shape, padding=1)
+    sizes = largest_nearby(reference.conv2d_backward_input(abs(dy), abs(weight), x.shape, padding=1))
+    assert np.all(abs(dx - want) <= room * sizes)
+
+
 @pytest.mark.parametrize("accumulate", [False, True])
 def test_gradient_by_the_weights_of_no_images(isa, accumulate, dtype):
     got = np.full((3, 3, 32, 48), 7, dtype)

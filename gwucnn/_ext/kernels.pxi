@@ -93,6 +93,8 @@ cdef extern from "tiles.h" nogil:
     void winograd_gradient_f32(int down, int across, const float *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F,
                                float *z, Py_ssize_t element)
     void winograd_filter_f32(const float *g, Py_ssize_t tap, float *u, Py_ssize_t element)
+    void winograd_turned_f32(const float *g, Py_ssize_t tap, Py_ssize_t g_row, float *u, Py_ssize_t element,
+                             Py_ssize_t u_row)
     void winograd_filter_gradient_f32(const float *s, Py_ssize_t element, const float *before, bint add, float *dg,
                                       Py_ssize_t tap)
     void winograd_outputs_f32(int down, int across, const float *m, Py_ssize_t element, Py_ssize_t F, const float *bias,
@@ -105,6 +107,8 @@ cdef extern from "tiles.h" nogil:
     void winograd_gradient_f64(int down, int across, const double *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F,
                                double *z, Py_ssize_t element)
     void winograd_filter_f64(const double *g, Py_ssize_t tap, double *u, Py_ssize_t element)
+    void winograd_turned_f64(const double *g, Py_ssize_t tap, Py_ssize_t g_row, double *u, Py_ssize_t element,
+                             Py_ssize_t u_row)
     void winograd_filter_gradient_f64(const double *s, Py_ssize_t element, const double *before, bint add, double *dg,
                                       Py_ssize_t tap)
     void winograd_outputs_f64(int down, int across, const double *m, Py_ssize_t element, Py_ssize_t F, const double *bias,
@@ -197,6 +201,7 @@ include "masked_weight.pxi"
 include "winner_input.pxi"
 include "winograd_tiles.pxi"
 include "winograd.pxi"
+include "winograd_input.pxi"
 include "winograd_weight.pxi"
 include "lanewise.pxi"
 include "depthwise.pxi"

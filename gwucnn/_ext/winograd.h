@@ -197,6 +197,19 @@ static void NAME(winograd_filter)(
         UNROLL for (int j = 0; j < 6; j++) NAME(store)(u + (i * 6 + j) * element, o[i][j]);
 }
 
+/* The same for as many input channels, of filters that are turned by half a circle and have inputs and outputs
+ * exchanged. */
+static void NAME(winograd_turned)(
+    const REAL *g,              /* (9, outputs, inputs): LANES of each, `tap` apart     IN  */
+    ptrdiff_t tap, ptrdiff_t g_row,
+    REAL *u,                    /* (36, inputs, outputs), `element` apart               OUT */
+    ptrdiff_t element, ptrdiff_t u_row)
+{
+    REAL turned[9][VECTOR_BYTES / sizeof(REAL)][VECTOR_BYTES / sizeof(REAL)];
+    for (int t = 0; t < 9; t++) NAME(transpose)(g + t * tap, g_row, turned[8 - t][0], LANES);
+    for (int i = 0; i < LANES; i++) NAME(winograd_filter)(turned[0][i], LANES * LANES, u + i * u_row, element);
+}
+
 /* dg (+)= before + G^T s G for one vector. What comes before is laid out to be read in one go. */
 static void NAME(winograd_filter_gradient)(
     const REAL *s,              /* (36, LANES), `element` apart                         IN    */

@@ -1,7 +1,7 @@
 # Winograd's convolution F(4x4, 3x3): 36 multiplications for 16 outputs of a 3x3 filter, where the plain way takes 144.
 #
 # The image is cut into tiles of 4x4 outputs, each from 6x6 pixels, and shorter ones at its end (winograd_tiles.pxi).
-# Some tiles of one kind at a time:
+# Some tiles at a time:
 #
 #   V[e, t, c] = B^T d B           for each tile t and channel c; e numbers its 36 elements
 #   M[e, t, f] = sum over c of V[e, t, c] * U[e, c, f]          36 matrix products, by the register tile of tile.h
@@ -12,14 +12,13 @@
 # Additions replace multiplications at a price in accuracy: see `winograd_pays` in gwucnn/ops/base.py. Channels and
 # filters come in whole vectors.
 
-# Tiles in a block: two register tiles of 14.
+# Tiles in a block, at most: two register tiles of 14.
 cdef enum:
     TILES = 28
 
-# The phases in which filters are prepared; 0 is the work itself.
+# The phase in which filters are prepared; 0 is the work itself.
 cdef enum:
-    TURN_TAPS = 1
-    TRANSFORM_FILTERS = 2
+    TRANSFORM_FILTERS = 1
 
 
 cdef class Winograd(Step):
@@ -28,16 +27,17 @@ cdef class Winograd(Step):
     cdef Py_ssize_t N, H, W, C, OH, OW, F
     cdef Py_ssize_t top, left
     cdef TileKind kinds[TILE_KINDS]
+    cdef Py_ssize_t tiles, block    # in all, and in a block
     cdef Py_ssize_t tile_units      # blocks of tiles
     cdef Py_ssize_t groups          # of filters, where there are too few of these for all threads
     cdef void *x
     cdef void *weight
-    cdef const void *taps           # (9, C, F): the filters as they are transformed
     cdef void *bias
     cdef void *y
     cdef void *filters              # U, (36, blocks of F, C, block)
     cdef void *scratch_of_threads   # (threads, V and M and a 6x6 patch)
     cdef Py_ssize_t scratch_size
+    cdef Py_ssize_t u_element, v_element, m_element     # numbers from one of the 36 elements to the next
     cdef bint relu                  # whether outputs pass through it
 
     cdef int cut(self, Py_ssize_t N, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t OH, Py_ssize_t OW,
@@ -46,27 +46,34 @@ cdef class Winograd(Step):
 
         scratch : for what a call leaves behind, unless that serves the next call, with a `constant_weight`, too.
         """
-        cdef Py_ssize_t lanes = lanes_of(self.is_double)
+        cdef Py_ssize_t lanes = lanes_of(self.is_double), line = 64 // (8 if self.is_double else 4)
         cdef double operations
         if C % lanes or F % lanes:
             raise ValueError("Winograd: expected channels and filters in whole vectors")
         self.N, self.H, self.W, self.C, self.OH, self.OW, self.F = N, H, W, C, OH, OW, F
         self.top, self.left = top, left
-        self.tile_units = cut_tiles(self.kinds, N, OH, OW, TILES)
+        self.tiles = cut_tiles(self.kinds, N, OH, OW)
+        self.block = even_share(self.tiles, TILES)
+        self.tile_units = (self.tiles + self.block - 1) // self.block
         operations = 2.0 * products_of_tiles(self.kinds) * C * F
         self.groups = 1
         if self.pays_to_share(operations) and self.tile_units < 4 * self.max_threads:
             # Each thread then reads its part of the filters only, and transforms all pixels for itself.
             self.groups = min((F + TILE_VECTORS * lanes - 1) // (TILE_VECTORS * lanes), self.max_threads)
         self.units = self.tile_units * self.groups
-        self.filters = self.borrow_reals(None if constant_weight else scratch, "filters", ELEMENTS_OF_TILE * C * F)
-        self.scratch_size = round_up(ELEMENTS_OF_TILE * (TILES * (C + F) + C), 16)
+        # A cache line more than they need: a power of two apart, the 36 would lie in one set of each cache.
+        self.u_element = C * F + line
+        self.v_element = self.block * C + line
+        self.m_element = self.block * F + line
+        self.filters = self.borrow_reals(None if constant_weight else scratch, "filters",
+                                         ELEMENTS_OF_TILE * self.u_element)
+        self.scratch_size = round_up(ELEMENTS_OF_TILE * (self.v_element + self.m_element + C), 16)
         self.scratch_of_threads = self.borrow_reals(scratch, "tiles", self.max_threads * self.scratch_size)
         self.unit_cost = operations / max(self.units, 1)
         return 0
 
     cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
-        """Transform and store the products of one tile and its filters; they lie TILES * F apart."""
+        """Transform and store the products of one tile and its filters; they lie m_element apart."""
 
     cdef void prepare(self) noexcept nogil:
         self.share_out(TRANSFORM_FILTERS, 0, self.C, self.threads)
@@ -74,9 +81,9 @@ cdef class Winograd(Step):
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         if phase == TRANSFORM_FILTERS:
             if self.is_double:
-                transform_filters(self, <const double *>self.taps, index)
+                transform_filters(self, <const double *>self.weight, index)
             else:
-                transform_filters(self, <const float *>self.taps, index)
+                transform_filters(self, <const float *>self.weight, index)
         elif self.is_double:
             winograd_block(self, index, thread, <double *>self.x)
         else:
@@ -84,40 +91,49 @@ cdef class Winograd(Step):
 
 
 cdef void winograd_block(Winograd self, Py_ssize_t unit, int thread, const real_t *x) noexcept nogil:
-    cdef const TileKind *kind = kind_of_unit(self.kinds, unit % self.tile_units)
-    cdef Py_ssize_t first = (unit % self.tile_units - kind.first_unit) * TILES, count = min(TILES, kind.tiles - first)
+    cdef Py_ssize_t first = unit % self.tile_units * self.block, count = min(self.block, self.tiles - first)
     cdef Py_ssize_t lanes = lanes_of(real_t is double), C = self.C, F = self.F, group = unit // self.tile_units
-    cdef Py_ssize_t block = TILE_VECTORS * lanes, blocks = (F + block - 1) // block, t, k, e, f, some
-    cdef Py_ssize_t first_filter = group * blocks // self.groups * block
-    cdef Py_ssize_t last_filter = min((group + 1) * blocks // self.groups * block, F)
+    cdef Py_ssize_t wide = TILE_VECTORS * lanes, blocks = (F + wide - 1) // wide, t, e, begin, end
+    cdef Py_ssize_t first_filter = group * blocks // self.groups * wide
+    cdef Py_ssize_t last_filter = min((group + 1) * blocks // self.groups * wide, F)
     cdef real_t *images = <real_t *>self.scratch_of_threads + thread * self.scratch_size
-    cdef real_t *products = images + ELEMENTS_OF_TILE * TILES * C
-    cdef real_t *patch = products + ELEMENTS_OF_TILE * TILES * F
+    cdef real_t *products = images + ELEMENTS_OF_TILE * self.v_element
+    cdef real_t *patch = products + ELEMENTS_OF_TILE * self.m_element
     cdef const real_t *filters = <const real_t *>self.filters
-    cdef Correlation walk
     cdef Place place
     for t in range(count):
-        place = place_of(kind, first + t, self.OH, self.OW)
+        place = place_of(self.kinds, first + t, self.OH, self.OW)
         transform_tile(self, &place, x, patch, images + t * C)
-    walk.x_pixel, walk.y_pixel, walk.run, walk.taps, walk.relu = C, F, C, 1, False
-    walk.tap, walk.w_skip = &NO_OFFSET, 0
-    for k in range(elements_of(kind)):
-        e = element_of(kind, k)
-        f = first_filter
-        while f < last_filter:
-            walk.w_step = block_width(F - f, lanes)
-            t = 0
-            while t < count:
-                some = min(TILE_PIXELS, count - t)
-                correlate_tile(<int>some, &walk, images + (e * TILES + t) * C, filters + (e * F + f) * C,
-                               <const real_t *>NULL, products + (e * TILES + t) * F + f,
-                               min(F - f, TILE_VECTORS * lanes))
-                t += some
-            f += walk.w_step
+    for e in range(ELEMENTS_OF_TILE):
+        tiles_with(self.kinds, e, first, count, &begin, &end)
+        multiply_element(images + e * self.v_element + begin * C, filters + e * self.u_element,
+                         products + e * self.m_element + begin * F, end - begin, C, F, first_filter, last_filter)
     for t in range(count):
-        place = place_of(kind, first + t, self.OH, self.OW)
+        place = place_of(self.kinds, first + t, self.OH, self.OW)
         place.f, place.filters = first_filter, last_filter - first_filter
         self.store_tile(products + t * F + first_filter, &place)
+
+
+cdef inline void multiply_element(
+    const real_t *images,           # (tiles, C)                                          IN
+    const real_t *filters,          # (blocks of F, C, block)                             IN
+    real_t *products,               # (tiles, F), those of some filters                   OUT
+    Py_ssize_t tiles, Py_ssize_t C, Py_ssize_t F, Py_ssize_t first_filter, Py_ssize_t last_filter,
+) noexcept nogil:
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), f = first_filter, t, some
+    cdef Py_ssize_t even = even_share(tiles, TILE_PIXELS)
+    cdef Correlation walk
+    walk.x_pixel, walk.y_pixel, walk.run, walk.taps, walk.relu = C, F, C, 1, False
+    walk.tap, walk.w_skip = &NO_OFFSET, 0
+    while f < last_filter:
+        walk.w_step = block_width(F - f, lanes)
+        t = 0
+        while t < tiles:
+            some = min(even, tiles - t)
+            correlate_tile(<int>some, &walk, images + t * C, filters + f * C, <const real_t *>NULL,
+                           products + t * F + f, min(F - f, TILE_VECTORS * lanes))
+            t += some
+        f += walk.w_step
 
 
 cdef ptrdiff_t NO_OFFSET = 0
@@ -127,7 +143,7 @@ cdef inline void transform_tile(Winograd self, const Place *place, const real_t 
                                 real_t *images) noexcept nogil:
     """Transform the pixels under a tile, by way of a patch with zeros where they reach over the border."""
     image_tile(place, x + place.n * self.H * self.W * self.C, self.H, self.W, self.C, self.top, self.left, patch,
-               images, TILES * self.C)
+               images, self.v_element)
 
 
 cdef inline void image_tile(
@@ -167,12 +183,19 @@ cdef void transform_filters(
     const real_t *weight,           # (9, C, F), rows of F together                       IN
     Py_ssize_t c,                   # one source channel
 ) noexcept nogil:
-    cdef Py_ssize_t lanes = lanes_of(real_t is double), C = self.C, F = self.F, f, wide, block
-    cdef real_t *u = <real_t *>self.filters
-    for f in range(0, F // lanes):
-        block = f * lanes // (TILE_VECTORS * lanes) * (TILE_VECTORS * lanes)
-        wide = block_width(F - block, lanes)
-        filter_transform(weight + c * F + f * lanes, C * F, u + block * C + c * wide + f * lanes - block, C * F)
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), f, k
+    for k in range(self.F // lanes):
+        f = k * lanes
+        if real_t is float:
+            winograd_filter_f32(weight + c * self.F + f, self.C * self.F, filter_at(self, c, f, weight), self.u_element)
+        else:
+            winograd_filter_f64(weight + c * self.F + f, self.C * self.F, filter_at(self, c, f, weight), self.u_element)
+
+
+cdef inline real_t *filter_at(Winograd self, Py_ssize_t c, Py_ssize_t f, const real_t *weight) noexcept nogil:
+    """Return where U has the first element of source channel c and filter f; `weight` tells the type."""
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), wide = TILE_VECTORS * lanes, block = f // wide * wide
+    return <real_t *>self.filters + block * self.C + c * block_width(self.F - block, lanes) + f - block
 
 
 cdef class WinogradConv2D(Winograd):
@@ -188,7 +211,7 @@ cdef class WinogradConv2D(Winograd):
         if g.KH != 3 or g.KW != 3:
             raise ValueError("Winograd: expected 3x3 filters")
         self.x = self.real(x, g.N * g.H * g.W * g.C, False)
-        self.taps = self.weight = self.real(weight, 9 * g.C * g.F, False)
+        self.weight = self.real(weight, 9 * g.C * g.F, False)
         if bias is not None:
             self.bias = self.real(bias, g.F, False)
         self.y = self.real(y, y_size, True)
@@ -208,10 +231,10 @@ cdef inline void store_outputs(Winograd self, const real_t *products, const Plac
     if bias != NULL:
         bias += place.f
     if real_t is float:
-        winograd_outputs_f32(place.down, place.across, products, TILES * self.F, place.filters, bias, y, self.relu,
+        winograd_outputs_f32(place.down, place.across, products, self.m_element, place.filters, bias, y, self.relu,
                              self.OW * self.F, self.F, place.rows, place.columns)
     else:
-        winograd_outputs_f64(place.down, place.across, products, TILES * self.F, place.filters, bias, y, self.relu,
+        winograd_outputs_f64(place.down, place.across, products, self.m_element, place.filters, bias, y, self.relu,
                              self.OW * self.F, self.F, place.rows, place.columns)
 
 
@@ -243,61 +266,11 @@ cdef inline void store_pooled(WinogradConv2DPool self, const real_t *products, c
     if bias != NULL:
         bias += place.f
     if real_t is float:
-        winograd_pooled_f32(place.down, place.across, products, TILES * self.F, place.filters, bias, y + at, winner,
+        winograd_pooled_f32(place.down, place.across, products, self.m_element, place.filters, bias, y + at, winner,
                             self.relu, PW * self.F, self.F, place.rows // 2, place.columns // 2)
     else:
-        winograd_pooled_f64(place.down, place.across, products, TILES * self.F, place.filters, bias, y + at, winner,
+        winograd_pooled_f64(place.down, place.across, products, self.m_element, place.filters, bias, y + at, winner,
                             self.relu, PW * self.F, self.F, place.rows // 2, place.columns // 2)
-
-
-cdef class WinogradConv2DBackwardInput(Winograd):
-    """The gradient by the input, stride 1: the convolution of dy with the filters turned and transposed."""
-
-    cdef void *turned               # (9, F, C)
-
-    def __init__(self, dy, weight, dx, offset, Scratch scratch=None):
-        cdef Geometry g = geometry_of(dx.shape, weight.shape, dy.shape, (1, 1), (1, 1), offset, 1)
-        if g.KH != 3 or g.KW != 3 or max(g.top, g.left) > 2:
-            raise ValueError("Winograd: expected 3x3 filters and padding of at most 2")
-        self.x = self.real(dy, g.N * g.OH * g.OW * g.F, False)
-        self.weight = self.real(weight, 9 * g.C * g.F, False)
-        self.y = self.real(dx, g.N * g.H * g.W * g.C, True)
-        self.out = dx
-        self.taps = self.turned = self.borrow_reals(scratch, "turned", 9 * g.C * g.F)
-        self.cut(g.N, g.OH, g.OW, g.F, g.H, g.W, g.C, 2 - g.top, 2 - g.left, scratch, False)
-
-    cdef void prepare(self) noexcept nogil:
-        self.share_out(TURN_TAPS, 0, 9, self.threads)
-        Winograd.prepare(self)
-
-    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        if phase != TURN_TAPS:
-            Winograd.part(self, phase, index, thread)
-        elif self.is_double:
-            turn(<const double *>self.weight, <double *>self.turned, index, self.F, self.C)
-        else:
-            turn(<const float *>self.weight, <float *>self.turned, index, self.F, self.C)
-
-    cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
-        if self.is_double:
-            store_outputs(self, <const double *>products, place, <const double *>NULL, <double *>self.y)
-        else:
-            store_outputs(self, <const float *>products, place, <const float *>NULL, <float *>self.y)
-
-
-cdef void turn(
-    const real_t *weight,           # (9, C, F)                                           IN
-    real_t *turned,                 # (9, F, C), taps in reverse                          OUT
-    Py_ssize_t t,                   # one of the taps
-    Py_ssize_t C, Py_ssize_t F,
-) noexcept nogil:
-    # Squares of 16 by 16 numbers, of which both sides are whole cache lines: C and F are whole vectors of 4 to 16.
-    cdef Py_ssize_t c, f, first_c, first_f
-    for first_f in range(0, F, 16):
-        for first_c in range(0, C, 16):
-            for f in range(first_f, min(first_f + 16, F)):
-                for c in range(first_c, min(first_c + 16, C)):
-                    turned[((8 - t) * F + f) * C + c] = weight[(t * C + c) * F + f]
 
 
 cdef inline void image_transform(const Place *place, const real_t *d, Py_ssize_t x_row, Py_ssize_t x_pixel,
@@ -306,10 +279,3 @@ cdef inline void image_transform(const Place *place, const real_t *d, Py_ssize_t
         winograd_image_f32(place.down, place.across, d, x_row, x_pixel, C, v, element)
     else:
         winograd_image_f64(place.down, place.across, d, x_row, x_pixel, C, v, element)
-
-
-cdef inline void filter_transform(const real_t *g, Py_ssize_t tap, real_t *u, Py_ssize_t element) noexcept nogil:
-    if real_t is float:
-        winograd_filter_f32(g, tap, u, element)
-    else:
-        winograd_filter_f64(g, tap, u, element)

@@ -2,8 +2,8 @@
 # or columns, short tiles of two. A short side takes 4 of the 6 rows of elements (see winograd.h), so that 10x10 outputs
 # cost 256 products where nine whole tiles cost 324.
 #
-# Tiles of one kind are numbered image by image, row by row. Numbered kind after kind, those that have one of the 36
-# elements follow each other, whichever it is: so the kinds are in the order 4x2, 4x4, 2x4, 2x2.
+# Tiles are numbered kind after kind, in a kind image by image, row by row. The kinds are in the order 4x2, 4x4, 2x4, 2x2:
+# so those that have one of the 36 elements follow each other, whichever it is, and their products are one matrix.
 
 cdef enum:
     ELEMENTS_OF_TILE = 36
@@ -14,9 +14,7 @@ cdef struct TileKind:
     int down, across                # outputs of a tile: 4 or 2
     Py_ssize_t i, j                 # first output of the first tile of an image
     Py_ssize_t rows, columns        # tiles in an image
-    Py_ssize_t tiles                # in all images
-    Py_ssize_t first_tile           # number of the first one, if numbers go on from kind to kind
-    Py_ssize_t first_unit           # number of the first unit of work, which is a block of tiles of one kind
+    Py_ssize_t first, last          # numbers of the tiles in all images, from first up to, not including, last
 
 
 cdef struct Place:
@@ -27,9 +25,9 @@ cdef struct Place:
     Py_ssize_t f, filters           # the first filter at work, and how many
 
 
-cdef Py_ssize_t cut_tiles(TileKind *kinds, Py_ssize_t N, Py_ssize_t OH, Py_ssize_t OW, Py_ssize_t block) noexcept nogil:
-    """Describe the four kinds of tiles, of which some may be none; return the number of blocks of at most `block`."""
-    cdef Py_ssize_t units = 0, tiles = 0, k
+cdef Py_ssize_t cut_tiles(TileKind *kinds, Py_ssize_t N, Py_ssize_t OH, Py_ssize_t OW) noexcept nogil:
+    """Describe the four kinds of tiles, of which some may be none; return the number of all tiles."""
+    cdef Py_ssize_t tiles = 0, k
     cdef TileKind *kind
     for k in range(TILE_KINDS):
         kind = &kinds[k]
@@ -39,12 +37,16 @@ cdef Py_ssize_t cut_tiles(TileKind *kinds, Py_ssize_t N, Py_ssize_t OH, Py_ssize
         kind.columns = (OW + 1) // 4 if kind.across == 4 else (1 if 0 < OW % 4 < 3 else 0)
         kind.i = 0 if kind.down == 4 else OH // 4 * 4
         kind.j = 0 if kind.across == 4 else OW // 4 * 4
-        kind.tiles = N * kind.rows * kind.columns
-        kind.first_tile = tiles
-        kind.first_unit = units
-        tiles += kind.tiles
-        units += (kind.tiles + block - 1) // block
-    return units
+        kind.first = tiles
+        tiles += N * kind.rows * kind.columns
+        kind.last = tiles
+    return tiles
+
+
+cdef inline Py_ssize_t even_share(Py_ssize_t all, Py_ssize_t most) noexcept nogil:
+    """Return the size of as few equal parts as `most` in each allows, at least 1."""
+    cdef Py_ssize_t parts = max((all + most - 1) // most, 1)
+    return max((all + parts - 1) // parts, 1)
 
 
 cdef double products_of_tiles(const TileKind *kinds) noexcept nogil:
@@ -52,53 +54,29 @@ cdef double products_of_tiles(const TileKind *kinds) noexcept nogil:
     cdef double products = 0
     cdef Py_ssize_t k
     for k in range(TILE_KINDS):
-        products += <double>kinds[k].tiles * elements_of(&kinds[k])
+        products += <double>(kinds[k].last - kinds[k].first) * (kinds[k].down + 2) * (kinds[k].across + 2)
     return products
 
 
-cdef inline const TileKind *kind_of_unit(const TileKind *kinds, Py_ssize_t unit) noexcept nogil:
-    cdef Py_ssize_t k = TILE_KINDS - 1
-    # Kinds without tiles begin where the next one does.
-    while kinds[k].first_unit > unit or kinds[k].tiles == 0:
-        k -= 1
-    return &kinds[k]
-
-
-cdef inline const TileKind *kind_of_tile(const TileKind *kinds, Py_ssize_t tile) noexcept nogil:
-    cdef Py_ssize_t k = TILE_KINDS - 1
-    while kinds[k].first_tile > tile or kinds[k].tiles == 0:
-        k -= 1
-    return &kinds[k]
-
-
-cdef inline void tiles_with(const TileKind *kinds, Py_ssize_t element, Py_ssize_t *first,
-                            Py_ssize_t *last) noexcept nogil:
-    """Set which tiles have an element, from `first` up to, not including, `last`; numbers go from kind to kind."""
+cdef inline void tiles_with(const TileKind *kinds, Py_ssize_t element, Py_ssize_t first, Py_ssize_t count,
+                            Py_ssize_t *begin, Py_ssize_t *end) noexcept nogil:
+    """Set which of `count` tiles from number `first` on have an element: those from begin up to, not including, end."""
     # Short tiles have no rows or columns 3 and 4.
     cdef bint tall = 3 <= element // 6 <= 4, broad = 3 <= element % 6 <= 4
-    cdef const TileKind *end = &kinds[1 if tall else (2 if broad else 3)]
-    first[0] = kinds[1 if broad else 0].first_tile
-    last[0] = end.first_tile + end.tiles
+    begin[0] = min(max(kinds[1 if broad else 0].first - first, 0), count)
+    end[0] = max(min(kinds[1 if tall else (2 if broad else 3)].last - first, count), begin[0])
 
 
-cdef inline Py_ssize_t elements_of(const TileKind *kind) noexcept nogil:
-    return (kind.down + 2) * (kind.across + 2)
-
-
-cdef inline Py_ssize_t element_of(const TileKind *kind, Py_ssize_t number) noexcept nogil:
-    """Return which of the 36 elements is a kind's element of this number."""
-    cdef Py_ssize_t row = number // (kind.across + 2), column = number % (kind.across + 2)
-    row = 5 if kind.down == 2 and row == 3 else row
-    column = 5 if kind.across == 2 and column == 3 else column
-    return row * 6 + column
-
-
-cdef inline Place place_of(const TileKind *kind, Py_ssize_t tile, Py_ssize_t OH, Py_ssize_t OW) noexcept nogil:
+cdef inline Place place_of(const TileKind *kinds, Py_ssize_t tile, Py_ssize_t OH, Py_ssize_t OW) noexcept nogil:
     cdef Place place
-    cdef Py_ssize_t in_image = kind.rows * kind.columns
-    place.down, place.across = kind.down, kind.across
+    cdef Py_ssize_t in_image
+    while kinds.last <= tile:
+        kinds += 1
+    tile -= kinds.first
+    in_image = kinds.rows * kinds.columns
+    place.down, place.across = kinds.down, kinds.across
     place.n, place.f, place.filters = tile // in_image, 0, 0
-    place.i = kind.i + tile % in_image // kind.columns * 4
-    place.j = kind.j + tile % kind.columns * 4
-    place.rows, place.columns = <int>min(kind.down, OH - place.i), <int>min(kind.across, OW - place.j)
+    place.i = kinds.i + tile % in_image // kinds.columns * 4
+    place.j = kinds.j + tile % kinds.columns * 4
+    place.rows, place.columns = <int>min(kinds.down, OH - place.i), <int>min(kinds.across, OW - place.j)
     return place

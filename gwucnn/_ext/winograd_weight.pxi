@@ -67,9 +67,8 @@ cdef class WinogradConv2DBackwardWeight(Step):
         cdef Geometry *g = &self.g
         cdef Py_ssize_t itemsize = 8 if self.is_double else 4
         cdef Py_ssize_t most = max(BLOCK_BYTES // (ELEMENTS_OF_TILE * (g.C + g.F) * itemsize), 64)
-        self.tiles = cut_tiles(self.kinds, g.N, g.OH, g.OW, 1)
-        self.units = max((self.tiles + most - 1) // most, 1)
-        self.block = max((self.tiles + self.units - 1) // self.units, 1)
+        self.tiles = cut_tiles(self.kinds, g.N, g.OH, g.OW)
+        self.block = even_share(self.tiles, most)
         self.units = max((self.tiles + self.block - 1) // self.block, 1)
         self.unit_cost = 2.0 * products_of_tiles(self.kinds) * g.C * g.F / self.units
         # A cache line more: elements a multiple of 4 KB apart would drive each other out of the first-level cache.
@@ -115,8 +114,7 @@ cdef class WinogradConv2DBackwardWeight(Step):
 cdef void transform_pair(WinogradConv2DBackwardWeight self, Py_ssize_t t, int thread, const real_t *x) noexcept nogil:
     """Transform the pixels and the gradients of tile t of the block."""
     cdef Geometry *g = &self.g
-    cdef const TileKind *kind = kind_of_tile(self.kinds, self.first + t)
-    cdef Place place = place_of(kind, self.first + t - kind.first_tile, g.OH, g.OW)
+    cdef Place place = place_of(self.kinds, self.first + t, g.OH, g.OW)
     cdef real_t *patch = <real_t *>self.patches + thread * ELEMENTS_OF_TILE * max(g.C, g.F)
     cdef real_t *gradients = <real_t *>self.gradients + t * g.F
     cdef const real_t *dy = <const real_t *>self.dy + place.n * g.OH * g.OW * g.F
@@ -145,9 +143,8 @@ cdef void make_piece(WinogradConv2DBackwardWeight self, Py_ssize_t index, int th
     walk.images, walk.rows = 1, 1
     walk.x_row, walk.x_pixel, walk.dy_row, walk.dy_pixel, walk.dw_step = 0, g.C, 0, g.F, self.width
     for e in range(ELEMENTS_OF_TILE):
-        tiles_with(self.kinds, e, &first, &last)
-        first = max(first - self.first, 0)
-        walk.columns = max(min(last - self.first, self.count) - first, 0)
+        tiles_with(self.kinds, e, self.first, self.count, &first, &last)
+        walk.columns = last - first
         add_products(&walk, images + e * self.v_element + first * g.C, gradients + e * self.z_element + first * g.F,
                      sums + e * self.s_element, self.rows, last_c - c, filters)
     finish_piece(self, sums, c, f, last_c - c, filters)
