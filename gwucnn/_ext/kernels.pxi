@@ -68,14 +68,30 @@ cdef extern from "tiles.h" nogil:
                          uint8_t *winner, bint relu, Py_ssize_t lanes)
     void pooled_tile_f64(int m, const Correlation *c, const double *x, const double *w, const double *bias,
                          double *y, uint8_t *winner, bint relu, Py_ssize_t lanes)
+    Py_ssize_t list_filters_f32(Py_ssize_t filters, const float *dy, const uint8_t *winner, int *counts, int *lists,
+                                float *g)
+    void list_windows_f32(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t filters, const float *dy,
+                          const uint8_t *winner, Py_ssize_t step, Py_ssize_t below, Py_ssize_t beside,
+                          Py_ssize_t pitch, int *counts, int *places, float *g)
+    float sum_list_f32(Py_ssize_t count, const float *g)
     void winner_weight_tile_f32(int vectors, Py_ssize_t count, const int *at, const float *g, const float *x,
                                 Py_ssize_t x_row, Py_ssize_t x_pixel, float *dw)
+    Py_ssize_t list_filters_f64(Py_ssize_t filters, const double *dy, const uint8_t *winner, int *counts, int *lists,
+                                double *g)
+    void list_windows_f64(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t filters, const double *dy,
+                          const uint8_t *winner, Py_ssize_t step, Py_ssize_t below, Py_ssize_t beside,
+                          Py_ssize_t pitch, int *counts, int *places, double *g)
+    double sum_list_f64(Py_ssize_t count, const double *g)
     void winner_weight_tile_f64(int vectors, Py_ssize_t count, const int *at, const double *g, const double *x,
                                 Py_ssize_t x_row, Py_ssize_t x_pixel, double *dw)
-    void winner_input_tile_f32(int vectors, Py_ssize_t count, const int *filter, const float *g, const float *w,
-                               float *dx, Py_ssize_t x_row, Py_ssize_t x_pixel)
-    void winner_input_tile_f64(int vectors, Py_ssize_t count, const int *filter, const double *g, const double *w,
-                               double *dx, Py_ssize_t x_row, Py_ssize_t x_pixel)
+    void winner_input_pixel_f32(Py_ssize_t count, const int *filter, const float *g, const float *w, float *dx,
+                                Py_ssize_t x_row, Py_ssize_t x_pixel)
+    Py_ssize_t winner_input_row_f32(Py_ssize_t windows, const int *counts, const int *filter, const float *g,
+                                    const float *w, float *dx, Py_ssize_t x_row, Py_ssize_t x_pixel)
+    void winner_input_pixel_f64(Py_ssize_t count, const int *filter, const double *g, const double *w, double *dx,
+                                Py_ssize_t x_row, Py_ssize_t x_pixel)
+    Py_ssize_t winner_input_row_f64(Py_ssize_t windows, const int *counts, const int *filter, const double *g,
+                                    const double *w, double *dx, Py_ssize_t x_row, Py_ssize_t x_pixel)
     void masked_outer_tile_f32(int m, const Outer *o, const float *x, const ptrdiff_t *value, const float *dy,
                                const uint8_t *winner, float *dw, Py_ssize_t lanes)
     void masked_outer_tile_f64(int m, const Outer *o, const double *x, const ptrdiff_t *value, const double *dy,

@@ -2,6 +2,9 @@
 #pragma once
 #include <stddef.h>
 #include <string.h>
+#if defined(__AVX512BW__)
+#include <immintrin.h>
+#endif
 #include "elementary_terms.h"
 
 /* Bytes in a vector register, and how many output pixels by two vectors of sums the register file holds beside two
@@ -83,6 +86,13 @@ typedef struct {
 #define PREFETCH_TO_WRITE(p) ((void)0)
 #endif
 
+/* Keeps a compiler from adding up offsets of its own for every use of a pointer, for which there are too few registers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define OPAQUE(pointer) __asm__("" : "+r"(pointer))
+#else
+#define OPAQUE(pointer) ((void)0)
+#endif
+
 /* Where a tap of a window lies, and its weights. */
 typedef struct {
     ptrdiff_t x, w;
@@ -144,7 +154,9 @@ typedef struct {
 #include "tile.h"
 #include "few.h"
 #include "few_pixels.h"
+#include "winner_lists.h"
 #include "winner.h"
+#include "few_pool.h"
 #include "winograd.h"
 #include "few_rows.h"
 #include "elementary.h"
@@ -166,7 +178,9 @@ enum { LANES_F32 = VECTOR_BYTES / sizeof(float) };
 #include "tile.h"
 #include "few.h"
 #include "few_pixels.h"
+#include "winner_lists.h"
 #include "winner.h"
+#include "few_pool.h"
 #include "winograd.h"
 #include "few_rows.h"
 #include "elementary.h"

@@ -9,7 +9,7 @@
 static void NAME(transpose)(
     const REAL *x,              /* (LANES, LANES), rows `x_step` apart                  IN  */
     ptrdiff_t x_step,
-    REAL *y,                    /* (LANES, LANES), rows `y_step` apart                  OUT */
+    REAL *y,                    /* likewise, `y_step` apart; may be x                   OUT */
     ptrdiff_t y_step)
 {
     enum { N = VECTOR_BYTES / sizeof(REAL), H = N / 2 };

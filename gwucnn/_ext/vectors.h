@@ -93,11 +93,18 @@ INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned ch
     return (NAME(vec))(~shut & (NAME(mask))best);
 }
 
+/* A byte for each lane: a loop, as GCC 12 makes scalar code of __builtin_convertvector here. */
+INLINE NAME(mask) NAME(widen)(const unsigned char *p)
+{
+    INTEGER all[VECTOR_BYTES / sizeof(REAL)];
+    for (int i = 0; i < LANES; i++) all[i] = p[i];
+    return *(const NAME(mask) *)all;
+}
+
 /* The lanes of g whose winner is `place`, the others 0. */
 INLINE NAME(vec) NAME(won_by)(const unsigned char *winner, int place, NAME(vec) g)
 {
-    const NAME(mask) who = __builtin_convertvector(*(const NAME(bytes) *)winner, NAME(mask));
-    return (NAME(vec))((who == place) & (NAME(mask))g);
+    return (NAME(vec))((NAME(widen)(winner) == place) & (NAME(mask))g);
 }
 
 /* The first `lanes` lanes of v, at most all; the others 0, even where v holds NaN or infinity. */

@@ -66,12 +66,16 @@ INLINE void NAME(winner_weight_body)(
     UNROLL for (int t = 0; t < 9; t++)
         for (int v = 0; v < V; v++) sum[t][v] = NAME(load)(dw + (t * V + v) * LANES);
     for (ptrdiff_t q = 0; q < count; q++) {
-        const REAL *xq = x + at[q];
+        const REAL *row = x + at[q];
         const NAME(vec) gq = NAME(fill)(g[q]);
-        UNROLL for (int t = 0; t < 9; t++)
-            for (int v = 0; v < V; v++)
-                sum[t][v] = NAME(multiply_add)(gq, NAME(load)(xq + t / 3 * x_row + t % 3 * x_pixel + v * LANES),
-                                               sum[t][v]);
+        UNROLL for (int i = 0; i < 3; i++) {
+            UNROLL for (int j = 0; j < 3; j++)
+                for (int v = 0; v < V; v++)
+                    sum[3 * i + j][v] = NAME(multiply_add)(gq, NAME(load)(row + j * x_pixel + v * LANES),
+                                                           sum[3 * i + j][v]);
+            row += x_row;
+            OPAQUE(row);
+        }
     }
     UNROLL for (int t = 0; t < 9; t++)
         for (int v = 0; v < V; v++) NAME(store)(dw + (t * V + v) * LANES, sum[t][v]);
@@ -87,38 +91,68 @@ static void NAME(winner_weight_tile)(int vectors, ptrdiff_t count, const int *at
     NAME(winner_weight_body)(1, count, at, g, x, x_row, x_pixel, dw);
 }
 
-/* dx[t's place + c] += sum over q < count of g[q] * w[filter[q], t, c], for the 9 taps t of a 3x3 filter. */
-INLINE void NAME(winner_input_body)(
-    const int V,
+/* sum[t, c] += sum over q < count of g[q] * w[filter[q], t, c], for the 9 taps t of a 3x3 filter and a vector of c. The
+ * taps lie in rows of `pitch` sums. */
+INLINE void NAME(add_filters)(NAME(vec) *sum, const int pitch, ptrdiff_t count, const int *filter, const REAL *g,
+                              const REAL *w)
+{
+    for (ptrdiff_t q = 0; q < count; q++) {
+        const REAL *wq = w + (ptrdiff_t)filter[q] * 9 * LANES;
+        const NAME(vec) gq = NAME(fill)(g[q]);
+        UNROLL for (int t = 0; t < 9; t++)
+            sum[t / 3 * pitch + t % 3] = NAME(multiply_add)(gq, NAME(load)(wq + t * LANES),
+                                                            sum[t / 3 * pitch + t % 3]);
+    }
+}
+
+/* dx[t's place + c] += sum over q < count of g[q] * w[filter[q], t, c]. */
+static void NAME(winner_input_pixel)(
     ptrdiff_t count,            /* filters that this pixel won                          IN    */
     const int *filter,          /* (count,)                                             IN    */
     const REAL *g,              /* (count,): gradients                                  IN    */
-    const REAL *w,              /* (F, 9, V * LANES)                                    IN    */
+    const REAL *w,              /* (F, 9, LANES)                                        IN    */
     REAL *dx,                   /* image, from where the window begins                  INOUT */
     ptrdiff_t x_row, ptrdiff_t x_pixel)
 {
-    NAME(vec) sum[9][2];
-    UNROLL for (int t = 0; t < 9; t++)
-        for (int v = 0; v < V; v++) sum[t][v] = NAME(load)(dx + t / 3 * x_row + t % 3 * x_pixel + v * LANES);
-    for (ptrdiff_t q = 0; q < count; q++) {
-        const REAL *wq = w + (ptrdiff_t)filter[q] * 9 * V * LANES;
-        const NAME(vec) gq = NAME(fill)(g[q]);
-        UNROLL for (int t = 0; t < 9; t++)
-            for (int v = 0; v < V; v++)
-                sum[t][v] = NAME(multiply_add)(gq, NAME(load)(wq + (t * V + v) * LANES), sum[t][v]);
-    }
-    UNROLL for (int t = 0; t < 9; t++)
-        for (int v = 0; v < V; v++) NAME(store)(dx + t / 3 * x_row + t % 3 * x_pixel + v * LANES, sum[t][v]);
+    NAME(vec) sum[9];
+    UNROLL for (int t = 0; t < 9; t++) sum[t] = NAME(load)(dx + t / 3 * x_row + t % 3 * x_pixel);
+    NAME(add_filters)(sum, 3, count, filter, g, w);
+    UNROLL for (int t = 0; t < 9; t++) NAME(store)(dx + t / 3 * x_row + t % 3 * x_pixel, sum[t]);
 }
 
-static void NAME(winner_input_tile)(int vectors, ptrdiff_t count, const int *filter, const REAL *g, const REAL *w,
-                                    REAL *dx, ptrdiff_t x_row, ptrdiff_t x_pixel)
+/* The same for all pixels of a row of pooling windows side by side, of a convolution of stride 1. The windows of the
+ * four pixels are 4x4 pixels of dx together, whose sums stay in registers from one to the next, and the right half of
+ * them for the next pooling window. Returns the length of all lists. */
+static ptrdiff_t NAME(winner_input_row)(
+    ptrdiff_t windows,
+    const int *counts,          /* (windows, 4): filters that each pixel won            IN    */
+    const int *filter,          /* their lists, one behind the other                    IN    */
+    const REAL *g,              /* likewise                                             IN    */
+    const REAL *w,              /* (F, 9, LANES)                                        IN    */
+    REAL *dx,                   /* image, from where the first window begins            INOUT */
+    ptrdiff_t x_row, ptrdiff_t x_pixel)
 {
-#if WINNER_VECTORS == 2
-    if (vectors == 2) { NAME(winner_input_body)(2, count, filter, g, w, dx, x_row, x_pixel); return; }
-#endif
-    (void)vectors;
-    NAME(winner_input_body)(1, count, filter, g, w, dx, x_row, x_pixel);
+    NAME(vec) sum[16];
+    const int *start = filter;
+    UNROLL for (int i = 0; i < 8; i++) sum[i / 2 * 4 + i % 2] = NAME(load)(dx + i / 2 * x_row + i % 2 * x_pixel);
+    for (ptrdiff_t j = 0; j < windows; j++) {
+        REAL *right = dx + 2 * x_pixel;
+        UNROLL for (int i = 0; i < 8; i++)
+            sum[i / 2 * 4 + i % 2 + 2] = NAME(load)(right + i / 2 * x_row + i % 2 * x_pixel);
+        UNROLL for (int k = 0; k < 4; k++) {
+            NAME(add_filters)(sum + k / 2 * 4 + k % 2, 4, counts[k], filter, g, w);
+            filter += counts[k];
+            g += counts[k];
+        }
+        counts += 4;
+        UNROLL for (int i = 0; i < 8; i++) {
+            NAME(store)(dx + i / 2 * x_row + i % 2 * x_pixel, sum[i / 2 * 4 + i % 2]);
+            sum[i / 2 * 4 + i % 2] = sum[i / 2 * 4 + i % 2 + 2];
+        }
+        dx = right;
+    }
+    UNROLL for (int i = 0; i < 8; i++) NAME(store)(dx + i / 2 * x_row + i % 2 * x_pixel, sum[i / 2 * 4 + i % 2]);
+    return filter - start;
 }
 
 /* dw[m, f] += sum over i < rows, j < columns, k < 4 of x[pixel k of window (i, j), value[m]] * dy[i, j, f] where k won.
@@ -175,109 +209,3 @@ static void NAME(masked_outer_tile)(int m, const Outer *o, const REAL *x, const 
     switch (m) { ALL_TILES }
 }
 #undef CASE
-
-/* Pool 2 * 2 pixels of two rows, `outputs` of the F filters. Values are gathered into vectors, as they would not
- * fill one where they lie. */
-INLINE void NAME(pool_few_body)(const REAL *full, ptrdiff_t row, const ptrdiff_t F, const ptrdiff_t outputs,
-                                ptrdiff_t columns, int relu, REAL *y, unsigned char *winner)
-{
-    const ptrdiff_t count = columns * outputs;
-    ptrdiff_t j = 0, f = 0;
-    for (ptrdiff_t first = 0; first < count; first += LANES) {
-        const ptrdiff_t some = count - first < LANES ? count - first : LANES;
-        REAL s[4][VECTOR_BYTES / sizeof(REAL)];
-        unsigned char who[VECTOR_BYTES / sizeof(REAL)];
-        for (ptrdiff_t i = 0; i < some; i++) {
-            const REAL *at = full + 2 * j * F + f;
-            s[0][i] = at[0];
-            s[1][i] = at[F];
-            s[2][i] = at[row];
-            s[3][i] = at[row + F];
-            if (++f == outputs) f = 0, j++;
-        }
-        for (ptrdiff_t i = some; i < LANES; i++) s[0][i] = s[1][i] = s[2][i] = s[3][i] = 0;
-        const NAME(vec) four[4] = {NAME(load)(s[0]), NAME(load)(s[1]), NAME(load)(s[2]), NAME(load)(s[3])};
-        NAME(store_some)(y + first, NAME(largest_of_four)(four, relu, who), some);
-        if (winner) memcpy(winner + first, who, (size_t)some);
-    }
-}
-
-/* The same for all of F filters, which divide a vector, and at least a vector of outputs: a vector of outputs comes
- * from two neighbouring vectors of each row, the left pixels of its windows and the right ones. The last vector ends
- * with the row and computes some outputs again. */
-INLINE void NAME(pool_pairs)(const REAL *full, ptrdiff_t row, const ptrdiff_t F, ptrdiff_t columns, int relu, REAL *y,
-                             unsigned char *winner)
-{
-    const ptrdiff_t count = columns * F;
-    INTEGER left[VECTOR_BYTES / sizeof(REAL)], right[VECTOR_BYTES / sizeof(REAL)];
-    UNROLL for (int i = 0; i < LANES; i++) {
-        left[i] = (INTEGER)(2 * (i / F) * F + i % F);
-        right[i] = left[i] + (INTEGER)F;
-    }
-    for (ptrdiff_t first = 0; first < count; first += LANES) {
-        if (first > count - LANES) first = count - LANES;
-        const REAL *at = full + 2 * first;
-        const NAME(vec) up[2] = {NAME(load)(at), NAME(load)(at + LANES)};
-        const NAME(vec) down[2] = {NAME(load)(at + row), NAME(load)(at + row + LANES)};
-        const NAME(vec) four[4] = {NAME(mix)(up[0], up[1], left), NAME(mix)(up[0], up[1], right),
-                                   NAME(mix)(down[0], down[1], left), NAME(mix)(down[0], down[1], right)};
-        unsigned char who[VECTOR_BYTES / sizeof(REAL)];
-        NAME(store)(y + first, NAME(largest_of_four)(four, relu, who));
-        if (winner) memcpy(winner + first, who, sizeof(who));
-    }
-}
-
-static void NAME(pool_few)(const REAL *full, ptrdiff_t row, ptrdiff_t F, ptrdiff_t outputs, ptrdiff_t columns,
-                           int relu, REAL *y, unsigned char *winner)
-{
-    if (outputs == F && columns * F >= LANES && F == 1)
-        NAME(pool_pairs)(full, row, 1, columns, relu, y, winner);
-    else if (outputs == F && columns * F >= LANES && F == 2)
-        NAME(pool_pairs)(full, row, 2, columns, relu, y, winner);
-    else if (outputs == F && columns * F >= LANES && F == 4 && LANES >= 4)
-        NAME(pool_pairs)(full, row, 4, columns, relu, y, winner);
-    else if (outputs == F)
-        NAME(pool_few_body)(full, row, F, F, columns, relu, y, winner);
-    else
-        for (ptrdiff_t j = 0; j < columns; j++)
-            NAME(pool_few_body)(full + 2 * j * F, row, F, outputs, 1, relu, y + j * F,
-                                winner ? winner + j * F : winner);
-}
-
-/* The way back from a 2x2 max pool alone, for a row of windows side by side: their two rows of dx, each gradient at
- * its window's winner and 0 elsewhere. F channels, which divide a vector, and at least a vector of outputs; the last
- * vector ends with the row and is written again in part. */
-INLINE void NAME(unpool_pairs)(const REAL *dy, const unsigned char *winner, const ptrdiff_t F, ptrdiff_t columns,
-                               REAL *dx, ptrdiff_t row)
-{
-    const ptrdiff_t count = columns * F;
-    INTEGER lower[VECTOR_BYTES / sizeof(REAL)], upper[VECTOR_BYTES / sizeof(REAL)];
-    UNROLL for (int i = 0; i < LANES; i++) {    /* window i / F / 2, its left pixel or its right one, channel i % F */
-        lower[i] = (INTEGER)(i / F / 2 * F + i % F + i / F % 2 * LANES);
-        upper[i] = lower[i] + (INTEGER)LANES / 2;
-    }
-    for (ptrdiff_t first = 0; first < count; first += LANES) {
-        if (first > count - LANES) first = count - LANES;
-        const NAME(vec) g = NAME(load)(dy + first);
-        for (int k = 0; k < 4; k += 2) {
-            const NAME(vec) left = NAME(won_by)(winner + first, k, g), right = NAME(won_by)(winner + first, k + 1, g);
-            REAL *to = dx + k / 2 * row + 2 * first;
-            NAME(store)(to, NAME(mix)(left, right, lower));
-            NAME(store)(to + LANES, NAME(mix)(left, right, upper));
-        }
-    }
-}
-
-/* Whether unpool_row takes rows of so many windows. */
-static int NAME(unpools)(ptrdiff_t F, ptrdiff_t columns)
-{
-    return (F == 1 || F == 2 || F == 4) && 2 * F <= LANES && columns * F >= LANES;
-}
-
-static void NAME(unpool_row)(const REAL *dy, const unsigned char *winner, ptrdiff_t F, ptrdiff_t columns, REAL *dx,
-                             ptrdiff_t row)
-{
-    if (F == 1) NAME(unpool_pairs)(dy, winner, 1, columns, dx, row);
-    else if (F == 2) NAME(unpool_pairs)(dy, winner, 2, columns, dx, row);
-    else NAME(unpool_pairs)(dy, winner, 4, columns, dx, row);
-}

@@ -4,27 +4,37 @@
 #   dx[window of pixel (i, j, k) + (u, v), c] += sum over filters f that pixel k of window (i, j) won of
 #                                                dy[i, j, f] * weight[u, v, c, f]
 #
-# For each row of pooled pixels the filters that each of a window's four pixels won are listed; then, block of channels
-# by block, one tile of 9 taps by two vectors sums them and is added to the image. Threads share out images.
+# For some rows of pooled pixels and some filters, those that each of a window's four pixels won are listed; then, vector
+# of channels by vector, the lists' sums are added to the image. Weights are read once for each winner, and the
+# second-level cache gives half as many in a cycle as are multiplied: so many filters are taken at a time as the first
+# level has room for. Threads share out images.
+
+# Bytes of filters, of a vector of channels, and of lists that stay in the first-level cache (32 kB) beside a piece of dx.
+cdef Py_ssize_t FILTERS_BYTES = 18 << 10
+cdef Py_ssize_t LISTS_BYTES = 8 << 10
+
 
 cdef class WinnerBackwardInput(Step):
     """For 3x3 filters, channels in whole vectors, one group."""
 
     cdef Geometry g
-    cdef Py_ssize_t height, width, image_size, list_size
+    cdef Py_ssize_t height, width, image_size
+    cdef Py_ssize_t some_rows, some_filters             # that are listed at a time
+    cdef Py_ssize_t list_size                           # scratch numbers of a thread
     cdef bint bordered
     cdef void *dy
     cdef uint8_t *winner
     cdef void *weight
     cdef void *dx
-    cdef void *packed               # (blocks of channels, F, 9, lanes of a block)
+    cdef void *packed               # (vectors of channels, F, 9, lanes)
     cdef void *copies               # (threads, height, width, C) if bordered
-    cdef void *gradients            # (threads, PW, 4, F)
-    cdef int *filters               # likewise
-    cdef int *counts                # (threads, PW, 4)
+    cdef void *gradients            # (threads, list_size)
+    cdef int *filters               # likewise: which of those at work, pixel by pixel
+    cdef int *counts                # (threads, some_rows, PW, 4)
 
     def __init__(self, dy, winner, weight, dx, strides, offset):
         cdef Geometry g = pooled_geometry(dx.shape, weight.shape, dy.shape, strides, (1, 1), offset, 1)
+        cdef Py_ssize_t itemsize
         self.dy = self.real(dy, g.N * g.OH * g.OW // 4 * g.F, False)
         self.winner = <uint8_t *>self.other(winner, g.N * g.OH * g.OW // 4 * g.F, 1, False)
         self.weight = self.real(weight, 9 * g.C * g.F, False)
@@ -37,21 +47,25 @@ cdef class WinnerBackwardInput(Step):
         self.width = max((g.OW - 1) * g.SW + 3, g.W + g.left)
         self.bordered = g.top > 0 or g.left > 0 or self.height > g.H or self.width > g.W
         self.image_size = self.height * self.width * g.C
-        self.list_size = g.OW // 2 * 4
+        itemsize = 8 if self.is_double else 4
+        self.some_filters = even_share(g.F, FILTERS_BYTES // (9 * VECTOR_BYTES))
+        self.some_rows = max(LISTS_BYTES // max(g.OW // 2 * self.some_filters * (itemsize + <Py_ssize_t>sizeof(int)), 1), 1)
+        self.some_rows = min(self.some_rows, max(g.OH // 2, 1))
+        self.list_size = self.some_rows * (g.OW // 2) * self.some_filters + lanes_of(self.is_double)
         self.packed = self.reserve_reals(9 * g.C * g.F)
         if self.bordered:
             self.copies = self.reserve_reals(self.max_threads * self.image_size)
-        self.gradients = self.reserve_reals(self.max_threads * self.list_size * g.F)
-        self.filters = <int *>self.reserve(self.max_threads * self.list_size * g.F, sizeof(int))
-        self.counts = <int *>self.reserve(self.max_threads * self.list_size, sizeof(int))
+        self.gradients = self.reserve_reals(self.max_threads * self.list_size)
+        self.filters = <int *>self.reserve(self.max_threads * self.list_size, sizeof(int))
+        self.counts = <int *>self.reserve(self.max_threads * self.some_rows * (g.OW // 2) * 4, sizeof(int))
         self.units = g.N
         self.unit_cost = operations_of(&g) / 4 / max(g.N, 1)
 
     cdef void prepare(self) noexcept nogil:
         if self.is_double:
-            pack_by_filter(self, <double *>self.weight, <double *>self.packed)
+            pack_by_filter(&self.g, <double *>self.weight, <double *>self.packed)
         else:
-            pack_by_filter(self, <float *>self.weight, <float *>self.packed)
+            pack_by_filter(&self.g, <float *>self.weight, <float *>self.packed)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         if self.is_double:
@@ -60,73 +74,89 @@ cdef class WinnerBackwardInput(Step):
             winner_input_image(self, index, thread, <float *>self.dy, <float *>self.dx)
 
 
-cdef void pack_by_filter(WinnerBackwardInput self, const real_t *weight, real_t *packed) noexcept nogil:
-    cdef Geometry *g = &self.g
-    cdef Py_ssize_t lanes = lanes_of(real_t is double), c = 0, f, t, k, width
-    while c < g.C:
-        width = min(WINNER_VECTORS, (g.C - c) // lanes) * lanes
+cdef void pack_by_filter(
+    const Geometry *g,
+    const real_t *weight,           # (9, C, F)                                           IN
+    real_t *packed,                 # (vectors of C, F, 9, lanes)                         OUT
+) noexcept nogil:
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), k, t
+    for k in range(g.C // lanes):
         for t in range(9):
-            for k in range(width):
-                for f in range(g.F):
-                    packed[9 * c * g.F + (f * 9 + t) * width + k] = weight[(t * g.C + c + k) * g.F + f]
-        c += width
+            turn_rows(weight + (t * g.C + k * lanes) * g.F, lanes, g.F, g.F, packed + (k * g.F * 9 + t) * lanes, 9 * lanes)
 
 
 cdef void winner_input_image(WinnerBackwardInput self, Py_ssize_t n, int thread, const real_t *dy,
                              real_t *dx) noexcept nogil:
     cdef Geometry *g = &self.g
-    cdef Py_ssize_t PH = g.OH // 2, PW = g.OW // 2, i, h, width = self.width if self.bordered else g.W
+    cdef Py_ssize_t PH = g.OH // 2, i = 0, f, h, width = self.width if self.bordered else g.W
     cdef real_t *image = dx + n * g.H * g.W * g.C
     cdef real_t *target = <real_t *>self.copies + thread * self.image_size if self.bordered else image
-    dy += n * PH * PW * g.F
     memset(target, 0, (self.image_size if self.bordered else g.H * g.W * g.C) * sizeof(real_t))
-    for i in range(PH):
-        winner_input_row(self, thread, dy + i * PW * g.F, self.winner + (n * PH + i) * PW * g.F,
-                         target + 2 * i * g.SH * width * g.C, width)
+    while i < PH:
+        f = 0
+        while f < g.F:
+            winner_input_rows(self, thread, n * PH + i, min(self.some_rows, PH - i), f, min(self.some_filters, g.F - f),
+                              dy, target + 2 * i * g.SH * width * g.C, width)
+            f += self.some_filters
+        i += self.some_rows
     if self.bordered:
         for h in range(g.H):
             memcpy(image + h * g.W * g.C, target + ((h + g.top) * width + g.left) * g.C,
                    g.W * g.C * sizeof(real_t))
 
 
-cdef void winner_input_row(
+cdef void winner_input_rows(
     WinnerBackwardInput self,
     int thread,
-    const real_t *dy,               # (PW, F)                                             IN
-    const uint8_t *winner,          # (PW, F)                                             IN
-    real_t *dx,                     # image, from the first window on                     INOUT
+    Py_ssize_t first, Py_ssize_t rows,          # of pooled pixels, counted in the batch
+    Py_ssize_t f, Py_ssize_t filters,           # the first filter and how many
+    const real_t *dy,               # (N * PH, PW, F)                                     IN
+    real_t *dx,                     # image, from the first window of these rows on       INOUT
     Py_ssize_t width,
 ) noexcept nogil:
     cdef Geometry *g = &self.g
-    cdef Py_ssize_t lanes = lanes_of(real_t is double), PW = g.OW // 2, j, f, k, c = 0, q, vectors
-    cdef real_t *gradients = <real_t *>self.gradients + thread * self.list_size * g.F
-    cdef int *filters = self.filters + thread * self.list_size * g.F
-    cdef int *counts = self.counts + thread * self.list_size
-    cdef uint8_t who
-    memset(counts, 0, self.list_size * sizeof(int))
-    for j in range(PW):
-        for f in range(g.F):
-            # Written always, kept only if alive: no branch that the processor could guess wrong.
-            who = winner[j * g.F + f]
-            k = j * 4 + (who & 3)
-            q = k * g.F + counts[k]
-            gradients[q] = dy[j * g.F + f]
-            filters[q] = <int>f
-            counts[k] += who < 4
-    while c < g.C:
-        vectors = min(WINNER_VECTORS, (g.C - c) // lanes)
-        for j in range(PW):
-            for k in range(4):
-                winner_input_tile(<int>vectors, counts[j * 4 + k], filters + (j * 4 + k) * g.F,
-                                  gradients + (j * 4 + k) * g.F, <real_t *>self.packed + 9 * c * g.F,
-                                  dx + ((k >> 1) * g.SH * width + (2 * j + (k & 1)) * g.SW) * g.C + c,
-                                  width * g.C, g.C)
-        c += vectors * lanes
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), PW = g.OW // 2, k, i, at, length = 0
+    cdef real_t *gradients = <real_t *>self.gradients + thread * self.list_size
+    cdef int *lists = self.filters + thread * self.list_size
+    cdef int *counts = self.counts + thread * self.some_rows * PW * 4
+    cdef const real_t *weight = <const real_t *>self.packed + f * 9 * lanes
+    for i in range(rows * PW):
+        at = (first * PW + i) * g.F + f
+        if real_t is float:
+            length += list_filters_f32(filters, dy + at, self.winner + at, counts + i * 4, lists + length,
+                                       gradients + length)
+        else:
+            length += list_filters_f64(filters, dy + at, self.winner + at, counts + i * 4, lists + length,
+                                       gradients + length)
+    for k in range(g.C // lanes):
+        at = 0
+        for i in range(rows):
+            at += add_row(g, counts + i * PW * 4, lists + at, gradients + at, weight + k * g.F * 9 * lanes,
+                          dx + 2 * i * g.SH * width * g.C + k * lanes, width * g.C)
 
 
-cdef inline void winner_input_tile(int vectors, Py_ssize_t count, const int *filter, const real_t *g, const real_t *w,
-                                   real_t *dx, Py_ssize_t x_row, Py_ssize_t x_pixel) noexcept nogil:
-    if real_t is float:
-        winner_input_tile_f32(vectors, count, filter, g, w, dx, x_row, x_pixel)
-    else:
-        winner_input_tile_f64(vectors, count, filter, g, w, dx, x_row, x_pixel)
+cdef inline Py_ssize_t add_row(
+    const Geometry *g,
+    const int *counts,              # (PW, 4)                                             IN
+    const int *lists,               # of filters, one behind the other                    IN
+    const real_t *gradients,        # likewise                                            IN
+    const real_t *weight,           # (filters, 9, lanes)                                 IN
+    real_t *dx,                     # from the first window on                            INOUT
+    Py_ssize_t x_row,
+) noexcept nogil:
+    """Return the length of all lists of the row."""
+    cdef Py_ssize_t at = 0, i
+    if g.SH == 1 and g.SW == 1:
+        if real_t is float:
+            return winner_input_row_f32(g.OW // 2, counts, lists, gradients, weight, dx, x_row, g.C)
+        else:
+            return winner_input_row_f64(g.OW // 2, counts, lists, gradients, weight, dx, x_row, g.C)
+    for i in range(g.OW // 2 * 4):
+        if real_t is float:
+            winner_input_pixel_f32(counts[i], lists + at, gradients + at, weight, dx, x_row, g.C)
+        else:
+            winner_input_pixel_f64(counts[i], lists + at, gradients + at, weight, dx, x_row, g.C)
+        at += counts[i]
+        # To the pixel beside, and from the second to the one below the first, and on to the next window.
+        dx += g.SW * g.C if i % 2 == 0 else (g.SH * x_row - g.SW * g.C if i % 4 == 1 else g.SW * g.C - g.SH * x_row)
+    return at

@@ -57,7 +57,7 @@ cdef class WinnerBackwardWeight(Step):
         image_bytes = max(self.image_size * (8 if self.is_double else 4), 1)
         self.images = max(min(IMAGES_BYTES // image_bytes, g.N), 1)
         self.shares = max(min(self.max_threads, g.F), 1)
-        self.list_size = g.OH * g.OW // 4
+        self.list_size = g.OH * g.OW // 4 + lanes_of(self.is_double)
         if self.bordered:
             self.copies = self.reserve_reals(self.shares * self.images * self.image_size)
         self.gradients = self.reserve_reals(self.shares * LISTED_FILTERS * self.list_size)
@@ -82,7 +82,7 @@ cdef void winner_weight_share(WinnerBackwardWeight self, Py_ssize_t share, Py_ss
     """Do some units of images for the filters of one share."""
     cdef Geometry *g = &self.g
     cdef Py_ssize_t first_filter = g.F * share // self.shares, last_filter = g.F * (share + 1) // self.shares
-    cdef Py_ssize_t unit, n, k, f, count, pixels = g.OH * g.OW // 4
+    cdef Py_ssize_t unit, n, k, f, at, count, pixels = g.OH * g.OW // 4
     cdef real_t *copies = <real_t *>self.copies + share * self.images * self.image_size
     cdef real_t *sums = <real_t *>self.sums
     cdef const real_t *image
@@ -101,8 +101,9 @@ cdef void winner_weight_share(WinnerBackwardWeight self, Py_ssize_t share, Py_ss
                     image = copies + k * self.image_size
                 else:
                     image = x + (n + k) * g.H * g.W * g.C
-                winner_weight_filters(self, share, f, min(LISTED_FILTERS, last_filter - f), image,
-                                      dy + (n + k) * pixels * g.F, self.winner + (n + k) * pixels * g.F)
+                at = (n + k) * pixels * g.F
+                winner_weight_filters(self, share, f, min(LISTED_FILTERS, last_filter - f), image, dy + at,
+                                      self.winner + at)
             f += LISTED_FILTERS
     add_winner_sums(self, first_filter, last_filter, <real_t *>self.dweight)
 
@@ -110,42 +111,34 @@ cdef void winner_weight_share(WinnerBackwardWeight self, Py_ssize_t share, Py_ss
 cdef void winner_weight_filters(
     WinnerBackwardWeight self,
     Py_ssize_t share,
-    Py_ssize_t f, Py_ssize_t filters,
+    Py_ssize_t f, Py_ssize_t filters,           # the first one and how many
     const real_t *x,                # (height, width, C): one image                       IN
     const real_t *dy,               # (PH, PW, F)                                         IN
     const uint8_t *winner,          # (PH, PW, F)                                         IN
 ) noexcept nogil:
     cdef Geometry *g = &self.g
-    cdef Py_ssize_t lanes = lanes_of(real_t is double), PW = g.OW // 2, i, j, k, q, c, vectors, at
-    cdef Py_ssize_t x_pixel = self.width * g.C * g.SH       # from one output row to the next
-    cdef int counts[LISTED_FILTERS]
+    cdef Py_ssize_t lanes = lanes_of(real_t is double), below = self.width * g.C * g.SH, c = 0, k, vectors
     cdef real_t *gradients = <real_t *>self.gradients + share * LISTED_FILTERS * self.list_size
     cdef int *places = self.places + share * LISTED_FILTERS * self.list_size
-    cdef uint8_t who
-    cdef real_t total
-    memset(counts, 0, sizeof(counts))
-    for i in range(g.OH // 2):
-        for j in range(PW):
-            at = 2 * i * x_pixel + 2 * j * g.SW * g.C
-            for k in range(filters):
-                # Written always, kept only if alive: no branch that the processor could guess wrong.
-                who = winner[(i * PW + j) * g.F + f + k]
-                q = k * self.list_size + counts[k]
-                gradients[q] = dy[(i * PW + j) * g.F + f + k]
-                places[q] = <int>(at + (who >> 1 & 1) * x_pixel + (who & 1) * g.SW * g.C)
-                counts[k] += who < 4
-    for k in range(filters):
-        c = 0
-        while c < g.C:
-            vectors = min(WINNER_VECTORS, (g.C - c) // lanes)
+    cdef int[LISTED_FILTERS] counts
+    if real_t is float:
+        list_windows_f32(g.OH // 2, g.OW // 2, filters, dy + f, winner + f, g.F, below, g.C * g.SW, self.list_size,
+                         counts, places, gradients)
+    else:
+        list_windows_f64(g.OH // 2, g.OW // 2, filters, dy + f, winner + f, g.F, below, g.C * g.SW, self.list_size,
+                         counts, places, gradients)
+    while c < g.C:
+        vectors = min(WINNER_VECTORS, (g.C - c) // lanes)
+        for k in range(filters):
             winner_weight_tile(<int>vectors, counts[k], places + k * self.list_size, gradients + k * self.list_size,
                                x + c, self.width * g.C, g.C, <real_t *>self.sums + (f + k) * 9 * g.C + 9 * c)
-            c += vectors * lanes
-        if self.dbias != NULL:
-            total = 0
-            for q in range(counts[k]):
-                total += gradients[k * self.list_size + q]
-            (<real_t *>self.dbias)[f + k] += total
+        c += vectors * lanes
+    if self.dbias != NULL:
+        for k in range(filters):
+            if real_t is float:
+                (<float *>self.dbias)[f + k] += sum_list_f32(counts[k], gradients + k * self.list_size)
+            else:
+                (<double *>self.dbias)[f + k] += sum_list_f64(counts[k], gradients + k * self.list_size)
 
 
 cdef void add_winner_sums(WinnerBackwardWeight self, Py_ssize_t first, Py_ssize_t last, real_t *dweight) noexcept nogil:

@@ -1,0 +1,171 @@
+/* Lists of the winners of 2x2 max pooling: which of a window's four pixels carries a filter's gradient, if any does.
+ *
+ * A byte tells it, 0 to 3, or more where relu shut all four. Which one it is can't be foreseen, so nothing here branches
+ * on it: an entry is written where the next one belongs and counts, or not.
+ *
+ * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
+ */
+
+/* List the filters that each of a window's pixels won, pixel by pixel; returns the length of all four lists. */
+static ptrdiff_t NAME(list_filters)(
+    ptrdiff_t filters,          /* at most 4095                                         */
+    const REAL *dy,             /* (filters,): gradients of one window                  IN  */
+    const unsigned char *winner,    /* likewise                                         IN  */
+    int *counts,                /* (4,): how many each pixel won                        OUT */
+    int *lists,                 /* (filters + LANES,): which                            OUT */
+    REAL *g)                    /* likewise: their gradients                            OUT */
+{
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    const int *start = lists;
+    for (int k = 0; k < 4; k++) {
+        const int *first = lists;
+        for (ptrdiff_t f = 0; f < filters; f += LANES) {
+            const ptrdiff_t left = filters - f;
+            const unsigned there = left < LANES ? (1u << left) - 1 : (1u << LANES) - 1;
+            const __m128i who = _mm_maskz_loadu_epi8((__mmask16)there, winner + f);
+            const unsigned won = _mm_mask_cmpeq_epi8_mask((__mmask16)there, who, _mm_set1_epi8((char)k));
+#if DOUBLE
+            const __m512d some = _mm512_maskz_loadu_pd((__mmask8)there, dy + f);
+            const __m256i which = _mm256_add_epi32(_mm256_set1_epi32((int)f), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+            _mm512_storeu_pd(g, _mm512_maskz_compress_pd((__mmask8)won, some));
+            _mm256_storeu_si256((__m256i *)lists, _mm256_maskz_compress_epi32((__mmask8)won, which));
+#else
+            const __m512 some = _mm512_maskz_loadu_ps((__mmask16)there, dy + f);
+            const __m512i which = _mm512_add_epi32(_mm512_set1_epi32((int)f), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7,
+                                                   8, 9, 10, 11, 12, 13, 14, 15));
+            _mm512_storeu_ps(g, _mm512_maskz_compress_ps((__mmask16)won, some));
+            _mm512_storeu_si512(lists, _mm512_maskz_compress_epi32((__mmask16)won, which));
+#endif
+            lists += _mm_popcnt_u32(won);
+            g += _mm_popcnt_u32(won);
+        }
+        counts[k] = (int)(lists - first);
+    }
+    return lists - start;
+#else
+    /* Five numbers of 12 bits, for the four pixels and, behind them, for none. */
+    unsigned long long count = 0, next = 0;
+    int all = 0;
+    for (ptrdiff_t f = 0; f < filters; f++) count += 1ull << 12 * (winner[f] < 4 ? winner[f] : 4);
+    for (int k = 0; k < 4; k++) {
+        counts[k] = (int)(count >> 12 * k & 4095);
+        next |= (unsigned long long)all << 12 * k;
+        all += counts[k];
+    }
+    next |= (unsigned long long)all << 48;
+    for (ptrdiff_t f = 0; f < filters; f++) {
+        const int shift = 12 * (winner[f] < 4 ? winner[f] : 4);
+        const ptrdiff_t at = next >> shift & 4095;
+        lists[at] = (int)f;
+        g[at] = dy[f];
+        next += 1ull << shift;
+    }
+    return all;
+#endif
+}
+
+/* List the windows that one filter's winners have in an image; returns how many. */
+static ptrdiff_t NAME(list_one)(ptrdiff_t rows, ptrdiff_t columns, const REAL *dy, const unsigned char *winner,
+                                ptrdiff_t step, ptrdiff_t below, ptrdiff_t beside, int *places, REAL *g)
+{
+    const int place[8] = {0, (int)beside, (int)below, (int)(below + beside)};
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < rows; i++) {
+        ptrdiff_t at = 2 * i * below;
+        for (ptrdiff_t j = 0; j < columns; j++) {
+            const unsigned char who = *winner;
+            g[count] = *dy;
+            places[count] = (int)at + place[who & 7];
+            count += who < 4;
+            at += 2 * beside;
+            dy += step;
+            winner += step;
+        }
+    }
+    return count;
+}
+
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+/* The same for a vector of filters: as many pixels are turned, so that those of a filter are a vector. */
+static void NAME(list_lanes)(ptrdiff_t rows, ptrdiff_t columns, const REAL *dy, const unsigned char *winner,
+                             ptrdiff_t step, ptrdiff_t below, ptrdiff_t beside, ptrdiff_t pitch, int *counts,
+                             int *places, REAL *g)
+{
+    enum { N = VECTOR_BYTES / sizeof(REAL) };
+    const int place[16] = {0, (int)beside, (int)below, (int)(below + beside)};
+    const ptrdiff_t pixels = rows * columns;
+    ptrdiff_t j = 0, first = 0;
+    for (int k = 0; k < N; k++) counts[k] = 0;
+    for (ptrdiff_t p = 0; p < pixels; p += N) {
+        const ptrdiff_t some = pixels - p < N ? pixels - p : N;
+        REAL slope[N][N];
+        INTEGER who[N][N];
+        int at[N];
+        for (ptrdiff_t i = 0; i < N; i++) {
+            const ptrdiff_t pixel = (p + (i < some ? i : some - 1)) * step;     /* the last one again in place of none */
+            NAME(store)(slope[i], NAME(load)(dy + pixel));
+            for (int k = 0; k < N; k++) who[i][k] = winner[pixel + k];
+            at[i] = (int)(first + 2 * j * beside);
+            if (++j == columns) {
+                j = 0;
+                first += 2 * below;
+            }
+        }
+        NAME(transpose)(slope[0], N, slope[0], N);
+        NAME(transpose)((REAL *)who[0], N, (REAL *)who[0], N);
+        for (int k = 0; k < N; k++) {
+            const ptrdiff_t to = k * pitch + counts[k];
+            const unsigned there = some < N ? (1u << some) - 1 : (1u << N) - 1;
+#if DOUBLE
+            const __m256i w = _mm512_cvtepi64_epi32(_mm512_loadu_si512(who[k]));
+            const unsigned won = _mm256_mask_cmplt_epu32_mask((__mmask8)there, w, _mm256_set1_epi32(4));
+            const __m256i where = _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)at),
+                _mm256_permutexvar_epi32(w, _mm256_loadu_si256((const __m256i *)place)));
+            _mm512_storeu_pd(g + to, _mm512_maskz_compress_pd((__mmask8)won, _mm512_loadu_pd(slope[k])));
+            _mm256_storeu_si256((__m256i *)(places + to), _mm256_maskz_compress_epi32((__mmask8)won, where));
+#else
+            const __m512i w = _mm512_loadu_si512(who[k]);
+            const unsigned won = _mm512_mask_cmplt_epu32_mask((__mmask16)there, w, _mm512_set1_epi32(4));
+            const __m512i where = _mm512_add_epi32(_mm512_loadu_si512(at),
+                                                   _mm512_permutexvar_epi32(w, _mm512_loadu_si512(place)));
+            _mm512_storeu_ps(g + to, _mm512_maskz_compress_ps((__mmask16)won, _mm512_loadu_ps(slope[k])));
+            _mm512_storeu_si512(places + to, _mm512_maskz_compress_epi32((__mmask16)won, where));
+#endif
+            counts[k] += (int)_mm_popcnt_u32(won);
+        }
+    }
+}
+#endif
+
+/* List the windows that each filter's winners have in an image. */
+static void NAME(list_windows)(
+    ptrdiff_t rows, ptrdiff_t columns,      /* pooled pixels                            */
+    ptrdiff_t filters,
+    const REAL *dy,             /* (rows, columns, step): the first filters count       IN  */
+    const unsigned char *winner,    /* likewise                                         IN  */
+    ptrdiff_t step,
+    ptrdiff_t below, ptrdiff_t beside,  /* from a window of x to those of the next output pixels */
+    ptrdiff_t pitch,            /* at least rows * columns + LANES                      */
+    int *counts,                /* (filters,)                                           OUT */
+    int *places,                /* (filters, pitch): where they begin in x              OUT */
+    REAL *g)                    /* likewise: their gradients                            OUT */
+{
+    ptrdiff_t f = 0;
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    for (; f + LANES <= filters; f += LANES)
+        NAME(list_lanes)(rows, columns, dy + f, winner + f, step, below, beside, pitch, counts + f, places + f * pitch,
+                         g + f * pitch);
+#endif
+    for (; f < filters; f++)
+        counts[f] = (int)NAME(list_one)(rows, columns, dy + f, winner + f, step, below, beside, places + f * pitch,
+                                        g + f * pitch);
+}
+
+/* The sum of a list, behind which a vector can be read. */
+static REAL NAME(sum_list)(ptrdiff_t count, const REAL *g)
+{
+    NAME(vec) sum = NAME(zero)();
+    ptrdiff_t q = 0;
+    for (; q + LANES <= count; q += LANES) sum = NAME(add)(sum, NAME(load)(g + q));
+    return NAME(total)(NAME(add)(sum, NAME(first_lanes)(NAME(load)(g + q), count - q)));
+}
