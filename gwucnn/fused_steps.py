@@ -7,7 +7,7 @@ from typing import Any
 from gwucnn import ops
 from gwucnn.layers import BatchNormalization, Conv2D, Layer, MaxPooling2D
 from gwucnn.layers.base import WeightedLayer
-from gwucnn.ops.conv_pool import gradients_by_winners
+from gwucnn.ops.conv_pool import has_gradients
 from gwucnn.workspace import Space
 
 __all__ = ["ConvPool", "ConvRelu", "NormRelu"]
@@ -76,15 +76,7 @@ class ConvPool(Layer):
 
     def backward(self, dy: Any, space: Space) -> Any:
         conv, x, winner = self._conv, space.saved["x"], space.saved["winner"]
-        by_weight, by_input = gradients_by_winners(
-            x.shape,
-            conv.kernel.shape,
-            space.dtype,
-            dilation_rate=conv.dilation_rate,
-            groups=conv.groups,
-            winograd=space.winograd,
-            **self._options,
-        )
+        by_weight, by_input = has_gradients(space.dtype, conv.kernel.shape, conv.dilation_rate, conv.groups)
         # Otherwise the gradient of the full-size images is written out after all.
         dz = None
         if (self.trainable and not by_weight) or (space.needs_dx and not by_input):

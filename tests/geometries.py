@@ -385,6 +385,8 @@ CONV_POOL = [
     Conv("many small images", (9, 5, 4, 16), (3, 3, 16, 3)),
     Conv("144 filters", (2, 8, 9, 2), (3, 3, 2, 144)),
     Conv("144 filters of 16 channels", (1, 6, 7, 16), (3, 3, 16, 144)),
+    Conv("small images that share lists", (23, 8, 8, 48), (3, 3, 48, 20)),
+    Conv("small images that share lists, same", (7, 3, 4, 80), (3, 3, 80, 37), {"padding": "same"}),
     Conv("many rows, 40 filters of 16 channels", (1, 40, 23, 16), (3, 3, 16, 40)),
     Conv("many rows, strides", (1, 74, 23, 16), (3, 3, 16, 35), {"strides": (3, 1)}),
     Conv("1 x 1 filters", (2, 5, 7, 3), (1, 1, 3, 16)),

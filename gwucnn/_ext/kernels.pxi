@@ -70,17 +70,15 @@ cdef extern from "tiles.h" nogil:
                          double *y, uint8_t *winner, bint relu, Py_ssize_t lanes)
     Py_ssize_t list_filters_f32(Py_ssize_t filters, const float *dy, const uint8_t *winner, int *counts, int *lists,
                                 float *g)
-    void list_windows_f32(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t filters, const float *dy,
-                          const uint8_t *winner, Py_ssize_t step, Py_ssize_t below, Py_ssize_t beside,
-                          Py_ssize_t pitch, int *counts, int *places, float *g)
+    void list_windows_f32(const Outer *o, Py_ssize_t filters, const float *dy, const uint8_t *winner, Py_ssize_t pitch,
+                          int *counts, int *places, float *g)
     float sum_list_f32(Py_ssize_t count, const float *g)
     void winner_weight_tile_f32(int vectors, Py_ssize_t count, const int *at, const float *g, const float *x,
                                 Py_ssize_t x_row, Py_ssize_t x_pixel, float *dw)
     Py_ssize_t list_filters_f64(Py_ssize_t filters, const double *dy, const uint8_t *winner, int *counts, int *lists,
                                 double *g)
-    void list_windows_f64(Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t filters, const double *dy,
-                          const uint8_t *winner, Py_ssize_t step, Py_ssize_t below, Py_ssize_t beside,
-                          Py_ssize_t pitch, int *counts, int *places, double *g)
+    void list_windows_f64(const Outer *o, Py_ssize_t filters, const double *dy, const uint8_t *winner, Py_ssize_t pitch,
+                          int *counts, int *places, double *g)
     double sum_list_f64(Py_ssize_t count, const double *g)
     void winner_weight_tile_f64(int vectors, Py_ssize_t count, const int *at, const double *g, const double *x,
                                 Py_ssize_t x_row, Py_ssize_t x_pixel, double *dw)

@@ -64,52 +64,50 @@ static ptrdiff_t NAME(list_filters)(
 #endif
 }
 
-/* List the windows that one filter's winners have in an image; returns how many. */
-static ptrdiff_t NAME(list_one)(ptrdiff_t rows, ptrdiff_t columns, const REAL *dy, const unsigned char *winner,
-                                ptrdiff_t step, ptrdiff_t below, ptrdiff_t beside, int *places, REAL *g)
+/* List the windows that one filter's winners have; returns how many. */
+static ptrdiff_t NAME(list_one)(const Outer *o, const REAL *dy, const unsigned char *winner, int *places, REAL *g)
 {
-    const int place[8] = {0, (int)beside, (int)below, (int)(below + beside)};
+    const int place[8] = {0, (int)o->x_pixel, (int)o->x_row, (int)(o->x_row + o->x_pixel)};
     ptrdiff_t count = 0;
-    for (ptrdiff_t i = 0; i < rows; i++) {
-        ptrdiff_t at = 2 * i * below;
-        for (ptrdiff_t j = 0; j < columns; j++) {
-            const unsigned char who = *winner;
-            g[count] = *dy;
-            places[count] = (int)at + place[who & 7];
-            count += who < 4;
-            at += 2 * beside;
-            dy += step;
-            winner += step;
+    for (ptrdiff_t n = 0; n < o->images; n++)
+        for (ptrdiff_t i = 0; i < o->rows; i++) {
+            ptrdiff_t at = n * o->x_image + 2 * i * o->x_row;
+            for (ptrdiff_t j = 0; j < o->columns; j++) {
+                const unsigned char who = *winner;
+                g[count] = *dy;
+                places[count] = (int)at + place[who & 7];
+                count += who < 4;
+                at += 2 * o->x_pixel;
+                dy += o->dy_pixel;
+                winner += o->dy_pixel;
+            }
         }
-    }
     return count;
 }
 
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 /* The same for a vector of filters: as many pixels are turned, so that those of a filter are a vector. */
-static void NAME(list_lanes)(ptrdiff_t rows, ptrdiff_t columns, const REAL *dy, const unsigned char *winner,
-                             ptrdiff_t step, ptrdiff_t below, ptrdiff_t beside, ptrdiff_t pitch, int *counts,
+static void NAME(list_lanes)(const Outer *o, const REAL *dy, const unsigned char *winner, ptrdiff_t pitch, int *counts,
                              int *places, REAL *g)
 {
     enum { N = VECTOR_BYTES / sizeof(REAL) };
-    const int place[16] = {0, (int)beside, (int)below, (int)(below + beside)};
-    const ptrdiff_t pixels = rows * columns;
-    ptrdiff_t j = 0, first = 0;
+    const int place[16] = {0, (int)o->x_pixel, (int)o->x_row, (int)(o->x_row + o->x_pixel)};
+    const ptrdiff_t pixels = o->images * o->rows * o->columns;
+    ptrdiff_t n = 0, i = 0, j = 0;
     for (int k = 0; k < N; k++) counts[k] = 0;
     for (ptrdiff_t p = 0; p < pixels; p += N) {
         const ptrdiff_t some = pixels - p < N ? pixels - p : N;
         REAL slope[N][N];
         INTEGER who[N][N];
         int at[N];
-        for (ptrdiff_t i = 0; i < N; i++) {
-            const ptrdiff_t pixel = (p + (i < some ? i : some - 1)) * step;     /* the last one again in place of none */
-            NAME(store)(slope[i], NAME(load)(dy + pixel));
-            for (int k = 0; k < N; k++) who[i][k] = winner[pixel + k];
-            at[i] = (int)(first + 2 * j * beside);
-            if (++j == columns) {
-                j = 0;
-                first += 2 * below;
-            }
+        for (ptrdiff_t q = 0; q < N; q++) {
+            const ptrdiff_t pixel = (p + (q < some ? q : some - 1)) * o->dy_pixel;  /* the last one again, for none */
+            NAME(store)(slope[q], NAME(load)(dy + pixel));
+            for (int k = 0; k < N; k++) who[q][k] = winner[pixel + k];
+            at[q] = (int)(n * o->x_image + 2 * i * o->x_row + 2 * j * o->x_pixel);
+            j = j + 1 < o->columns ? j + 1 : 0;
+            i = j ? i : i + 1 < o->rows ? i + 1 : 0;
+            n = i || j ? n : n + 1;
         }
         NAME(transpose)(slope[0], N, slope[0], N);
         NAME(transpose)((REAL *)who[0], N, (REAL *)who[0], N);
@@ -137,28 +135,24 @@ static void NAME(list_lanes)(ptrdiff_t rows, ptrdiff_t columns, const REAL *dy, 
 }
 #endif
 
-/* List the windows that each filter's winners have in an image. */
+/* List the windows that each filter's winners have. */
 static void NAME(list_windows)(
-    ptrdiff_t rows, ptrdiff_t columns,      /* pooled pixels                            */
+    const Outer *o,             /* rows and columns are pooled; x_row, x_pixel of x's own output pixels     IN  */
     ptrdiff_t filters,
-    const REAL *dy,             /* (rows, columns, step): the first filters count       IN  */
-    const unsigned char *winner,    /* likewise                                         IN  */
-    ptrdiff_t step,
-    ptrdiff_t below, ptrdiff_t beside,  /* from a window of x to those of the next output pixels */
-    ptrdiff_t pitch,            /* at least rows * columns + LANES                      */
-    int *counts,                /* (filters,)                                           OUT */
-    int *places,                /* (filters, pitch): where they begin in x              OUT */
-    REAL *g)                    /* likewise: their gradients                            OUT */
+    const REAL *dy,             /* (images, rows, columns, dy_pixel): the first filters count               IN  */
+    const unsigned char *winner,    /* likewise                                                             IN  */
+    ptrdiff_t pitch,            /* at least images * rows * columns + LANES                                 */
+    int *counts,                /* (filters,)                                                               OUT */
+    int *places,                /* (filters, pitch): where they begin in x                                  OUT */
+    REAL *g)                    /* likewise: their gradients                                                OUT */
 {
     ptrdiff_t f = 0;
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
     for (; f + LANES <= filters; f += LANES)
-        NAME(list_lanes)(rows, columns, dy + f, winner + f, step, below, beside, pitch, counts + f, places + f * pitch,
-                         g + f * pitch);
+        NAME(list_lanes)(o, dy + f, winner + f, pitch, counts + f, places + f * pitch, g + f * pitch);
 #endif
     for (; f < filters; f++)
-        counts[f] = (int)NAME(list_one)(rows, columns, dy + f, winner + f, step, below, beside, places + f * pitch,
-                                        g + f * pitch);
+        counts[f] = (int)NAME(list_one)(o, dy + f, winner + f, places + f * pitch, g + f * pitch);
 }
 
 /* The sum of a list, behind which a vector can be read. */

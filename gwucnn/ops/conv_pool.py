@@ -30,17 +30,11 @@ __all__ = [
     "conv2d_relu_pool",
     "conv2d_relu_pool_backward_input",
     "conv2d_relu_pool_backward_weight",
-    "gradients_by_winners",
     "has_gradients",
 ]
 
 # Below this many channels the gradient by the weights works on masks instead of lists.
 FEW_CHANNELS = 8
-
-# From this many channels on, Winograd's gradients of full-size images take the place of lists of winners. A
-# training step of vgg-b64 gains 3% by the input's and at most 1% by the weights', no more from 64 channels
-# on; mnist-b128 (32 channels) would lose 28%.
-WINOGRAD_CHANNELS = 128
 
 
 def has_gradients(
@@ -56,26 +50,6 @@ def has_gradients(
     listed = groups == 1 and (KH, KW) == (3, 3) and dilation == (1, 1) and C % lanes == 0
     masked = groups == 1 and C < FEW_CHANNELS and F % lanes == 0
     return listed or masked, listed
-
-
-def gradients_by_winners(
-    x_shape: Shape,
-    weight_shape: Shape,
-    dtype: Any,
-    *,
-    strides: Size,
-    padding: Padding,
-    dilation_rate: Size,
-    groups: int,
-    winograd: bool,
-) -> tuple[bool, bool]:
-    """Return whether winners are the best way to the gradient by weights, and to the one by input."""
-    options = (strides, padding, dilation_rate)
-    window = filter_window("conv2d_relu_pool", "x", x_shape, "weight", weight_shape, groups, options)
-    fast = winograd and weight_shape[2] >= WINOGRAD_CHANNELS
-    if fast and winograd_pays(dtype, x_shape, weight_shape, window, groups):
-        return False, False
-    return has_gradients(dtype, weight_shape, window.dilation, groups)
 
 
 def _windows(
