@@ -4,10 +4,10 @@
 #   dx[window of pixel (i, j, k) + (u, v), c] += sum over filters f that pixel k of window (i, j) won of
 #                                                dy[i, j, f] * weight[u, v, c, f]
 #
-# For some rows of pooled pixels, of one image or several small ones, and some filters, those that each of a window's four
-# pixels won are listed; then, vector of channels by vector, the lists' sums are added to the images. Weights are read
-# once for each winner, and the second-level cache gives half as many in a cycle as are multiplied: so many filters are
-# taken at a time as the first level has room for. Threads share out images.
+# For some rows of pooled pixels, of one image or several small ones, and some filters, those that each of a window's
+# four pixels won are listed; then, vector of channels by vector, the lists' sums are added to the images. Weights are
+# read once for each winner, and the second-level cache gives half as many in a cycle as are multiplied: so many filters
+# are taken at a time as the first level has room for. Threads share out images.
 
 # Bytes of filters, of a vector of channels, that stay in the first-level cache (32 kB); of lists that stream by; and of
 # gradients that stay in the second level.

@@ -4,8 +4,8 @@
 #   dweight[u, v, c, f] += sum over winners q of filter f of g[q] * x[window of q + (u, v), c]
 #   dbias[f] += sum over winners q of filter f of g[q]
 #
-# For each filter the winners in an image, or in several small ones, are listed; then one tile of 9 taps by two vectors of
-# channels runs over the list. Images are taken some at a time, so that they stay in the second-level cache while all
+# For each filter the winners in an image, or in several small ones, are listed; then one tile of 9 taps by two vectors
+# of channels runs over the list. Images are taken some at a time, so that they stay in the second-level cache while all
 # filters pass.
 #
 # Threads own filters, so no sum is split by their number (but work that pauses to look for Ctrl-C is cut into pieces,
@@ -54,7 +54,7 @@ cdef class WinnerBackwardWeight(Step):
         if g.KH != 3 or g.KW != 3 or g.C % lanes_of(self.is_double):
             raise ValueError("WinnerBackwardWeight: expected 3x3 filters and channels in whole vectors")
         self.g = g
-        # Pixels of the channels of one tile lie side by side, or those of many channels would share few sets of the cache.
+        # Pixels of a tile's channels lie side by side, or those of many channels would share few sets of the cache.
         self.block = min(g.C, WINNER_VECTORS * lanes_of(self.is_double))
         self.blocks = (g.C + self.block - 1) // self.block
         self.bordered = border_of(&g, &self.height, &self.width)
@@ -65,7 +65,9 @@ cdef class WinnerBackwardWeight(Step):
         image_bytes = max(self.image_size * (8 if self.is_double else 4), 1)
         self.images = max(min(IMAGES_BYTES // image_bytes, g.N), 1)
         tile_bytes = max(image_bytes // self.blocks, 1)
-        self.listed = max(min(min(LISTED_BYTES // tile_bytes, ((1 << 31) - 1) // max(self.image_size, 1)), self.images), 1)
+        # Places in a list are int.
+        self.listed = min(LISTED_BYTES // tile_bytes, ((1 << 31) - 1) // max(self.image_size, 1))
+        self.listed = max(min(self.listed, self.images), 1)
         self.shares = max(min(self.max_threads, g.F), 1)
         self.list_size = self.listed * (g.OH * g.OW // 4) + lanes_of(self.is_double)
         if self.copied:

@@ -2,8 +2,8 @@
 # or columns, short tiles of two. A short side takes 4 of the 6 rows of elements (see winograd.h), so that 10x10 outputs
 # cost 256 products where nine whole tiles cost 324.
 #
-# Tiles are numbered kind after kind, in a kind image by image, row by row. The kinds are in the order 4x2, 4x4, 2x4, 2x2:
-# so those that have one of the 36 elements follow each other, whichever it is, and their products are one matrix.
+# Tiles are numbered kind after kind, in a kind image by image, row by row. The kinds are in the order 4x2, 4x4, 2x4,
+# 2x2: so those that have one of the 36 elements follow each other, whichever it is, and their products are one matrix.
 
 cdef enum:
     ELEMENTS_OF_TILE = 36
