@@ -9,13 +9,13 @@ from guarded import AVAILABLE, guarded
 from gwucnn import GWUNetwork, kernels, ops
 from gwucnn._ext.step import Scratch
 from gwucnn.layers import Conv2D, Flatten, MaxPooling2D
-from gwucnn.ops.base import winograd_pays
+from gwucnn.ops.base import winograd_pays, winograd_sums_pay
 from gwucnn.shapes import Window
 
 # (N, H, W, C, F, padding): tiles that fit, that hang over each edge by one, and short ones for one or two
 # outputs; widths of one vector of filters beside two; padding on some sides; more tiles than a block has, and
-# fewer. The last one has all kinds of tiles, and two blocks of them and many pieces of sums for its gradient by the
-# weights.
+# fewer; as few as `winograd_pays` allows. The last one has all kinds of tiles, and two blocks of them and many
+# pieces of sums for its gradient by the weights.
 CASES = [
     (4, 12, 12, 32, 32, "same"),
     (7, 11, 9, 32, 48, "valid"),
@@ -25,6 +25,9 @@ CASES = [
     (40, 4, 8, 32, 48, "valid"),
     (30, 4, 3, 32, 32, ((0, 0), (1, 0))),
     (64, 8, 8, 32, 32, "valid"),
+    (2, 8, 8, 32, 64, "same"),
+    (16, 4, 4, 32, 32, "valid"),
+    (1, 16, 13, 64, 32, "same"),
     (1, 30, 37, 272, 240, "same"),
 ]
 
@@ -106,7 +109,7 @@ class TestError:
         np.testing.assert_array_equal(winner, np.where(want == 0, 4, want_winner) if relu else want_winner)
 
 
-@pytest.mark.parametrize("case", [CASES[3], CASES[4], CASES[8]], ids=str)
+@pytest.mark.parametrize("case", [CASES[3], CASES[4], CASES[-1]], ids=str)
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_any_number_of_threads_gives_the_same_bits(rng, case, isa, threads, count):
     x, weight, bias, dy, options = problem(rng, case, "float32")
@@ -260,6 +263,26 @@ def test_where_it_does_not_pay(isa, reason, x_shape, weight_shape, options):
         options.get("dilation", 1),
     )
     assert not winograd_pays("float32", x_shape, weight_shape, window, options.get("groups", 1)), reason
+
+
+@pytest.mark.parametrize(
+    ("tiles", "C", "plain", "constant", "sums"),
+    [
+        (1, 64, False, False, False),
+        (2, 512, False, True, False),
+        (7, 64, False, True, False),
+        (8, 64, True, True, False),
+        (15, 256, True, True, False),
+        (15, 512, False, True, False),
+        (16, 512, True, True, True),
+    ],
+)
+def test_how_many_tiles_pay(isa, tiles, C, plain, constant, sums):
+    window = Window.of("test", (3, 3), 1, 0, 1)
+    about = ("float32", (tiles, 6, 6, C), (3, 3, C, C), window, 1)
+    assert winograd_pays(*about) == plain
+    assert winograd_pays(*about, constant_weight=True) == constant
+    assert winograd_sums_pay(*about) == sums
 
 
 def test_a_network_without_winograd_uses_plain_convolution():

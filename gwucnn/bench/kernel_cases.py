@@ -22,7 +22,7 @@ Array = Any
 # Operations of a case: enough to be seen beside the cost of a call, few enough for a grid of a minute.
 WORK = 2e8
 MOST_IMAGES = 32
-WINOGRAD_TILES = 28  # below this ops take the direct way (ops.base.winograd_pays)
+WINOGRAD_TILES = 28  # so many at least: where its share of the direct limit is told
 
 
 class Bound(NamedTuple):

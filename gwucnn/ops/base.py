@@ -27,6 +27,7 @@ __all__ = [
     "conv_kernel",
     "filter_window",
     "winograd_pays",
+    "winograd_sums_pay",
 ]
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -176,14 +177,21 @@ def conv_kernel(name: str, dtype: Any, weight_shape: Shape, groups: int, width: 
     return kernel
 
 
-# Where it was measured to win on AVX-512, with something to spare. 16 channels gain 1.0 to 1.4 times, but the
-# error has no stated bound there. 16 tiles gain 1.2 times with 64 channels and nothing with 128, and 4 tiles
-# lose half where filters are transformed at each call. Where they are transformed once, 4 tiles gain from
-# 1.15 (256 channels) to 2.6 times (64), and 1 tile nothing. The plain way takes 9 products an output; with 4
-# of them (images of 2x2 or 5x5 outputs) the gain is 1.2 to 2.6 times, with 6 (a single row) 0.8 to 1.1.
+# Where Winograd's algorithm was measured to win, with something to spare, for every instruction set. 16
+# channels gain 1.0 to 1.4 times, but the error has no stated bound there. With 8 tiles, convolution and
+# gradient by the input gain 1.5 to 2.8 times where filters are transformed at each call, and nothing
+# where these are more than the last cache holds (512 filters of 512 channels; with 16 tiles 1.1 to 2
+# times). The gradient by the weights gains 1.2 to 2 times with 8 tiles, but its error may be larger than
+# stated; with 16 it is at most 0.6 of that. Filters that are transformed once gain from 1.2 (512
+# channels) to 2.4 times with 2 tiles, from 2.2 to 3.3 with 4. The plain way takes 9 products an output;
+# with 4 of them (images of 2x2 or 5x5 outputs) the gain is 1.2 to 2.6 times, with 6 (a single row) 0.8 to
+# 1.1.
 LEAST_CHANNELS = 32
-LEAST_TILES = 28
-LEAST_TILES_CONSTANT = 4
+LEAST_TILES = 8
+LEAST_TILES_LARGE = 16
+LEAST_TILES_CONSTANT = 2
+LEAST_TILES_OF_SUMS = 16
+LARGE = 256 * 256  # more channels times filters than this
 MOST_PRODUCTS = 4.5
 
 
@@ -197,6 +205,21 @@ def _elements(outputs: int) -> int:
 LEAST_PIXELS = 4
 
 
+def _winograd_tiles(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Window, groups: int) -> int:
+    """Return how many tiles of outputs F(4x4, 3x3) takes for a convolution, 0 if it does not suit it."""
+    lanes = kernels.active.LANES[np.dtype(dtype).char]
+    N, H, W, C = x_shape
+    KH, KW, _, F = weight_shape
+    if (KH, KW) != (3, 3) or window.strides != (1, 1) or window.dilation != (1, 1) or groups != 1:
+        return 0
+    if C % lanes or F % lanes or min(C, F) < LEAST_CHANNELS or max(window.offset((H, W))) > 2:
+        return 0
+    OH, OW = window.output((H, W))
+    if _elements(OH) * _elements(OW) > MOST_PRODUCTS * OH * OW:
+        return 0
+    return N * -(-OH // 4) * -(-OW // 4)
+
+
 def winograd_pays(
     dtype: Any,
     x_shape: Shape,
@@ -205,7 +228,7 @@ def winograd_pays(
     groups: int,
     constant_weight: bool = False,
 ) -> bool:
-    """Return whether Winograd's algorithm applies to a convolution and is the faster one.
+    """Return whether Winograd's algorithm applies to a convolution or its gradient by the input, and wins.
 
     F(4x4, 3x3) needs a quarter of the multiplications and, with its transforms, runs 1.4 to 3.5 times as fast
     (measured with 32 to 256 channels on AVX-512). Its error in float32 is larger than the plain way's, 3 to 4
@@ -215,17 +238,15 @@ def winograd_pays(
     use it only when told to, by ``winograd=True``, and a network with ``winograd=False`` never does.
     `constant_weight` says that filters are transformed once for many calls.
     """
-    lanes = kernels.active.LANES[np.dtype(dtype).char]
-    N, H, W, C = x_shape
-    KH, KW, _, F = weight_shape
-    if (KH, KW) != (3, 3) or window.strides != (1, 1) or window.dilation != (1, 1) or groups != 1:
-        return False
-    if C % lanes or F % lanes or min(C, F) < LEAST_CHANNELS or max(window.offset((H, W))) > 2:
-        return False
-    OH, OW = window.output((H, W))
-    tiles = -(-OH // 4) * -(-OW // 4)
-    least = LEAST_TILES_CONSTANT if constant_weight else LEAST_TILES
-    return N * tiles >= least and _elements(OH) * _elements(OW) <= MOST_PRODUCTS * OH * OW
+    least = LEAST_TILES_LARGE if weight_shape[2] * weight_shape[3] > LARGE else LEAST_TILES
+    if constant_weight:
+        least = LEAST_TILES_CONSTANT
+    return _winograd_tiles(dtype, x_shape, weight_shape, window, groups) >= least
+
+
+def winograd_sums_pay(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Window, groups: int) -> bool:
+    """Return the same for a convolution's gradient by its weights."""
+    return _winograd_tiles(dtype, x_shape, weight_shape, window, groups) >= LEAST_TILES_OF_SUMS
 
 
 def backward_weight_step(

@@ -20,6 +20,7 @@ from gwucnn.ops.base import (
     conv_kernel,
     filter_window,
     winograd_pays,
+    winograd_sums_pay,
 )
 from gwucnn.shapes import Padding, Shape, Size, Window
 
@@ -269,7 +270,7 @@ def conv2d_backward_weight(
     if accumulate and out is None:
         raise ValueError(f"{who}: expected out= to add to with accumulate=True, got None")
     out = as_output(who, out, weight_shape, [x, dy])
-    if winograd and winograd_pays(x.dtype, x.shape, weight_shape, window, groups):
+    if winograd and winograd_sums_pay(x.dtype, x.shape, weight_shape, window, groups):
         offset = window.offset((H, W))
         return kernels.active.WinogradConv2DBackwardWeight(x, dy, out, offset, accumulate, scratch)
     return backward_weight_step(x, dy, out, _geometry(window, (H, W), groups), accumulate)
