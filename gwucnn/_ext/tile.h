@@ -43,13 +43,14 @@ INLINE void NAME(correlate_sums_ahead)(
                 for (int v = 0; v < V; v++) PREFETCH_L2(w + ahead + v * LANES);
             w += c->w_step;
             const REAL *xr = xt + r;
-            UNROLL for (int m = 0; m < ROWS * M; m++) {
-                const NAME(vec) value = NAME(fill)(xr[m % M * c->x_pixel]);
-                for (int v = 0; v < V; v++) sum[m][v] = NAME(multiply_add)(value, wv[v], sum[m][v]);
-                if (m + 1 < ROWS * M && m % M + 1 == M) {
-                    xr += c->x_row;
-                    OPAQUE(xr);
+            UNROLL for (int i = 0; i < ROWS; i++) {
+                UNROLL for (int m = 0; m < M; m++) {
+                    const NAME(vec) value = NAME(fill)(xr[m * c->x_pixel]);
+                    for (int v = 0; v < V; v++)
+                        sum[i * M + m][v] = NAME(multiply_add)(value, wv[v], sum[i * M + m][v]);
                 }
+                xr += c->x_row;
+                OPAQUE(xr);
             }
         }
         w += c->w_skip * c->w_step;

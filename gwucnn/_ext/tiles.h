@@ -32,7 +32,7 @@
 
 #if defined(__clang__)
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("unroll")
+#define UNROLL _Pragma("clang loop unroll(full)")
 #define UNROLL_TERMS UNROLL
 #elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
