@@ -49,8 +49,10 @@ INLINE void NAME(correlate_sums_ahead)(
                     for (int v = 0; v < V; v++)
                         sum[i * M + m][v] = NAME(multiply_add)(value, wv[v], sum[i * M + m][v]);
                 }
-                xr += c->x_row;
-                OPAQUE(xr);
+                if (i + 1 < ROWS) {     /* x_row is that of tiles of two rows */
+                    xr += c->x_row;
+                    OPAQUE(xr);
+                }
             }
         }
         w += c->w_skip * c->w_step;
