@@ -1,9 +1,9 @@
 # Small images of a batch stand abreast: a tile takes the same pixel of several images.
 #
 # In a 4x4 image with a border of one pixel, 44 of the 144 products of a 3x3 filter and its windows meet zeros only. All
-# pixels of a row share their taps, so tiles along rows (along_rows.pxi) compute them; pixels at the same place in different images share
-# theirs as well, and need none that lie in the border. A row of one to three pixels leaves registers idle besides,
-# which images of a batch fill.
+# pixels of a row share their taps, so tiles along rows (along_rows.pxi) compute them; pixels at the same place in
+# different images share theirs as well, and need none that lie in the border. A row of one to three pixels leaves
+# registers idle besides, which images of a batch fill.
 #
 # What a pixel's windows hold of each image is copied first, one image after the other: lines at a power of two from
 # each other, as those of small images are, would drive each other out of the first-level cache. One copy serves all
@@ -169,7 +169,7 @@ cdef inline void abreast_tiles(
     real_t *y,                      # the pixel in the first image; y_pixel to the next   OUT
 ) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_of(real_t is double), block = TILE_VECTORS * lanes, f = 0, k
-    cdef Py_ssize_t tiles = (images + TILE_PIXELS - 1) // TILE_PIXELS, m = (images + tiles - 1) // tiles
+    cdef Py_ssize_t m = even_share(images, TILE_PIXELS)
     cdef Py_ssize_t skipped = window.first * plane.walk.run + window.left * self.C
     cdef const real_t *w
     cdef const real_t *bias

@@ -17,10 +17,9 @@ cdef inline void correlate_rows(
 ) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_of(real_t is double), block = TILE_VECTORS * lanes
     cdef Py_ssize_t blocks = (plane.outputs + block - 1) // block
-    cdef Py_ssize_t tiles = (at.columns + TILE_PIXELS - 1) // TILE_PIXELS
     cdef Py_ssize_t b, f, i, j, left, skipped
     # Even tiles: 26 columns as 13 + 13, not 14 + 12, keeps each above the latency of a multiply-add.
-    cdef Py_ssize_t m = (at.columns + tiles - 1) // tiles
+    cdef Py_ssize_t m = even_share(at.columns, TILE_PIXELS)
     cdef const real_t *w
     cdef const real_t *bias
     cdef Correlation walk = plane.walk

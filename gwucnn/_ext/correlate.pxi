@@ -78,6 +78,12 @@ cdef inline Py_ssize_t round_up(Py_ssize_t size, Py_ssize_t multiple) noexcept n
     return (size + multiple - 1) // multiple * multiple
 
 
+cdef inline Py_ssize_t even_share(Py_ssize_t all, Py_ssize_t most) noexcept nogil:
+    """Return the size of as few equal parts as `most` in each allows, at least 1."""
+    cdef Py_ssize_t parts = max((all + most - 1) // most, 1)
+    return max((all + parts - 1) // parts, 1)
+
+
 cdef void copy_with_border(
     const real_t *image,            # (H, W, C)                                           IN
     real_t *strip,                  # (rows, width, C)                                    OUT

@@ -202,14 +202,13 @@ cdef inline void slide_row(
     Py_ssize_t left, Py_ssize_t right,      # columns of which all taps are there
     Depth *walk, Tap *tap, const real_t *x, const real_t *weight, const real_t *bias, real_t *y, Py_ssize_t outputs,
 ) noexcept nogil:
-    cdef Py_ssize_t j = 0, m, tiles
+    cdef Py_ssize_t j = 0, m
     if left == right:
         return
     x += list_taps(self, s, rows, columns, i, left, tap, &walk.taps)
     y += i * walk.y_row + left * walk.y_pixel
     right -= left
-    tiles = (right + DEPTH_PIXELS - 1) // DEPTH_PIXELS
-    m = (right + tiles - 1) // tiles
+    m = even_share(right, DEPTH_PIXELS)
     while j < right:
         depth_tile(<int>min(m, right - j), walk, x + j * walk.x_pixel, weight, bias, y + j * walk.y_pixel, outputs)
         j += m

@@ -218,7 +218,7 @@ cdef inline void depth_weight_pixels(
     """Add up pixels with the same taps, in tiles of taps that follow each other in memory."""
     cdef Geometry *g = &self.g
     cdef Tap *tap = self.taps + share * g.KH * g.KW * self.depth
-    cdef Py_ssize_t taps, run, top, bottom, t, tiles, k, m
+    cdef Py_ssize_t taps, run, top, bottom, t, k, m
     cdef Depth steps = walk[0]
     steps.y_pixel = y_pixel
     x += list_taps(self, s, &self.rows, &self.columns, i, j, tap, &taps)
@@ -227,8 +227,7 @@ cdef inline void depth_weight_pixels(
     run = taps if inside else taps // max(bottom - top, 1)
     if run == 0:
         return
-    tiles = (run + DEPTH_PIXELS - 1) // DEPTH_PIXELS
-    m = (run + tiles - 1) // tiles
+    m = even_share(run, DEPTH_PIXELS)
     t = 0
     while t < taps:
         k = 0

@@ -152,8 +152,8 @@ cdef inline void few_pixels_block(
     """Add the products of a block of channels of one tap."""
     cdef Geometry *g = &self.g
     cdef Py_ssize_t lanes = lanes_of(real_t is double), pixels = g.N * g.OH * g.OW, count = self.counts[tap]
-    cdef Py_ssize_t rows = min(BLOCK_ROWS, g.C - c), tiles = (count + TILE_PIXELS - 1) // TILE_PIXELS
-    cdef Py_ssize_t each = (count + tiles - 1) // max(tiles, 1), p, m, r, k, f, vectors
+    cdef Py_ssize_t rows = min(BLOCK_ROWS, g.C - c), each = even_share(count, TILE_PIXELS)
+    cdef Py_ssize_t p, m, r, k, f, vectors
     cdef const ptrdiff_t *at = self.from_x + tap * pixels
     cdef const ptrdiff_t *to = self.to_y + tap * pixels
     cdef real_t *values = <real_t *>self.values + unit * BLOCK_ROWS * pixels

@@ -177,8 +177,7 @@ cdef void channels_share(ChannelsBackwardWeight self, Py_ssize_t share, Py_ssize
 cdef inline void phase_sums(ChannelsBackwardWeight self, const Phase *phase, const real_t *x, const real_t *dy,
                             real_t *sums) noexcept nogil:
     cdef Py_ssize_t block = TILE_VECTORS * lanes_of(real_t is double), c, row, C = self.g.C
-    cdef Py_ssize_t tiles = (phase.rows + TILE_PIXELS - 1) // TILE_PIXELS
-    cdef Py_ssize_t rows = (phase.rows + tiles - 1) // max(tiles, 1), last = phase.first + phase.rows
+    cdef Py_ssize_t rows = even_share(phase.rows, TILE_PIXELS), last = phase.first + phase.rows
     c = 0
     while c < C:
         row = phase.first

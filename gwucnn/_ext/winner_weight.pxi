@@ -29,7 +29,6 @@ cdef class WinnerBackwardWeight(Step):
     cdef Py_ssize_t first, last     # units at work
     cdef Py_ssize_t images          # that are taken together
     cdef Py_ssize_t listed          # ... of which so many share a list
-    cdef Py_ssize_t share_size      # scratch numbers a share
     cdef Py_ssize_t list_size
     cdef void *x
     cdef void *dy

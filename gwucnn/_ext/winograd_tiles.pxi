@@ -43,12 +43,6 @@ cdef Py_ssize_t cut_tiles(TileKind *kinds, Py_ssize_t N, Py_ssize_t OH, Py_ssize
     return tiles
 
 
-cdef inline Py_ssize_t even_share(Py_ssize_t all, Py_ssize_t most) noexcept nogil:
-    """Return the size of as few equal parts as `most` in each allows, at least 1."""
-    cdef Py_ssize_t parts = max((all + most - 1) // most, 1)
-    return max((all + parts - 1) // parts, 1)
-
-
 cdef double products_of_tiles(const TileKind *kinds) noexcept nogil:
     """Return how many products each pair of a channel and a filter takes, in all tiles."""
     cdef double products = 0
