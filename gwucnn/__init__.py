@@ -35,9 +35,9 @@ from gwucnn.activation_layers import (
     Tanh,
 )
 from gwucnn.callbacks import CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint, ReduceLROnPlateau
-from gwucnn.errors import FormatError, NotBuiltError, ShapeError, SizeMismatchWarning
+from gwucnn.callbacks.history import History
+from gwucnn.common import FormatError, NotBuiltError, ShapeError, SizeMismatchWarning, set_random_seed
 from gwucnn.gwu_network import GWUNetwork
-from gwucnn.history import History
 from gwucnn.kernels import get_num_threads, set_num_threads, show_config
 from gwucnn.layers import (
     AveragePooling2D,
@@ -76,6 +76,7 @@ from gwucnn.loss_functions import (
     LogLoss,
     LossFunction,
 )
+from gwucnn.memory import Parameter
 from gwucnn.metrics import (
     accuracy,
     confusion_matrix,
@@ -86,10 +87,8 @@ from gwucnn.metrics import (
     top_k_accuracy,
 )
 from gwucnn.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from gwucnn.parameters import Parameter
 from gwucnn.regularizers import L1, L1L2, L2
 from gwucnn.schedules import CosineDecay, ExponentialDecay, OneCycle, PiecewiseConstant, Schedule
-from gwucnn.seeds import set_random_seed
 
 if TYPE_CHECKING:
     from gwucnn import datasets, distributed, interop, models, onnx, plotting

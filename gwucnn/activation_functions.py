@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.suggestions import look_up
-from gwucnn.workspace import Space
+from gwucnn.common import look_up
+from gwucnn.memory import Space
 
 __all__ = [
     "ACTIVATIONS",

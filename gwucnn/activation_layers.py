@@ -17,8 +17,8 @@ from gwucnn.activation_functions import (
     TanhActivation,
     activation_function,
 )
+from gwucnn.common import check_flag, check_number
 from gwucnn.layers.base import Array, Layer, Space
-from gwucnn.shapes import check_flag, check_number
 
 __all__ = [
     "ELU",

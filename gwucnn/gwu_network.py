@@ -5,28 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gwucnn.batches import Batches
-from gwucnn.checks import check_positive
-from gwucnn.data_checks import (
-    batch_weights,
-    refuse_beside_stream,
-    sample_weights,
-    split_off,
-)
-from gwucnn.engine import Recipe
-from gwucnn.history import History
-from gwucnn.intake import refuse_misplaced
+from gwucnn.callbacks.history import History
+from gwucnn.common import check_flag, check_positive, check_size, keywords_checked
+from gwucnn.data import Batches, batch_weights, is_stream, refuse_beside_stream, sample_weights, split_off
+from gwucnn.engine import Recipe, Team, Totals, check_metrics, team_of
 from gwucnn.loss_functions import loss_function
-from gwucnn.lr_finder import LearningRates, rates, sweep
+from gwucnn.network import Savable, refuse_misplaced
 from gwucnn.optimizers import optimizer as make_optimizer
-from gwucnn.progress import progress
-from gwucnn.savable import Savable
-from gwucnn.shapes import check_flag, check_size
-from gwucnn.streams import is_stream
-from gwucnn.suggestions import keywords_checked
-from gwucnn.team import Team, team_of
-from gwucnn.totals import Totals, check_metrics
-from gwucnn.training import evaluate, train, train_some, train_step
+from gwucnn.training import (
+    LearningRates,
+    evaluate,
+    make_progress,
+    rates,
+    sweep,
+    train,
+    train_some,
+    train_step,
+)
 
 __all__ = ["GWUNetwork"]
 
@@ -214,7 +209,7 @@ class GWUNetwork(Savable):
             elif isinstance(data, Batches):
                 data, held_out = split_off(data, validation_split)
                 self._warn_missing(data, held_out)
-            bar = progress("fit", verbose, shown=team.rank == 0)
+            bar = make_progress("fit", verbose, shown=team.rank == 0)
             watchers = self._watch(callbacks, initial_epoch, writes=team.rank == 0)
             history, run = self._begin_histories(initial_epoch)
             train(
@@ -280,7 +275,7 @@ class GWUNetwork(Savable):
         if y is None and is_stream(x):
             refuse_beside_stream("lr_find", batch_size=batch_size is not None)
         batch_size = 32 if batch_size is None else check_size("lr_find", "batch_size", batch_size)
-        lrs, bar = rates(min_lr, max_lr, steps), progress("lr_find", verbose, "batches")
+        lrs, bar = rates(min_lr, max_lr, steps), make_progress("lr_find", verbose, "batches")
 
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.suggestions import look_up
+from gwucnn.common import look_up
 
 __all__ = ["INITIALIZERS", "Initializer", "initializer"]
 

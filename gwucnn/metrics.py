@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.errors import ShapeError
-from gwucnn.shapes import check_size
-from gwucnn.suggestions import look_up
+from gwucnn.common import ShapeError, check_size, look_up
 
 __all__ = [
     "accuracy",

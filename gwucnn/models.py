@@ -12,7 +12,7 @@ size of the images is that of the first data it sees. A recipe that trains each 
     network.fit(x_train, y_train, epochs, batch_size=64, validation_data=(x_test, y_test))
 
 With a width of 16 and eight epochs of ten thousand of CIFAR-10's images it has 69 % of others right, after
-three minutes on one core (tests/test_real_data.py).
+three minutes on one core (tests/datasets/test_real_data.py).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gwucnn.activation_layers import RELU
+from gwucnn.common import check_size, unknown_argument
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import (
     BatchNormalization,
@@ -34,8 +35,6 @@ from gwucnn.layers import (
     MaxPooling2D,
     Residual,
 )
-from gwucnn.shapes import check_size
-from gwucnn.suggestions import unknown_argument
 
 __all__ = ["lenet5", "mobilenet_small", "resnet18_small", "vgg_small"]
 

@@ -12,13 +12,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.checks import check_fraction, check_not_negative, check_positive
-from gwucnn.described import Described, by_name, rebuilt
-from gwucnn.errors import NotBuiltError
-from gwucnn.parameters import Arena
+from gwucnn.common import (
+    Described,
+    NotBuiltError,
+    by_name,
+    check_flag,
+    check_fraction,
+    check_not_negative,
+    check_positive,
+    look_up,
+    rebuilt,
+)
+from gwucnn.memory import Arena
 from gwucnn.schedules import Schedule, schedule
-from gwucnn.shapes import check_flag
-from gwucnn.suggestions import look_up
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "optimizer"]
 

@@ -12,9 +12,7 @@ from numbers import Real
 from typing import Any
 
 from gwucnn import ops
-from gwucnn.checks import check_not_negative
-from gwucnn.described import Described, rebuilt
-from gwucnn.suggestions import look_up
+from gwucnn.common import Described, check_not_negative, look_up, rebuilt
 
 __all__ = ["L1", "L1L2", "L2", "REGULARIZERS", "Regularizer", "regularizer"]
 

@@ -10,9 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import cos, floor, isfinite, pi
 from typing import Any
 
-from gwucnn.checks import check_fraction, check_not_negative, check_positive
-from gwucnn.described import Described, by_name, rebuilt
-from gwucnn.shapes import check_flag, check_size
+from gwucnn.common import (
+    Described,
+    by_name,
+    check_flag,
+    check_fraction,
+    check_not_negative,
+    check_positive,
+    check_size,
+    rebuilt,
+)
 
 __all__ = [
     "SCHEDULES",

@@ -20,7 +20,7 @@ from gwucnn import (
 )
 from gwucnn.activation_functions import ACTIVATIONS
 from gwucnn.loss_functions import MSE
-from gwucnn.workspace import Space
+from gwucnn.memory.workspace import Space
 
 every_name = pytest.mark.parametrize("name", ACTIVATIONS)
 # Everything but the partners of losses, which run by themselves below the squared error.

@@ -1,7 +1,8 @@
-"""The house stands: every import goes to a strictly lower storey, and importing the package stays light.
+"""The house stands: rooms lie on storeys, imports point down, and importing the package stays light.
 
-A room is a module, or a folder as a whole. It may lean on what lies on lower storeys. Inside a folder a file
-may import `base` and no other file beside it; `__init__` and `__main__` may import all of their own.
+A room is a module or a folder directly in `gwucnn/`. It may import from rooms on lower storeys. Inside a room files
+may import each other as long as there is no circle. Rooms that users never import from have one door, their
+`__init__.py`, and other rooms go through it.
 """
 
 import ast
@@ -15,63 +16,41 @@ import gwucnn
 
 PACKAGE = Path(gwucnn.__file__).parent
 
+# From the ground up. "" is gwucnn/__init__.py, which collects the public names.
 STOREYS = [
-    {"_ext", "aligned", "atomic", "errors", "suggestions", "_version"},
-    {"checks", "chunks", "described", "kernels", "shapes"},
-    {"ops", "parameters", "workspace", "initializers", "remembered", "schedules", "metrics", "seeds"},
-    {"activation_functions", "regularizers", "totals"},
-    {"layers.base"},
-    {"building", "endings", "layers.filters"},
-    {"layers.rows"},
-    {"layers", "activation_layers", "loss_functions", "optimizers"},
-    {"fused_steps", "slices"},
-    {
-        "batches",
-        "csv_log",
-        "fusion",
-        "history",
-        "hooks",
-        "loss_head",
-        "monitor",
-        "progress",
-        "replays",
-        "serialization",
-        "stack",
-        "summary",
-        "team",
-    },
-    {"checkpoint", "snapshot"},
-    {"callbacks", "data_checks", "engine", "input_gradients", "restoring", "streams"},
-    {"lr_finder", "network_base", "sweeper"},
-    {"training"},
-    {"intake"},
-    {"savable"},
-    {"gwu_network"},
-    {"feature_order", "keras_file", "onnx.attributes", "onnx.base"},
-    {"onnx.drawn_activations", "onnx.loading", "onnx.patterns", "onnx.seen", "onnx.window_operators"},
-    {"onnx.blocks", "onnx.drawn_layers", "onnx.operators", "onnx.read_moves", "onnx.read_products"},
-    {"onnx.folding", "onnx.read_nodes"},
-    {"agreement", "common_state", "onnx.reading"},
-    {"models", "datasets", "plotting", "interop", "onnx", "distributed"},
-    {"sklearn.networks"},
-    {"sklearn"},
-    # "" is gwucnn/__init__.py, the roof: it imports what it likes, and only those above it may use it.
-    {""},
-    {"bench", "web"},
-    {"demo"},
-    {"cli", "__main__"},
+    {"_ext", "_version"},  # compiled loops: pointers and sizes, no Python inside
+    {"common", "kernels"},  # errors and checks that every room uses; which build of the loops runs here
+    {"memory"},  # where weights, gradients and activations live
+    {"ops"},  # checked functions on arrays
+    # small functions and objects with names that users type
+    {"activation_functions", "initializers", "metrics", "regularizers", "schedules"},
+    {"callbacks", "layers", "loss_functions", "optimizers"},  # what a network is put together from
+    {"activation_layers", "data"},  # activation functions as layers; what goes in, checked, batch by batch
+    {"engine"},  # what runs instead of what was written
+    {"distributed", "files", "training"},  # several processes; a network as bytes; the loop of `fit`
+    {"network"},  # what a network is before it is trained
+    {"gwu_network"},  # the class that users meet
+    {"", "datasets", "interop", "models", "onnx", "plotting"},  # public names; what is built on networks
+    {"sklearn"},  # networks as estimators
+    {"bench", "demo"},  # programs
 ]
 STOREY_OF = {room: storey for storey, rooms in enumerate(STOREYS) for room in rooms}
 
+# Rooms with one door: others import from `gwucnn.common`, and not from `gwucnn.common.errors`.
+PRIVATE = {"common", "data", "engine", "files", "memory", "network", "training"}
 
-def room_of(module):
-    """Return the room that a module, given by its names below the package, belongs to."""
-    dotted = ".".join(module)
-    return dotted if dotted in STOREY_OF else ".".join(module[:1])
+# Packages that are not dependencies, and the only rooms that may import them, inside functions.
+EXTRAS = {
+    "h5py": {"interop"},
+    "matplotlib": {"bench", "plotting"},
+    "mpi4py": {"distributed"},
+    "onnx": {"bench", "onnx"},
+    "sklearn": {"datasets", "sklearn"},
+}
 
 
 def imported(tree, root, home):
-    """Yield (line, names below the package) for all that is imported from the package, at any depth.
+    """Yield (line, path) of everything that is imported, at any depth; `path` begins with the package's name.
 
     `home` is the folder of the importing file, as names below the package.
     """
@@ -84,7 +63,7 @@ def imported(tree, root, home):
             paths = [[*start, alias.name] for alias in node.names]
         else:
             continue
-        yield from ((node.lineno, module_in(root, path[1:])) for path in paths if path[0] == root.name)
+        yield from ((node.lineno, path) for path in paths)
 
 
 def module_in(root, path):
@@ -97,25 +76,48 @@ def module_in(root, path):
     return path
 
 
+def circles(edges):
+    """Return the files of one circle of `edges`, {file: files that it imports}; empty if there is none."""
+    done = set()
+
+    def walk(file, way):
+        if file in way:
+            return way[way.index(file) :]
+        if file in done:
+            return []
+        done.add(file)
+        return next(filter(None, (walk(other, [*way, file]) for other in sorted(edges.get(file, ())))), [])
+
+    return next(filter(None, (walk(file, []) for file in sorted(edges))), [])
+
+
 def violations(root):
-    """Return a line for each import in the package at `root` that does not point down."""
-    found = []
+    """Return a line for each import in the package at `root` that breaks a rule."""
+    found, inside = [], {}
     for file in sorted(root.rglob("*.py")):
         where = file.relative_to(root)
-        home, is_init = list(where.parts[:-1]), where.stem == "__init__"
-        is_program = where.stem == "__main__" and bool(home)
-        module = home if is_init else [*home, where.stem]
-        own = room_of(module)
+        module = [*where.parts[:-1], *([] if where.stem == "__init__" else [where.stem])]
+        own = module[0] if module else ""
         if own not in STOREY_OF:
             found.append(f"{where}: {own} has no storey")
             continue
-        for line, target in imported(ast.parse(file.read_text(encoding="utf-8")), root, home):
-            inside = target[:1] == home[:1] and bool(home)
-            if module == [] or (inside and (is_init or is_program or target[1:] == ["base"])):
+        for line, path in imported(ast.parse(file.read_text(encoding="utf-8")), root, list(where.parts[:-1])):
+            if path[0] in EXTRAS and own not in EXTRAS[path[0]]:
+                found.append(f"{where}:{line}: {own} may not import {path[0]}")
+            if path[0] != root.name:
                 continue
-            room = room_of(target)
-            if STOREY_OF.get(room, len(STOREYS)) >= STOREY_OF[own]:
+            target = module_in(root, path[1:])
+            room = target[0] if target else ""
+            if room == own and own:
+                inside.setdefault(own, {}).setdefault(".".join(module), set()).add(".".join(target))
+            elif own and STOREY_OF.get(room, len(STOREYS)) >= STOREY_OF[own]:
                 found.append(f"{where}:{line}: {own} may not import {room or root.name}")
+            elif room in PRIVATE and len(target) > 1:
+                found.append(f"{where}:{line}: import from {room}, not from {'.'.join(target)}")
+    for edges in inside.values():
+        circle = circles(edges)
+        if circle:
+            found.append("a circle: " + " -> ".join([*circle, circle[0]]))
     return list(dict.fromkeys(found))
 
 
@@ -123,22 +125,43 @@ def test_every_import_points_down():
     assert violations(PACKAGE) == []
 
 
+def test_a_visitor_can_count_the_rooms():
+    assert len(STOREYS) <= 14
+    assert len(list(PACKAGE.glob("*.py"))) <= 14
+    folders = [path for path in PACKAGE.rglob("*") if path.is_dir() and path.name != "__pycache__"]
+    assert sum(path.parent == PACKAGE for path in folders) <= 22
+    for folder in folders:
+        assert sum(path.is_file() for path in folder.iterdir()) <= 25, folder
+
+
+def test_every_room_says_what_it_is_for():
+    for storey in STOREYS:
+        for room in storey - {"", "_ext"}:
+            file = PACKAGE / room / "__init__.py"
+            text = (file if file.exists() else PACKAGE / f"{room}.py").read_text(encoding="utf-8")
+            assert ast.get_docstring(ast.parse(text)), room
+
+
 # ---------------------------------------------------------------------------- the checker, on a planted tree
 
 CLEAN = {
-    "__init__": "from .demo import main",
+    "__init__": "from .gwu_network import GWUNetwork",
     "_ext/__init__": "",
+    "_ext/step": "",
     "_version": "",
-    "errors": "",
-    "kernels": "from ._ext import baseline\nfrom gwucnn._version import __version__",
+    "common/__init__": "from gwucnn.common.errors import ShapeError",
+    "common/errors": "",
+    "common/windows": "from gwucnn.common.errors import ShapeError",
+    "kernels": "from ._ext import step\nfrom gwucnn._version import __version__",
     "ops/__init__": "from .conv import conv2d",
-    "ops/base": "import numpy\nfrom .. import kernels\nfrom ..errors import ShapeError",
+    "ops/base": "import numpy\nfrom .. import kernels\nfrom ..common import ShapeError",
     "ops/conv": "import gwucnn.kernels\nfrom .base import checked",
     "layers/__init__": "from . import conv\nfrom .base import Layer",
     "layers/base": "def f():\n    from gwucnn.ops import conv2d",
     "layers/conv": "from .base import Layer\nfrom .. import ops",
     "activation_layers": "from .layers.base import Layer",
     "gwu_network": "from . import layers",
+    "plotting/__init__": "def f():\n    import matplotlib",
     "demo": "from gwucnn import GWUNetwork",
 }
 
@@ -166,30 +189,46 @@ def test_a_clean_tree_passes(house):
     ("file", "text", "complaint"),
     [
         (
-            "history",
+            "metrics",
             "def f():\n    if f:\n        from .gwu_network import g",
-            ":3: history may not import gwu_network",
+            ":3: metrics may not import gwu_network",
         ),
-        ("history", "from gwucnn import GWUNetwork", ":1: history may not import gwucnn"),
-        ("history", "import gwucnn", ":1: history may not import gwucnn"),
-        ("history", "from . import layers, gwu_network", ":1: history may not import gwu_network"),
-        ("shapes", "import gwucnn.ops", ":1: shapes may not import ops"),
-        ("shapes", "import numpy, gwucnn.ops.conv as c", ":1: shapes may not import ops"),
-        ("shapes", "from . import kernels", ":1: shapes may not import kernels"),
-        ("shapes", "from gwucnn.kernels import isa", ":1: shapes may not import kernels"),
-        ("shapes", "from gwucnn import kernels", ":1: shapes may not import kernels"),
+        ("metrics", "from gwucnn import GWUNetwork", ":1: metrics may not import gwucnn"),
+        ("metrics", "import gwucnn", ":1: metrics may not import gwucnn"),
+        ("metrics", "from . import layers, gwu_network", ":1: metrics may not import layers"),
+        ("kernels", "import gwucnn.ops", ":1: kernels may not import ops"),
+        ("kernels", "import numpy, gwucnn.ops.conv as c", ":1: kernels may not import ops"),
+        ("kernels", "from gwucnn.common import ShapeError", ":1: kernels may not import common"),
+        ("common/errors", "from gwucnn.kernels import isa", ":1: common may not import kernels"),
+        ("common/errors", "from gwucnn import kernels", ":1: common may not import kernels"),
         ("optimizers", "from .layers.conv import Conv2D", ":1: optimizers may not import layers"),
-        ("layers/dense", "from .conv import Conv2D", ":1: layers may not import layers"),
-        ("layers/dense", "from . import Conv2D", ":1: layers may not import layers"),
-        ("layers/dense", "from gwucnn.layers import conv", ":1: layers may not import layers"),
-        ("layers/base", "from .conv import Conv2D", ":1: layers.base may not import layers"),
-        ("ops/dense", "from ..layers.base import Layer", ":1: ops may not import layers.base"),
+        ("ops/dense", "from ..layers.base import Layer", ":1: ops may not import layers"),
         ("ops/__init__", "from .. import demo", ":1: ops may not import demo"),
+        (
+            "ops/dense",
+            "from ..common.errors import ShapeError",
+            ":1: import from common, not from common.errors",
+        ),
+        ("ops/dense", "from gwucnn.common import errors", ":1: import from common, not from common.errors"),
+        ("layers/dense", "def f():\n    import matplotlib.pyplot", ":2: layers may not import matplotlib"),
         ("attic", "", ": attic has no storey"),
     ],
 )
-def test_an_import_that_points_up_is_found(house, file, text, complaint):
-    assert house({file: text}) == [f"{file}.py{complaint}"]
+def test_a_broken_rule_is_found(house, file, text, complaint):
+    assert f"{file}.py{complaint}" in house({file: text})
+
+
+@pytest.mark.parametrize(
+    ("files", "circle"),
+    [
+        ({"layers/base": "from .conv import Conv2D"}, "layers.base -> layers.conv -> layers.base"),
+        ({"layers/conv": "from . import Conv2D"}, "layers -> layers.conv -> layers"),
+        ({"layers/a": "from .b import x", "layers/b": "from .c import x", "layers/c": "import gwucnn.layers.a"},
+         "layers.a -> layers.b -> layers.c -> layers.a"),
+    ],
+)  # fmt: skip
+def test_a_circle_inside_a_room_is_found(house, files, circle):
+    assert house(files) == [f"a circle: {circle}"]
 
 
 # ------------------------------------------------------------------------------------ what an import costs

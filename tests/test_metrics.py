@@ -18,9 +18,9 @@ from gwucnn import (
     to_categorical,
     top_k_accuracy,
 )
-from gwucnn.errors import ShapeError
+from gwucnn.common.errors import ShapeError
+from gwucnn.engine.epoch_totals import METRICS, Metrics
 from gwucnn.metrics import to_classes
-from gwucnn.totals import METRICS, Metrics
 from trainees import small, small_data
 
 

@@ -8,11 +8,11 @@ import pytest
 
 import reference
 from gwucnn import SGD, Adagrad, Adam, AdamW, Dense, GWUNetwork, RMSprop, kernels
-from gwucnn.described import written
-from gwucnn.errors import NotBuiltError
+from gwucnn.common.configurable import written
+from gwucnn.common.errors import NotBuiltError
 from gwucnn.initializers import zeros
+from gwucnn.memory.parameters import Arena, Parameter
 from gwucnn.optimizers import OPTIMIZERS, optimizer
-from gwucnn.parameters import Arena, Parameter
 
 STEPS = 20
 SIZES = [1, 7, 16, 4099]  # on both sides of what a vector and a thread's share hold

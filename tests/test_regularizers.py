@@ -19,8 +19,8 @@ from gwucnn import (
     Residual,
     ops,
 )
-from gwucnn.described import written
-from gwucnn.errors import ShapeError
+from gwucnn.common.configurable import written
+from gwucnn.common.errors import ShapeError
 from gwucnn.regularizers import REGULARIZERS, Regularizer, regularizer
 from trainees import weights
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gwucnn import SGD, Adam, CosineDecay, ExponentialDecay, OneCycle, PiecewiseConstant, Schedule
+from gwucnn.memory.parameters import Arena, Parameter
 from gwucnn.optimizers import OPTIMIZERS
-from gwucnn.parameters import Arena, Parameter
 from gwucnn.schedules import SCHEDULES, schedule
 from trainees import small, small_data
 

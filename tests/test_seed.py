@@ -3,15 +3,14 @@
 What the slides and gwu_nn got wrong has its tests in test_seed_mistakes.py.
 """
 
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+import real_data
 from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, Sigmoid, datasets, to_categorical
-from gwucnn.errors import SizeMismatchWarning
+from gwucnn.common.errors import SizeMismatchWarning
 
 quiet = pytest.mark.filterwarnings("ignore::gwucnn.SizeMismatchWarning")
 
@@ -81,7 +80,7 @@ def test_it_learns_on_the_embedded_sample(digits):
 
 
 def mnist():
-    folder = Path(os.environ.get("GWUCNN_DATA", Path(__file__).parents[2] / "shared" / "data")) / "mnist"
+    folder = real_data.FOLDER / "mnist"
     if not folder.is_dir():
         pytest.skip(f"no MNIST in {folder.parent}; set GWUCNN_DATA to a folder that holds mnist/")
     return datasets.load_mnist(folder)

@@ -18,9 +18,9 @@ from gwucnn import (
     Softmax,
     SoftmaxActivation,
 )
-from gwucnn.errors import ShapeError, SizeMismatchWarning
-from gwucnn.parameters import Arena
-from gwucnn.workspace import Space
+from gwucnn.common.errors import ShapeError, SizeMismatchWarning
+from gwucnn.memory.parameters import Arena
+from gwucnn.memory.workspace import Space
 
 
 def built(layer, in_shape, rng=None):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gwucnn
-from gwucnn.suggestions import look_up
+from gwucnn.common import look_up
 
 __all__ = ["GWUCNN", "LIBRARIES", "REFERENCE", "Contestant", "Library", "Process", "ProcessError", "peer"]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.shapes import Window
+from gwucnn.common import Window
 
 __all__ = ["Bound", "Convolution", "Dense", "Pooling", "grid"]
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gwucnn.errors import FormatError
+from gwucnn.common import FormatError
 
 __all__ = ["Dataset", "Part", "as_images", "as_labels", "read_idx", "read_npz"]
 

@@ -14,8 +14,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gwucnn.common import FormatError
 from gwucnn.datasets.base import Dataset, Part, as_images, as_labels, read_idx, read_npz
-from gwucnn.errors import FormatError
 
 __all__ = ["load_mnist"]
 

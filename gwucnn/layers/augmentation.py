@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn import ops
+from gwucnn.common import check_number, look_up
 from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
 from gwucnn.ops.warp import FLIPS, Factor, check_factor
-from gwucnn.shapes import check_number
-from gwucnn.suggestions import look_up
 
 __all__ = ["RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"]
 

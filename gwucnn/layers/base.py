@@ -14,15 +14,11 @@ from math import prod
 from typing import Any, ClassVar
 
 from gwucnn.activation_functions import ACTIVATIONS, ActivationFunction, activation_function
-from gwucnn.described import call_of, written
-from gwucnn.errors import ShapeError
+from gwucnn.common import CheckedCalls, Shape, ShapeError, call_of, check_flag, check_size, pair, written
 from gwucnn.initializers import initializer
+from gwucnn.memory import Parameter, Space
 from gwucnn.ops import sum_rows
-from gwucnn.parameters import Parameter
 from gwucnn.regularizers import regularizer
-from gwucnn.shapes import Shape, check_flag, check_size, pair
-from gwucnn.suggestions import CheckedCalls
-from gwucnn.workspace import Space
 
 __all__ = [
     "CLASSES",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from gwucnn import ops
-from gwucnn.errors import ShapeError
+from gwucnn.common import Padding, ShapeError, Size, Window, check_size
 from gwucnn.layers.base import Array, Shape, Space
 from gwucnn.layers.filters import FilterLayer
-from gwucnn.shapes import Padding, Size, Window, check_size
 
 __all__ = ["Conv2D"]
 

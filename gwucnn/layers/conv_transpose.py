@@ -6,10 +6,9 @@ from math import prod
 from typing import Any, ClassVar
 
 from gwucnn import ops
-from gwucnn.errors import ShapeError
+from gwucnn.common import Padding, ShapeError, Size, TransposedWindow, check_size
 from gwucnn.layers.base import Array, Shape, Space
 from gwucnn.layers.filters import FilterLayer
-from gwucnn.shapes import Padding, Size, TransposedWindow, check_size
 
 __all__ = ["Conv2DTranspose"]
 

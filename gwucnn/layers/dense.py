@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from gwucnn import ops
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, check_size
 from gwucnn.layers.base import Array, Shape, Space, WeightedLayer
-from gwucnn.shapes import check_size
 
 __all__ = ["Dense"]
 

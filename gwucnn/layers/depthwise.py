@@ -6,13 +6,12 @@ from math import prod
 from typing import Any, ClassVar
 
 from gwucnn import ops
-from gwucnn.described import written
+from gwucnn.common import Padding, Size, Window, check_size, written
 from gwucnn.initializers import initializer
 from gwucnn.layers.base import Array, Shape, Space, call_of
 from gwucnn.layers.filters import FilterLayer
-from gwucnn.parameters import Parameter
+from gwucnn.memory import Parameter
 from gwucnn.regularizers import regularizer
-from gwucnn.shapes import Padding, Size, Window, check_size
 
 __all__ = ["DepthwiseConv2D", "SeparableConv2D"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn import ops
-from gwucnn.checks import check_fraction
+from gwucnn.common import check_fraction
 from gwucnn.layers.base import Array, Layer, Shape, Space
 
 __all__ = ["Dropout", "SpatialDropout2D"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from gwucnn.common import Window
 from gwucnn.layers.base import Shape, WeightedLayer, image_size
-from gwucnn.shapes import Window
 
 __all__ = ["FilterLayer"]
 

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, check_number, check_size, look_up
 from gwucnn.layers.base import Array, Layer, Shape, Space
-from gwucnn.shapes import check_number, check_size
-from gwucnn.suggestions import look_up
 
 __all__ = ["ChannelShuffle", "Clip", "LocalResponseNormalization", "LogSoftmax", "OrderedFlatten"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gwucnn import ops
-from gwucnn.building import Layers
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError
 from gwucnn.layers.base import Array, Layer, Shape, Space, as_written
+from gwucnn.layers.inserting import Layers
 from gwucnn.layers.rows import Nested, as_row
 
 __all__ = ["Concatenate", "Nested", "Residual"]

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.checks import check_fraction, check_not_negative
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, check_flag, check_fraction, check_not_negative
 from gwucnn.initializers import INITIALIZERS
 from gwucnn.layers.base import Array, Layer, Shape, Space
-from gwucnn.parameters import Parameter
-from gwucnn.shapes import check_flag
+from gwucnn.memory import Parameter
 
 __all__ = ["BatchNormalization", "LayerNormalization"]
 

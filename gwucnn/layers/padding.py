@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn import ops
+from gwucnn.common import Border, border
 from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
-from gwucnn.shapes import Border, border
 
 __all__ = ["ZeroPadding2D"]
 

@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from gwucnn import ops
-from gwucnn.errors import ShapeError
+from gwucnn.common import Padding, ShapeError, Size, Window
 from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
 from gwucnn.ops.pool import winner_dtype
-from gwucnn.shapes import Padding, Size, Window
 
 __all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "MaxPooling2D"]
 

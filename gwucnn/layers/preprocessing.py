@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.chunks import CHUNK, chunks
-from gwucnn.errors import NotBuiltError, ShapeError
+from gwucnn.common import CHUNK, NotBuiltError, ShapeError, check_number, chunks
 from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
-from gwucnn.parameters import Parameter
-from gwucnn.shapes import check_number
+from gwucnn.memory import Parameter
 
 __all__ = ["Normalization", "Rescaling"]
 

@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 from gwucnn import ops
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError
 from gwucnn.layers.base import Array, Layer, Shape, Space
 
 __all__ = ["Reshape"]

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.building import Layers, build_layer, check_made, need_new_layer, shown
-from gwucnn.described import rebuilt
+from gwucnn.common import check_flag, rebuilt
 from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space
+from gwucnn.layers.inserting import Layers, build_layer, check_made, need_new_layer, shown
 from gwucnn.ops import fill_zero
-from gwucnn.shapes import check_flag
 
 __all__ = ["Nested", "as_row"]
 

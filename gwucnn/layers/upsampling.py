@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn import ops
+from gwucnn.common import Size, pair
 from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
-from gwucnn.shapes import Size, pair
 
 __all__ = ["UpSampling2D"]
 

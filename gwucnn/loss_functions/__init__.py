@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gwucnn.described import by_name, rebuilt
+from gwucnn.common import by_name, look_up, rebuilt
 from gwucnn.loss_functions.base import LossFunction
 from gwucnn.loss_functions.classes import BinaryCrossentropy, CrossEntropy, LogLoss
 from gwucnn.loss_functions.quantities import MAE, MSE, Huber
-from gwucnn.suggestions import look_up
 
 __all__ = [
     "LOSSES",

@@ -10,12 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gwucnn.activation_functions import ActivationFunction
-from gwucnn.checks import gives_items
-from gwucnn.chunks import extremes
-from gwucnn.described import Described
-from gwucnn.errors import ShapeError
+from gwucnn.common import Described, ShapeError, extremes, gives_items
+from gwucnn.memory import Space
 from gwucnn.metrics import no_labels
-from gwucnn.workspace import Space
 
 __all__ = ["LossFunction", "as_labels", "as_rows", "class_or_object", "pair"]
 

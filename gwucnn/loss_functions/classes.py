@@ -8,10 +8,9 @@ import numpy as np
 
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, SigmoidActivation, SoftmaxActivation
-from gwucnn.checks import check_fraction
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, check_fraction
 from gwucnn.loss_functions.base import LossFunction, as_labels, as_rows, class_or_object, pair
-from gwucnn.workspace import Space
+from gwucnn.memory import Space
 
 __all__ = ["BinaryCrossentropy", "CrossEntropy", "LogLoss"]
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.checks import check_positive
+from gwucnn.common import check_positive
 from gwucnn.loss_functions.base import LossFunction, class_or_object, pair
-from gwucnn.workspace import Space
+from gwucnn.memory import Space
 
 __all__ = ["MAE", "MSE", "Huber"]
 

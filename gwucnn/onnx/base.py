@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gwucnn.shapes import Shape
+from gwucnn.common import Shape
 
 __all__ = ["IR_VERSION", "OPSET", "Drawing", "Value", "library"]
 

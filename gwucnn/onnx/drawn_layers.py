@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from gwucnn import activation_layers, layers
+from gwucnn.common import Window
 from gwucnn.layers import Layer, imported
 from gwucnn.layers.preprocessing import EPSILON
 from gwucnn.onnx.base import Drawing, Value
 from gwucnn.onnx.drawn_activations import activation
-from gwucnn.shapes import Window
 
 __all__ = ["draw", "folds"]
 

@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 
 from gwucnn._version import __version__
-from gwucnn.atomic import write_atomically
-from gwucnn.errors import NotBuiltError
+from gwucnn.common import NotBuiltError, check_flag, look_up, write_atomically
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Concatenate, Layer, Residual
 from gwucnn.onnx.base import IR_VERSION, OPSET, Drawing, Value
 from gwucnn.onnx.drawn_layers import draw, folds
-from gwucnn.shapes import check_flag
-from gwucnn.suggestions import look_up
 
 __all__ = ["export_onnx", "to_model"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn.activation_layers import Activation
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Conv2D, Dense, Layer, Reshape
 from gwucnn.layers.base import leaves

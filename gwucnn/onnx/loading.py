@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from gwucnn.errors import FormatError
+from gwucnn.common import FormatError
+from gwucnn.files import opened
 from gwucnn.onnx.attributes import Unsupported
-from gwucnn.serialization import opened
 
 __all__ = ["array_of", "declare", "load", "need_whole", "take_numbers"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from gwucnn.errors import FormatError
+from gwucnn.common import FormatError
 from gwucnn.onnx.attributes import Node, Unsupported, node_of
 from gwucnn.onnx.base import library
 from gwucnn.onnx.folding import Folding

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gwucnn import kernels
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, check_flag, check_number
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
-from gwucnn.shapes import check_flag, check_number
 
 __all__ = [
     "elu",

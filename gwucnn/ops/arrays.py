@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, check_size
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
-from gwucnn.shapes import check_size
 
 __all__ = ["add", "all_finite", "fill_zero", "put_channels", "rescale", "take_channels"]
 

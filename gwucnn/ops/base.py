@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.aligned import WORTH_IT, aligned_copy, aligned_empty
-from gwucnn.errors import ShapeError
-from gwucnn.shapes import Shape, Window, check_size
+from gwucnn.common import Shape, ShapeError, Window, check_size
+from gwucnn.memory import WORTH_IT, aligned_copy, aligned_empty
 
 __all__ = [
     "Array",

@@ -9,6 +9,7 @@ import numpy as np
 
 from gwucnn import kernels
 from gwucnn._ext.step import Scratch
+from gwucnn.common import Padding, Shape, Size, Window
 from gwucnn.ops.base import (
     Array,
     Op,
@@ -22,7 +23,6 @@ from gwucnn.ops.base import (
     winograd_pays,
     winograd_sums_pay,
 )
-from gwucnn.shapes import Padding, Shape, Size, Window
 
 __all__ = ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gwucnn import kernels
 from gwucnn._ext.step import Scratch
-from gwucnn.errors import ShapeError
+from gwucnn.common import Padding, Shape, ShapeError, Size, Window
 from gwucnn.ops.base import (
     Array,
     Op,
@@ -24,7 +24,6 @@ from gwucnn.ops.base import (
     filter_window,
     winograd_pays,
 )
-from gwucnn.shapes import Padding, Shape, Size, Window
 
 __all__ = [
     "conv2d_relu_pool",

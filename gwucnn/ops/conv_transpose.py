@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gwucnn.errors import ShapeError
+from gwucnn.common import Padding, Shape, ShapeError, Size, TransposedWindow, check_size
 from gwucnn.ops.base import (
     Array,
     Op,
@@ -20,7 +20,6 @@ from gwucnn.ops.base import (
     check_shape,
     conv_kernel,
 )
-from gwucnn.shapes import Padding, Shape, Size, TransposedWindow, check_size
 
 __all__ = ["conv2d_transpose", "conv2d_transpose_backward_input", "conv2d_transpose_backward_weight"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gwucnn import kernels
-from gwucnn.checks import check_not_negative
+from gwucnn.common import check_not_negative
 from gwucnn.ops.base import Array, Op, as_arrays, as_gradients, as_output, check_channels, check_shape
 
 __all__ = [

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gwucnn import kernels
-from gwucnn.checks import check_fraction, check_positive
+from gwucnn.common import check_fraction, check_positive
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
 
 __all__ = ["absolute_error", "huber", "sigmoid_log_loss", "softmax_cross_entropy", "squared_error"]

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.errors import ShapeError
+from gwucnn.common import Padding, Shape, ShapeError, Size, Window, check_flag
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, as_shape, check_shape
-from gwucnn.shapes import Padding, Shape, Size, Window, check_flag
 
 __all__ = [
     "average_pool2d",

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.checks import check_fraction
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, check_fraction
 from gwucnn.ops.base import Array, Op, as_arrays, as_output
 
 __all__ = ["dropout", "random_mask", "random_uniform"]

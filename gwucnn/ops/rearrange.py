@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gwucnn import kernels
-from gwucnn.errors import ShapeError
+from gwucnn.common import Border, ShapeError, Size, border, pair
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
-from gwucnn.shapes import Border, Size, border, pair
 
 __all__ = [
     "to_channels_first",

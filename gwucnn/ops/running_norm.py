@@ -8,8 +8,7 @@ from math import prod
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.checks import check_not_negative
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, check_not_negative
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
 
 __all__ = [

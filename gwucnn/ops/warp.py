@@ -14,10 +14,8 @@ from numbers import Real
 from typing import Any
 
 from gwucnn import kernels
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, Size, check_number, look_up, pair
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
-from gwucnn.shapes import Size, check_number, pair
-from gwucnn.suggestions import look_up
 
 __all__ = [
     "FLIPS",

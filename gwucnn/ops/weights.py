@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.checks import check_not_negative, check_positive
+from gwucnn.common import check_not_negative, check_positive
 from gwucnn.ops.base import Array, Op, as_arrays, as_output
 
 __all__ = ["clip_norm", "weight_penalty"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError
 
 if TYPE_CHECKING:
     from gwucnn.gwu_network import GWUNetwork

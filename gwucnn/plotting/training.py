@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gwucnn import metrics
-from gwucnn.history import History
+from gwucnn.callbacks.history import History
 from gwucnn.plotting.base import pyplot
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from gwucnn.callbacks import EarlyStopping
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError, check_flag, check_size
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.optimizers import Optimizer
-from gwucnn.shapes import check_flag, check_size
 from gwucnn.sklearn.networks import is_automatic, make_network
 
 __all__ = ["CNNBase"]

@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.sklearn.base import CNNBase
 

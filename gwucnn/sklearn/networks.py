@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gwucnn import models
+from gwucnn.common import look_up
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D, Normalization
-from gwucnn.suggestions import look_up
 
 __all__ = ["is_automatic", "make_network"]
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from gwucnn.errors import ShapeError
+from gwucnn.common import ShapeError
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.sklearn.base import CNNBase
 

@@ -1,0 +1,90 @@
+"""Stopping when training no longer helps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwucnn.callbacks.monitor import Monitor
+from gwucnn.common import check_flag, check_size
+
+__all__ = ["EarlyStopping"]
+
+
+class EarlyStopping(Monitor):
+    """Stop when a number has not become better for `patience` epochs.
+
+    Parameters
+    ----------
+    monitor : str
+        Name in the epoch's record: 'val_loss', 'val_accuracy', 'loss', ...
+    patience : int
+        Epochs without an improvement that are waited for. 0 and 1 stop at the first.
+    min_delta : float
+        A change of less is no improvement.
+    restore_best_weights : bool
+        Leave the network, at the end, with its weights after the best epoch.
+    mode : 'auto', 'min' or 'max'
+        Whether less or more is better; 'auto' tells by the name.
+
+    Attributes
+    ----------
+    best, best_epoch
+        The best number so far, and the epoch (from 0) of it.
+
+    Raises
+    ------
+    ValueError
+        When training begins and its records will have no such number.
+
+    Examples
+    --------
+    >>> from gwucnn import EarlyStopping
+    >>> EarlyStopping('val_accuracy', patience=3)
+    EarlyStopping(monitor='val_accuracy', patience=3)
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 0,
+        min_delta: float = 0.0,
+        restore_best_weights: bool = True,
+        *,
+        mode: str = "auto",
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.patience = check_size(self._who, "patience", patience, 0)
+        self.restore_best_weights = check_flag(self._who, "restore_best_weights", restore_best_weights)
+        self._network: Any = None
+
+    def reset(self) -> None:
+        super().reset()
+        self.best_epoch: int | None = None
+        self.best_weights: list[Any] | None = None
+
+    def set_network(self, network: Any) -> None:
+        """Take the network whose best weights to keep."""
+        self._network = network
+
+    def on_epoch_end(self, record: dict[str, Any]) -> bool:
+        """Return whether to stop."""
+        value = self.value(record)
+        if self.is_better(value):
+            self.best, self.best_epoch, self.wait = value, record.get("epoch"), 0
+            if self.restore_best_weights and self._network is not None:
+                self.best_weights = self._network.get_weights()
+            return False
+        self.wait += 1
+        return self.wait >= self.patience
+
+    def on_train_end(self) -> None:
+        """Give the network its best weights."""
+        if self.best_weights is not None and self._network is not None:
+            self._network.set_weights(self.best_weights)
+
+    def state(self) -> dict[str, Any]:
+        more = {"best_epoch": self.best_epoch, "best_weights": self.best_weights}
+        return super().state() | more
+
+    def __repr__(self) -> str:
+        return f"EarlyStopping(monitor={self.monitor!r}, patience={self.patience})"

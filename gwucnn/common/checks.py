@@ -1,0 +1,124 @@
+"""Numbers that users give: checked where they come in, with the argument's name in the error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from math import inf, isfinite
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from gwucnn.common.names import unquoted
+
+__all__ = [
+    "check_between",
+    "check_flag",
+    "check_fraction",
+    "check_not_negative",
+    "check_number",
+    "check_path",
+    "check_positive",
+    "check_size",
+    "gives_items",
+    "is_number",
+    "misplaced_word",
+]
+
+
+def is_number(value: Any) -> bool:
+    """Return whether `value` is a real number; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _wrong(who: str, name: str, value: Any, wanted: str) -> ValueError:
+    return ValueError(f"{who}: expected {name} to be {wanted}, got {value!r}{unquoted(value)}")
+
+
+def check_fraction(who: str, name: str, value: Any) -> float:
+    """Return `value` as a float from 0 to less than 1, or raise a ValueError that names it."""
+    if not is_number(value) or not 0 <= value < 1:
+        raise _wrong(who, name, value, "a number from 0 to less than 1")
+    return float(value)
+
+
+def check_positive(who: str, name: str, value: Any) -> float:
+    """Return `value` as a finite float above 0, or raise a ValueError that names it."""
+    if not is_number(value) or not 0 < value < inf:
+        raise _wrong(who, name, value, "a positive number")
+    return float(value)
+
+
+def check_not_negative(who: str, name: str, value: Any) -> float:
+    """Return `value` as a finite float of at least 0, or raise a ValueError that names it."""
+    if not is_number(value) or not 0 <= value < inf:
+        raise _wrong(who, name, value, "a number of at least 0")
+    return float(value)
+
+
+def check_between(who: str, name: str, value: Any, least: float, most: float = inf) -> float:
+    """Return `value` as a float within bounds, or raise a ValueError that names it."""
+    if not is_number(value) or not least <= float(value) <= most:
+        span = f"of at least {least:g}" if most == inf else f"from {least:g} to {most:g}"
+        raise ValueError(f"{who}: expected {name} to be a number {span}, got {value!r}{unquoted(value)}")
+    return float(value)
+
+
+# Numbers in whose place one writes what comes later in a call: Conv2D(8, 3, "relu").
+BEFORE_WORDS = ("filters", "kernel_size", "strides", "pool_size", "output_size")
+
+
+def check_size(who: str, name: str, value: object, least: int = 1) -> int:
+    """Return `value` as an int of at least `least`, or raise a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        hint = misplaced_word(name, value)
+        raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}{hint}")
+    return int(value)
+
+
+def misplaced_word(name: str, value: object) -> str:
+    """Return what to do about a text that stands where a number belongs."""
+    if not isinstance(value, str):
+        return ""
+    if value.isdigit():
+        return unquoted(value)
+    if name not in BEFORE_WORDS:
+        return ""
+    argument = "padding" if value.lower() in ("valid", "same") else "activation"
+    return f"; write it by name, such as {argument}={value!r}"
+
+
+def check_number(who: str, name: str, value: object) -> float:
+    """Return `value` as a finite float, or raise a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
+        raise ValueError(f"{who}: expected {name} to be a finite number, got {value!r}{unquoted(value)}")
+    return float(value)
+
+
+def check_flag(who: str, name: str, value: object, hint: str = "") -> bool:
+    """Return `value` as a bool, or raise a ValueError that names it."""
+    if not isinstance(value, Hashable) or value not in (True, False):
+        raise ValueError(f"{who}: expected {name} to be True or False, got {value!r}{hint}")
+    return bool(value)
+
+
+def check_path(who: str, name: str, value: Any) -> Any:
+    """Return a path as a str (or bytes, if it is), or raise a TypeError that names it."""
+    if not isinstance(value, (str, bytes, os.PathLike)):
+        raise TypeError(f"{who}: expected {name} to be a path, got {value!r}; write it as a text")
+    return os.fspath(value)
+
+
+def gives_items(value: Any) -> bool:
+    """Whether an object hands out items by number but is no array and no sequence of Python's.
+
+    numpy would go on asking such an object for items until there is an IndexError, which may never come.
+    """
+    if isinstance(value, np.ndarray):
+        return False  # soon: this is asked for each single image
+    if isinstance(value, (Sequence, Mapping)) or hasattr(value, "__array_interface__"):
+        return False
+    return all(hasattr(value, name) for name in ("__len__", "__getitem__")) and not hasattr(
+        value, "__array__"
+    )

@@ -1,0 +1,37 @@
+"""TODO."""
+
+from gwucnn.data.batches import Batch, Batches, Run, sample_shape
+from gwucnn.data.checks import (
+    as_images,
+    batch_weights,
+    check_finite,
+    data_to_validate,
+    refuse_beside_stream,
+    sample_weights,
+    split_off,
+    warn_missing,
+    warn_unscaled,
+    with_targets,
+)
+from gwucnn.data.streams import Admit, Stream, inputs_of, is_stream
+
+__all__ = [
+    "Admit",
+    "Batch",
+    "Batches",
+    "Run",
+    "Stream",
+    "as_images",
+    "batch_weights",
+    "check_finite",
+    "data_to_validate",
+    "inputs_of",
+    "is_stream",
+    "refuse_beside_stream",
+    "sample_shape",
+    "sample_weights",
+    "split_off",
+    "warn_missing",
+    "warn_unscaled",
+    "with_targets",
+]

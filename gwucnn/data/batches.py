@@ -1,0 +1,225 @@
+"""Data on its way into a network: gathered batch by batch into buffers that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gwucnn.memory import Space
+
+__all__ = ["Batches", "Run", "sample_shape"]
+
+# Samples in a run of batches: so many that what is done once a run does not count, so few that a bar moves.
+MOST_IN_A_RUN = 256
+
+
+def sample_shape(x: Any, data_format: str) -> tuple[int, ...]:
+    """Return the shape of one sample of `as_images`, channels last."""
+    if x.ndim == 4 and data_format == "channels_first":
+        return (*x.shape[2:], x.shape[1])
+    return tuple(x.shape[1:])
+
+
+class Batches:
+    """Inputs, targets and weights of samples, ready to be gathered.
+
+    Parameters
+    ----------
+    x : array of numbers from `as_images`
+    targets : int64 labels (N,), or numbers (N, *out_shape); None to predict
+    weights : float64, shape (N,), optional
+        How much each sample counts.
+    """
+
+    def __init__(
+        self, x: Any, targets: Any = None, weights: Any = None, data_format: str = "channels_last"
+    ) -> None:
+        self.x, self.targets, self.weights = x, targets, weights
+        self._channels_first = x.ndim == 4 and data_format == "channels_first"
+        self._shape = sample_shape(x, data_format)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def subset(self, indices: Any) -> Batches:
+        """Return the samples with these numbers (a slice gives views)."""
+        picked = [None if a is None else a[indices] for a in (self.targets, self.weights)]
+        part = Batches(self.x[indices], picked[0], picked[1])
+        part._channels_first, part._shape = self._channels_first, self._shape
+        return part
+
+    def split(self, size: int) -> Iterator[slice]:
+        """Yield which samples are in each batch, in order."""
+        for start in range(0, len(self), size):
+            yield slice(start, min(start + size, len(self)))
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self.x)
+
+    def epoch(self, size: int, rng: Any, where: str) -> Iterator[Run]:
+        """Yield the batches, in runs. rng : shuffles, or None; where : what the batches' names begin with."""
+        order = None if rng is None else rng.permutation(len(self))
+        first, whole, most = 0, len(self) // size * size, max(MOST_IN_A_RUN // size, 1) * size
+        # The last batch, which may be smaller, is a run of its own.
+        for start, stop, step in ((0, whole, most), (whole, len(self), size)):
+            for at in range(start, stop, step):
+                end = min(at + step, stop)
+                numbers = np.arange(at, end) if order is None else order[at:end]
+                run = Run(self, numbers, min(size, end - at), where, first, in_order=order is None)
+                yield run
+                first += len(run)
+
+    def parts(self, who: str) -> Iterator[Batches]:
+        """Yield all samples at once, as a stream does batch by batch."""
+        yield self
+
+    def count(self, indices: Any) -> int:
+        """Return how many samples a slice or an array of numbers picks."""
+        if isinstance(indices, slice):
+            return len(range(*indices.indices(len(self))))
+        return len(indices)
+
+    def inputs(self, indices: Any, space: Space) -> Any:
+        """Gather images (n, H, W, C) or features (n, D) into a buffer of `space`."""
+        buffer = space.array("x", (self.count(indices), *self._shape))
+        self._fill_inputs(indices, buffer, space)
+        return buffer
+
+    def batch(self, indices: Any, out_shape: tuple[int, ...], space: Space) -> Batch:
+        """Gather inputs, targets and weights into buffers of `space`: the same ones for as many samples."""
+        count = self.count(indices)
+        batches = space.saved.setdefault("batches", {})
+        batch = batches.get(count)
+        if batch is None or batch.moves != space.moves:
+            x = space.array("x", (count, *self._shape))
+            target = space.array("target", (count, *out_shape))
+            batch = Batch(x, target, space.array("share", (count,)), space.moves)
+            # What is stale would keep the memory of before alive.
+            kept = {size: old for size, old in batches.items() if old.moves == space.moves}
+            space.saved["batches"] = {**kept, count: batch}
+        self._fill_inputs(indices, batch.x, space)
+        self._fill_targets(indices, batch.target, space)
+        self.fill_shares(indices, batch, space)
+        return batch
+
+    @property
+    def plain(self) -> bool:
+        """Whether a batch is nothing but rows of the arrays, each row with the same weight."""
+        arrays = (self.x, self.targets)
+        return (
+            self.weights is None
+            and not self._channels_first
+            and all(a is not None and a.flags.c_contiguous and a.flags.aligned for a in arrays)
+            and all(a.dtype.isnative for a in arrays)
+        )
+
+    def _fill_inputs(self, indices: Any, buffer: Any, space: Space) -> None:
+        picked = _pick(self.x, indices, space, "picked x")
+        buffer[...] = picked.transpose(0, 2, 3, 1) if self._channels_first else picked
+
+    def _fill_targets(self, indices: Any, buffer: Any, space: Space) -> None:
+        """Copy targets; labels become one-hot rows."""
+        picked = _pick(self.targets, indices, space, "picked targets")
+        if picked.ndim == 1:
+            buffer.fill(0)
+            buffer[np.arange(len(picked)), picked] = 1
+        else:
+            buffer[...] = picked
+
+    def fill_shares(self, indices: Any, batch: Batch, space: Space) -> None:
+        """Fill each sample's part of the batch's loss."""
+        count = len(batch.share)
+        if self.weights is None:
+            # Those of other sizes lie in the same memory: only the last one filled can be as it was left.
+            if space.saved.get("equal shares") is not batch:
+                batch.share.fill(1.0 / count if count else 0.0)
+                batch.weights, batch.weight = None, float(count)
+                space.saved["equal shares"] = batch
+            return
+        space.saved.pop("equal shares", None)
+        batch.weights = picked = self.weights[indices]
+        batch.weight = float(picked.sum())
+        if batch.weight:
+            np.divide(picked, batch.weight, out=batch.share, casting="same_kind")
+        else:
+            batch.share.fill(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Batches of one size that follow each other in an epoch.
+
+    Attributes
+    ----------
+    data : Batches
+        All samples of the epoch.
+    numbers : int64, shape (samples of the run,)
+        Which of them, batch after batch.
+    size : int
+        Samples of a batch.
+    where : str
+        What the batches' names begin with.
+    first : int
+        Number of the first batch in the epoch, counted from 0.
+    note : str
+        What they end with.
+    in_order : bool
+        Whether the numbers follow each other.
+    """
+
+    data: Batches
+    numbers: Any
+    size: int
+    where: str
+    first: int = 0
+    note: str = ""
+    in_order: bool = False
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return len(self.numbers) // max(self.size, 1)
+
+    def name(self, batch: int) -> str:
+        """Return what errors call a batch, given by its number in the run."""
+        return f"{self.where}, batch {self.first + batch + 1}{self.note}"
+
+    def indices(self, batch: int) -> Any:
+        """Return which samples are in a batch of the run: a slice, which gives views, or their numbers."""
+        picked = self.numbers[batch * self.size : (batch + 1) * self.size]
+        if not (self.in_order or self.size == 1):
+            return picked
+        return slice(int(picked[0]), int(picked[0]) + self.size)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Buffers of some samples: inputs, targets, each one's part of the loss; and their weights."""
+
+    x: Any
+    target: Any
+    share: Any
+    moves: int  # of the space when the buffers were made
+    weights: Any = None  # of each sample, None if they are equal
+    weight: float = 0.0  # their sum
+
+
+# Below so many numbers a copy costs less than finding its buffer.
+FEW = 4096
+
+
+def _pick(array: Any, indices: Any, space: Space, name: str) -> Any:
+    """Return the rows with these numbers: a view for a slice, else a copy, a large one in a buffer."""
+    if isinstance(indices, slice):
+        return array[indices]
+    # `take` would first copy an array that lies otherwise, all of it.
+    plain = array.flags.c_contiguous and array.flags.aligned
+    if not plain or array[:1].size * len(indices) < FEW:
+        return array[indices]
+    buffer = space.array(name, (len(indices), *array.shape[1:]), array.dtype)
+    # Not 'raise', which would gather into memory of its own first; the numbers are those of `split`.
+    return array.take(indices, axis=0, out=buffer, mode="clip")

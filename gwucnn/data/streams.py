@@ -1,0 +1,95 @@
+"""Data that come batch by batch, from an object of the user's: larger than memory, read or made as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from gwucnn.data.batches import Batches, Run
+
+__all__ = ["Stream", "inputs_of", "is_stream"]
+
+Admit = Callable[[str, Any, Any], Batches]
+
+
+def is_stream(x: Any) -> bool:
+    """Whether x gives batches (x, y) by number: it has a length and items, and is no array.
+
+    A list is one if its items are tuples: a list of arrays is images.
+    """
+    if isinstance(x, np.ndarray):
+        return False
+    if isinstance(x, list):
+        return bool(x) and all(isinstance(item, tuple) for item in x)
+    if isinstance(x, (tuple, str, bytes, Mapping, type)) or hasattr(x, "__array__"):
+        return False
+    return hasattr(x, "__len__") and hasattr(x, "__getitem__")
+
+
+class Stream:
+    """Batches that an object with `__len__` and `__getitem__` gives.
+
+    Parameters
+    ----------
+    source : object
+        `source[i]` is the batch (x, y), for i from 0 to less than `len(source)`.
+    admit : function (where, x, y) -> Batches
+        Checks a batch; `where` begins what it says.
+    who : str
+        For whom the first batch is looked at, so that the network knows its shape.
+
+    Attributes
+    ----------
+    samples : int
+        In an epoch: a guess from the first batch, until one was gone through.
+    """
+
+    def __init__(self, source: Any, admit: Admit, who: str) -> None:
+        self._source, self._admit = source, admit
+        self.samples = self._length(who) * len(self._batch(0, f"{who}: x[0]"))
+
+    def _length(self, who: str) -> int:
+        length = len(self._source)
+        if not length:
+            raise ValueError(f"{who}: expected at least one batch, got none")
+        return length
+
+    def _batch(self, number: int, where: str) -> Batches:
+        item = self._source[number]
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            count = f" of {len(item)}" if isinstance(item, (tuple, list)) else ""
+            raise TypeError(f"{where}: expected a batch (x, y), got {type(item).__name__}{count}")
+        try:
+            return self._admit(where, *item)
+        except (ValueError, TypeError) as error:
+            if str(error).startswith(where):
+                raise
+            raise type(error)(f"{where}: {error}") from None
+
+    def epoch(self, size: int, rng: Any, where: str) -> Iterator[Run]:
+        """Yield each batch as a run of its own."""
+        length, samples = self._length(where), 0
+        order = range(length) if rng is None else rng.permutation(length).tolist()
+        for number, index in enumerate(order):
+            note = f" (x[{index}])"
+            batch = self._batch(index, f"{where}, batch {number + 1}{note}")
+            count = len(batch)
+            samples += count
+            yield Run(batch, np.arange(count), count, where, number, note, in_order=True)
+        self.samples = samples
+
+    def parts(self, who: str) -> Iterator[Batches]:
+        """Yield all samples in order, batch by batch."""
+        for index in range(self._length(who)):
+            yield self._batch(index, f"{who}: x[{index}]")
+
+
+def inputs_of(source: Any, who: str) -> Iterator[Any]:
+    """Yield the x of each batch: of a pair (x, y), or x itself."""
+    if not len(source):
+        raise ValueError(f"{who}: expected at least one batch, got none")
+    for number in range(len(source)):
+        item = source[number]
+        yield item[0] if isinstance(item, tuple) and item else item

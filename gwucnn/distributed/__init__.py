@@ -1,0 +1,7 @@
+"""TODO."""
+
+from gwucnn.distributed.data_parallel import DataParallel
+
+__all__ = [
+    "DataParallel",
+]

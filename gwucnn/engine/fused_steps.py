@@ -1,0 +1,185 @@
+"""Steps that do the work of several layers at once: they share the layers' parameters, and hold no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gwucnn import ops
+from gwucnn.layers import BatchNormalization, Conv2D, Layer, MaxPooling2D
+from gwucnn.layers.base import WeightedLayer
+from gwucnn.memory import Space
+from gwucnn.ops.conv_pool import has_gradients
+
+__all__ = ["ConvPool", "ConvRelu", "NormRelu"]
+
+
+class ConvRelu(Layer):
+    """Convolution, bias and relu in one step; holds the layer's own parameters.
+
+    conv : Conv2D or DepthwiseConv2D
+    """
+
+    replays = True
+    overwrites = True
+
+    def __init__(self, conv: WeightedLayer) -> None:
+        self._conv: Any = conv
+        self.label = conv.label
+        self.parameters = conv.parameters
+        self.trainable = conv.trainable
+        self.in_shape, self.out_shape = conv.in_shape, conv.out_shape
+
+    def forward(self, x: Any, space: Space) -> Any:
+        y = space.array("y", (x.shape[0], *self.out_shape))
+        self._conv.multiply(x, y, space, relu=True)
+        space.saved["x"] = x
+        space.saved["before activation"] = space.saved["y"] = y  # relu's gradient looks at its output alone
+        return y
+
+    def backward(self, dy: Any, space: Space) -> Any:
+        return self._conv.backward(dy, space)
+
+
+class ConvPool(Layer):
+    """Convolution, bias, relu (or none) and 2x2 max pooling in one step; holds the layers' own parameters."""
+
+    replays = True
+
+    def __init__(self, conv: Conv2D, pool: MaxPooling2D) -> None:
+        self._conv = conv
+        self.label = conv.label
+        self.parameters = conv.parameters
+        self.trainable = conv.trainable
+        self.in_shape, self.out_shape = conv.in_shape, pool.out_shape
+        self._options: dict[str, Any] = {"strides": conv.strides, "padding": conv.padding}
+
+    def forward(self, x: Any, space: Space) -> Any:
+        conv = self._conv
+        shape = (x.shape[0], *self.out_shape)
+        winner = space.array("winner", shape, "uint8") if space.goes_back else None
+        space.saved["x"], space.saved["winner"] = x, winner
+        return space.run(
+            "conv2d_relu_pool",
+            ops.conv2d_relu_pool,
+            x,
+            *conv.weights(space),
+            winner=winner,
+            winograd=space.winograd,
+            scratch=space.scratch,
+            constant_weight=space.keeps_weights,
+            relu=conv.activation is not None,
+            dilation_rate=conv.dilation_rate,
+            groups=conv.groups,
+            out=space.array("y", shape),
+            **self._options,
+        )
+
+    def backward(self, dy: Any, space: Space) -> Any:
+        conv, x, winner = self._conv, space.saved["x"], space.saved["winner"]
+        by_weight, by_input = has_gradients(space.dtype, conv.kernel.shape, conv.dilation_rate, conv.groups)
+        # Otherwise the gradient of the full-size images is written out after all.
+        dz = None
+        if (self.trainable and not by_weight) or (space.needs_dx and not by_input):
+            dz = self._spread(dy, winner, space)
+        if self.trainable:
+            self._backward_weight(x, dy, winner, dz if not by_weight else None, space)
+        if not space.needs_dx:
+            return None
+        dx = space.array("dx", x.shape)
+        if dz is not None and not by_input:
+            conv.multiply_backward_input(dz, dx, space)
+            return dx
+        op = ops.conv2d_relu_pool_backward_input
+        return space.run(
+            "winner_input", op, dy, winner, conv.kernel.constant, input_shape=x.shape, out=dx, **self._options
+        )
+
+    def _spread(self, dy: Any, winner: Any, space: Space) -> Any:
+        """Return the gradient before relu and pooling. A winner of 4, shut by relu, is no pixel."""
+        shape = (dy.shape[0], *self._conv.out_shape)
+        out = space.array("dz", shape)
+        return space.run(
+            "spread", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out
+        )
+
+    def _backward_weight(self, x: Any, dy: Any, winner: Any, dz: Any, space: Space) -> None:
+        conv = self._conv
+        if dz is not None:
+            conv.multiply_backward_weight(x, dz, space)
+            if conv.add_bias:
+                space.run("bias", ops.sum_rows, dz, out=conv.bias.grad, accumulate=True)
+            return
+        space.run(
+            "winner_weight",
+            ops.conv2d_relu_pool_backward_weight,
+            x,
+            dy,
+            winner,
+            dilation_rate=conv.dilation_rate,
+            bias_grad=conv.bias.grad if conv.add_bias else None,
+            out=conv.kernel.grad,
+            **self._options,
+        )
+
+
+class NormRelu(Layer):
+    """Batch normalisation and relu in one step; holds the layer's own parameters."""
+
+    replays = True
+
+    def __init__(self, norm: BatchNormalization) -> None:
+        self._norm = norm
+        self.label = norm.label
+        self.parameters = norm.parameters
+        self.trainable = norm.trainable
+        self.in_shape, self.out_shape = norm.in_shape, norm.out_shape
+
+    def forward(self, x: Any, space: Space) -> Any:
+        norm = self._norm
+        mean, variance = norm.statistics(x, space)
+        return space.run(
+            "forward",
+            ops.batch_norm_relu,
+            x,
+            norm.gamma.constant,
+            norm.beta.constant,
+            mean,
+            variance,
+            norm.epsilon,
+            line=space.array("line", (2, x.shape[-1])) if space.goes_back else None,
+            out=space.array("y", x.shape),
+        )
+
+    def backward(self, dy: Any, space: Space) -> Any:
+        norm = self._norm
+        x, mean, variance = space.saved["x"], space.saved["mean"], space.saved["variance"]
+        sums = None
+        if space.saved["by_batch"]:
+            sums = space.run(
+                "sums",
+                ops.batch_norm_relu_backward_sums,
+                dy,
+                x,
+                space.array("line", (2, x.shape[-1])),
+                mean,
+                variance,
+                norm.epsilon,
+                gamma_grad=norm.gamma.grad,
+                beta_grad=norm.beta.grad,
+                out=space.array("sums", (2, x.shape[-1])),
+            )
+        if not space.needs_dx:
+            return None
+        return space.run(
+            "backward",
+            ops.batch_norm_relu_backward,
+            dy,
+            x,
+            norm.gamma.constant,
+            norm.beta.constant,
+            mean,
+            variance,
+            norm.epsilon,
+            sums=sums,
+            out=space.array("dx", x.shape),
+        )

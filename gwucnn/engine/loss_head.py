@@ -1,0 +1,62 @@
+"""The end of a network: its last activation together with its loss."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from gwucnn.activation_functions import ActivationFunction
+from gwucnn.common import NotBuiltError
+from gwucnn.loss_functions import LossFunction
+from gwucnn.memory import Space
+
+__all__ = ["LossHead"]
+
+
+class LossHead:
+    """The end of a network: its last activation, and the loss once it is compiled.
+
+    The plan before it makes z. If the activation is the loss's partner, the two run as one; otherwise the
+    activation runs, then the loss, and backward comes through the activation's own gradient.
+    """
+
+    def __init__(self, activation: type[ActivationFunction] | None, loss: LossFunction | None) -> None:
+        self.activation = activation
+        self.loss_function = loss
+        self._paired = loss is not None and activation is not None and loss.partner is activation
+
+    @property
+    def replays(self) -> bool:
+        """Whether a batch's loss comes from a step that can be called again by itself."""
+        return self.loss_function is not None and self.loss_function.replays
+
+    def outputs(self, z: Any, space: Space) -> Any:
+        """Return the network's outputs, a buffer of `space`."""
+        if self.activation is None:
+            return z
+        return self.activation.forward(z, space.array("outputs", z.shape), space)
+
+    def loss(self, z: Any, target: Any, share: Any, space: Space) -> tuple[float, Any, Any]:
+        """Return the loss of a batch, its gradient by z, and the outputs. All arrays are buffers of `space`.
+
+        target : shape of z. share : shape (N,), each row's part of the batch, summing to 1.
+        """
+        if self.loss_function is None:
+            raise NotBuiltError(
+                "loss: expected a network with a loss, got none; call compile(loss=...) first"
+            )
+        gradient = space.array("gradient", z.shape)
+        y = space.array("outputs", z.shape) if self._paired else self.outputs(z, space)
+        rows = (z.shape[0], prod(z.shape[1:]))
+        value = self.loss_function.step(
+            space,
+            space.view("z rows", z if self._paired else y, rows),
+            space.view("target rows", target, rows),
+            share,
+            y,
+            space.view("gradient rows", gradient, rows),
+        )
+        if self.activation is not None and not self._paired:
+            back = space.array("dz", gradient.shape)
+            gradient = self.activation.backward(gradient, z, y, back, space)
+        return value, gradient, y

@@ -1,0 +1,233 @@
+"""A network made again of the document and the arrays that `gwucnn.snapshot` made of one.
+
+They may come from anywhere: each part is there, is of its type and has the size that the layers call for, and
+there is nothing else, or no network is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from gwucnn.callbacks.history import History
+from gwucnn.common import FormatError, NotBuiltError, check_size, rebuilt
+from gwucnn.files.snapshot import OPTIONS, names_of, slots_of
+from gwucnn.layers.base import CLASSES
+from gwucnn.memory import MANY
+
+__all__ = ["restored"]
+
+# Of an error about a description that may be megabytes long, in letters.
+LONGEST_TEXT = 1800
+
+# What descriptions have, and nothing else.
+DOCUMENT = (
+    "gwucnn", "format", "network", "layers", "input_shape", "built", "weights", "compiled", "random",
+    "epochs", "history", "callbacks",
+)  # fmt: skip
+RECIPE = ("loss", "optimizer", "metrics", "global_clipnorm", "lr", "updates")
+WEIGHT = ("name", "trainable", "trained")
+STATE = ("class_name", "state")
+HISTORY = ("records", "epoch", "seconds")
+
+
+def restored(who: str, document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
+    """Return the network that `described` wrote down; `make(options)` makes one without layers.
+
+    Raises FormatError for anything that does not belong to a network, or not to this one.
+    """
+    try:
+        return _restored(document, arrays, make)
+    except MemoryError:
+        raise  # no more is taken than the file has, so that it may be sound
+    except Exception as error:
+        # Of any kind: classes of the user's own are asked too.
+        expected = isinstance(error, (NotBuiltError, TypeError, ValueError))
+        text = str(error) if expected else f"{type(error).__name__}: {error}"
+        raise FormatError(
+            f"{who}: {text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + '...'}"
+        ) from error
+
+
+def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
+    _part(_only("a network of", document, DOCUMENT), "gwucnn", str)
+    network = make(_only("the options", _part(document, "network", dict), OPTIONS))
+    for number, layer in enumerate(_part(document, "layers", list)):
+        if _part(layer, "class_name", str) not in CLASSES:
+            raise ValueError(
+                f"expected layer {number} to be of a class that is known, got {layer['class_name']!r}; "
+                "define or import it first"
+            )
+        network.add(rebuilt("add", "a layer", layer, CLASSES))
+    shape = _part(document, "input_shape", list, None)
+    if shape is not None:
+        network._stack.start(tuple(check_size("input_shape", "each length", length) for length in shape))
+    names, recipe = names_of(network), _part(document, "compiled", dict, None)
+    if recipe is not None:
+        _only("a training of", recipe, RECIPE)
+    entries = _take_weights(network, names, _part(document, "weights", list), arrays)
+    if recipe is not None:
+        network.compile(
+            _part(recipe, "loss", dict),
+            optimizer=_part(recipe, "optimizer", dict),
+            metrics=_part(recipe, "metrics", list),
+            global_clipnorm=_part(recipe, "global_clipnorm", float, None),
+        )
+    if _part(document, "built", bool):
+        _build(network, names, entries)
+    if recipe is not None:
+        _resume(network, names, recipe, arrays)
+    _put_back_random(network, _part(document, "random", dict, None))
+    if arrays:
+        raise ValueError(f"expected arrays of this network only, got {_listed(sorted(arrays))} besides")
+    epochs = check_size("epochs", "their number", _part(document, "epochs", int), 0)
+    network._put_back(
+        epochs,
+        _history_again(_part(document, "history", dict, None), epochs),
+        [
+            (_part(_only("a callback of", entry, STATE), "class_name", str), _part(entry, "state", dict))
+            for entry in _part(document, "callbacks", list)
+        ],
+    )
+    return network
+
+
+def _only(what: str, document: Any, keys: Iterable[str]) -> Any:
+    """Return a description, after a look that it has these parts and no others."""
+    if not isinstance(document, dict) or document.keys() != set(keys):
+        got = _listed(document) if isinstance(document, dict) else str(document)[:60]
+        raise ValueError(f"expected {what} {', '.join(keys)}, got {got}")
+    return document
+
+
+def _listed(names: Iterable[str]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= 800 else f"{text[:797]}..."
+
+
+def _part(document: Any, key: str, *kinds: Any) -> Any:
+    """Return document[key] if it is of one of these types; None stands for None."""
+    if not isinstance(document, dict) or key not in document:
+        raise ValueError(f"expected a description with {key!r}, got {str(document)[:60]}")
+    value = document[key]
+    if not any(value is None if kind is None else type(value) is kind for kind in kinds):
+        wanted = " or ".join("null" if kind is None else kind.__name__ for kind in kinds)
+        raise ValueError(f"expected {key!r} to be {wanted}, got {str(value)[:60]}")
+    return value
+
+
+def _array(arrays: dict[str, Any], name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Take out an array that has to be there, in this shape and dtype."""
+    if name not in arrays:
+        raise ValueError(f"expected an array {name!r}, got none")
+    array = arrays.pop(name)
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(
+            f"expected {name!r} to be {np.dtype(dtype).name} of shape {shape}, got {array.dtype.name} of "
+            f"shape {array.shape}"
+        )
+    return array
+
+
+def _take_weights(
+    network: Any, names: Mapping[str, Any], entries: list[Any], arrays: dict[str, Any]
+) -> list[Any]:
+    """Give the parameters their values, as far as there are any; return the entries, checked."""
+    found = [_part(_only("a weight of", entry, WEIGHT), "name", str) for entry in entries]
+    if found != list(names):
+        wanted, got = (_listed(weights) for weights in (names, found))
+        raise ValueError(f"expected the weights {wanted}, got {got}")
+    for name, parameter in names.items():
+        if name in arrays:
+            parameter.value = _array(arrays, name, parameter.shape, network._dtype)
+        if parameter.updates is not None:
+            updates = _array(arrays, f"updates.{name}", (1,), np.int64)
+            parameter.updates[...] = check_size(f"updates.{name}", "their number", int(updates[0]), 0)
+    return entries
+
+
+def _build(network: Any, names: Mapping[str, Any], entries: list[Any]) -> None:
+    """Lay the weights out as they were, also where layers were frozen or freed since."""
+    for entry, (name, parameter) in zip(entries, names.items(), strict=True):
+        if parameter.constant is None:
+            raise ValueError(f"expected an array {name!r}, got none")
+        parameter.trainable = _part(entry, "trained", bool)
+    network._build(network._stack.in_shape or ())
+    for entry, parameter in zip(entries, names.values(), strict=True):
+        parameter.trainable = _part(entry, "trainable", bool)
+
+
+def _resume(network: Any, names: Mapping[str, Any], recipe: Any, arrays: dict[str, Any]) -> None:
+    if network._engine is not None:
+        for slot, name, part in slots_of(network, names):
+            part[...] = _array(arrays, f"optimizer.{slot}.{name}", part.shape, part.dtype)
+    updates = check_size("updates", "their number", _part(recipe, "updates", int), 0)
+    if updates > MANY:
+        raise ValueError(f"expected at most {MANY} updates, got {updates}")
+    moves, lr = network.optimizer, _part(recipe, "lr", float)
+    if moves.schedule is None and lr != moves.lr:
+        raise ValueError(f"expected lr to be {moves.lr}, as in {moves!r}, got {lr}")
+    moves.resume(updates, lr)
+
+
+# What a generator's state is made of, with the number of values of each.
+PCG64 = {"bit_generator": None, "state": None, "has_uint32": 2, "uinteger": 2**32}
+PCG64_STATE = {"state": 2**128, "inc": 2**128}
+WORD = 2**64
+
+
+def _put_back_random(network: Any, random: Any) -> None:
+    if random is None:
+        return
+    _only("random numbers of", random, ("entropy", "generator", "draws"))
+    state = _only("a generator of", _part(random, "generator", dict), PCG64)
+    if state["bit_generator"] != "PCG64":
+        raise ValueError(f"expected random numbers of PCG64, got those of {str(state['bit_generator'])[:60]}")
+    _numbers(_only("its state of", _part(state, "state", dict), PCG64_STATE), PCG64_STATE)
+    _numbers(state, {name: count for name, count in PCG64.items() if count is not None})
+    entropy, draws = _part(random, "entropy", int, list), _part(random, "draws", list)
+    for word in [entropy] if isinstance(entropy, int) else entropy:
+        check_size("entropy", "each number", word, 0)
+    if len(draws) != 2:
+        raise ValueError(f"expected 'draws' to be a key and a count, got {str(draws)[:60]}")
+    _numbers(dict(enumerate(draws)), {0: WORD, 1: WORD})
+    network._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+    network._generator.bit_generator.state = state
+    network._randomness.put_back(draws)
+
+
+def _numbers(found: Mapping[Any, Any], counts: Mapping[Any, int]) -> None:
+    """Raise ValueError unless each of these is an integer from 0 to less than its count."""
+    for name, count in counts.items():
+        value = found[name]
+        if type(value) is not int or not 0 <= value < count:
+            raise ValueError(
+                f"expected random numbers with {name!r} from 0 to less than {count}, got {str(value)[:60]}"
+            )
+
+
+def _history_again(kept: Any, epochs: int) -> History | None:
+    """Return the history of a run that has come so far."""
+    if kept is None:
+        return None
+    _only("a history of", kept, HISTORY)
+    history, records = History(), _part(kept, "records", dict)
+    history.epoch = _column(kept, "epoch", np.int64)
+    history.seconds = _column(kept, "seconds", np.float64)
+    history.history = {name: _column(records, name, np.float64) for name in records}
+    history.check("history")
+    if history.epoch and history.epoch[-1] >= epochs:
+        raise ValueError(f"expected a history of {epochs} epochs, got number {history.epoch[-1]} in it")
+    return history
+
+
+def _column(kept: Any, name: str, dtype: Any) -> list[Any]:
+    values = _part(kept, name, np.ndarray)
+    if values.ndim != 1 or values.dtype != dtype:
+        raise ValueError(
+            f"expected the history's {name!r} to be a row of {np.dtype(dtype).name}, got {values.dtype.name} "
+            f"of shape {values.shape}"
+        )
+    return values.tolist()

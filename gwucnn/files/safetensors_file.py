@@ -1,0 +1,301 @@
+"""A document with arrays as the bytes of one safetensors file, and back. Nothing here knows what they mean.
+
+::
+
+    length of the header    8 bytes, little endian
+    header                  {"__metadata__": {"gwucnn": text}, name: {dtype, shape, data_offsets}, ...}
+    arrays                  one behind another, without gaps
+
+The text is JSON: the document, with the number of the format and a checksum of itself and of all arrays.
+Arrays that stand in the document itself are {"$array": name} there, numbers that JSON has no word for
+{"$float": "nan"}.
+
+Reading believes nothing: every length is compared with what there is before memory is taken for it. It makes
+dicts, lists, numbers, texts and arrays, nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from math import isfinite, prod
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from gwucnn.common import FormatError
+
+__all__ = ["FORMAT", "decode", "encode", "opened", "read"]
+
+# Goes up when files become such that older versions of the package would misunderstand them.
+FORMAT = 1
+
+KEY = "gwucnn"
+
+# Headers hold descriptions, not data. What Python makes of one takes some thirty times its length.
+LONGEST_HEADER = 2**24
+
+DTYPES = {
+    "U8": "<u1",
+    "I8": "<i1",
+    "U16": "<u2",
+    "I16": "<i2",
+    "U32": "<u4",
+    "I32": "<i4",
+    "U64": "<u8",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
+
+
+# ------------------------------------------------------------------------------------------------- writing
+
+
+def encode(who: str, document: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
+    """Return the file of a document and arrays by name.
+
+    Raises TypeError for what a file cannot hold, ValueError if the document is too long.
+    """
+    from safetensors.numpy import save  # takes longer to import than this package's own modules
+
+    arrays = {name: _as_stored(who, name, array) for name, array in arrays.items()}
+    plain = {"format": FORMAT, **_plain(who, document, "", arrays)}
+    text = json.dumps(plain | {"checksum": _checksum(plain, arrays)})
+    data = save(arrays, {KEY: text})
+    if int.from_bytes(data[:8], "little") > LONGEST_HEADER:
+        raise ValueError(
+            f"{who}: expected a description of less than {LONGEST_HEADER} bytes, got {len(text)}; keep "
+            "long lists of numbers in arrays"
+        )
+    return data
+
+
+def _as_stored(who: str, name: str, array: Any) -> Any:
+    array = np.asarray(array, order="C")
+    if array.dtype.newbyteorder("<") not in map(np.dtype, DTYPES.values()):
+        raise TypeError(f"{who}: expected {name} to be an array of numbers, got {array.dtype}")
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def _plain(who: str, value: Any, place: str, arrays: dict[str, Any]) -> Any:
+    """Return `value` as JSON can hold it; arrays in it go to `arrays`, by their place."""
+    if isinstance(value, np.ndarray):
+        name = place
+        while name in arrays:  # {'a.0': x, 'a': [y]} has two places of one name
+            name += "'"
+        arrays[name] = _as_stored(who, place, value)
+        return {"$array": name}
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else {"$float": str(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(who, item, f"{place}.{number}", arrays) for number, item in enumerate(value)]
+    if isinstance(value, Mapping) and all(isinstance(k, str) and not k.startswith("$") for k in value):
+        return {
+            key: _plain(who, item, f"{place}.{key}" if place else key, arrays) for key, item in value.items()
+        }
+    raise TypeError(
+        f"{who}: expected {place} to be numbers, texts, None, arrays, and lists and dicts of these, got "
+        f"{value!r}"
+    )
+
+
+def _checksum(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    """Return a checksum of all that a file says, whatever the order in which it says it."""
+    import hashlib  # here, as it takes 2.7 ms to load
+
+    found = hashlib.sha256(json.dumps(document, sort_keys=True, allow_nan=False).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        found.update(array.reshape(-1).view(np.uint8).data)
+    return f"sha256:{found.hexdigest()}"
+
+
+# ------------------------------------------------------------------------------------------------- reading
+
+
+def read(who: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return document and arrays of a file. Raises FormatError that names what is wrong with it."""
+    with opened(who, path) as (file, size):
+        return _read(who, file, size)
+
+
+@contextlib.contextmanager
+def opened(who: str, path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a file to read; give it and its length in bytes. Raises FormatError for what is no file."""
+    # A pipe would be waited for, without O_NONBLOCK.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if os.path.isdir(path):
+        raise FormatError(f"{who}: expected a file, got a folder")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{who}: expected a file, got none; check the path")
+    with open(os.open(path, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise FormatError(f"{who}: expected a file, got a device or a pipe")
+        yield file, found.st_size
+
+
+def decode(who: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return document and arrays of what `encode` returned."""
+    return _read(who, io.BytesIO(data), len(data))
+
+
+def _read(who: str, file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    length = int.from_bytes(_take(who, file, 8, size, "the header's length"), "little")
+    if length > LONGEST_HEADER:
+        raise FormatError(
+            f"{who}: expected a header of at most {LONGEST_HEADER} bytes, got {length}; this is no file of "
+            "gwucnn, or it is damaged"
+        )
+    header = _json(who, "the header", _take(who, file, length, size - 8, "header"))
+    entries = _entries(who, header, size - 8 - length)
+    document = _document(who, header)
+    body = np.frombuffer(_take(who, file, size - 8 - length, size - 8 - length, "arrays"), np.uint8)
+    arrays = {
+        name: body[begin:end].view(dtype).reshape(shape)
+        for name, (dtype, shape, begin, end) in entries.items()
+    }
+    said = document.pop("checksum", None)
+    try:
+        found = _checksum(document, arrays)
+    except ValueError as error:  # a number too large for a float
+        raise FormatError(f"{who}: expected finite numbers in the document, got {error}") from None
+    if said != found:
+        raise FormatError(f"{who}: expected the checksum {said!r}, got {found!r}; the file is damaged")
+    # Copies: in memory of their own, aligned, and in the machine's order of bytes.
+    arrays = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
+    used: set[str] = set()
+    try:
+        document = _revived(who, document, arrays, used)
+    except RecursionError:
+        raise FormatError(f"{who}: expected a document of some hundred levels at most, got more") from None
+    return document, {name: array for name, array in arrays.items() if name not in used}
+
+
+def _take(who: str, file: BinaryIO, length: int, there: int, what: str) -> bytes:
+    if length > there:
+        raise FormatError(f"{who}: expected {length} bytes of {what}, got {there}; the file is cut off")
+    data = file.read(length)
+    if len(data) != length:
+        raise FormatError(f"{who}: expected {length} bytes of {what}, got {len(data)}; the file has changed")
+    return data
+
+
+def _json(who: str, what: str, text: bytes | str) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in made:
+                raise ValueError(f"the name {_brief(key)} stands there twice")
+            made[key] = value
+        return made
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        text = text if isinstance(text, str) else text.decode("utf-8")
+        if not text.startswith("{"):
+            raise ValueError(f"it begins with {text[:1]!r}")
+        found = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(
+            f"{who}: expected {what} to be a JSON object, but {error}; this is no file of gwucnn, or it is "
+            "damaged"
+        ) from None
+    return found
+
+
+def _entries(
+    who: str, header: dict[str, Any], there: int
+) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
+    """Return dtype, shape, begin and end of each array; together they are all the bytes that are there."""
+    entries = {name: _entry(who, name, e) for name, e in header.items() if name != "__metadata__"}
+    reached = 0
+    for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if begin != reached:
+            raise FormatError(
+                f"{who}: expected {name} to begin at byte {reached}, where the array before ends, got {begin}"
+            )
+        reached = end
+    if reached != there:
+        cut = "the file is cut off" if reached > there else "something else follows"
+        raise FormatError(f"{who}: expected {reached} bytes of arrays, got {there}; {cut}")
+    return entries
+
+
+def _entry(who: str, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise FormatError(f"{who}: expected dtype, shape and data_offsets of {name}, got {_brief(entry)}")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        known = ", ".join(DTYPES)
+        raise FormatError(f"{who}: expected the dtype of {name} to be one of {known}, got {_brief(dtype)}")
+    if not _are_sizes(shape) or len(shape) > 32:
+        raise FormatError(f"{who}: expected the shape of {name} to be a list of sizes, got {_brief(shape)}")
+    if not _are_sizes(offsets) or len(offsets) != 2:
+        raise FormatError(f"{who}: expected two offsets of {name}, got {_brief(offsets)}")
+    begin, end = offsets
+    itemsize = np.dtype(DTYPES[dtype]).itemsize
+    if prod(max(size, 1) for size in shape) * itemsize >= 2**63:
+        raise FormatError(f"{who}: expected an array that memory could hold, got {name} of shape {shape}")
+    wanted = prod(shape) * itemsize
+    if end - begin != wanted:
+        raise FormatError(
+            f"{who}: expected {wanted} bytes for {name}, {dtype} of shape {tuple(shape)}, got {end - begin}"
+        )
+    return DTYPES[dtype], tuple(shape), begin, end
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _document(who: str, header: dict[str, Any]) -> dict[str, Any]:
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or metadata.keys() != {KEY} or not isinstance(metadata[KEY], str):
+        raise FormatError(
+            f"{who}: expected a file that `network.save` wrote, got safetensors that have not {KEY!r} "
+            "alone in their metadata"
+        )
+    document = _json(who, f"the text {KEY!r}", metadata[KEY])
+    version = document.get("format")
+    if type(version) is not int or version < 1:
+        raise FormatError(f"{who}: expected the number of a format, got {_brief(version)}")
+    if version > FORMAT:
+        raise FormatError(
+            f"{who}: expected format {FORMAT} at most, got {_brief(version)}; a newer gwucnn wrote this, "
+            "update yours"
+        )
+    return document
+
+
+def _revived(who: str, value: Any, arrays: Mapping[str, Any], used: set[str]) -> Any:
+    if isinstance(value, list):
+        return [_revived(who, item, arrays, used) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"$array"} and isinstance(value["$array"], str) and value["$array"] in arrays:
+        used.add(value["$array"])
+        return arrays[value["$array"]]
+    if value.keys() == {"$float"} and value["$float"] in ("nan", "inf", "-inf"):
+        return float(value["$float"])
+    strange = [key for key in value if key.startswith("$")]
+    if strange:
+        raise FormatError(f"{who}: expected an array or a number by its name, got {_brief(value)}")
+    return {key: _revived(who, item, arrays, used) for key, item in value.items()}

@@ -1,0 +1,193 @@
+"""What a network is at a moment, as a document with arrays. `gwucnn.restoring` makes a network of them again.
+
+Weights are called by layer and parameter, '0.Conv2D.kernel', what belongs to one after it:
+'optimizer.m.0.Conv2D.kernel', 'updates.1.BatchNormalization.moving_mean'.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from gwucnn._version import __version__
+from gwucnn.callbacks.history import History
+from gwucnn.common import rebuilt, written
+from gwucnn.layers.base import CLASSES, Layer, as_written, leaves
+from gwucnn.loss_functions import loss_function
+from gwucnn.optimizers import optimizer
+
+__all__ = ["OPTIONS", "described", "names_of", "own_classes", "slots_of"]
+
+OPTIONS = ("data_format", "precision", "seed", "fuse", "winograd")
+
+
+def _every_layer(layers: Any) -> Iterator[Layer]:
+    """Yield layers, and all that they hold."""
+    for layer in layers:
+        yield layer
+        yield from _every_layer(layer.children)
+
+
+def names_of(network: Any) -> dict[str, Any]:
+    """Return all parameters by name."""
+    homes = {id(p): leaf.label for top in network.layers for leaf in leaves(top) for p in leaf.parameters}
+    named: dict[str, Any] = {}
+    for layer in network.layers:
+        for parameter in layer.parameters:
+            name = f"{homes.get(id(parameter), layer.label)}.{parameter.name}"
+            named[f"{name}.{len(named)}" if name in named else name] = parameter
+    return named
+
+
+def own_classes(network: Any) -> list[type]:
+    """Return the classes that descriptions of this network name and that are not the package's."""
+    recipe = network._compiled
+    layers = list(_every_layer(network.layers))
+    things = [*layers, *(layer.split_activation()[1] for layer in layers)]
+    things += [] if recipe is None else [recipe.loss, recipe.optimizer, recipe.optimizer.schedule]
+    kinds = [thing if isinstance(thing, type) else type(thing) for thing in things]
+    package = __name__.partition(".")[0]
+    return [
+        kind
+        for kind in dict.fromkeys(kinds)
+        if kind.__module__.partition(".")[0] not in (package, "builtins")
+    ]
+
+
+def described(who: str, network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the document and the arrays of a network.
+
+    Raises TypeError, ValueError for layers and losses of a user's own that could not be made again.
+    """
+    names, arrays, engine = names_of(network), {}, network._engine
+    trained = [] if engine is None else engine.arena.trained
+    for name, parameter in names.items():
+        if parameter.constant is not None:
+            arrays[name] = parameter.constant
+        if parameter.updates is not None:
+            arrays[f"updates.{name}"] = parameter.updates
+    document = {
+        "gwucnn": __version__,
+        "network": {option: getattr(network, option) for option in OPTIONS},
+        "layers": [_layer(who, layer) for layer in network.layers],
+        "input_shape": network._stack.in_shape,
+        "built": engine is not None,
+        "weights": [
+            {"name": name, "trainable": p.trainable, "trained": any(p is other for other in trained)}
+            for name, p in names.items()
+        ],
+        "compiled": _recipe(who, network, names, arrays),
+        "random": _random(network),
+        "epochs": network.epochs_done,
+        "history": _history(who, network.history),
+        "callbacks": network._callback_states(),
+    }
+    return document, arrays
+
+
+def _layer(who: str, layer: Layer) -> dict[str, Any]:
+    """Return a layer's description, after a test that it can be made from it."""
+    for each in _every_layer([layer]):
+        kind, held = type(each), CLASSES.get(type(each).__name__)
+        if not _same(held, kind):
+            raise ValueError(
+                f"{who}: expected {each.label} to be of a class with a name of its own, got one beside "
+                f"{held!r}; call it something else"
+            )
+        takes = len(inspect.signature(kind.__init__).parameters) > 1 and kind.__init__ is not object.__init__
+        if kind.config is Layer.config and takes:
+            raise TypeError(
+                f"{who}: expected {each.label} to define config(), got none; return the constructor's "
+                "arguments from it, so that the layer can be made again"
+            )
+    found = as_written(layer)
+    try:
+        twin = rebuilt(who, "a layer", found, CLASSES)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{who}: expected arguments of which {layer.label} can be made again, got {found['config']!r} "
+            f"from its config(), and that raises {error}"
+        ) from error
+    if twin.split_activation()[1] is not layer.split_activation()[1]:
+        raise ValueError(
+            f"{who}: expected the activation of {layer.label} to have a name of its own, got that of another "
+            "function; give its class another `name`"
+        )
+    return found
+
+
+def _recipe(who: str, network: Any, names: Mapping[str, Any], arrays: dict[str, Any]) -> Any:
+    if network._compiled is None:
+        return None
+    loss, moves, metrics, clipnorm = network._compiled
+    found = {
+        "loss": written(loss),
+        "optimizer": written(moves),
+        "metrics": list(metrics),
+        "global_clipnorm": clipnorm,
+        "lr": moves.lr,
+        "updates": moves.updates,
+    }
+    _check_recipe(who, found, (loss, moves, moves.schedule))
+    if network._engine is not None:
+        for slot, name, part in slots_of(network, names):
+            arrays[f"optimizer.{slot}.{name}"] = part
+    return found
+
+
+def _check_recipe(who: str, found: Mapping[str, Any], things: tuple[Any, ...]) -> None:
+    """Raise an error unless loss, optimizer and schedule can be made of their descriptions."""
+    try:
+        moves = optimizer(found["optimizer"], None)
+        twins = loss_function(found["loss"]), moves, moves.schedule
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"{who}: expected a loss and an optimizer that can be made again, got {things[:2]}, and that "
+            f"raises {error}"
+        ) from error
+    for twin, thing in zip(twins, things, strict=True):
+        if not _same(type(twin), type(thing)):
+            raise ValueError(
+                f"{who}: expected {thing!r} to be of a class with a name of its own, got one beside "
+                f"{type(twin)!r}; call it something else"
+            )
+
+
+def _same(kind: type | None, other: type) -> bool:
+    """Whether these are one class, or one that was defined anew, as when a cell of a notebook runs again."""
+    return kind is not None and (kind.__module__, kind.__qualname__) == (other.__module__, other.__qualname__)
+
+
+def slots_of(network: Any, names: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield what the optimizer remembers: slot, name of a parameter, and its part of the slot."""
+    name_of = {id(parameter): name for name, parameter in names.items()}
+    for slot, flat in network.optimizer.slots.items():
+        for parameter, part in network._engine.arena.parts(flat):
+            yield slot, name_of[id(parameter)], part
+
+
+def _random(network: Any) -> Any:
+    generator = network._generator
+    if generator is None:
+        return None
+    seed = generator.bit_generator.seed_seq
+    entropy = seed.entropy if isinstance(seed.entropy, int) else [int(word) for word in seed.entropy]
+    return {
+        "entropy": entropy,
+        "generator": generator.bit_generator.state,
+        "draws": [int(number) for number in network._randomness.state],
+    }
+
+
+def _history(who: str, history: History | None) -> Any:
+    if history is None:
+        return None
+    history.check(who)
+    return {
+        "records": {name: np.asarray(values, np.float64) for name, values in history.history.items()},
+        "epoch": np.asarray(history.epoch, np.int64),
+        "seconds": np.asarray(history.seconds, np.float64),
+    }

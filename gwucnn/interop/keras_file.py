@@ -1,0 +1,124 @@
+"""The weights in a file of Keras' `save_weights('name.weights.h5')`.
+
+::
+
+    layers/dense/vars/0, 1, ...    of the first Dense, in Keras' order; the next one is layers/dense_1
+
+Only numbers that lie in the file itself are read: no link is followed, and nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from gwucnn.common import FormatError, ShapeError
+from gwucnn.layers import Layer
+from gwucnn.layers.base import leaves
+
+__all__ = ["weights_in_file"]
+
+
+def weights_in_file(who: str, layers: Iterable[Layer], path: Any) -> list[Any]:
+    """Return the arrays of a .weights.h5 file in the order of these layers' parameters.
+
+    Raises FormatError, ShapeError for a file that has other weights than these, or has them elsewhere.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            f"{who}: expected the package h5py to read {path}, which is not installed; pip install "
+            "'gwucnn[keras]'"
+        ) from error
+    try:
+        with h5py.File(path, "r") as file:
+            return _Reading(who, h5py, file).weights(layer for top in layers for layer in leaves(top))
+    except (FileNotFoundError, FormatError, ShapeError):
+        raise
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        # All of these h5py raises for files that are damaged.
+        raise FormatError(f"{who}: expected a file of Keras' save_weights, got {path}: {error}") from None
+
+
+class _Reading:
+    """An open file, and who reads it."""
+
+    def __init__(self, who: str, h5py: Any, file: Any) -> None:
+        self.who, self.h5py, self.file = who, h5py, file
+
+    def weights(self, layers: Iterable[Layer]) -> list[Any]:
+        """Return the arrays of layers that hold no others."""
+        arrays: list[Any] = []
+        taken = Counter[str]()
+        for layer in layers:
+            if layer.parameters:
+                kind = _keras_name(layer)
+                name = f"{kind}_{taken[kind]}" if taken[kind] else kind
+                taken[kind] += 1
+                arrays += self._of_layer(layer, f"layers/{name}/vars")
+        self._refuse_others(taken)
+        return arrays
+
+    def _of_layer(self, layer: Layer, place: str) -> list[Any]:
+        found = [
+            self._dataset(f"{place}/{number}", parameter) for number, parameter in enumerate(layer.parameters)
+        ]
+        # What a Normalization has counted is a number by itself.
+        count = sum(
+            getattr(self.file[f"{place}/{name}"], "shape", None) != () for name in self._inside(place)
+        )
+        if count != len(found):
+            raise ShapeError(
+                f"{self.who}: expected {len(found)} arrays in {place} for {layer.label}, got {count}; check "
+                "add_bias"
+            )
+        return found
+
+    def _refuse_others(self, taken: Counter[str]) -> None:
+        """Raise FormatError for layers with weights that were not read."""
+        names = {f"{kind}_{number}" if number else kind for kind in taken for number in range(taken[kind])}
+        for name in self._inside("layers"):
+            for more in ("vars", "layers"):
+                if name not in names and self._inside(f"layers/{name}/{more}"):
+                    raise FormatError(
+                        f"{self.who}: expected weights of the network's layers only, got also those in "
+                        f"layers/{name}/{more}"
+                    )
+
+    def _inside(self, place: str) -> list[str]:
+        """Return what a group holds, nothing if there is no such group in the file itself."""
+        group = self.file[place] if self._is_here(place) else None
+        if not isinstance(group, self.h5py.Group):
+            return []
+        return [name for name in group if self._is_here(f"{place}/{name}")]
+
+    def _is_here(self, place: str) -> bool:
+        """Whether no link on the way leads elsewhere."""
+        parts = place.split("/")
+        for depth in range(1, len(parts) + 1):
+            at = "/".join(parts[:depth])
+            if not isinstance(self.file.get(at, getlink=True), self.h5py.HardLink):
+                return False
+        return True
+
+    def _dataset(self, place: str, parameter: Any) -> Any:
+        """Return an array that lies in the file itself and has the parameter's size, and nothing else."""
+        if not self._is_here(place):
+            raise FormatError(
+                f"{self.who}: expected {place} in the file for {parameter}, got none; save the same layers"
+            )
+        data = self.file[place]
+        if not isinstance(data, self.h5py.Dataset) or data.shape != parameter.shape or data.dtype.kind != "f":
+            raise ShapeError(f"{self.who}: expected {place} of shape {parameter.shape}, got {data}")
+        if data.external or data.is_virtual or data.id.get_storage_size() != data.size * data.dtype.itemsize:
+            raise FormatError(
+                f"{self.who}: expected the numbers of {place} in the file itself, got other storage"
+            )
+        return data[...]
+
+
+def _keras_name(layer: Layer) -> str:
+    return re.sub("(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()

@@ -1,0 +1,76 @@
+"""Weights of Keras models, copied into networks of the same layers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gwucnn.common import ShapeError
+from gwucnn.gwu_network import GWUNetwork
+from gwucnn.interop.built import need_built
+from gwucnn.interop.feature_order import with_orders
+from gwucnn.interop.keras_file import weights_in_file
+from gwucnn.layers import Dense
+
+__all__ = ["load_keras_weights"]
+
+
+def load_keras_weights(network: GWUNetwork, source: Any) -> None:
+    """Copy the weights of a Keras model of the same layers into a network; all, or none.
+
+    Parameters
+    ----------
+    network : GWUNetwork
+        Built.
+    source : list of array, or path
+        `model.get_weights()`, or a file of `model.save_weights('name.weights.h5')`, for which the package
+        h5py is needed.
+
+    Raises
+    ------
+    ShapeError, ValueError
+        For arrays that do not fit the layers.
+    FormatError
+        For a file that is none of Keras', that keeps its numbers elsewhere, or has other layers' too.
+    NotBuiltError
+        If the network does not know the size of its images yet.
+
+    Notes
+    -----
+    Layouts and order are Keras' own. In a network with its channels first the features behind Flatten are
+    brought into its order. A file names layers by their classes: those of one class are taken in their order.
+    What is no weight must agree already: `Dense` and `Conv2D` have a bias in Keras unless told otherwise.
+
+    Examples
+    --------
+    >>> from gwucnn import Dense, GWUNetwork
+    >>> network = GWUNetwork([Dense(2, add_bias=True, input_size=3)])
+    >>> load_keras_weights(network, [np.ones((3, 2), 'float32'), np.zeros(2, 'float32')])
+    >>> network.predict([[1.0, 2.0, 3.0]])
+    array([[6., 6.]], dtype=float32)
+    """
+    who = "load_keras_weights"
+    need_built(who, network)
+    if isinstance(source, (str, os.PathLike)):
+        source = weights_in_file(who, network.layers, source)
+    if isinstance(source, Sequence):
+        # Without the integers that count what a Normalization has seen in Keras.
+        source = [each for each in source if np.shape(each) or np.asarray(each).dtype.kind not in "iu"]
+    if not isinstance(source, Sequence) or len(source) != len(network.parameters):
+        got = f"{len(source)} arrays" if isinstance(source, Sequence) else repr(type(source).__name__)
+        raise ShapeError(f"{who}: expected {len(network.parameters)} arrays, one a parameter, got {got}")
+    arrays: list[Any] = []
+    for layer, order in with_orders(who, network.layers, network.data_format, "channels_last"):
+        for parameter in layer.parameters:
+            array = np.asarray(source[len(arrays)])
+            if array.shape != parameter.shape:
+                raise ShapeError(
+                    f"{who}: expected array {len(arrays)}, {layer.label}'s {parameter.name}, of shape "
+                    f"{parameter.shape}, got {array.shape}"
+                )
+            moves = order is not None and not (isinstance(layer, Dense) and parameter.name == "bias")
+            arrays.append(array[order] if moves else array)
+    network.set_weights(arrays)

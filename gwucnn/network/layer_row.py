@@ -1,0 +1,159 @@
+"""Layers in a row, and the shapes between them as far as they are known."""
+
+from __future__ import annotations
+
+import functools
+from numbers import Integral
+from typing import Any
+
+from gwucnn.activation_functions import SoftmaxActivation
+from gwucnn.common import NotBuiltError, Shape, ShapeError, check_size, warn_user
+from gwucnn.layers import Layer
+from gwucnn.layers.inserting import build_layer, need_new_layer, shown, stated
+from gwucnn.layers.last_activation import need_last, need_once, need_several
+from gwucnn.loss_functions import LossFunction
+
+__all__ = ["Stack"]
+
+
+class Stack:
+    """Takes layers one by one and builds each as soon as the shape of its input is known.
+
+    Shapes are channels last here, whatever the user's order is; `shown` gives the user's.
+
+    Attributes
+    ----------
+    layers : list of Layer
+    in_shape : tuple of int or None
+        Of one input: stated by the first layer, or given by `start`.
+    shapes : list of tuple of int
+        Of one output of each layer that is built.
+    """
+
+    def __init__(self, channels_first: bool) -> None:
+        self.channels_first = channels_first
+        self.layers: list[Layer] = []
+        self.in_shape: Shape | None = None
+        self.shapes: list[Shape] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are layers and all of them are built."""
+        return bool(self.shapes) and len(self.shapes) == len(self.layers)
+
+    def shown(self, shape: Shape) -> Shape:
+        """Return a shape in the user's order."""
+        return shown(shape, self.channels_first)
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer on top; leave everything as it was if it does not fit."""
+        need_new_layer("add", layer)
+        name = type(layer).__name__
+        layer.label = f"{len(self.layers)}.{name}"
+        if self.channels_first and hasattr(layer, "channels_first"):
+            layer.channels_first = True
+        self.layers.append(layer)
+        try:
+            if len(self.layers) == 1:
+                self.in_shape = stated(layer, 1, self.channels_first)
+            self._propagate()
+        except BaseException:
+            self.layers.pop()
+            layer.label = name
+            raise
+
+    def start(self, shape: Shape) -> None:
+        """Take the shape of one input, and build all layers if they are not built yet.
+
+        Raises ShapeError if it is not the shape that is known already, or if a layer does not fit.
+        """
+        if not self.layers:
+            raise NotBuiltError("GWUNetwork: expected at least one layer, got none; call add(layer) first")
+        if self.in_shape is None:
+            self._warn_turned(shape)
+            self.in_shape = shape
+            try:
+                self._propagate()
+            except BaseException:
+                self.in_shape, self.shapes = None, []
+                raise
+        elif shape != self.in_shape:
+            first = self.layers[0]
+            want, got = (", ".join(map(str, ("N", *self.shown(sizes)))) for sizes in (self.in_shape, shape))
+            raise ShapeError(
+                f"{first.label}: expected inputs of shape ({want}), got ({got}); {self._other_shape(shape)}"
+            )
+
+    def _warn_turned(self, shape: Shape) -> None:
+        """Warn about images of 1 or 3 rows and as many columns as channels: they lie on their side."""
+        if len(shape) != 3 or not self.layers[0].takes_images or max(shape) <= 4:
+            return
+        H, W, C = shape
+        order, other, turned = "(N, H, W, C)", "channels_first", H in (1, 3) and W == C
+        if self.channels_first:
+            order, other, turned = "(N, C, H, W)", "channels_last", W in (1, 3) and C == H
+        if turned:
+            warn_user(
+                f"GWUNetwork: expected images {order}, got samples {self.shown(shape)}; if their channels "
+                f"are in the other place, write GWUNetwork(data_format={other!r})"
+            )
+
+    def _other_shape(self, shape: Shape) -> str:
+        """Return why inputs of this shape do not fit, and what to do about it."""
+        known: Any = self.in_shape
+        why = "as input_size states" if self.layers[0].input_size is not None else "as the network was built"
+        if shape == known[1:2] or (not self.channels_first and shape == (*known[1:], 1)):
+            return f"{why}; for one image pass x[None]"
+        if len(shape) == len(known) == 3:
+            turned = (shape[2], *shape[:2]) if self.channels_first else (*shape[1:], shape[0])
+            if turned == known:
+                axes = "0, 3, 1, 2" if self.channels_first else "0, 2, 3, 1"
+                return f"{why}; move the channels by x.transpose({axes}), or give another data_format"
+            if shape[:2] == known[:2]:
+                return f"{why}; give images of {known[2]} channel{'s' if known[2] > 1 else ''}"
+            return f"{why}; resize the images, or make a network for such"
+        return f"{why}; give inputs like those, or make a network for such"
+
+    def from_user(self, input_shape: Any) -> Shape:
+        """Return the input shape a user gave, channels last: two or three sizes, or D; a first None is N."""
+        shape: Any = (input_shape,) if isinstance(input_shape, Integral) else input_shape
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(f"build: expected input_shape to be sizes such as (28, 28), got {input_shape!r}")
+        if shape and shape[0] is None:
+            shape = shape[1:]
+        if len(shape) not in (1, 2, 3):
+            images = "(C, H, W)" if self.channels_first else "(H, W, C)"
+            raise ShapeError(
+                f"build: expected the shape of one input, (H, W), {images} or (D,), got "
+                f"{shape}; leave out the number of images"
+            )
+        shape = tuple(check_size("build", "input_shape", length) for length in shape)
+        if len(shape) == 2:
+            return (*shape, 1)
+        return (*shape[1:], shape[0]) if len(shape) == 3 and self.channels_first else shape
+
+    def check_loss(self, loss: LossFunction) -> None:
+        """Raise an error if a network that ends so cannot be trained with this loss."""
+        if loss.partner is not None:
+            loss.check_outputs(loss.partner, self.shapes[-1])
+            need_last(loss.name, self.layers, loss.partner)
+        loss.check_outputs(self.layers[-1].split_activation()[1], self.shapes[-1])
+        need_once(loss.name, self.layers, SoftmaxActivation)
+        if loss.partner is not None:
+            need_once(loss.name, self.layers, loss.partner)
+        need_several(self.layers, SoftmaxActivation, self.shapes[-1][-1])
+
+    def _propagate(self) -> None:
+        """Build the layers whose input shape is known by now and that are not built yet."""
+        if self.in_shape is None:
+            return
+        for layer in self.layers[len(self.shapes) :]:
+            shape, source = self.in_shape, None
+            if self.shapes:
+                shape, before = self.shapes[-1], self.layers[len(self.shapes) - 1]
+                source = functools.partial(_made_by, before)
+            self.shapes.append(build_layer(layer, shape, self.channels_first, source))
+
+
+def _made_by(layer: Layer) -> str:
+    return f"{type(layer).__name__} makes {layer.arithmetic()}"

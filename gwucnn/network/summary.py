@@ -1,0 +1,80 @@
+"""A network as a table: shapes, weights, work and memory, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+from gwucnn.layers import Layer
+from gwucnn.layers.inserting import shown
+
+__all__ = ["summary"]
+
+HEAD = ("layer", "output shape", "weights", "multiply-adds", "bytes")
+UNKNOWN = "?"
+
+
+def summary(layers: Sequence[Layer], built: int, itemsize: int, channels_first: bool) -> str:
+    """Return a table of layers: what each makes of an image, its weights, and what that costs.
+
+    The first `built` layers are; of the others '?' stands for what is not known yet. Multiply-adds are those
+    for one image; bytes are those of the weights and of what the layer makes of one image.
+    """
+    rows: list[tuple[str, ...]] = [HEAD]
+    for number, layer in enumerate(layers):
+        rows += _rows(layer, number < built, itemsize, channels_first)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:], rule, *_totals(layers, built, itemsize)])
+
+
+def _padded(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
+    """Yield the cells of a row: words to the left, numbers to the right."""
+    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield cell.ljust(width) if column < 2 else cell.rjust(width)
+
+
+def _rows(
+    layer: Layer, built: bool, itemsize: int, channels_first: bool, indent: str = ""
+) -> Iterator[tuple[str, ...]]:
+    """Yield the row of a layer, and below it those of the layers that it holds."""
+    name = indent + (layer.label if layer.name is None else f"{layer.label} ({layer.name})")
+    if built:
+        shape = ", ".join(map(str, ("N", *shown(layer.out_shape, channels_first))))
+        cells = _weights(layer), layer.multiply_adds, _bytes(layer, itemsize)
+        yield (name, f"({shape})", *(f"{cell:,}" for cell in cells))
+    else:
+        yield (name, *[UNKNOWN] * 4)
+    for inner in getattr(layer, "children", ()):
+        yield from _rows(inner, built, itemsize, channels_first, indent + "  ")
+
+
+def _weights(layer: Layer) -> int:
+    return sum(parameter.size for parameter in layer.parameters)
+
+
+def _bytes(layer: Layer, itemsize: int) -> int:
+    return (_weights(layer) + prod(layer.out_shape)) * itemsize
+
+
+def _totals(layers: Sequence[Layer], built: int, itemsize: int) -> list[str]:
+    if built < len(layers):
+        return ["not built yet; call build(input_shape), or fit"]
+    weights = sum(map(_weights, layers))
+    frozen = sum(p.size for layer in layers for p in layer.parameters if not p.trainable)
+    made = sum(prod(layer.out_shape) for layer in layers)
+    return [
+        f"{weights:,} weights" + (f", {frozen:,} of them frozen" if frozen else ""),
+        f"{sum(layer.multiply_adds for layer in layers):,} multiply-adds an image",
+        f"{_size(weights * itemsize)} of weights, {_size(made * itemsize)} an image of what layers make",
+    ]
+
+
+def _size(count: float) -> str:
+    """Return a number of bytes for people: '16.9 kB'."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.4g} {unit}"
+        count /= 1000
+    return f"{count:.4g} GB"

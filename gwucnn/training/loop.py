@@ -1,0 +1,119 @@
+"""The loop of `fit`: epochs of batches, each epoch's record shown, kept and handed to the callbacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gwucnn.callbacks.calling import Callbacks
+from gwucnn.callbacks.history import History
+from gwucnn.data import Batches, Run, Stream
+from gwucnn.engine import ALONE, Engine, OthersFailed, Sweeper, Team, Totals
+from gwucnn.training.progress import Progress
+
+__all__ = ["evaluate", "train", "train_some", "train_step"]
+
+# Validation moves no weights, so that its batches need not be as small as those of training.
+VALIDATION_BATCH = 256
+
+Data = Batches | Stream
+Step = Callable[[Sweeper, Run, int, Totals], int]
+
+
+def train_step(where: str, engine: Engine, data: Batches, indices: Any, totals: Totals) -> float:
+    """Move the weights once by these samples and return their loss; `where` stands before what goes wrong."""
+    draws = engine.randomness.draws
+    try:
+        return engine.train_step(data, indices, totals)
+    except OthersFailed:
+        engine.randomness.draws = draws
+        raise
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"{where}: expected finite numbers, but {error}; lower lr or scale the images to 0..1 (the "
+            "weights are as they were before that batch)"
+        ) from None
+
+
+def train_some(sweeper: Sweeper, run: Run, first: int, totals: Totals) -> int:
+    """Train on the batches of a run from number `first` on, as many as go at once; return how many."""
+    done = sweeper(run, first, totals)
+    if not done:
+        engine = sweeper.engine
+        indices = engine.team.part(run.data, run.indices(first))
+        train_step(run.name(first), engine, run.data, indices, totals)
+        engine.team.level()
+    return done or 1
+
+
+def train(
+    step: Step,
+    engine: Engine,
+    data: Data,
+    held_out: Data | None,
+    *,
+    epochs: range,
+    batch_size: int,
+    rng: Any,
+    callbacks: Callbacks,
+    bar: Progress,
+    histories: Iterable[History],
+    team: Team = ALONE,
+) -> None:
+    """Train for these epochs, or until a callback stops, and add their records to each of `histories`.
+
+    step : trains on some batches, as `train_some` does. rng : shuffles in each epoch; None keeps the order.
+    """
+    validated = None if held_out is None else held_out.samples
+    facts = {"epochs": epochs, "batch_size": batch_size, "shuffle": rng is not None}
+    team.begin(engine, rng, facts | {"samples": data.samples, "samples to validate": validated})
+    callbacks.begin(_names(engine, held_out))
+    try:
+        for epoch in epochs:
+            start = time.perf_counter()
+            bar.begin(f"epoch {epoch + 1}/{epochs.stop}", data.samples)
+            totals = _epoch(step, engine, data.epoch(batch_size, rng, f"fit: epoch {epoch + 1}"), bar, team)
+            record = {"epoch": epoch, **totals.record()}
+            if held_out is not None:
+                size = max(batch_size, VALIDATION_BATCH)
+                where = f"fit: epoch {epoch + 1}, validation_data"
+                record |= evaluate(where, engine, held_out, size, team).record("val_")
+            record |= {"lr": engine.optimizer.lr, "seconds": time.perf_counter() - start}  # type: ignore[union-attr]
+            record = team.first(record)
+            for history in histories:
+                history.append(record)
+            bar.end(record, data.samples)
+            if team.any(callbacks.end_epoch(record)):
+                break
+    finally:
+        bar.close()
+    callbacks.end()
+
+
+def _names(engine: Engine, held_out: Data | None) -> list[str]:
+    """Return what a record holds, known before the first is there."""
+    reported = engine.totals()
+    validated = reported.record("val_") if held_out is not None else ()
+    return ["epoch", *reported.record(), *validated, "lr", "seconds"]
+
+
+def _epoch(step: Step, engine: Engine, runs: Iterable[Run], bar: Progress, team: Team) -> Totals:
+    totals, sweeper = engine.totals(), Sweeper(engine)
+    for run in runs:
+        done = 0
+        while done < len(run):
+            batches = step(sweeper, run, done, totals)
+            bar.advance(batches * run.size, totals)
+            done += batches
+    team.merge(totals)
+    return totals
+
+
+def evaluate(who: str, engine: Engine, data: Data, size: int, team: Team = ALONE) -> Totals:
+    """Return loss and accuracy of all samples; weights stay as they are."""
+    totals = engine.totals()
+    for part in data.parts(who):
+        engine.evaluate(part.subset(team.part(part, slice(None))), size, totals)
+    team.merge(totals)
+    return totals

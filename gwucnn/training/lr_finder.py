@@ -1,0 +1,154 @@
+"""A learning rate that fits: train some batches with larger and larger ones, and see where the loss falls.
+
+L. Smith, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186, section 3.3.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from gwucnn.common import check_between, check_size
+from gwucnn.data import Batches, Stream
+from gwucnn.engine import Engine, Totals
+from gwucnn.training.progress import Progress
+
+__all__ = ["LearningRates", "rates", "sweep"]
+
+# How much of the smoothed loss is kept at each step: an average over about ten batches.
+KEPT = 0.9
+# The sweep ends when the smoothed loss is so many times its smallest.
+TOO_LARGE = 4.0
+# Where the loss falls fastest in a sweep that lasts a few batches a decade is too fast for long.
+SAFETY = 3.0
+# A loss that falls by less than this part is one that does not fall.
+FALL = 0.01
+# The smallest learning rate that can be tried.
+LEAST = 1e-12
+
+
+class LearningRates:
+    """Losses at learning rates that grow.
+
+    Attributes
+    ----------
+    lrs : list of float
+        Learning rates, each of one batch.
+    losses : list of float
+        Smoothed losses: a mean of those so far in which each counts 0.9 times as much as the next.
+    raw_losses : list of float
+        Of each batch by itself.
+    suggestion : float or None
+        A third of the learning rate at which the smoothed loss has fallen half of the way to its smallest;
+        None if it does not fall.
+    """
+
+    def __init__(self) -> None:
+        self.lrs: list[float] = []
+        self.losses: list[float] = []
+        self.raw_losses: list[float] = []
+        self._mean = 0.0
+
+    def append(self, lr: float, loss: float) -> bool:
+        """Add a batch's loss; return whether to go on."""
+        self._mean = KEPT * self._mean + (1 - KEPT) * loss
+        self.lrs.append(lr)
+        self.raw_losses.append(loss)
+        # The mean began at 0, which the divisor makes good.
+        self.losses.append(self._mean / (1 - KEPT ** len(self.lrs)))
+        return self.losses[-1] <= TOO_LARGE * min(self.losses)
+
+    @property
+    def suggestion(self) -> float | None:
+        """A learning rate at which the loss falls fast, or None if it never fell."""
+        if not self.losses:
+            return None
+        first = float(np.mean(self.raw_losses[: max(1, len(self.lrs) // 10)]))
+        index = int(np.argmin(self.losses))
+        if self.losses[index] > (1 - FALL) * first:
+            return None
+        half = (first + self.losses[index]) / 2
+        while index and self.losses[index - 1] <= half:
+            index -= 1
+        return max(self.lrs[index] / SAFETY, self.lrs[0])
+
+    def record(self) -> dict[str, float]:
+        """Return what a bar shows."""
+        return {"loss": self.losses[-1] if self.losses else float("nan")}
+
+    def __repr__(self) -> str:
+        span = f"{self.lrs[0]:.3g} to {self.lrs[-1]:.3g}" if self.lrs else "none"
+        found = "none" if self.suggestion is None else f"{self.suggestion:.3g}"
+        return f"LearningRates({span}; suggestion {found})"
+
+
+def rates(min_lr: Any, max_lr: Any, steps: Any) -> list[float]:
+    """Return learning rates from the smallest to the largest, with the same ratio from each to the next."""
+    low, high = (
+        check_between("lr_find", name, lr, LEAST) for name, lr in (("min_lr", min_lr), ("max_lr", max_lr))
+    )
+    if low >= high:
+        raise ValueError(
+            f"lr_find: expected min_lr below max_lr, got {min_lr} and {max_lr}; give the smaller one first"
+        )
+    return np.geomspace(low, high, check_size("lr_find", "steps", steps, 2)).tolist()
+
+
+def sweep(
+    engine: Engine, data: Batches | Stream, lrs: list[float], *, batch_size: int, rng: Any, bar: Progress
+) -> LearningRates:
+    """Train on one batch with each learning rate, until the loss is far too large, and undo it all."""
+    found = LearningRates()
+    optimizer: Any = engine.optimizer
+    with _undone(engine, rng):
+        try:
+            start = time.perf_counter()
+            bar.begin("lr_find", len(lrs))
+            batches = _endless(data, batch_size, rng)
+            for lr, (batch, indices) in zip(lrs, batches, strict=False):
+                optimizer.lr = lr
+                try:
+                    loss = engine.train_step(batch, indices, Totals())
+                except FloatingPointError:
+                    break
+                goes_on = isfinite(loss) and found.append(lr, loss)
+                bar.advance(1, found)
+                if not goes_on:
+                    break
+            bar.end(found.record() | {"seconds": time.perf_counter() - start}, len(found.lrs))
+        finally:
+            bar.close()
+    return found
+
+
+def _endless(data: Batches | Stream, batch_size: int, rng: Any) -> Iterator[tuple[Batches, Any]]:
+    while True:
+        for run in data.epoch(batch_size, rng, "lr_find"):
+            yield from ((run.data, run.indices(batch)) for batch in range(len(run)))
+
+
+@contextmanager
+def _undone(engine: Engine, rng: Any) -> Iterator[None]:
+    """Put weights, optimizer and random states back as they were, whatever happens."""
+    optimizer: Any = engine.optimizer
+    values, state = engine.arena.values.copy(), rng.bit_generator.state
+    slots = {name: slot.copy() for name, slot in optimizer.slots.items()}
+    attributes = dict(vars(optimizer))
+    counts = [p.updates for layer in engine.layers for p in layer.parameters if p.updates is not None]
+    updates, draws = [count.copy() for count in counts], engine.randomness.draws
+    try:
+        yield
+    finally:
+        engine.arena.values[...] = values
+        rng.bit_generator.state = state
+        engine.randomness.draws = draws
+        for count, before in zip(counts, updates, strict=True):
+            count[...] = before
+        vars(optimizer).update(attributes)
+        for name, slot in slots.items():
+            optimizer.slots[name][...] = slot
