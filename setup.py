@@ -33,11 +33,11 @@ OTHERS = {"unix": ["-O2"], "msvc": []}
 
 # Longest first, so that two processors are busy to the end: x86_64_v4 takes as long as all the others
 # together.
-MODULES = [*reversed(VARIANTS), "naive", "step", "sweep", "cpu"]
+MODULES = [*(f"variants.{name}" for name in reversed(VARIANTS)), "naive", "step", "sweep", "variants.cpu"]
 
 # No -ffast-math: NaN must stay NaN. These two only drop errno and floating-point exceptions, which nothing
 # reads.
-OPTIMIZE = {"unix": ["-g0", "-fno-math-errno", "-fno-trapping-math"], "msvc": ["/O2"]}
+OPTIMIZE = {"unix": ["-g0", "-fno-math-errno", "-fno-trapping-math"], "msvc": ["/O2", "/std:c11"]}
 # -fno-wrapv: CPython's own flags would hide signed overflow from the sanitizer.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fstrict-overflow", *SANITIZERS]
@@ -49,8 +49,9 @@ class BuildKernels(build_ext):
     def build_extensions(self):
         from Cython.Build import cythonize  # here, as an sdist or metadata need no translation
 
-        for extension, translated in zip(self.extensions, cythonize(self.extensions), strict=True):
-            extension.sources = translated.sources
+        translated = cythonize(self.extensions)
+        for extension, made in zip(self.extensions, translated, strict=True):
+            extension.sources = made.sources
         self.parallel = self.parallel or os.cpu_count()
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         compile_openmp, link_openmp = self.openmp(kind)
@@ -86,9 +87,12 @@ def stripped():
 
 
 def extensions():
-    included = [str(path) for pattern in ("*.pxi", "*.pxd", "*.h") for path in sorted(SOURCES.glob(pattern))]
+    included = [str(path) for kind in ("*.pxi", "*.pxd", "*.h") for path in sorted(SOURCES.rglob(kind))]
     for name in MODULES:
-        yield Extension(f"gwucnn._ext.{name}", [f"gwucnn/_ext/{name}.pyx"], depends=included)
+        source = SOURCES.joinpath(*name.split(".")).with_suffix(".pyx")
+        yield Extension(
+            f"gwucnn._ext.{name}", [source.as_posix()], include_dirs=[SOURCES.as_posix()], depends=included
+        )
 
 
 def build_folder():

@@ -14,8 +14,12 @@ from types import ModuleType
 
 __all__ = ["get_num_threads", "isa", "select", "set_num_threads", "show_config", "supported"]
 
-# Instruction set to module of gwucnn._ext, best first.
-MODULES = {"x86-64-v4": "x86_64_v4", "x86-64-v3": "x86_64_v3", "baseline": "baseline"}
+# Instruction set to module of gwucnn._ext.variants, best first.
+MODULES = {
+    "x86-64-v4": "variants.x86_64_v4",
+    "x86-64-v3": "variants.x86_64_v3",
+    "baseline": "variants.baseline",
+}
 
 # More than any machine has processors for; OpenMP would die of what cannot be started.
 MOST_THREADS = 1024
@@ -48,7 +52,7 @@ def _load_openmp() -> ModuleType:
         del os.environ["GOMP_SPINCOUNT"]
 
 
-_cpu = _extension("cpu")
+_cpu = _extension("variants.cpu")
 _step = _load_openmp()
 
 # The module in use; ops look kernels up here each time they bind one.

@@ -24,7 +24,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel, prange, threadid
 from libc.stdlib cimport free, malloc
 
-cdef extern from "threads.h" nogil:
+cdef extern from "simd/threads.h" nogil:
     enum: GWUCNN_OPENMP
     int openmp_threads()
     void set_openmp_threads(int n)
@@ -35,7 +35,7 @@ cdef extern from "threads.h" nogil:
 # A call looks for Ctrl-C at least this often: 37 ms at the 27 GFLOP/s of a float32 convolution without AVX.
 cdef double OPERATIONS_BETWEEN_SIGNALS = 1e9
 
-cdef extern from "pages.h" nogil:
+cdef extern from "simd/pages.h" nogil:
     size_t LARGE_PAGE
     void ask_for_large_pages(void *block, size_t bytes)
 

@@ -1,0 +1,122 @@
+# A dense layer for a handful of rows: one image at a time, as on the slides.
+#
+# Every weight is then used only once or twice, so the pace is set by reading the weights, and a register tile would
+# spend more on packing them than on computing. few_rows.h reads them in place, in the order in which they lie:
+#
+#   y[n, u] = bias[u] + sum over d of x[n, d] * weight[d, u]
+#   dx[n, d] = sum over u of weight[d, u] * dy[n, u]
+#   dweight[d, u] (+)= sum over n of x[n, d] * dy[n, u]
+#
+# The gradients are shared out by rows of weights. Of a single row, dweight holds nothing but products, which the
+# optimizer can form itself (see SGD in update.pxi).
+
+cdef extern from "variants/kernels.h" nogil:
+    void times_matrix(Py_ssize_t D, Py_ssize_t U, const void *x, const void *weight, const void *bias, void *y)
+    void matrix_times(Py_ssize_t D, Py_ssize_t U, const void *weight, const void *dy, void *dx)
+    double largest(const void *x, Py_ssize_t count)
+    void outer_product(Py_ssize_t D, Py_ssize_t U, const void *x, const void *dy, void *dweight)
+    void add_outer_product(Py_ssize_t D, Py_ssize_t U, const void *x, const void *dy, void *dweight)
+
+# Rows of weights in a unit of work.
+cdef enum:
+    ROWS = 512
+
+
+cdef class FewRows(Step):
+    """(N, D) and (N, U) with a weight of shape (D, U)."""
+
+    cdef Py_ssize_t N, D, U
+    cdef void *x
+    cdef void *weight
+    cdef void *y
+
+    cdef int hold(self, x, weight, y, bint writes_x, bint writes_weight, bint writes_y) except -1:
+        self.D, self.U = weight.shape
+        self.N = x.shape[0]
+        self.x = self.real(x, self.N * self.D, writes_x)
+        self.weight = self.real(weight, self.D * self.U, writes_weight)
+        self.y = self.real(y, self.N * self.U, writes_y)
+        self.units = (self.D + ROWS - 1) // ROWS
+        # A weight is read for each product or two, so that memory sets the pace: counted as several operations.
+        self.unit_cost = 8.0 * ROWS * self.U * self.N
+        return 0
+
+
+cdef class DenseFewRows(FewRows):
+    cdef void *bias
+
+    def __init__(self, x, weight, bias, y):
+        self.hold(x, weight, y, False, False, True)
+        if bias is not None:
+            self.bias = self.real(bias, self.U, False)
+        self.out = y
+        self.units, self.unit_cost = self.N, self.unit_cost * self.units / max(self.N, 1)
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        if self.is_double:
+            times_matrix(self.D, self.U, <double *>self.x + index * self.D, <double *>self.weight,
+                         <double *>self.bias, <double *>self.y + index * self.U)
+        else:
+            times_matrix(self.D, self.U, <float *>self.x + index * self.D, <float *>self.weight,
+                         <float *>self.bias, <float *>self.y + index * self.U)
+
+
+cdef class DenseFewRowsBackwardInput(FewRows):
+    def __init__(self, dy, weight, dx):
+        self.hold(dx, weight, dy, True, False, False)
+        self.out = dx
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        cdef Py_ssize_t d = index * ROWS, rows = min(ROWS, self.D - d), n
+        for n in range(self.N):
+            if self.is_double:
+                matrix_times(rows, self.U, <double *>self.weight + d * self.U, <double *>self.y + n * self.U,
+                             <double *>self.x + n * self.D + d)
+            else:
+                matrix_times(rows, self.U, <float *>self.weight + d * self.U, <float *>self.y + n * self.U,
+                             <float *>self.x + n * self.D + d)
+
+
+cdef class DenseFewRowsBackwardWeight(FewRows):
+    cdef bint accumulate
+    cdef bint late                  # only look whether it would be finite: who moves the weights forms it
+
+    def __init__(self, x, dy, dweight, bint accumulate):
+        self.hold(x, dweight, dy, False, True, False)
+        self.accumulate = accumulate
+        self.out = dweight
+        self.vouches = self.N == 1 and not accumulate
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        # Whether all products are finite: if the largest, which is one of them, is.
+        if self.vouches and self.is_double:
+            self.sound = is_finite(largest(<double *>self.x, self.D) * largest(<double *>self.y, self.U))
+        elif self.vouches:
+            self.sound = is_finite(<float>largest(<float *>self.x, self.D) * <float>largest(<float *>self.y, self.U))
+        if not self.late:
+            FewRows.compute(self, first, last, threads)
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        cdef Py_ssize_t d = index * ROWS, rows = min(ROWS, self.D - d), n
+        if self.N == 0 and not self.accumulate:
+            memset(<char *>self.weight + d * self.U * (8 if self.is_double else 4), 0,
+                   rows * self.U * (8 if self.is_double else 4))
+        for n in range(self.N):
+            if self.is_double:
+                outer(<double *>self.x + n * self.D + d, <double *>self.y + n * self.U,
+                      <double *>self.weight + d * self.U, rows, self.U, self.accumulate or n > 0)
+            else:
+                outer(<float *>self.x + n * self.D + d, <float *>self.y + n * self.U,
+                      <float *>self.weight + d * self.U, rows, self.U, self.accumulate or n > 0)
+
+
+cdef inline bint is_finite(real_t x) noexcept nogil:
+    return x - x == 0
+
+
+cdef inline void outer(const real_t *x, const real_t *dy, real_t *dweight, Py_ssize_t D, Py_ssize_t U,
+                       bint adds) noexcept nogil:
+    if adds:
+        add_outer_product(D, U, x, dy, dweight)
+    else:
+        outer_product(D, U, x, dy, dweight)

@@ -1,0 +1,300 @@
+# Optimizer passes over the flat arrays of all weights of a network.
+#
+# One loop reads gradient and slots and writes slots and value while they are in registers; the update rules are
+# PyTorch's (torch.optim.SGD, Adam, AdamW, RMSprop and Adagrad, 2.13), with Keras' names. The learning rate changes
+# between calls, so it is an attribute.
+
+from libc.math cimport pow, sqrt, sqrtf
+
+cdef extern from "variants/kernels.h" nogil:
+    void descend(Py_ssize_t first, Py_ssize_t last, Py_ssize_t U, const void *x, const void *dy, double lr,
+                 void *weight)
+
+
+cdef class Update(Step):
+    """One optimizer pass: changes values and slots in place."""
+
+    cdef public double lr
+    cdef Py_ssize_t size, lead      # numbers; those before the first that begins a cache line
+    cdef void *value
+    cdef void *grad
+
+    def __init__(self, value, grad):
+        self.size = value.size
+        self.value = self.real(value, self.size, True)
+        self.grad = self.real(grad, self.size, False)
+        self.out = value
+        self.lead = min(<Py_ssize_t>(-<size_t>self.value % 64) // <Py_ssize_t>value.itemsize, self.size)
+        self.units = max((self.size - self.lead + ELEMENTS - 1) // ELEMENTS, 1)
+        self.unit_cost = 60.0 * ELEMENTS
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        """Update the values from `first` up to, not including, `last`."""
+
+    cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
+        # Vectors that straddle two cache lines would take longer.
+        if index == 0:
+            self.some(0, self.lead)
+        self.some(self.lead + index * ELEMENTS, min(self.lead + (index + 1) * ELEMENTS, self.size))
+
+
+# Layers whose gradients one pass forms itself, at most; of others it reads them.
+cdef enum:
+    MOST_FORMED = 4
+
+
+cdef struct Products:
+    # Gradients x[d] * dy[u] of the weights from number `first` up to, not including, `last`.
+    Py_ssize_t first, last, U
+    void *x
+    void *dy
+
+
+cdef class SGD(Update):
+    """velocity = momentum * velocity + grad; value -= lr * velocity (nesterov: lr * (grad + momentum * velocity)).
+
+    Without momentum a gradient is used once. Those of a dense layer that saw one image can be formed then, instead of
+    being written to memory and read again: see `postpone`.
+    """
+
+    cdef void *velocity             # NULL without momentum
+    cdef double momentum
+    cdef bint nesterov
+    cdef list late                  # steps whose gradients are formed here ...
+    cdef Products products[MOST_FORMED]     # ... these, in order
+    cdef int formed
+
+    def __init__(self, value, grad, velocity, double momentum, bint nesterov):
+        Update.__init__(self, value, grad)
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.late = []
+        if velocity is not None:
+            self.velocity = self.real(velocity, self.size, True)
+
+    def postpone(self, steps):
+        """Let these steps, if they are of a kind for which this pass can do it, not write their gradients.
+
+        Until `catch_up`, which writes those of the last batch. Nobody else may read them in between.
+        """
+        self.catch_up()
+        places = [(self.place_of(step), step) for step in steps if self.forms(step)]
+        for first, step in sorted(places, key=lambda pair: pair[0])[:MOST_FORMED]:
+            hold_products(&self.products[self.formed], first, step)
+            self.late.append(step)
+            self.formed += 1
+
+    def catch_up(self):
+        """Let the steps that were postponed write their gradients, now and whenever they are called."""
+        self.formed = 0
+        for step in self.late:
+            (<DenseFewRowsBackwardWeight>step).late = False
+            step()
+        self.late = []
+
+    cdef Py_ssize_t place_of(self, DenseFewRowsBackwardWeight step):
+        return (<char *>step.weight - <char *>self.grad) // (8 if self.is_double else 4)
+
+    cdef bint forms(self, given):
+        cdef DenseFewRowsBackwardWeight step
+        if self.velocity != NULL or not isinstance(given, DenseFewRowsBackwardWeight):
+            return False
+        step = given
+        return (step.vouches and step.is_double == self.is_double and step.U >= lanes_of(self.is_double)
+                and 0 <= self.place_of(step) <= self.size - step.D * step.U)
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef const Products *products
+        cdef Py_ssize_t k
+        for k in range(self.formed):
+            products = &self.products[k]
+            if products.first >= last or products.last <= first:
+                continue
+            self.by_gradients(first, products.first)
+            first = max(first, products.first)
+            self.by_products(products, first, min(last, products.last))
+            first = min(last, products.last)
+        self.by_gradients(first, last)
+
+    cdef void by_gradients(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            sgd(<double *>self.value, <double *>self.grad, <double *>self.velocity, first, last, self.lr,
+                self.momentum, self.nesterov)
+        else:
+            sgd(<float *>self.value, <float *>self.grad, <float *>self.velocity, first, last, <float>self.lr,
+                <float>self.momentum, self.nesterov)
+
+    cdef void by_products(self, const Products *products, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            descend(first - products.first, last - products.first, products.U, <double *>products.x,
+                    <double *>products.dy, self.lr, <double *>self.value + products.first)
+        else:
+            descend(first - products.first, last - products.first, products.U, <float *>products.x,
+                    <float *>products.dy, <float>self.lr, <float *>self.value + products.first)
+
+
+cdef int hold_products(Products *products, Py_ssize_t first, DenseFewRowsBackwardWeight step) except -1:
+    products.first, products.last, products.U = first, first + step.D * step.U, step.U
+    products.x, products.dy = step.x, step.y
+    step.late = True
+    return 0
+
+
+cdef void sgd(real_t *value, const real_t *grad, real_t *velocity, Py_ssize_t first, Py_ssize_t last, real_t lr,
+              real_t momentum, bint nesterov) noexcept nogil:
+    cdef Py_ssize_t i
+    if velocity == NULL:
+        for i in range(first, last):
+            value[i] -= lr * grad[i]
+    elif nesterov:
+        for i in range(first, last):
+            velocity[i] = momentum * velocity[i] + grad[i]
+            value[i] -= lr * (grad[i] + momentum * velocity[i])
+    else:
+        for i in range(first, last):
+            velocity[i] = momentum * velocity[i] + grad[i]
+            value[i] -= lr * velocity[i]
+
+
+cdef class Adam(Update):
+    """Kingma and Ba, arXiv:1412.6980, algorithm 1, in PyTorch's order of operations.
+
+    m = beta_1*m + (1 - beta_1)*grad; v = beta_2*v + (1 - beta_2)*grad**2; value *= 1 - lr*weight_decay;
+    value -= lr / (1 - beta_1**t) * m / (sqrt(v) / sqrt(1 - beta_2**t) + epsilon), t counted by `step`.
+    """
+
+    cdef public long long step
+    cdef void *m
+    cdef void *v
+    cdef double beta_1, beta_2, epsilon, weight_decay
+
+    def __init__(self, value, grad, m, v, double beta_1, double beta_2, double epsilon, double weight_decay):
+        Update.__init__(self, value, grad)
+        self.m = self.real(m, self.size, True)
+        self.v = self.real(v, self.size, True)
+        self.beta_1, self.beta_2, self.epsilon, self.weight_decay = beta_1, beta_2, epsilon, weight_decay
+        self.unit_cost = 120.0 * ELEMENTS
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef double rate = self.lr / (1 - pow(self.beta_1, self.step)), root = sqrt(1 - pow(self.beta_2, self.step))
+        cdef double shrink = 1 - self.lr * self.weight_decay
+        if self.is_double:
+            adam(<double *>self.value, <double *>self.grad, <double *>self.m, <double *>self.v, first, last, rate,
+                 root, self.beta_1, self.beta_2, self.epsilon, shrink)
+        else:
+            adam(<float *>self.value, <float *>self.grad, <float *>self.m, <float *>self.v, first, last, <float>rate,
+                 <float>root, self.beta_1, self.beta_2, <float>self.epsilon, <float>shrink)
+
+
+cdef inline real_t square_root(real_t x) noexcept nogil:
+    if real_t is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
+
+
+cdef void adam(real_t *value, const real_t *grad, real_t *m, real_t *v, Py_ssize_t first, Py_ssize_t last, real_t rate,
+               real_t root, double beta_1, double beta_2, real_t epsilon, real_t shrink) noexcept nogil:
+    cdef Py_ssize_t i
+    # Rounded once, here: 1 - beta in float32 would carry the rounding error of beta.
+    cdef real_t keep_1 = <real_t>beta_1, keep_2 = <real_t>beta_2, add_1 = <real_t>(1 - beta_1)
+    cdef real_t add_2 = <real_t>(1 - beta_2)
+    for i in range(first, last):
+        m[i] = keep_1 * m[i] + add_1 * grad[i]
+        v[i] = keep_2 * v[i] + add_2 * grad[i] * grad[i]
+        value[i] = shrink * value[i] - rate * m[i] / (square_root(v[i]) / root + epsilon)
+
+
+cdef class RMSprop(Update):
+    """square = rho*square + (1 - rho)*grad**2; value -= lr * grad / (sqrt(square) + epsilon).
+
+    With `mean`, the average of grad, square - mean**2 stands under the root; with `velocity`, momentum * velocity plus
+    the quotient takes the quotient's place.
+    """
+
+    cdef void *square
+    cdef void *mean                 # NULL unless centered
+    cdef void *velocity             # NULL without momentum
+    cdef double rho, momentum, epsilon
+
+    def __init__(self, value, grad, square, mean, velocity, double rho, double momentum, double epsilon):
+        Update.__init__(self, value, grad)
+        self.square = self.real(square, self.size, True)
+        if mean is not None:
+            self.mean = self.real(mean, self.size, True)
+        if velocity is not None:
+            self.velocity = self.real(velocity, self.size, True)
+        self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
+        self.unit_cost = 120.0 * ELEMENTS
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            rmsprop(<double *>self.value, <double *>self.grad, <double *>self.square, <double *>self.mean,
+                    <double *>self.velocity, first, last, self.lr, self.rho, self.momentum, self.epsilon)
+        else:
+            rmsprop(<float *>self.value, <float *>self.grad, <float *>self.square, <float *>self.mean,
+                    <float *>self.velocity, first, last, <float>self.lr, self.rho, <float>self.momentum,
+                    <float>self.epsilon)
+
+
+cdef void rmsprop(real_t *value, const real_t *grad, real_t *square, real_t *mean, real_t *velocity, Py_ssize_t first,
+                  Py_ssize_t last, real_t lr, double rho, real_t momentum, real_t epsilon) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real_t keep = <real_t>rho, add = <real_t>(1 - rho), under, move
+    for i in range(first, last):
+        square[i] = keep * square[i] + add * grad[i] * grad[i]
+        under = square[i]
+        if mean != NULL:
+            mean[i] = keep * mean[i] + add * grad[i]
+            # A variance that is 0 may round to less; the comparison leaves NaN alone.
+            under = under - mean[i] * mean[i]
+            under = <real_t>0 if under < 0 else under
+        move = grad[i] / (square_root(under) + epsilon)
+        if velocity != NULL:
+            velocity[i] = momentum * velocity[i] + move
+            move = velocity[i]
+        value[i] -= lr * move
+
+
+cdef class Adagrad(Update):
+    """accumulator += grad**2; value -= lr * grad / (sqrt(accumulator) + epsilon)."""
+
+    cdef void *accumulator
+    cdef double epsilon
+
+    def __init__(self, value, grad, accumulator, double epsilon):
+        Update.__init__(self, value, grad)
+        self.accumulator = self.real(accumulator, self.size, True)
+        self.epsilon = epsilon
+        self.unit_cost = 120.0 * ELEMENTS
+
+    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        if self.is_double:
+            adagrad(<double *>self.value, <double *>self.grad, <double *>self.accumulator, first, last, self.lr,
+                    self.epsilon)
+        else:
+            adagrad(<float *>self.value, <float *>self.grad, <float *>self.accumulator, first, last, <float>self.lr,
+                    <float>self.epsilon)
+
+
+cdef void adagrad(real_t *value, const real_t *grad, real_t *accumulator, Py_ssize_t first, Py_ssize_t last, real_t lr,
+                  real_t epsilon) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        accumulator[i] += grad[i] * grad[i]
+        value[i] -= lr * grad[i] / (square_root(accumulator[i]) + epsilon)
+
+
+cdef class FillZero(Step):
+    """Set all numbers of an array to 0; a product with 0 would keep a NaN."""
+
+    cdef void *x
+    cdef Py_ssize_t bytes
+
+    def __init__(self, x):
+        self.x = self.real(x, x.size, True)
+        self.bytes = x.nbytes
+        self.out = x
+
+    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+        memset(self.x, 0, self.bytes)

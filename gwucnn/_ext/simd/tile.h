@@ -1,0 +1,185 @@
+/* The register tiles: what every convolution and every dense layer spends its time in.
+ *
+ * A tile of sums is kept in registers from the first product to the last, M values by V vectors. Each step of the
+ * inner loop loads V vectors and M single numbers and does M * V multiply-adds, so that the arithmetic units, not
+ * the load units, set the pace: 14 x 2 sums fill the 32 registers of AVX-512, 6 x 2 the 16 of AVX2. A loop that
+ * stores its sum for every filter tap runs at a twentieth of this (see naive.pyx for such loops).
+ *
+ * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
+ */
+
+/* Write the first `lanes` numbers of a vector; a whole vector where there is room. */
+INLINE void NAME(store_some)(REAL *p, NAME(vec) v, ptrdiff_t lanes)
+{
+    if (lanes >= LANES) {
+        NAME(store)(p, v);
+    } else if (lanes > 0) {
+        REAL all[VECTOR_BYTES / sizeof(REAL)];
+        NAME(store)(all, v);
+        memcpy(p, all, (size_t)lanes * sizeof(REAL));
+    }
+}
+
+/* y[m, f] = bias[f] + sum over t < taps, r < run of x[m * x_pixel + tap[t] + r] * w[(t * run + r) * w_step + f]
+ *
+ * for M neighbouring output pixels m and V vectors of filters f.
+ */
+INLINE void NAME(correlate_sums_ahead)(
+    const int ROWS, const int M, const int V,
+    NAME(vec) sum[TILE_PIXELS][2],  /* ROWS * M pixels, row by row                      OUT */
+    const Correlation *c, const REAL *x, const REAL *w, const REAL *bias,
+    ptrdiff_t ahead)            /* asks for the weights so far away, if not 0               */
+{
+    for (int v = 0; v < V; v++) {
+        const NAME(vec) start = bias ? NAME(load)(bias + v * LANES) : NAME(zero)();
+        UNROLL for (int m = 0; m < ROWS * M; m++) sum[m][v] = start;
+    }
+    for (ptrdiff_t t = 0; t < c->taps; t++) {
+        const REAL *xt = x + c->tap[t];
+        for (ptrdiff_t r = 0; r < c->run; r++) {
+            NAME(vec) wv[2];
+            for (int v = 0; v < V; v++) wv[v] = NAME(load)(w + v * LANES);
+            if (ahead)
+                for (int v = 0; v < V; v++) PREFETCH_L2(w + ahead + v * LANES);
+            w += c->w_step;
+            const REAL *xr = xt + r;
+            UNROLL for (int i = 0; i < ROWS; i++) {
+                UNROLL for (int m = 0; m < M; m++) {
+                    const NAME(vec) value = NAME(fill)(xr[m * c->x_pixel]);
+                    for (int v = 0; v < V; v++)
+                        sum[i * M + m][v] = NAME(multiply_add)(value, wv[v], sum[i * M + m][v]);
+                }
+                if (i + 1 < ROWS) {     /* x_row is that of tiles of two rows */
+                    xr += c->x_row;
+                    OPAQUE(xr);
+                }
+            }
+        }
+        w += c->w_skip * c->w_step;
+    }
+}
+
+INLINE void NAME(correlate_sums)(const int ROWS, const int M, const int V, NAME(vec) sum[TILE_PIXELS][2],
+                                 const Correlation *c, const REAL *x, const REAL *w, const REAL *bias)
+{
+    NAME(correlate_sums_ahead)(ROWS, M, V, sum, c, x, w, bias, 0);
+}
+
+INLINE void NAME(correlate_body)(
+    const int M, const int V,
+    const Correlation *c,       /* sizes and strides                                    IN  */
+    const REAL *x,              /* where the first pixel's window begins                IN  */
+    const REAL *w,              /* (taps * run, w_step): V full vectors in each row     IN  */
+    const REAL *bias,           /* (V * LANES,) or NULL                                 IN  */
+    REAL *y,                    /* (M, y_pixel): only the first `lanes` are written     OUT */
+    ptrdiff_t lanes, ptrdiff_t ahead)
+{
+    NAME(vec) sum[TILE_PIXELS][2];
+    NAME(correlate_sums_ahead)(1, M, V, sum, c, x, w, bias, ahead);
+    if (c->relu)
+        UNROLL for (int m = 0; m < M; m++)
+            for (int v = 0; v < V; v++) sum[m][v] = NAME(relu)(sum[m][v]);
+    UNROLL for (int m = 0; m < M; m++)
+        for (int v = 0; v < V; v++) NAME(store_some)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
+}
+
+/* dw[m, f] += sum over n < images, i < rows, j < columns of x[n, i, j, value[m]] * dy[n, i, j, f], or = if `fresh`,
+ *
+ * for M rows m of the weights and V vectors of filters f. With CONSECUTIVE the values are value[0] + m: channels of
+ * one tap, side by side in memory. Otherwise their places are looked up, which costs one more load for each: for
+ * images of few channels, where the rows are taps.
+ */
+INLINE void NAME(outer_body)(
+    const int M, const int V, const int CONSECUTIVE,
+    const Outer *o,             /* sizes and strides                                    IN    */
+    const REAL *x,              /* first pixel of the first window                      IN    */
+    const ptrdiff_t *value,     /* (M,), or (1,) if CONSECUTIVE: offsets into x         IN    */
+    const REAL *dy,             /* first output pixel: V full vectors can be read       IN    */
+    REAL *dw,                   /* (M, dw_step): only the first `lanes` are touched     INOUT */
+    ptrdiff_t lanes, int fresh)
+{
+    NAME(vec) sum[TILE_PIXELS][2];
+    for (int v = 0; v < V; v++)
+        UNROLL for (int m = 0; m < M; m++) {
+            sum[m][v] = NAME(zero)();
+            PREFETCH_TO_WRITE(dw + m * o->dw_step + v * LANES);     /* few pixels leave no time for it later */
+        }
+    for (ptrdiff_t n = 0; n < o->images; n++)
+        for (ptrdiff_t i = 0; i < o->rows; i++) {
+            const REAL *xp = x + n * o->x_image + i * o->x_row + (CONSECUTIVE ? value[0] : 0);
+            const REAL *dp = dy + n * o->dy_image + i * o->dy_row;
+            for (ptrdiff_t j = 0; j < o->columns; j++) {
+                NAME(vec) g[2];
+                for (int v = 0; v < V; v++) g[v] = NAME(load)(dp + v * LANES);
+                UNROLL for (int m = 0; m < M; m++) {
+                    const NAME(vec) a = NAME(fill)(CONSECUTIVE ? xp[m] : xp[value[m]]);
+                    for (int v = 0; v < V; v++) sum[m][v] = NAME(multiply_add)(a, g[v], sum[m][v]);
+                }
+                xp += o->x_pixel;
+                dp += o->dy_pixel;
+            }
+        }
+    UNROLL for (int m = 0; m < M; m++)
+        for (int v = 0; v < V; v++) {
+            REAL *p = dw + m * o->dw_step + v * LANES;
+            if (fresh)
+                NAME(store_some)(p, sum[m][v], lanes - v * LANES);
+            else if (lanes >= (v + 1) * LANES)
+                NAME(store)(p, NAME(add)(NAME(load)(p), sum[m][v]));
+            else {
+                REAL all[VECTOR_BYTES / sizeof(REAL)];
+                NAME(store)(all, sum[m][v]);
+                for (ptrdiff_t f = v * LANES; f < lanes; f++) p[f - v * LANES] += all[f - v * LANES];
+            }
+        }
+}
+
+/* One function for each size, so that the compiler knows the loops' lengths and keeps the sums in registers. */
+#define CASE(M) \
+    case M: if (wide) NAME(correlate_body)(M, 2, c, x, w, bias, y, lanes, ahead); \
+            else NAME(correlate_body)(M, 1, c, x, w, bias, y, lanes, ahead); \
+            break;
+static void NAME(correlate_tile_ahead)(int m, const Correlation *c, const REAL *x, const REAL *w, const REAL *bias,
+                                       REAL *y, ptrdiff_t lanes, ptrdiff_t ahead)
+{
+    const int wide = lanes > LANES;
+    switch (m) { ALL_TILES }
+}
+#undef CASE
+
+static void NAME(correlate_tile)(int m, const Correlation *c, const REAL *x, const REAL *w, const REAL *bias, REAL *y,
+                                 ptrdiff_t lanes)
+{
+    NAME(correlate_tile_ahead)(m, c, x, w, bias, y, lanes, 0);
+}
+
+#define CASE(M) \
+    case M: if (wide) NAME(outer_body)(M, 2, 1, o, x, value, dy, dw, lanes, fresh); \
+            else NAME(outer_body)(M, 1, 1, o, x, value, dy, dw, lanes, fresh); \
+            break;
+static void NAME(outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value, const REAL *dy, REAL *dw,
+                             ptrdiff_t lanes, int fresh)
+{
+    const int wide = lanes > LANES;
+    switch (m) { ALL_TILES }
+}
+#undef CASE
+
+#define CASE(M) \
+    case M: if (wide) NAME(outer_body)(M, 2, 0, o, x, value, dy, dw, lanes, fresh); \
+            else NAME(outer_body)(M, 1, 0, o, x, value, dy, dw, lanes, fresh); \
+            break;
+static void NAME(scattered_outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value, const REAL *dy,
+                                       REAL *dw, ptrdiff_t lanes, int fresh)
+{
+    const int wide = lanes > LANES;
+    switch (m) { ALL_TILES }
+}
+#undef CASE
+
+#if DOUBLE    /* both builds are there now: a call finds its own by the type of its numbers */
+#define correlate_tile(m, c, x, ...) BY_TYPE(x, correlate_tile)(m, c, x, __VA_ARGS__)
+#define correlate_tile_ahead(m, c, x, ...) BY_TYPE(x, correlate_tile_ahead)(m, c, x, __VA_ARGS__)
+#define outer_tile(m, o, x, ...) BY_TYPE(x, outer_tile)(m, o, x, __VA_ARGS__)
+#define scattered_outer_tile(m, o, x, ...) BY_TYPE(x, scattered_outer_tile)(m, o, x, __VA_ARGS__)
+#endif

@@ -1,0 +1,33 @@
+/* Rows become columns, a square of vectors at a time.
+ *
+ * Each round weaves the first half of the vectors with the second, lane by lane. Seen as digits, the number of a vector
+ * and of a lane in it turn by one place in a round: after log2(LANES) of them rows are columns and columns are rows.
+ *
+ * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
+ */
+
+static void NAME(transpose)(
+    const REAL *x,              /* (LANES, LANES), rows `x_step` apart                  IN  */
+    ptrdiff_t x_step,
+    REAL *y,                    /* likewise, `y_step` apart; may be x                   OUT */
+    ptrdiff_t y_step)
+{
+    enum { N = VECTOR_BYTES / sizeof(REAL), H = N / 2 };
+    static const INTEGER low[16] = {0, N, 1, N + 1, 2, N + 2, 3, N + 3, 4, N + 4, 5, N + 5, 6, N + 6, 7, N + 7};
+    static const INTEGER high[16] = {H, N + H, H + 1, N + H + 1, H + 2, N + H + 2, H + 3, N + H + 3,
+                                     H + 4, N + H + 4, H + 5, N + H + 5, H + 6, N + H + 6, H + 7, N + H + 7};
+    NAME(vec) row[N], woven[N];
+    UNROLL for (int i = 0; i < N; i++) row[i] = NAME(load)(x + i * x_step);
+    UNROLL for (int round = 1; round < N; round *= 2) {
+        UNROLL for (int i = 0; i < H; i++) {
+            woven[2 * i] = NAME(mix)(row[i], row[i + H], low);
+            woven[2 * i + 1] = NAME(mix)(row[i], row[i + H], high);
+        }
+        UNROLL for (int i = 0; i < N; i++) row[i] = woven[i];
+    }
+    UNROLL for (int i = 0; i < N; i++) NAME(store)(y + i * y_step, row[i]);
+}
+
+#if DOUBLE    /* both builds are there now: a call finds its own by the type of its numbers */
+#define transpose(x, ...) BY_TYPE(x, transpose)(x, __VA_ARGS__)
+#endif

@@ -1,0 +1,66 @@
+# All kernels of one instruction set. The three modules that include this file differ only in the compiler flags that
+# setup.py gives them.
+#
+# Preconditions are checked when a step is made (step.pyx) and, with better words, in gwucnn.ops: loops check nothing.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from gwucnn._ext.step cimport Scratch, Step
+
+cdef extern from "variants/kernels.h" nogil:
+    enum: VECTOR_BYTES
+    enum: TILE_PIXELS
+    enum: LANES_F32
+    enum: LANES_F64
+    ctypedef struct Correlation:
+        Py_ssize_t x_pixel, x_row, y_pixel, taps, run, w_step, w_skip
+        const ptrdiff_t *tap
+        int relu
+    ctypedef struct Outer:
+        Py_ssize_t images, rows, columns, x_image, x_row, x_pixel, dy_image, dy_row, dy_pixel, dw_step
+
+# Numbers in a vector, by dtype character: some kernels want channels or filters in whole vectors.
+LANES = {"f": LANES_F32, "d": LANES_F64}
+
+ctypedef fused real_t:
+    float
+    double
+
+include "../conv/spread.pxi"
+include "../conv/correlate.pxi"
+include "../conv/along_rows.pxi"
+include "../conv/few_outputs.pxi"
+include "../conv/abreast.pxi"
+include "../conv/conv.pxi"
+include "../conv/few_pixels.pxi"
+include "../conv/conv_weight.pxi"
+include "../conv/few_weight.pxi"
+include "../dense/few_rows.pxi"
+include "../pool/pool.pxi"
+include "../pool/average_pool.pxi"
+include "../elementwise/rearrange.pxi"
+include "../pool/conv_pool.pxi"
+include "../pool/winner_weight.pxi"
+include "../pool/masked_weight.pxi"
+include "../pool/winner_input.pxi"
+include "../winograd/winograd_tiles.pxi"
+include "../winograd/winograd.pxi"
+include "../winograd/winograd_input.pxi"
+include "../winograd/winograd_weight.pxi"
+include "../depthwise/lanewise.pxi"
+include "../depthwise/depthwise.pxi"
+include "../depthwise/depthwise_weight.pxi"
+include "../elementwise/activation.pxi"
+include "../elementwise/arrays.pxi"
+include "../elementwise/random.pxi"
+include "../elementwise/warp.pxi"
+include "../elementwise/warp_matrices.pxi"
+include "../norm/batch_norm.pxi"
+include "../norm/batch_norm_backward.pxi"
+include "../norm/batch_norm_running.pxi"
+include "../norm/layer_norm.pxi"
+include "../elementwise/loss.pxi"
+include "../elementwise/update.pxi"
+include "../elementwise/finite.pxi"
+include "../elementwise/clip.pxi"
+include "../elementwise/penalty.pxi"
