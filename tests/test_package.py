@@ -26,7 +26,7 @@ MODULES = sorted(
 )
 # What users see; a benchmark is read, not called.
 LIBRARY = ["gwucnn", *(name for name in MODULES if not name.startswith("gwucnn.bench."))]
-COMPILED = ["cpu", "step", "sweep", "naive", *gwucnn.kernels.MODULES.values()]
+COMPILED = ["step", "sweep", "naive", "variants.cpu", *gwucnn.kernels.MODULES.values()]
 
 
 def public(module):
@@ -48,21 +48,23 @@ def test_the_tests_run_on_the_installed_package():
 
 def test_types_are_there():
     assert "py.typed" in FILES
-    for name in ("cpu", "step", "naive"):
-        assert f"_ext/{name}.pyi" in FILES
+    for name in ("variants.cpu", "step", "naive"):
+        stub = f"_ext/{name.replace('.', '/')}.pyi"
+        assert stub in FILES
         module = importlib.import_module(f"gwucnn._ext.{name}")
-        text = (FOLDER / "_ext" / f"{name}.pyi").read_text()
+        text = (FOLDER / stub).read_text()
         for function in (name for name in vars(module) if not name.startswith("_") and name.islower()):
             if callable(getattr(module, function)):
-                assert f"def {function}(" in text, f"{name}.pyi lacks {function}"
+                assert f"def {function}(" in text, f"{stub} lacks {function}"
 
 
 def test_compiled_modules_are_there_and_what_they_were_compiled_from_is_not():
     suffixes = {Path(name).suffix for name in FILES if "__pycache__" not in name}
     assert suffixes <= {".py", ".pyi", ".so", ".pyd", ".typed", ".npz"}
     assert not [name for name in FILES if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h"))]
-    present = {Path(name).name.partition(".")[0] for name in FILES if name.endswith((".so", ".pyd"))}
-    assert {"cpu", "step", "sweep", "naive", "baseline"} <= present <= set(COMPILED)
+    compiled = [Path(name).relative_to("_ext") for name in FILES if name.endswith((".so", ".pyd"))]
+    present = {".".join([*path.parts[:-1], path.name.partition(".")[0]]) for path in compiled}
+    assert {"step", "sweep", "naive", "variants.cpu", "variants.baseline"} <= present <= set(COMPILED)
 
 
 def test_the_wheel_stays_small():
