@@ -86,7 +86,7 @@ def test_a_missing_extension_says_how_to_build_it(tmp_path):
     done = run("import gwucnn", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert last_line(done) == (
-        "ImportError: gwucnn: the compiled module gwucnn._ext.cpu is missing; build and install the package with "
+        "ImportError: gwucnn: the compiled module gwucnn._ext.variants.cpu is missing; build and install the package with "
         "'pip install .' and import it from outside its source folder"
     )
 
