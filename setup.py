@@ -90,9 +90,7 @@ def extensions():
     included = [str(path) for kind in ("*.pxi", "*.pxd", "*.h") for path in sorted(SOURCES.rglob(kind))]
     for name in MODULES:
         source = SOURCES.joinpath(*name.split(".")).with_suffix(".pyx")
-        yield Extension(
-            f"gwucnn._ext.{name}", [source.as_posix()], include_dirs=[SOURCES.as_posix()], depends=included
-        )
+        yield Extension(f"gwucnn._ext.{name}", [source.as_posix()], include_dirs=[SOURCES.as_posix()], depends=included)
 
 
 def build_folder():

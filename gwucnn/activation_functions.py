@@ -189,7 +189,7 @@ ACTIVATIONS: dict[str, type[ActivationFunction]] = {
 }
 
 
-def activation_function(who: str, name: object) -> type[ActivationFunction] | None:
+def activation_function(caller: str, name: object) -> type[ActivationFunction] | None:
     """Return the activation called `name`; None and 'linear' are none."""
     if name is None or name == "linear":
         return None
@@ -197,4 +197,4 @@ def activation_function(who: str, name: object) -> type[ActivationFunction] | No
         return name
     if isinstance(name, str) and name not in ACTIVATIONS and name in OWN:
         return OWN[name]
-    return look_up(who, "activation", name, ACTIVATIONS)
+    return look_up(caller, "activation", name, ACTIVATIONS)

@@ -38,7 +38,7 @@ __all__ = [
 class ActivationLayer(Layer):
     """Apply an activation function to every number (softmax: to every row of channels or features)."""
 
-    replays = True
+    replayable = True
     function: type[ActivationFunction] | None = None  # None changes nothing
 
     def __init__(self, *, name: str | None = None) -> None:

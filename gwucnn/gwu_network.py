@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gwucnn.callbacks.history import History
-from gwucnn.common import check_flag, check_positive, check_size, keywords_checked
+from gwucnn.common import check_flag, check_positive, check_size, checks_arguments
 from gwucnn.data import Batches, batch_weights, is_stream, refuse_beside_stream, sample_weights, split_off
-from gwucnn.engine import Recipe, Team, Totals, check_metrics, team_of
+from gwucnn.engine import Team, Totals, TrainingConfig, check_metrics, team_of
 from gwucnn.loss_functions import loss_function
 from gwucnn.network import Savable, refuse_misplaced
 from gwucnn.optimizers import optimizer as make_optimizer
@@ -59,7 +59,7 @@ class GWUNetwork(Savable):
     (500, 10)
     """
 
-    @keywords_checked
+    @checks_arguments
     def compile(
         self,
         loss: Any,
@@ -100,19 +100,19 @@ class GWUNetwork(Savable):
         refuse_misplaced(loss=loss, lr=lr)
         checked = loss_function(loss)
         metrics = check_metrics(metrics, checked)
-        if self._stack.complete:
-            self._stack.check_loss(checked)
-            check_metrics(metrics, checked, self._stack.shapes[-1][0])
-        moves = make_optimizer(optimizer, lr)
-        moves.claim(self)
-        self._compiled = Recipe(checked, moves, metrics, global_clipnorm)
-        if self._engine is not None and self._engine.arena.fits:
+        if self._layer_row.complete:
+            self._layer_row.check_loss(checked)
+            check_metrics(metrics, checked, self._layer_row.shapes[-1][0])
+        chosen = make_optimizer(optimizer, lr)
+        chosen.claim(self)
+        self._compiled = TrainingConfig(checked, chosen, metrics, global_clipnorm)
+        if self._engine is not None and self._engine.arena.is_current:
             self._engine.compile(self._compiled)
-        elif self._engine is not None and self._stack.in_shape is not None:
+        elif self._engine is not None and self._layer_row.in_shape is not None:
             self._engine = None  # layers were frozen or freed since: weights that are trained lie first
-            self._build(self._stack.in_shape)
+            self._build(self._layer_row.in_shape)
 
-    @keywords_checked
+    @checks_arguments
     def fit(
         self,
         x: Any,
@@ -176,12 +176,12 @@ class GWUNetwork(Savable):
             If the loss or a gradient is not finite: names epoch, batch and layer; the weights are those
             before that batch.
         ShapeError, TypeError, ValueError, NotBuiltError
-            For data and options that do not fit, before anything moves.
+            For data and options that do not fit, before anything chosen.
         RuntimeError
             If `fit` ended with an error on another rank.
         """
         team = team_of("fit", distributed)
-        with team.together():
+        with team.collective():
             streamed = y is None and is_stream(x)
             if streamed:
                 refuse_beside_stream(
@@ -230,7 +230,7 @@ class GWUNetwork(Savable):
     # Some batches. Stands here so that a watcher may take its place.
     _train = staticmethod(train_some)
 
-    @keywords_checked
+    @checks_arguments
     def lr_find(
         self,
         x: Any,
@@ -285,13 +285,13 @@ class GWUNetwork(Savable):
         engine, data = self._feed("lr_find", x, y, admit)
         return sweep(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
 
-    @keywords_checked
+    @checks_arguments
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Move the weights once by the mean gradient of these samples; return their loss before."""
         engine, data = self._feed("train_on_batch", x, y, self._data)
         return train_step("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
 
-    @keywords_checked
+    @checks_arguments
     def evaluate(
         self,
         x: Any,

@@ -105,6 +105,6 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
-def initializer(who: str, what: str, name: str) -> Initializer:
+def initializer(caller: str, what: str, name: str) -> Initializer:
     """Return the initializer called `name`, or raise a ValueError that lists them."""
-    return look_up(who, what, name, INITIALIZERS)
+    return look_up(caller, what, name, INITIALIZERS)

@@ -77,9 +77,7 @@ def select(name: str) -> None:
     """
     global active, _isa
     if name not in MODULES:
-        raise ValueError(
-            f"GWUCNN_ISA: expected one of {', '.join(map(repr, reversed(MODULES)))}, got {name!r}"
-        )
+        raise ValueError(f"GWUCNN_ISA: expected one of {', '.join(map(repr, reversed(MODULES)))}, got {name!r}")
     if name not in supported():
         raise ValueError(
             f"GWUCNN_ISA: expected one of {', '.join(map(repr, supported()))}, which this processor and its "
@@ -113,9 +111,7 @@ def show_config() -> None:
 
     from gwucnn._version import __version__
 
-    threads = (
-        f"{get_num_threads()} of {os.cpu_count()} processors" if _step.OPENMP else "1 (built without OpenMP)"
-    )
+    threads = f"{get_num_threads()} of {os.cpu_count()} processors" if _step.OPENMP else "1 (built without OpenMP)"
     print(f"gwucnn {__version__}, numpy {numpy.__version__}, Python {platform.python_version()}")
     print(f"system: {platform.platform()}")
     print(f"instruction set: {isa()} (supported here: {', '.join(supported())})")

@@ -44,26 +44,26 @@ def to_classes(y: Any) -> Any:
     return (y if whole else y > 0.5).astype(np.int64)
 
 
-def _pairs(who: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
+def _pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
     """Return both as classes (N,), and how many classes there are as far as they tell, at least 2."""
     columns = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
     if len(set(columns)) > 1:
-        raise ShapeError(f"{who}: expected as many columns in y_true as in y_pred, got {columns}")
+        raise ShapeError(f"{caller}: expected as many columns in y_true as in y_pred, got {columns}")
     true, predicted = to_classes(y_true), to_classes(y_pred)
     if true.shape != predicted.shape:
-        raise ShapeError(f"{who}: expected as many y_true as y_pred, got {len(true)} and {len(predicted)}")
+        raise ShapeError(f"{caller}: expected as many y_true as y_pred, got {len(true)} and {len(predicted)}")
     return true, predicted, max([2, *columns, *(int(y.max(initial=0)) + 1 for y in (true, predicted))])
 
 
-def _weights(who: str, sample_weight: Any, N: int) -> Any:
+def _weights(caller: str, sample_weight: Any, N: int) -> Any:
     """Return sample_weight checked, or ones."""
     if sample_weight is None:
         return np.ones(N)
     weights = np.asarray(sample_weight, np.float64)
     if weights.shape != (N,):
-        raise ShapeError(f"{who}: expected sample_weight of shape ({N},), got {weights.shape}")
+        raise ShapeError(f"{caller}: expected sample_weight of shape ({N},), got {weights.shape}")
     if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError(f"{who}: expected weights that are finite and not negative")
+        raise ValueError(f"{caller}: expected weights that are finite and not negative")
     return weights
 
 
@@ -98,16 +98,16 @@ def top_k_accuracy(y_true: Any, y_pred: Any, k: int = 5, *, sample_weight: Any =
     k of K and more the answer is 1. In `compile`, metrics=['top_k_accuracy'] is that of k = 5, and another k
     stands in the name: 'top_3_accuracy'.
     """
-    who, y_pred = "top_k_accuracy", np.asarray(y_pred)
-    k = check_size(who, "k", k)
+    caller, y_pred = "top_k_accuracy", np.asarray(y_pred)
+    k = check_size(caller, "k", k)
     if y_pred.ndim != 2 or y_pred.shape[1] < 2:
-        raise ShapeError(f"{who}: expected y_pred of shape (N, K), K at least 2, got {y_pred.shape}")
-    true, _, _ = _pairs(who, y_true, y_pred)
+        raise ShapeError(f"{caller}: expected y_pred of shape (N, K), K at least 2, got {y_pred.shape}")
+    true, _, _ = _pairs(caller, y_true, y_pred)
     if true.size and not 0 <= true.min() <= true.max() < y_pred.shape[1]:
         raise ValueError(
-            f"{who}: expected classes from 0 to {y_pred.shape[1] - 1}, got {true.min()} to {true.max()}"
+            f"{caller}: expected classes from 0 to {y_pred.shape[1] - 1}, got {true.min()} to {true.max()}"
         )
-    return _mean(top_k_right(true, y_pred, k), _weights(who, sample_weight, len(true)))
+    return _mean(top_k_right(true, y_pred, k), _weights(caller, sample_weight, len(true)))
 
 
 def class_counts(true: Any, predicted: Any, K: int, weights: Any = None) -> Any:
@@ -186,20 +186,18 @@ def f1(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight:
     return _score("f1", y_true, y_pred, average, sample_weight)
 
 
-def confusion_matrix(
-    y_true: Any, y_pred: Any, num_classes: int | None = None, *, sample_weight: Any = None
-) -> Any:
+def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, *, sample_weight: Any = None) -> Any:
     """Count how often class i (row) was predicted as class j (column): int64, shape (K, K).
 
     num_classes : K, by default one more than the largest class seen. With sample_weight float64.
     """
-    who = "confusion_matrix"
-    true, predicted, _ = _pairs(who, y_true, y_pred)
+    caller = "confusion_matrix"
+    true, predicted, _ = _pairs(caller, y_true, y_pred)
     both = np.concatenate([true, predicted, [0]])
-    K = int(both.max()) + 1 if num_classes is None else check_size(who, "num_classes", num_classes)
+    K = int(both.max()) + 1 if num_classes is None else check_size(caller, "num_classes", num_classes)
     if both.min() < 0 or both.max() >= K:
-        raise ValueError(f"{who}: expected classes from 0 to {K - 1}, got {both.min()} to {both.max()}")
-    weights = None if sample_weight is None else _weights(who, sample_weight, len(true))
+        raise ValueError(f"{caller}: expected classes from 0 to {K - 1}, got {both.min()} to {both.max()}")
+    weights = None if sample_weight is None else _weights(caller, sample_weight, len(true))
     return np.bincount(true * K + predicted, weights, K * K).reshape(K, K)
 
 
@@ -230,9 +228,7 @@ def to_categorical(y: Any, num_classes: int | None = None) -> Any:
         raise ValueError(f"to_categorical: expected integer labels, got {no_labels(labels)}")
     labels = labels.astype(np.int64)
     largest = int(labels.max()) if labels.size else -1
-    num_classes = (
-        largest + 1 if num_classes is None else check_size("to_categorical", "num_classes", num_classes)
-    )
+    num_classes = largest + 1 if num_classes is None else check_size("to_categorical", "num_classes", num_classes)
     if labels.size and (labels.min() < 0 or largest >= num_classes):
         raise ValueError(
             f"to_categorical: expected labels from 0 to {num_classes - 1}, got {labels.min()} to {largest}; "

@@ -75,9 +75,7 @@ def lenet5(classes: int = 10, *, preprocessing: Iterable[Layer] = (), **options:
     return GWUNetwork(layers, **options)
 
 
-def vgg_small(
-    classes: int = 10, *, width: int = 64, preprocessing: Iterable[Layer] = (), **options: Any
-) -> GWUNetwork:
+def vgg_small(classes: int = 10, *, width: int = 64, preprocessing: Iterable[Layer] = (), **options: Any) -> GWUNetwork:
     """Return a VGG of six convolutions, for images such as CIFAR's, (32, 32, 3): 1.7 million weights there.
 
     Two convolutions of 3 x 3 and a pooling, three times, with twice the filters each time. K. Simonyan and
@@ -205,28 +203,26 @@ def _filters_and_strides(blocks: Any) -> list[tuple[int, int]]:
         return [(filters, strides) for filters, strides in blocks]
     except (TypeError, ValueError):
         raise TypeError(
-            f"mobilenet_small: expected blocks of (filters, strides), got {blocks!r}; write them as in "
-            "models.MOBILENET"
+            f"mobilenet_small: expected blocks of (filters, strides), got {blocks!r}; write them as in models.MOBILENET"
         ) from None
 
 
 def _check(model: Callable[..., Any], options: Mapping[str, Any], classes: int, width: int = 1) -> None:
     """Raise an error that names the model for sizes that are none, or an option that no network has."""
-    who = model.__name__
-    check_size(who, "classes", classes)
-    check_size(who, "width", width)
+    caller = model.__name__
+    check_size(caller, "classes", classes)
+    check_size(caller, "width", width)
     own = [name for name in inspect.signature(model).parameters if name != "options"]
     of_networks = [name for name in inspect.signature(GWUNetwork).parameters if name != "layers"]
     for name in options:
         if name not in of_networks:
-            raise unknown_argument(who, own + of_networks, name)
+            raise unknown_argument(caller, own + of_networks, name)
 
 
 def _in_front(preprocessing: Iterable[Layer]) -> list[Layer]:
     if isinstance(preprocessing, (str, Layer)) or not isinstance(preprocessing, Iterable):
         raise TypeError(
-            f"models: expected preprocessing to be a list of layers, got {preprocessing!r}; write "
-            "preprocessing=[...]"
+            f"models: expected preprocessing to be a list of layers, got {preprocessing!r}; write preprocessing=[...]"
         )
     return list(preprocessing)
 

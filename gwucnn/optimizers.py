@@ -13,15 +13,15 @@ import numpy as np
 
 from gwucnn import kernels
 from gwucnn.common import (
-    Described,
+    Configurable,
     NotBuiltError,
-    by_name,
     check_flag,
     check_fraction,
-    check_not_negative,
+    check_nonnegative,
     check_positive,
+    classes_by_name,
+    from_config,
     look_up,
-    rebuilt,
 )
 from gwucnn.memory import Arena
 from gwucnn.schedules import Schedule, schedule
@@ -29,7 +29,7 @@ from gwucnn.schedules import Schedule, schedule
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "optimizer"]
 
 
-class Optimizer(Described):
+class Optimizer(Configurable):
     """Moves weights against their gradients.
 
     Attributes
@@ -62,23 +62,21 @@ class Optimizer(Described):
 
     @lr.setter
     def lr(self, value: Any) -> None:
-        who = type(self).__name__
-        planned = schedule(who, "lr", value)
-        self._lr = check_positive(who, "lr", value) if planned is None else planned.rate(self.updates)
+        caller = type(self).__name__
+        planned = schedule(caller, "lr", value)
+        self._lr = check_positive(caller, "lr", value) if planned is None else planned.rate(self.updates)
         self.schedule: Schedule | None = planned
 
     def claim(self, owner: Any) -> None:
         """Belong to this network from now on; raise ValueError if it moves the weights of another."""
         if self._owner is not None and self._owner() not in (None, owner):
-            raise ValueError(
-                f"compile: expected an optimizer that no other network uses, got {self!r}; make a new one"
-            )
+            raise ValueError(f"compile: expected an optimizer that no other network uses, got {self!r}; make a new one")
         self._owner = weakref.ref(owner)
 
     def bind(self, arena: Arena) -> None:
         """Take the arena whose values `step` moves; forget what was remembered of another one."""
         values, grads = arena.values[: arena.trainable], arena.grads[: arena.trainable]
-        self.catch_up()
+        self.apply_deferred()
         if self._arena is not arena:
             self.slots = {name: np.full_like(values, self._slots_start_at) for name in self._used_slots()}
             self.updates = 0
@@ -89,9 +87,7 @@ class Optimizer(Described):
     def step(self) -> None:
         """Move all trainable values once. Raises NotBuiltError before `bind`."""
         if self._arena is None:
-            raise NotBuiltError(
-                "step: expected an optimizer that is bound to weights; call bind(arena) first"
-            )
+            raise NotBuiltError("step: expected an optimizer that is bound to weights; call bind(arena) first")
         if self._made_for != kernels.isa():
             self.bind(self._arena)
         if self.schedule is not None:
@@ -100,18 +96,18 @@ class Optimizer(Described):
         self._update.lr = self._lr
         self._run()
 
-    def postpone(self, steps: Iterable[Any]) -> None:
+    def defer_gradients(self, steps: Iterable[Any]) -> None:
         """Let these steps, as far as it pays, leave it to `step` to form the gradients that they would write.
 
-        Until `catch_up`; nobody else may read or change those gradients before. By default none is postponed.
+        Until `apply_deferred`; nobody else may read or change those gradients before. By default none is postponed.
         """
 
-    def catch_up(self) -> None:
+    def apply_deferred(self) -> None:
         """Write the gradients that were postponed; from now on their steps do that again."""
 
     def resume(self, updates: int, lr: float) -> None:
         """Go on, with slots as they are, after so many updates, the last of them at this learning rate."""
-        self.updates, self._lr = updates, check_not_negative(type(self).__name__, "lr", lr)
+        self.updates, self._lr = updates, check_nonnegative(type(self).__name__, "lr", lr)
 
     def _used_slots(self) -> tuple[str, ...]:
         return self.slot_names
@@ -153,14 +149,14 @@ class SGD(Optimizer):
     def _kernel(self, values: Any, grads: Any) -> Any:
         return kernels.active.SGD(values, grads, self.slots.get("velocity"), self.momentum, self.nesterov)
 
-    def postpone(self, steps: Iterable[Any]) -> None:
+    def defer_gradients(self, steps: Iterable[Any]) -> None:
         # Somebody else's `step` may look at the gradients.
         if type(self) is SGD and "step" not in vars(self):
-            self._update.postpone(steps)
+            self._update.defer_gradients(steps)
 
-    def catch_up(self) -> None:
+    def apply_deferred(self) -> None:
         if self._update is not None:
-            self._update.catch_up()
+            self._update.apply_deferred()
 
 
 class Adam(Optimizer):
@@ -184,16 +180,14 @@ class Adam(Optimizer):
     slot_names = ("m", "v")
     weight_decay = 0.0
 
-    def __init__(
-        self, lr: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
-    ) -> None:
+    def __init__(self, lr: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7) -> None:
         super().__init__(lr)
-        who = type(self).__name__
+        caller = type(self).__name__
         self.beta_1, self.beta_2 = (
-            check_fraction(who, "beta_1", beta_1),
-            check_fraction(who, "beta_2", beta_2),
+            check_fraction(caller, "beta_1", beta_1),
+            check_fraction(caller, "beta_2", beta_2),
         )
-        self.epsilon = check_positive(who, "epsilon", epsilon)
+        self.epsilon = check_positive(caller, "epsilon", epsilon)
 
     def _kernel(self, values: Any, grads: Any) -> Any:
         m, v = self.slots["m"], self.slots["v"]
@@ -226,7 +220,7 @@ class AdamW(Adam):
         epsilon: float = 1e-7,
     ) -> None:
         super().__init__(lr, beta_1, beta_2, epsilon)
-        self.weight_decay = check_not_negative("AdamW", "weight_decay", weight_decay)
+        self.weight_decay = check_nonnegative("AdamW", "weight_decay", weight_decay)
 
 
 class RMSprop(Optimizer):
@@ -287,11 +281,9 @@ class Adagrad(Optimizer):
 
     slot_names = ("accumulator",)
 
-    def __init__(
-        self, lr: Any = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7
-    ) -> None:
+    def __init__(self, lr: Any = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7) -> None:
         super().__init__(lr)
-        self.initial_accumulator_value = self._slots_start_at = check_not_negative(
+        self.initial_accumulator_value = self._slots_start_at = check_nonnegative(
             "Adagrad", "initial_accumulator_value", initial_accumulator_value
         )
         self.epsilon = check_positive("Adagrad", "epsilon", epsilon)
@@ -315,12 +307,10 @@ def optimizer(given: Any, lr: Any) -> Optimizer:
     Or written down, see `gwucnn.described`; then with its own lr, as an object has.
     """
     if isinstance(given, Mapping):
-        given = rebuilt("compile", "optimizer", given, by_name(Optimizer, OPTIMIZERS))
+        given = from_config("compile", "optimizer", given, classes_by_name(Optimizer, OPTIMIZERS))
     if isinstance(given, Optimizer):
         if lr is not None:
-            raise ValueError(
-                f"compile: expected lr inside the optimizer, got lr={lr!r} beside {given!r}; leave it out"
-            )
+            raise ValueError(f"compile: expected lr inside the optimizer, got lr={lr!r} beside {given!r}; leave it out")
         return given
     if not (isinstance(given, type) and issubclass(given, Optimizer)):
         given = look_up("compile", "optimizer", given, OPTIMIZERS)

@@ -12,12 +12,12 @@ from numbers import Real
 from typing import Any
 
 from gwucnn import ops
-from gwucnn.common import Described, check_not_negative, look_up, rebuilt
+from gwucnn.common import Configurable, check_nonnegative, from_config, look_up
 
 __all__ = ["L1", "L1L2", "L2", "REGULARIZERS", "Regularizer", "regularizer"]
 
 
-class Regularizer(Described):
+class Regularizer(Configurable):
     """The base of L1, L2 and L1L2: penalty(w) = l1 * sum of abs(w) + l2 * sum of w**2.
 
     Its gradient is l1 * sign(w) + 2 * l2 * w, with sign(0) = 0.
@@ -42,36 +42,34 @@ class L1(Regularizer):
     """
 
     def __init__(self, l1: float = 0.01) -> None:
-        self.l1 = check_not_negative("L1", "l1", l1)
+        self.l1 = check_nonnegative("L1", "l1", l1)
 
 
 class L2(Regularizer):
     """Penalty l2 * sum of w**2, which makes weights small: A. Krogh and J. Hertz, NIPS 1991."""
 
     def __init__(self, l2: float = 0.01) -> None:
-        self.l2 = check_not_negative("L2", "l2", l2)
+        self.l2 = check_nonnegative("L2", "l2", l2)
 
 
 class L1L2(Regularizer):
     """Both penalties: H. Zou and T. Hastie, "... variable selection via the elastic net", 2005."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1, self.l2 = check_not_negative("L1L2", "l1", l1), check_not_negative("L1L2", "l2", l2)
+        self.l1, self.l2 = check_nonnegative("L1L2", "l1", l1), check_nonnegative("L1L2", "l2", l2)
 
 
 REGULARIZERS: dict[str, type[Regularizer]] = {"l1": L1, "l2": L2}
 
 
-def regularizer(who: str, what: str, given: Any) -> Regularizer | None:
+def regularizer(caller: str, what: str, given: Any) -> Regularizer | None:
     """Return a regularizer given by name, as an object or written down; None stays None."""
     if given is None or isinstance(given, (L1, L2, L1L2)):
         return given
     if isinstance(given, Mapping):
-        return rebuilt(who, what, given, {kind.__name__: kind for kind in (L1, L2, L1L2)})
+        return from_config(caller, what, given, {kind.__name__: kind for kind in (L1, L2, L1L2)})
     if isinstance(given, type) and issubclass(given, Regularizer):
-        raise ValueError(
-            f"{who}: expected {what} to be a regularizer, got its class; write {given.__name__}(...)"
-        )
+        raise ValueError(f"{caller}: expected {what} to be a regularizer, got its class; write {given.__name__}(...)")
     if isinstance(given, Real) and not isinstance(given, bool):
-        raise ValueError(f"{who}: expected {what} to be a regularizer, got {given!r}; write L2({given!r})")
-    return look_up(who, what, given, REGULARIZERS)()
+        raise ValueError(f"{caller}: expected {what} to be a regularizer, got {given!r}; write L2({given!r})")
+    return look_up(caller, what, given, REGULARIZERS)()

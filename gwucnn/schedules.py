@@ -11,14 +11,14 @@ from math import cos, floor, isfinite, pi
 from typing import Any
 
 from gwucnn.common import (
-    Described,
-    by_name,
+    Configurable,
     check_flag,
     check_fraction,
-    check_not_negative,
+    check_nonnegative,
     check_positive,
     check_size,
-    rebuilt,
+    classes_by_name,
+    from_config,
 )
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-class Schedule(Described):
+class Schedule(Configurable):
     """The base of all schedules, also of your own: a function of the step.
 
     Example
@@ -79,17 +79,15 @@ class ExponentialDecay(Schedule):
     def __init__(
         self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
     ) -> None:
-        who = type(self).__name__
-        self.initial_learning_rate = check_positive(who, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check_size(who, "decay_steps", decay_steps)
-        self.decay_rate = check_positive(who, "decay_rate", decay_rate)
-        self.staircase = check_flag(who, "staircase", staircase)
+        caller = type(self).__name__
+        self.initial_learning_rate = check_positive(caller, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = check_size(caller, "decay_steps", decay_steps)
+        self.decay_rate = check_positive(caller, "decay_rate", decay_rate)
+        self.staircase = check_flag(caller, "staircase", staircase)
 
     def __call__(self, step: int) -> float:
         exponent = step / self.decay_steps
-        return self.initial_learning_rate * self.decay_rate ** (
-            floor(exponent) if self.staircase else exponent
-        )
+        return self.initial_learning_rate * self.decay_rate ** (floor(exponent) if self.staircase else exponent)
 
 
 class CosineDecay(Schedule):
@@ -122,18 +120,16 @@ class CosineDecay(Schedule):
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
-        who = type(self).__name__
-        check = check_positive if warmup_target is None else check_not_negative
-        self.initial_learning_rate = check(who, "initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check_size(who, "decay_steps", decay_steps)
-        self.alpha = 1.0 if alpha == 1 else check_fraction(who, "alpha", alpha)
-        self.warmup_steps = check_size(who, "warmup_steps", warmup_steps, 0)
-        self.warmup_target = (
-            None if warmup_target is None else check_positive(who, "warmup_target", warmup_target)
-        )
+        caller = type(self).__name__
+        check = check_positive if warmup_target is None else check_nonnegative
+        self.initial_learning_rate = check(caller, "initial_learning_rate", initial_learning_rate)
+        self.decay_steps = check_size(caller, "decay_steps", decay_steps)
+        self.alpha = 1.0 if alpha == 1 else check_fraction(caller, "alpha", alpha)
+        self.warmup_steps = check_size(caller, "warmup_steps", warmup_steps, 0)
+        self.warmup_target = None if warmup_target is None else check_positive(caller, "warmup_target", warmup_target)
         if (self.warmup_target is None) != (not self.warmup_steps):
             raise ValueError(
-                f"{who}: expected warmup_target and warmup_steps together, got {warmup_target!r} and "
+                f"{caller}: expected warmup_target and warmup_steps together, got {warmup_target!r} and "
                 f"{warmup_steps!r}; give both or none"
             )
 
@@ -166,19 +162,19 @@ class PiecewiseConstant(Schedule):
     """
 
     def __init__(self, boundaries: Sequence[int], values: Sequence[float]) -> None:
-        who = type(self).__name__
+        caller = type(self).__name__
         for name, given in (("boundaries", boundaries), ("values", values)):
             if isinstance(given, str) or not isinstance(given, Iterable):
-                raise TypeError(f"{who}: expected {name} to be a list of numbers, got {given!r}")
-        self.boundaries = [check_size(who, "each of boundaries", step, 0) for step in boundaries]
-        self.values = [check_positive(who, "each of values", value) for value in values]
+                raise TypeError(f"{caller}: expected {name} to be a list of numbers, got {given!r}")
+        self.boundaries = [check_size(caller, "each of boundaries", step, 0) for step in boundaries]
+        self.values = [check_positive(caller, "each of values", value) for value in values]
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
-                f"{who}: expected one value more than boundaries, got {len(self.values)} values and "
+                f"{caller}: expected one value more than boundaries, got {len(self.values)} values and "
                 f"{len(self.boundaries)} boundaries"
             )
         if self.boundaries != sorted(set(self.boundaries)):
-            raise ValueError(f"{who}: expected boundaries that rise, got {self.boundaries}")
+            raise ValueError(f"{caller}: expected boundaries that rise, got {self.boundaries}")
 
     def __call__(self, step: int) -> float:
         return self.values[sum(step > boundary for boundary in self.boundaries)]
@@ -210,12 +206,12 @@ class OneCycle(Schedule):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
-        who = type(self).__name__
-        self.max_learning_rate = check_positive(who, "max_learning_rate", max_learning_rate)
-        self.total_steps = check_size(who, "total_steps", total_steps, 2)
-        self.pct_start = check_fraction(who, "pct_start", pct_start)
-        self.div_factor = check_positive(who, "div_factor", div_factor)
-        self.final_div_factor = check_positive(who, "final_div_factor", final_div_factor)
+        caller = type(self).__name__
+        self.max_learning_rate = check_positive(caller, "max_learning_rate", max_learning_rate)
+        self.total_steps = check_size(caller, "total_steps", total_steps, 2)
+        self.pct_start = check_fraction(caller, "pct_start", pct_start)
+        self.div_factor = check_positive(caller, "div_factor", div_factor)
+        self.final_div_factor = check_positive(caller, "final_div_factor", final_div_factor)
 
     def __call__(self, step: int) -> float:
         high, first = self.max_learning_rate, self.max_learning_rate / self.div_factor
@@ -234,12 +230,10 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }
 
 
-def schedule(who: str, what: str, given: Any) -> Schedule | None:
+def schedule(caller: str, what: str, given: Any) -> Schedule | None:
     """Return a schedule given as an object or written down, None for anything else."""
     if isinstance(given, type) and issubclass(given, Schedule):
-        raise ValueError(
-            f"{who}: expected {what} to be a schedule, got its class; write {given.__name__}(...)"
-        )
+        raise ValueError(f"{caller}: expected {what} to be a schedule, got its class; write {given.__name__}(...)")
     if isinstance(given, Mapping):
-        return rebuilt(who, what, given, by_name(Schedule, SCHEDULES))
+        return from_config(caller, what, given, classes_by_name(Schedule, SCHEDULES))
     return given if isinstance(given, Schedule) else None

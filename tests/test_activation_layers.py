@@ -77,9 +77,7 @@ def test_gradients_are_those_of_the_loss(name, make, rng):
 def test_options_hold_in_the_middle_and_at_the_end(last, rng):
     """The last activation runs in the loss head, which must not forget them."""
     x, y = rng.standard_normal((5, 7)), rng.random((5, 3))
-    made = network(
-        [Dense(4, input_size=7), type(last)(**last.config()), Dense(3), type(last)(**last.config())]
-    )
+    made = network([Dense(4, input_size=7), type(last)(**last.config()), Dense(3), type(last)(**last.config())])
     z = made.predict(x)
     weights = made.get_weights()
 
@@ -103,7 +101,7 @@ def test_replayed_batches_are_those_of_layers_called_again(name, rng):
     for n in sizes:
         x, y = data(rng, n)
         pair[1].build(x.shape[1:])
-        pair[1]._engine._replays = False
+        pair[1]._engine._replayable = False
         assert pair[0].train_on_batch(x, y) == pair[1].train_on_batch(x, y)
     assert pair[0]._engine._training.replays
     for one, other in zip(pair[0].get_weights(), pair[1].get_weights(), strict=True):
@@ -115,7 +113,7 @@ def test_in_use_the_input_of_an_activation_takes_no_memory_of_its_own(rng):
     layer = Dense(4, activation="gelu")
     layer.build((7,))
     layer.kernel.value = rng.standard_normal((7, 4))
-    for mode, kept in ({}, False), ({"training": True}, True), ({"goes_back": True}, True):
+    for mode, kept in ({}, False), ({"training": True}, True), ({"backward_follows": True}, True):
         space = Space("float64", **mode)
         layer.forward(rng.standard_normal((3, 7)), space)
         assert (space.saved["before activation"] is not space.saved["y"]) == kept

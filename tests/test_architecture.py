@@ -244,7 +244,5 @@ def test_import_is_light_and_silent():
         "heavy = {'tqdm', 'safetensors', 'numpy.random', 'sklearn', 'scipy', 'matplotlib', 'torch', 'onnx', 'mpi4py'}\n"
         "assert not loaded & heavy, loaded & heavy\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-c", program], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-P", "-W", "error", "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

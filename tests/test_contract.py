@@ -214,9 +214,7 @@ def trained(loss="cross_entropy", activation="softmax", kernel="glorot_uniform",
     """Return the history of an epoch, with the names given."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((8, 4, 4)), np.eye(3)[rng.integers(3, size=8)]
-    network = GWUNetwork(
-        [Conv2D(2, 3, kernel_initializer=kernel), Flatten(), Dense(3, activation=activation)], seed=0
-    )
+    network = GWUNetwork([Conv2D(2, 3, kernel_initializer=kernel), Flatten(), Dense(3, activation=activation)], seed=0)
     network.compile(loss, **options)
     return network.fit(x, y, 1, 4, validation_data=(x, y), verbose=0)
 

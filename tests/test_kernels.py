@@ -19,9 +19,7 @@ needs_openmp = pytest.mark.skipif(not kernels._step.OPENMP, reason="built withou
 
 def run(program, **environment):
     """Run a Python program in a process of its own, with these environment variables."""
-    inherited = {
-        name: value for name, value in os.environ.items() if name not in ("GWUCNN_ISA", "OMP_NUM_THREADS")
-    }
+    inherited = {name: value for name, value in os.environ.items() if name not in ("GWUCNN_ISA", "OMP_NUM_THREADS")}
     return subprocess.run(
         [sys.executable, "-P", "-c", program],
         env=inherited | environment,
@@ -80,9 +78,7 @@ def test_an_unsupported_name_is_an_error(monkeypatch):
 
 def test_a_missing_extension_says_how_to_build_it(tmp_path):
     """What one sees who imports the source folder."""
-    shutil.copytree(
-        PACKAGE, tmp_path / "gwucnn", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
-    )
+    shutil.copytree(PACKAGE, tmp_path / "gwucnn", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
     done = run("import gwucnn", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert last_line(done) == (

@@ -374,9 +374,7 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("program", "kind", "expected", "got", "fix"), MISTAKES, ids=[case[0] for case in MISTAKES]
-)
+@pytest.mark.parametrize(("program", "kind", "expected", "got", "fix"), MISTAKES, ids=[case[0] for case in MISTAKES])
 def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
     names = {name: getattr(gwucnn, name) for name in gwucnn.__all__} | {"net": net, "np": np}
     names |= {
@@ -393,5 +391,5 @@ def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
     assert re.search(rf"^.*{expected}.*?(, got |, but |; ).*{got}.*{fix}", text), text
     # One line of plain words: no code of a dtype, no text of numpy's, no name from inside the package.
     assert len(text) < 330
-    for odd in ("\n", "<U", "inhomogeneous", "NetworkBase", "Intake", "__init__"):
+    for odd in ("\n", "<U", "inhomogeneous", "NetworkBase", "InputValidation", "__init__"):
         assert odd not in text

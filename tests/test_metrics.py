@@ -178,9 +178,7 @@ def test_scores(which, K, average, weighted, oracle, rng):
     true, predicted = drawn(rng, K)
     weights = rng.random(200) if weighted else None
     theirs = {"auto": "binary" if K == 2 else "macro"}.get(average, average)
-    want = getattr(oracle, f"{which}_score")(
-        true, predicted, average=theirs, sample_weight=weights, zero_division=0
-    )
+    want = getattr(oracle, f"{which}_score")(true, predicted, average=theirs, sample_weight=weights, zero_division=0)
     got = SCORES[which](true, predicted, average, sample_weight=weights)
     np.testing.assert_allclose(got, want, rtol=1e-12)
     rows = np.eye(K)
@@ -210,9 +208,7 @@ def test_accuracy_and_confusion_matrix(weighted, oracle, rng):
     want = oracle.accuracy_score(true, predicted, sample_weight=weights)
     assert accuracy(true, predicted, sample_weight=weights) == pytest.approx(want, rel=1e-12)
     matrix = confusion_matrix(true, predicted, sample_weight=weights)
-    np.testing.assert_allclose(
-        matrix, oracle.confusion_matrix(true, predicted, sample_weight=weights), rtol=1e-12
-    )
+    np.testing.assert_allclose(matrix, oracle.confusion_matrix(true, predicted, sample_weight=weights), rtol=1e-12)
     assert matrix.dtype == (np.float64 if weighted else np.int64)
 
 
@@ -244,25 +240,21 @@ def test_top_k_of_equal_outputs_and_of_nan():
 
 @pytest.mark.parametrize("metric", [accuracy, precision, recall, f1, confusion_matrix])
 def test_what_does_not_fit_together(metric):
-    who = metric.__name__
-    with pytest.raises(ShapeError, match=f"^{who}: expected as many y_true as y_pred, got 2 and 3$"):
+    caller = metric.__name__
+    with pytest.raises(ShapeError, match=f"^{caller}: expected as many y_true as y_pred, got 2 and 3$"):
         metric([0, 1], [0, 1, 1])
-    with pytest.raises(
-        ShapeError, match=rf"^{who}: expected as many columns in y_true as in y_pred, got \[2, 3\]$"
-    ):
+    with pytest.raises(ShapeError, match=rf"^{caller}: expected as many columns in y_true as in y_pred, got \[2, 3\]$"):
         metric(np.eye(2), np.eye(3)[:2])
-    with pytest.raises(ShapeError, match=rf"^{who}: expected sample_weight of shape \(2,\), got \(1,\)$"):
+    with pytest.raises(ShapeError, match=rf"^{caller}: expected sample_weight of shape \(2,\), got \(1,\)$"):
         metric([0, 1], [0, 1], sample_weight=[1])
     for wrong in (-1, np.nan, np.inf):
-        with pytest.raises(ValueError, match=f"^{who}: expected weights that are finite and not negative$"):
+        with pytest.raises(ValueError, match=f"^{caller}: expected weights that are finite and not negative$"):
             metric([0, 1], [0, 1], sample_weight=[1, wrong])
 
 
 @every_score
 def test_what_is_no_score(which):
-    with pytest.raises(
-        ValueError, match=f"^{which}: expected two classes with average='binary', got 3; give"
-    ):
+    with pytest.raises(ValueError, match=f"^{which}: expected two classes with average='binary', got 3; give"):
         SCORES[which]([0, 2], [0, 1], "binary")
     with pytest.raises(
         ValueError, match=f"^{which}: expected average to be one of 'auto', .* got 'makro'; did you mean"
@@ -279,9 +271,7 @@ def test_what_is_no_top_k():
         ShapeError, match=r"^top_k_accuracy: expected y_pred of shape \(N, K\), K at least 2, got \(2,\)$"
     ):
         top_k_accuracy([0, 1], [0.1, 0.9])
-    with pytest.raises(
-        ValueError, match="^top_k_accuracy: expected k to be an integer of at least 1, got 0$"
-    ):
+    with pytest.raises(ValueError, match="^top_k_accuracy: expected k to be an integer of at least 1, got 0$"):
         top_k_accuracy([0], [[0.1, 0.9]], 0)
     with pytest.raises(ValueError, match="^top_k_accuracy: expected classes from 0 to 1, got 0 to 2$"):
         top_k_accuracy([0, 2], [[0.1, 0.9]] * 2)
@@ -349,9 +339,7 @@ def test_metrics_that_do_not_fit_the_network():
     assert str(caught.value) == (
         "compile: expected metrics of classes beside a loss of classes, got 'recall' beside 'mse'; leave it out"
     )
-    message = (
-        "compile: expected top_k_accuracy of a network of at least 2 outputs, got one of 1; use 'accuracy'"
-    )
+    message = "compile: expected top_k_accuracy of a network of at least 2 outputs, got one of 1; use 'accuracy'"
     made.compile("log_loss", metrics=["top_k_accuracy"])
     with pytest.raises(ValueError) as caught:
         made.build(3)
@@ -389,9 +377,7 @@ def test_the_best_k_in_a_network(rng):
     ],
 )
 def test_names_of_metrics_that_do_not_exist(given, meant):
-    with pytest.raises(
-        ValueError, match=f"^compile: expected metrics .* got '{given}'; did you mean '{meant}'"
-    ):
+    with pytest.raises(ValueError, match=f"^compile: expected metrics .* got '{given}'; did you mean '{meant}'"):
         small().compile("cross_entropy", metrics=[given])
 
 

@@ -23,9 +23,7 @@ SMALL = {
     "lenet5": lambda **options: models.lenet5(3, **options),
     "vgg_small": lambda **options: models.vgg_small(3, width=2, **options),
     "resnet18_small": lambda **options: models.resnet18_small(3, width=2, **options),
-    "mobilenet_small": lambda **options: models.mobilenet_small(
-        3, blocks=((4, 1), (6, 2), (6, 1)), **options
-    ),
+    "mobilenet_small": lambda **options: models.mobilenet_small(3, blocks=((4, 1), (6, 2), (6, 1)), **options),
 }
 # Of central differences. Among thousands of numbers some lie near relu's edge, so it is smaller than gradcheck's;
 # rounding then leaves 1e-9.
@@ -82,9 +80,7 @@ def test_resnet18_has_18_layers_with_weights_and_three_projections():
         (4, 4, 512),
     ]
     assert len(kinds(network, BatchNormalization)) == 20
-    assert not any(layer.add_bias for layer in kinds(network, Conv2D)), (
-        "the normalisation takes it away again"
-    )
+    assert not any(layer.add_bias for layer in kinds(network, Conv2D)), "the normalisation takes it away again"
 
 
 def test_mobilenet_filters_each_channel_by_itself():
@@ -129,9 +125,7 @@ def test_gradient_of_a_whole_model(name, fuse, rng):
     network.compile("cross_entropy", optimizer=SGD(1e-30))
     x, y = data(name, rng)
     network.train_on_batch(x, y)
-    network.set_weights(
-        [weight + 0.05 * rng.standard_normal(weight.shape) for weight in network.get_weights()]
-    )
+    network.set_weights([weight + 0.05 * rng.standard_normal(weight.shape) for weight in network.get_weights()])
     network.train_on_batch(x, y)
     trained = [parameter for parameter in network.parameters if parameter.trainable]
     gradients = [parameter.grad.copy() for parameter in trained]

@@ -8,7 +8,7 @@ import pytest
 
 import reference
 from gwucnn import SGD, Adagrad, Adam, AdamW, Dense, GWUNetwork, RMSprop, kernels
-from gwucnn.common.configurable import written
+from gwucnn.common.configurable import to_config
 from gwucnn.common.errors import NotBuiltError
 from gwucnn.initializers import zeros
 from gwucnn.memory.parameters import Arena, Parameter
@@ -44,9 +44,7 @@ every_move = pytest.mark.parametrize(
 def arena_of(values, frozen=0):
     """Return an arena that holds these values, the last `frozen` of them not to be trained."""
     trained = len(values) - frozen
-    arena = Arena(
-        [Parameter("w", (trained,), zeros), Parameter("rest", (frozen,), zeros, False)], values.dtype
-    )
+    arena = Arena([Parameter("w", (trained,), zeros), Parameter("rest", (frozen,), zeros, False)], values.dtype)
     arena.values[...] = values
     return arena
 
@@ -348,7 +346,7 @@ def test_by_name_as_a_class_and_as_an_object():
         assert optimizer(kind, np.float32(0.25)).lr == 0.25
     given = Adam(0.125)
     assert optimizer(given, None) is given
-    again = optimizer(json.loads(json.dumps(written(given))), None)
+    again = optimizer(json.loads(json.dumps(to_config(given))), None)
     assert type(again) is Adam and again.config() == given.config()
     with pytest.raises(ValueError) as caught:
         optimizer(SGD(), 0.1)

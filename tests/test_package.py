@@ -96,9 +96,7 @@ def test_import_is_silent_and_its_cost_is_printed():
         "print(1000 * (time.perf_counter() - start), file=sys.__stdout__)\n"
     )
     runs = [
-        subprocess.run(
-            [sys.executable, "-P", "-W", "error", "-c", program], capture_output=True, text=True, check=True
-        )
+        subprocess.run([sys.executable, "-P", "-W", "error", "-c", program], capture_output=True, text=True, check=True)
         for _ in range(3)
     ]
     assert {run.stderr for run in runs} == {""}
@@ -152,9 +150,7 @@ def test_everything_public_has_a_docstring(name):
         if inspect.isclass(found):
             own = ((key, value) for key, value in vars(found).items() if not key.startswith("_"))
             for key, value in own:
-                documented = isinstance(value, (property, classmethod, staticmethod)) or inspect.isfunction(
-                    value
-                )
+                documented = isinstance(value, (property, classmethod, staticmethod)) or inspect.isfunction(value)
                 if documented and not inspect.getdoc(getattr(found, key)):
                     undocumented.append(f"{name}.{offered}.{key}")
     assert undocumented == []
@@ -193,9 +189,7 @@ EXAMPLES = list(examples())
 
 
 def test_there_are_doctests():
-    assert {"gwucnn", "gwucnn.gwu_network.GWUNetwork", "gwucnn.ops.conv.conv2d"} <= {
-        test.name for test in EXAMPLES
-    }
+    assert {"gwucnn", "gwucnn.gwu_network.GWUNetwork", "gwucnn.ops.conv.conv2d"} <= {test.name for test in EXAMPLES}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[test.name for test in EXAMPLES])

@@ -19,7 +19,7 @@ from gwucnn import (
     Residual,
     ops,
 )
-from gwucnn.common.configurable import written
+from gwucnn.common.configurable import to_config
 from gwucnn.common.errors import ShapeError
 from gwucnn.regularizers import REGULARIZERS, Regularizer, regularizer
 from trainees import weights
@@ -100,7 +100,7 @@ def test_what_does_not_fit(error, argument, options):
 def test_objects(made, rng):
     w = rng.standard_normal((3, 4))
     assert made(w) == pytest.approx(penalty(w, made.l1, made.l2), rel=1e-12)
-    again = regularizer("Dense", "kernel_regularizer", json.loads(json.dumps(written(made))))
+    again = regularizer("Dense", "kernel_regularizer", json.loads(json.dumps(to_config(made))))
     assert type(again) is type(made)
     assert repr(again) == repr(made) == repr(eval(repr(made)))
     assert regularizer("Dense", "kernel_regularizer", made) is made
@@ -207,7 +207,7 @@ def test_replayed_batches_are_those_that_are_called(precision, data):
     losses = []
     for made in (replayed, called):
         made.compile("cross_entropy", optimizer=Adam(0.01))
-        made._engine._replays = made is replayed
+        made._engine._replayable = made is replayed
         losses.append(made.fit(*data, epochs=5, batch_size=4).history["loss"])
     assert replayed._engine._training.replays and not called._engine._training.replays
     assert losses[0] == losses[1]

@@ -31,9 +31,7 @@ CLOSED_FORMS = [
     ),
     (
         CosineDecay(1.0, 30, warmup_target=0.5, warmup_steps=10),
-        np.where(
-            STEPS < 10, 1 - 0.05 * STEPS, 0.5 * np.cos(np.pi / 2 * np.clip((STEPS - 10) / 30, 0, 1)) ** 2
-        ),
+        np.where(STEPS < 10, 1 - 0.05 * STEPS, 0.5 * np.cos(np.pi / 2 * np.clip((STEPS - 10) / 30, 0, 1)) ** 2),
     ),
     (
         PiecewiseConstant([10, 30], [0.3, 0.2, 0.1]),
@@ -191,18 +189,12 @@ def test_a_schedule_of_ones_own():
     moves = SGD(Broken())
     moves.bind(Arena([Parameter("w", (1,), None)], "float64"))
     moves.step()
-    with pytest.raises(
-        ValueError, match="^Broken: expected a learning rate of at least 0, got -0.5 at step 1$"
-    ):
+    with pytest.raises(ValueError, match="^Broken: expected a learning rate of at least 0, got -0.5 at step 1$"):
         moves.step()
     assert moves.updates == 1
-    with pytest.raises(
-        TypeError, match=r"^Broken: expected no arguments, got \(3,\); define __init__ to take them$"
-    ):
+    with pytest.raises(TypeError, match=r"^Broken: expected no arguments, got \(3,\); define __init__ to take them$"):
         Broken(3)
-    with pytest.raises(
-        NotImplementedError, match=r"^Schedule: expected a schedule that defines __call__\(step\)"
-    ):
+    with pytest.raises(NotImplementedError, match=r"^Schedule: expected a schedule that defines __call__\(step\)"):
         Schedule()(0)
 
 

@@ -15,9 +15,7 @@ from gwucnn.common.errors import SizeMismatchWarning
 quiet = pytest.mark.filterwarnings("ignore::gwucnn.SizeMismatchWarning")
 
 POOL_NOTE = "MaxPooling2D: input_size=23 stated, Conv2D makes 26 = (28 - 3) + 1; using 26"
-FLATTEN_NOTE = (
-    "Flatten: input_size=(11, 11) stated, MaxPooling2D makes 13 = (26 - 2) // 2 + 1; using (13, 13)"
-)
+FLATTEN_NOTE = "Flatten: input_size=(11, 11) stated, MaxPooling2D makes 13 = (26 - 2) // 2 + 1; using (13, 13)"
 
 
 def seed_program(x_train_subset, y_train_subset, x_test_subset):

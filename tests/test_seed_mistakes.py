@@ -86,9 +86,7 @@ def test_gradient_of_a_batch_was_broadcast_over_its_rows(rng):
     assert len(np.unique(together, axis=0)) == 5
 
 
-@pytest.mark.parametrize(
-    "layer", [Dense(3, True, "sigmoid"), Conv2D(3, 2, add_bias=True)], ids=["Dense", "Conv2D"]
-)
+@pytest.mark.parametrize("layer", [Dense(3, True, "sigmoid"), Conv2D(3, 2, add_bias=True)], ids=["Dense", "Conv2D"])
 def test_bias_with_more_than_one_image_a_batch(layer, rng):
     layer, space = built(layer, (4,) if isinstance(layer, Dense) else (3, 3, 1), rng)
     x = spaced(rng, (6, *layer.in_shape))
@@ -170,9 +168,7 @@ def test_images_were_cropped_silently_to_a_stated_size(rng):
     """A pooling that was told 23 looked at 23 of 26 rows."""
     x = np.zeros((1, 28, 28))
     network = GWUNetwork([Conv2D(1, 1, input_size=28, kernel_initializer="ones")])
-    with pytest.warns(
-        SizeMismatchWarning, match=r"input_size=23 stated, Conv2D makes 28 = \(28 - 1\) \+ 1; using 28"
-    ):
+    with pytest.warns(SizeMismatchWarning, match=r"input_size=23 stated, Conv2D makes 28 = \(28 - 1\) \+ 1; using 28"):
         network.add(MaxPooling2D(2, input_size=23))
     x[0, 27, 27] = 7
     y = network.predict(x)
@@ -186,9 +182,7 @@ def test_strides_were_ignored():
     x = np.arange(49.0).reshape(1, 7, 7)
     pooled = GWUNetwork([MaxPooling2D(2, strides=3)]).predict(x)
     assert pooled[0, :, :, 0].tolist() == [[8, 11], [29, 32]]
-    assert GWUNetwork([Conv2D(1, 1, strides=3, kernel_initializer="ones")]).predict(x)[
-        0, ..., 0
-    ].tolist() == [
+    assert GWUNetwork([Conv2D(1, 1, strides=3, kernel_initializer="ones")]).predict(x)[0, ..., 0].tolist() == [
         [0, 3, 6],
         [21, 24, 27],
         [42, 45, 48],

@@ -14,7 +14,7 @@ cdef class Block:
 cdef class Scratch:
     cdef dict blocks
 
-    cdef Block block(self, who, str name, Py_ssize_t count, Py_ssize_t itemsize)
+    cdef Block block(self, caller, str name, Py_ssize_t count, Py_ssize_t itemsize)
 
 
 cdef class Step:
@@ -28,8 +28,8 @@ cdef class Step:
     cdef int max_threads            # scratch memory is there for so many
     cdef int threads                # that work on the call under way
     cdef list blocks                # scratch memory: of its own, and borrowed
-    cdef readonly bint vouches      # a call finds out, on the way, whether all that it wrote to `out` is finite ...
-    cdef bint sound                 # ... and this is what it found
+    cdef readonly bint reports_finite      # a call finds out, on the way, whether all that it wrote to `out` is finite ...
+    cdef bint found_finite                 # ... and this is what it found
     cdef bint prepared              # `prepare` was called since the weights changed, for all that the step knows
 
     cdef void *real(self, object array, Py_ssize_t size, bint writable) except? NULL

@@ -14,7 +14,7 @@ class Scratch:
 
 class Step:
     out: Any
-    vouches: bool
+    reports_finite: bool
     def __call__(self) -> Any: ...
 
 class Program:

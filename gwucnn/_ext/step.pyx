@@ -76,16 +76,16 @@ cdef class Block:
     and vgg-b64 trains and predicts 6% faster.
     """
 
-    def __cinit__(self, who, Py_ssize_t count, Py_ssize_t itemsize):
+    def __cinit__(self, caller, Py_ssize_t count, Py_ssize_t itemsize):
         cdef size_t alignment = ALIGNMENT
         if count < 0 or count > (<Py_ssize_t>1 << 58):
-            raise MemoryError(f"{who}: cannot reserve {count} numbers of scratch memory")
+            raise MemoryError(f"{caller}: cannot reserve {count} numbers of scratch memory")
         self.bytes = count * itemsize
         if <size_t>self.bytes >= LARGE_PAGE:
             alignment = LARGE_PAGE
         self.memory = malloc(self.bytes + alignment)
         if self.memory == NULL:
-            raise MemoryError(f"{who}: cannot reserve {self.bytes} bytes of scratch memory")
+            raise MemoryError(f"{caller}: cannot reserve {self.bytes} bytes of scratch memory")
         self.start = <void *>((<size_t>self.memory + alignment - 1) & ~(alignment - 1))
         if alignment == LARGE_PAGE:
             ask_for_large_pages(self.start, self.bytes)
@@ -109,10 +109,10 @@ cdef class Scratch:
         """How much there is for those that borrow next."""
         return sum((<Block>held).bytes for held in self.blocks.values())
 
-    cdef Block block(self, who, str name, Py_ssize_t count, Py_ssize_t itemsize):
+    cdef Block block(self, caller, str name, Py_ssize_t count, Py_ssize_t itemsize):
         held = self.blocks.get(name)
         if held is None or (<Block>held).bytes < count * itemsize:
-            held = self.blocks[name] = Block(who, count, itemsize)
+            held = self.blocks[name] = Block(caller, count, itemsize)
         return held
 
 

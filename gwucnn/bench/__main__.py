@@ -102,9 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--kernels", action="store_true", help="single operations over a grid of shapes")
-    modes.add_argument(
-        "--scaling", action="store_true", help="cost against batch, image side, channels and threads"
-    )
+    modes.add_argument("--scaling", action="store_true", help="cost against batch, image side, channels and threads")
     add("--threads", type=positive(int), default=1, help="threads of each library (%(default)s)")
     add(
         "--rounds",
@@ -152,9 +150,7 @@ def _check(options: argparse.Namespace, kind: str, peers: list[contestants.Conte
     for name in ("json", "plot"):
         file = getattr(options, name)
         if file and not Path(file).absolute().parent.is_dir():
-            raise ValueError(
-                f"--{name}: expected a file in a folder that is there, got {file!r}; make the folder"
-            )
+            raise ValueError(f"--{name}: expected a file in a folder that is there, got {file!r}; make the folder")
     if options.threads > machine.processors():
         raise ValueError(
             f"--threads: expected at most the {machine.processors()} processors here, got {options.threads}"
@@ -230,9 +226,7 @@ def run_compare(options: argparse.Namespace, peers: list[contestants.Contestant]
     with watched(len(chosen) * len(everyone) * (1 + options.rounds), options, folder) as (tick, peak):
         for workload, mode in chosen:
             operations = workloads.operations(workload, mode)
-            made = compare.compare(
-                workload, mode, operations, everyone, contestants.REFERENCE, settings, tick
-            )
+            made = compare.compare(workload, mode, operations, everyone, contestants.REFERENCE, settings, tick)
             rows.append(made)
     best = max(peak.gflops.values())
     for result in (result for row in rows for result in row["results"].values() if "gflops" in result):

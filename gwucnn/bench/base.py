@@ -75,9 +75,7 @@ def pin(threads: int) -> None:
     for processor in sorted(os.sched_getaffinity(0)):
         cores.setdefault(_siblings(processor), []).append(processor)
     # First one processor of each core, then the second of each, and so on.
-    order = sorted(
-        (place, processors[place]) for processors in cores.values() for place in range(len(processors))
-    )
+    order = sorted((place, processors[place]) for processors in cores.values() for place in range(len(processors)))
     os.sched_setaffinity(0, [processor for _, processor in order[:threads]])
 
 

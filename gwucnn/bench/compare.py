@@ -144,9 +144,7 @@ def difference(answer: dict[str, Any], expected: dict[str, Any]) -> float:
     return float(worst)
 
 
-def _enter(
-    entry: Entry, case: dict[str, Any], arrays: Path, expected: dict[str, Any], settings: Settings
-) -> None:
+def _enter(entry: Entry, case: dict[str, Any], arrays: Path, expected: dict[str, Any], settings: Settings) -> None:
     """Start the contestant in its fastest form that answers rightly."""
     contestant = entry.contestant
     if case["mode"] == "train" and not contestant.library.trains:
@@ -164,9 +162,7 @@ def _enter(
                     f"{contestant.name}: expected the reference's answer to {contestant.library.tolerance:g} "
                     f"of its largest number, got a difference of {wrong:.2g}"
                 )
-            trial = (
-                process.ask("turn", seconds=TRIAL)["seconds"] if len(contestant.library.forms) > 1 else 0.0
-            )
+            trial = process.ask("turn", seconds=TRIAL)["seconds"] if len(contestant.library.forms) > 1 else 0.0
         except (ArithmeticError, RuntimeError, OSError) as error:
             if process is not None:
                 process.close()

@@ -108,9 +108,7 @@ def _environment(library: Library, threads: int) -> Mapping[str, str]:
         "CUDA_VISIBLE_DEVICES": "",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    inherited = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")
-    }
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     if library.module == "gwucnn":
         # The very package that runs this benchmark, wherever it was found.
         told["PYTHONPATH"] = str(Path(gwucnn.__file__).parents[1])
@@ -126,9 +124,7 @@ class Process:
 
     def __init__(self, name: str, command: list[str], environment: Mapping[str, str], folder: Path) -> None:
         self.name = name
-        self._errors = (folder / f"{name}.{os.urandom(4).hex()}.stderr").open(
-            "w+", encoding="utf-8", errors="replace"
-        )
+        self._errors = (folder / f"{name}.{os.urandom(4).hex()}.stderr").open("w+", encoding="utf-8", errors="replace")
         try:
             self._process = subprocess.Popen(
                 command,
@@ -174,17 +170,13 @@ class Process:
         if not line:
             status = self._process.wait()
             self._replies.put("")  # for whoever asks again
-            raise ProcessError(
-                f"{self.name}: expected a reply to {to}, got exit status {status}{self._last_words()}"
-            )
+            raise ProcessError(f"{self.name}: expected a reply to {to}, got exit status {status}{self._last_words()}")
         try:
             reply = json.loads(line)
         except ValueError:
             reply = None
         if not isinstance(reply, dict):
-            raise ProcessError(
-                f"{self.name}: expected a JSON object as reply to {to}, got {line.strip()[:200]!r}"
-            )
+            raise ProcessError(f"{self.name}: expected a JSON object as reply to {to}, got {line.strip()[:200]!r}")
         if "error" in reply:
             raise ProcessError(f"{self.name}: expected a reply to {to}, got {reply['error']}")
         return reply

@@ -18,11 +18,7 @@ TOLERANCE = 1e-4
 def check(case: Any, bound: Any) -> None:
     """Raise ArithmeticError unless the kernel's answer is numpy's."""
     got, expected = bound.answer(), bound.expected()
-    error = (
-        float(np.abs(got - expected).max() / np.abs(expected).max())
-        if got.shape == expected.shape
-        else np.inf
-    )
+    error = float(np.abs(got - expected).max() / np.abs(expected).max()) if got.shape == expected.shape else np.inf
     if not error <= TOLERANCE:
         raise ArithmeticError(
             f"{case.op} {case.text}: expected numpy's answer to {TOLERANCE:g} of its largest number, got a "
@@ -30,9 +26,7 @@ def check(case: Any, bound: Any) -> None:
         )
 
 
-def time_kernels(
-    cases: Sequence[Any], rounds: int, seconds: float, tick: Callable[[str], Any]
-) -> list[dict[str, Any]]:
+def time_kernels(cases: Sequence[Any], rounds: int, seconds: float, tick: Callable[[str], Any]) -> list[dict[str, Any]]:
     """Check each case and time it, `seconds` in each of `rounds`.
 
     Returns

@@ -150,9 +150,7 @@ def _scaling(report: dict[str, Any]) -> Iterable[str]:
     )
     yield ""
     yield "fitted: ms ~ size**exponent, last between the two largest; 1 is linear, for threads -1 ideal"
-    fits = [
-        [e["quantity"], e["mode"], f"{e['exponent']:.2f}", f"{e['last']:.2f}"] for e in report["exponents"]
-    ]
+    fits = [[e["quantity"], e["mode"], f"{e['exponent']:.2f}", f"{e['last']:.2f}"] for e in report["exponents"]]
     yield from aligned([["", "", "exponent", "last"], *fits], 2)
 
 

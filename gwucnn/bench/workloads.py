@@ -157,9 +157,7 @@ def _weights(chain: list[Layer]) -> Iterator[tuple[tuple[int, ...], float, float
             terms = size**2 if layer["kind"] == "depthwise" else prod(shape[:-1])
             yield shape, -sqrt(6 / terms), sqrt(6 / terms)
         if layer["kind"] == "norm":
-            yield from (
-                ((C,), *between) for between in ((0.9, 1.1), (-0.05, 0.05), (-0.05, 0.05), (1.8, 2.2))
-            )
+            yield from (((C,), *between) for between in ((0.9, 1.1), (-0.05, 0.05), (-0.05, 0.05), (1.8, 2.2)))
         if layer.get("bias"):
             yield layer["out"][-1:], -0.05, 0.05
 

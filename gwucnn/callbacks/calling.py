@@ -123,18 +123,14 @@ def _takes(function: Any, *args: Any) -> bool:
 def _check(callback: Any) -> None:
     """Raise TypeError for what is no callback, or has hooks that nobody calls or that cannot be called."""
     if isinstance(callback, type):
-        raise TypeError(
-            f"fit: expected a callback, got the class {callback.__name__}; write {callback.__name__}(...)"
-        )
+        raise TypeError(f"fit: expected a callback, got the class {callback.__name__}; write {callback.__name__}(...)")
     if callable(callback) and not _has_hooks(callback) and not _takes(callback, {}):
         raise TypeError(
             f"fit: expected a callback that takes the epoch's record, got {callback!r}, which cannot be "
             "called with one argument; write lambda record: ..."
         )
     if not callable(callback) and not _has_hooks(callback):
-        raise TypeError(
-            f"fit: expected a callback with any of {', '.join(HOOKS)} or a function, got {callback!r}"
-        )
+        raise TypeError(f"fit: expected a callback with any of {', '.join(HOOKS)} or a function, got {callback!r}")
     _check_hooks(callback)
 
 

@@ -42,8 +42,8 @@ class ModelCheckpoint(Monitor):
         mode: str = "auto",
     ) -> None:
         super().__init__(monitor, mode)
-        self.filepath = os.fsdecode(check_path(self._who, "filepath", filepath))
-        self.save_best_only = check_flag(self._who, "save_best_only", save_best_only)
+        self.filepath = os.fsdecode(check_path(self._caller, "filepath", filepath))
+        self.save_best_only = check_flag(self._caller, "save_best_only", save_best_only)
         self._network: Any = None
         self._seen: Any = None
         self._due = False
@@ -63,14 +63,14 @@ class ModelCheckpoint(Monitor):
             return self.filepath.format(**record | {"epoch": record.get("epoch", 0) + 1})
         except (KeyError, IndexError, ValueError) as error:
             raise ValueError(
-                f"{self._who}: expected filepath with names out of {', '.join(record)} in braces, got "
+                f"{self._caller}: expected filepath with names out of {', '.join(record)} in braces, got "
                 f"{self.filepath!r} ({error}); write {{{{ for a brace itself"
             ) from None
 
     def on_train_begin(self) -> None:
         """Start afresh, unless a state was restored just before."""
         if "{" not in os.path.dirname(self.filepath):
-            check_target(self._who, self.filepath)
+            check_target(self._caller, self.filepath)
         super().on_train_begin()
 
     def look(self, record: dict[str, Any]) -> bool:

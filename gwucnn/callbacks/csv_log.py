@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from gwucnn.common import check_flag, check_path, check_target, keywords_checked
+from gwucnn.common import check_flag, check_path, check_target, checks_arguments
 
 __all__ = ["CSVLogger"]
 
@@ -32,7 +32,7 @@ class CSVLogger:
 
     writes = True
 
-    @keywords_checked
+    @checks_arguments
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path = check_path("CSVLogger", "path", path)
         self.append = check_flag("CSVLogger", "append", append)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gwucnn.common import CheckedCalls
+from gwucnn.common import ChecksArguments
 
 __all__ = ["LambdaCallback"]
 
 
-class LambdaCallback(CheckedCalls):
+class LambdaCallback(ChecksArguments):
     """A callback made of functions.
 
     Parameters

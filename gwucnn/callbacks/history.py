@@ -44,17 +44,17 @@ class History:
         for key in dict.fromkeys([*self.history, *numbers]):
             self.history.setdefault(key, [nan] * earlier).append(numbers.get(key, nan))
 
-    def check(self, who: str) -> None:
+    def check(self, caller: str) -> None:
         """Raise ValueError unless there is one number an epoch of all, and the epochs go up."""
         count = len(self.epoch)
         if any(type(epoch) is not int or epoch < 0 for epoch in self.epoch) or any(
             later <= epoch for epoch, later in pairwise(self.epoch)
         ):
-            raise ValueError(f"{who}: expected epochs that go up from 0, got {str(self.epoch)[:60]}")
+            raise ValueError(f"{caller}: expected epochs that go up from 0, got {str(self.epoch)[:60]}")
         for name, values in {**self.history, "seconds": self.seconds}.items():
             if len(values) != count or not all(isinstance(value, Real) for value in values):
                 raise ValueError(
-                    f"{who}: expected {count} numbers of {name!r}, one an epoch, got {str(values)[:60]}"
+                    f"{caller}: expected {count} numbers of {name!r}, one an epoch, got {str(values)[:60]}"
                 )
 
     def before(self, epoch: int) -> History:

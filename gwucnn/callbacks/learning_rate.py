@@ -50,13 +50,13 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.factor = check_between(self._who, "factor", factor, 0)
+        self.factor = check_between(self._caller, "factor", factor, 0)
         if not 0 < self.factor < 1:
-            raise ValueError(f"{self._who}: expected factor between 0 and 1, got {factor!r}; try 0.5")
-        self.patience = check_size(self._who, "patience", patience, 0)
-        self.verbose = check_flag(self._who, "verbose", verbose)
-        self.cooldown = check_size(self._who, "cooldown", cooldown, 0)
-        self.min_lr = check_between(self._who, "min_lr", min_lr, 0)
+            raise ValueError(f"{self._caller}: expected factor between 0 and 1, got {factor!r}; try 0.5")
+        self.patience = check_size(self._caller, "patience", patience, 0)
+        self.verbose = check_flag(self._caller, "verbose", verbose)
+        self.cooldown = check_size(self._caller, "cooldown", cooldown, 0)
+        self.min_lr = check_between(self._caller, "min_lr", min_lr, 0)
         self._network: Any = None
 
     def reset(self) -> None:
@@ -72,8 +72,7 @@ class ReduceLROnPlateau(Monitor):
         schedule = getattr(getattr(self._network, "optimizer", None), "schedule", None)
         if schedule is not None:
             raise ValueError(
-                f"{self._who}: expected an optimizer whose lr is a number, got {schedule!r}; use one of the "
-                "two"
+                f"{self._caller}: expected an optimizer whose lr is a number, got {schedule!r}; use one of the two"
             )
         super().on_train_begin()
 
@@ -92,7 +91,7 @@ class ReduceLROnPlateau(Monitor):
     def _lower(self, record: dict[str, Any]) -> None:
         optimizer = getattr(self._network, "optimizer", None)
         if optimizer is None:
-            raise NotBuiltError(f"{self._who}: expected a compiled network; give it to fit(callbacks=[...])")
+            raise NotBuiltError(f"{self._caller}: expected a compiled network; give it to fit(callbacks=[...])")
         if optimizer.lr <= self.min_lr:
             return
         optimizer.lr = max(optimizer.lr * self.factor, self.min_lr)

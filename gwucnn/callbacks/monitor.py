@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.callbacks.state import check_names
-from gwucnn.common import CheckedCalls, check_between, look_up
+from gwucnn.common import ChecksArguments, check_between, look_up
 
 __all__ = ["Monitor"]
 
@@ -14,7 +14,7 @@ __all__ = ["Monitor"]
 LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc")
 
 
-class Monitor(CheckedCalls):
+class Monitor(ChecksArguments):
     """Watches one number of the records; the base of callbacks that act when it gets no better.
 
     Parameters
@@ -28,13 +28,13 @@ class Monitor(CheckedCalls):
     """
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
-        self._who = type(self).__name__
+        self._caller = type(self).__name__
         if not isinstance(monitor, str):
-            raise TypeError(f"{self._who}: expected monitor to be a name such as 'val_loss', got {monitor!r}")
+            raise TypeError(f"{self._caller}: expected monitor to be a name such as 'val_loss', got {monitor!r}")
         self.monitor = monitor
         automatic = 1 if any(word in monitor for word in LARGER_IS_BETTER) else -1
-        self._sign = look_up(self._who, "mode", mode, {"auto": automatic, "min": -1, "max": 1})
-        self.min_delta = check_between(self._who, "min_delta", min_delta, 0)
+        self._sign = look_up(self._caller, "mode", mode, {"auto": automatic, "min": -1, "max": 1})
+        self.min_delta = check_between(self._caller, "min_delta", min_delta, 0)
         self._restored = False
         self.reset()
 
@@ -50,10 +50,10 @@ class Monitor(CheckedCalls):
             return
         if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in names):
             raise ValueError(
-                f"{self._who}: expected monitor to be one of {', '.join(map(repr, names))}, got "
+                f"{self._caller}: expected monitor to be one of {', '.join(map(repr, names))}, got "
                 f"{self.monitor!r}; give fit validation_data or validation_split"
             )
-        look_up(self._who, "monitor", self.monitor, names)
+        look_up(self._caller, "monitor", self.monitor, names)
 
     def value(self, record: dict[str, Any]) -> float:
         """Return the number of an epoch; raise ValueError that lists the record's names if it has none."""
@@ -78,7 +78,7 @@ class Monitor(CheckedCalls):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on, at the next `fit`, where `state` was taken. Raises ValueError for another kind of state."""
-        check_names(self._who, state, self.state())
+        check_names(self._caller, state, self.state())
         for name, value in state.items():
             setattr(self, name, value)
         self._restored = True

@@ -53,8 +53,8 @@ class EarlyStopping(Monitor):
         mode: str = "auto",
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience = check_size(self._who, "patience", patience, 0)
-        self.restore_best_weights = check_flag(self._who, "restore_best_weights", restore_best_weights)
+        self.patience = check_size(self._caller, "patience", patience, 0)
+        self.restore_best_weights = check_flag(self._caller, "restore_best_weights", restore_best_weights)
         self._network: Any = None
 
     def reset(self) -> None:

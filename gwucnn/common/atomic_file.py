@@ -30,17 +30,17 @@ WAITS = (0.01, 0.03, 0.1, 0.3, 1.0)
 IN_USE = 60
 
 
-def write_atomically(who: str, path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomically(caller: str, path: str | os.PathLike[str], data: bytes) -> None:
     """Make `data` the contents of a file, or leave what is there and raise the OSError that came.
 
     A link keeps pointing to where it does, and a file that is there keeps its permissions.
     """
-    target, folder = check_target(who, path)
+    target, folder = check_target(caller, path)
     if os.path.exists(target) and not os.path.isfile(target):
         # Its name would go to the new file, also that of /dev/null.
-        raise OSError(f"{who}: expected the path of a file, got the device or pipe {target!r}")
+        raise OSError(f"{caller}: expected the path of a file, got the device or pipe {target!r}")
     _clear(folder)
-    temporary, file = _create(who, folder)
+    temporary, file = _create(caller, folder)
     try:
         try:
             if not WINDOWS and os.path.exists(target):
@@ -60,7 +60,7 @@ def write_atomically(who: str, path: str | os.PathLike[str], data: bytes) -> Non
     _sync(folder)
 
 
-def check_target(who: str, path: str | os.PathLike[str]) -> tuple[str, str]:
+def check_target(caller: str, path: str | os.PathLike[str]) -> tuple[str, str]:
     """Return where a file is to be written, links followed, and its folder; raise OSError where none can lie.
 
     Callbacks ask before training, so that nobody trains for hours for a file that cannot be written.
@@ -69,9 +69,9 @@ def check_target(who: str, path: str | os.PathLike[str]) -> tuple[str, str]:
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{who}: expected a folder {folder!r} to save in, got none; make it first")
+        raise FileNotFoundError(f"{caller}: expected a folder {folder!r} to save in, got none; make it first")
     if os.path.isdir(target):
-        raise IsADirectoryError(f"{who}: expected the path of a file, got the folder {target!r}; add a name")
+        raise IsADirectoryError(f"{caller}: expected the path of a file, got the folder {target!r}; add a name")
     return target, folder
 
 
@@ -85,7 +85,7 @@ def _replace_closed(temporary: str, target: str) -> None:
     return os.replace(temporary, target)
 
 
-def _create(who: str, folder: str) -> tuple[str, int]:
+def _create(caller: str, folder: str) -> tuple[str, int]:
     """Return path and descriptor of a new temporary file, locked."""
     while True:
         path = os.path.join(folder, f".gwucnn-{os.urandom(8).hex()}.tmp")
@@ -93,7 +93,7 @@ def _create(who: str, folder: str) -> tuple[str, int]:
         try:
             file = os.open(path, flags, 0o666)
         except PermissionError as error:
-            why = f"{who}: expected a folder to write in, got one that you may only read"
+            why = f"{caller}: expected a folder to write in, got one that you may only read"
             raise PermissionError(error.errno, why, folder) from None
         try:
             _lock(file)

@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common.names import unquoted
+from gwucnn.common.names import quoted_number_hint
 
 __all__ = [
     "check_between",
     "check_flag",
     "check_fraction",
-    "check_not_negative",
+    "check_nonnegative",
     "check_number",
     "check_path",
     "check_positive",
     "check_size",
-    "gives_items",
+    "is_batch_source",
     "is_number",
-    "misplaced_word",
+    "misplaced_word_hint",
 ]
 
 
@@ -32,36 +32,36 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _wrong(who: str, name: str, value: Any, wanted: str) -> ValueError:
-    return ValueError(f"{who}: expected {name} to be {wanted}, got {value!r}{unquoted(value)}")
+def _wrong(caller: str, name: str, value: Any, wanted: str) -> ValueError:
+    return ValueError(f"{caller}: expected {name} to be {wanted}, got {value!r}{quoted_number_hint(value)}")
 
 
-def check_fraction(who: str, name: str, value: Any) -> float:
+def check_fraction(caller: str, name: str, value: Any) -> float:
     """Return `value` as a float from 0 to less than 1, or raise a ValueError that names it."""
     if not is_number(value) or not 0 <= value < 1:
-        raise _wrong(who, name, value, "a number from 0 to less than 1")
+        raise _wrong(caller, name, value, "a number from 0 to less than 1")
     return float(value)
 
 
-def check_positive(who: str, name: str, value: Any) -> float:
+def check_positive(caller: str, name: str, value: Any) -> float:
     """Return `value` as a finite float above 0, or raise a ValueError that names it."""
     if not is_number(value) or not 0 < value < inf:
-        raise _wrong(who, name, value, "a positive number")
+        raise _wrong(caller, name, value, "a positive number")
     return float(value)
 
 
-def check_not_negative(who: str, name: str, value: Any) -> float:
+def check_nonnegative(caller: str, name: str, value: Any) -> float:
     """Return `value` as a finite float of at least 0, or raise a ValueError that names it."""
     if not is_number(value) or not 0 <= value < inf:
-        raise _wrong(who, name, value, "a number of at least 0")
+        raise _wrong(caller, name, value, "a number of at least 0")
     return float(value)
 
 
-def check_between(who: str, name: str, value: Any, least: float, most: float = inf) -> float:
+def check_between(caller: str, name: str, value: Any, least: float, most: float = inf) -> float:
     """Return `value` as a float within bounds, or raise a ValueError that names it."""
     if not is_number(value) or not least <= float(value) <= most:
         span = f"of at least {least:g}" if most == inf else f"from {least:g} to {most:g}"
-        raise ValueError(f"{who}: expected {name} to be a number {span}, got {value!r}{unquoted(value)}")
+        raise ValueError(f"{caller}: expected {name} to be a number {span}, got {value!r}{quoted_number_hint(value)}")
     return float(value)
 
 
@@ -69,48 +69,48 @@ def check_between(who: str, name: str, value: Any, least: float, most: float = i
 BEFORE_WORDS = ("filters", "kernel_size", "strides", "pool_size", "output_size")
 
 
-def check_size(who: str, name: str, value: object, least: int = 1) -> int:
+def check_size(caller: str, name: str, value: object, least: int = 1) -> int:
     """Return `value` as an int of at least `least`, or raise a ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        hint = misplaced_word(name, value)
-        raise ValueError(f"{who}: expected {name} to be an integer of at least {least}, got {value!r}{hint}")
+        hint = misplaced_word_hint(name, value)
+        raise ValueError(f"{caller}: expected {name} to be an integer of at least {least}, got {value!r}{hint}")
     return int(value)
 
 
-def misplaced_word(name: str, value: object) -> str:
+def misplaced_word_hint(name: str, value: object) -> str:
     """Return what to do about a text that stands where a number belongs."""
     if not isinstance(value, str):
         return ""
     if value.isdigit():
-        return unquoted(value)
+        return quoted_number_hint(value)
     if name not in BEFORE_WORDS:
         return ""
     argument = "padding" if value.lower() in ("valid", "same") else "activation"
     return f"; write it by name, such as {argument}={value!r}"
 
 
-def check_number(who: str, name: str, value: object) -> float:
+def check_number(caller: str, name: str, value: object) -> float:
     """Return `value` as a finite float, or raise a ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
-        raise ValueError(f"{who}: expected {name} to be a finite number, got {value!r}{unquoted(value)}")
+        raise ValueError(f"{caller}: expected {name} to be a finite number, got {value!r}{quoted_number_hint(value)}")
     return float(value)
 
 
-def check_flag(who: str, name: str, value: object, hint: str = "") -> bool:
+def check_flag(caller: str, name: str, value: object, hint: str = "") -> bool:
     """Return `value` as a bool, or raise a ValueError that names it."""
     if not isinstance(value, Hashable) or value not in (True, False):
-        raise ValueError(f"{who}: expected {name} to be True or False, got {value!r}{hint}")
+        raise ValueError(f"{caller}: expected {name} to be True or False, got {value!r}{hint}")
     return bool(value)
 
 
-def check_path(who: str, name: str, value: Any) -> Any:
+def check_path(caller: str, name: str, value: Any) -> Any:
     """Return a path as a str (or bytes, if it is), or raise a TypeError that names it."""
     if not isinstance(value, (str, bytes, os.PathLike)):
-        raise TypeError(f"{who}: expected {name} to be a path, got {value!r}; write it as a text")
+        raise TypeError(f"{caller}: expected {name} to be a path, got {value!r}; write it as a text")
     return os.fspath(value)
 
 
-def gives_items(value: Any) -> bool:
+def is_batch_source(value: Any) -> bool:
     """Whether an object hands out items by number but is no array and no sequence of Python's.
 
     numpy would go on asking such an object for items until there is an IndexError, which may never come.
@@ -119,6 +119,4 @@ def gives_items(value: Any) -> bool:
         return False  # soon: this is asked for each single image
     if isinstance(value, (Sequence, Mapping)) or hasattr(value, "__array_interface__"):
         return False
-    return all(hasattr(value, name) for name in ("__len__", "__getitem__")) and not hasattr(
-        value, "__array__"
-    )
+    return all(hasattr(value, name) for name in ("__len__", "__getitem__")) and not hasattr(value, "__array__")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["chunks", "extremes"]
+__all__ = ["chunks", "min_and_max"]
 
 # Bytes of a piece.
 CHUNK = 2**22
@@ -20,7 +20,7 @@ def chunks(array: Any, size: int = CHUNK) -> Iterator[tuple[int, Any]]:
         yield start, array[start : start + rows]
 
 
-def extremes(array: Any) -> tuple[float, float]:
+def min_and_max(array: Any) -> tuple[float, float]:
     """Return the smallest and the largest number: NaN if there is one, (0, 0) of none."""
     if not array.size:
         return 0.0, 0.0

@@ -10,14 +10,14 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from gwucnn.common.names import CheckedCalls, look_up
+from gwucnn.common.names import ChecksArguments, look_up
 
-__all__ = ["Described", "by_name", "call_of", "rebuilt", "written"]
+__all__ = ["Configurable", "classes_by_name", "constructor_repr", "from_config", "to_config"]
 
 T = TypeVar("T")
 
 
-class Described(CheckedCalls):
+class Configurable(ChecksArguments):
     """The base. A derived class keeps each of its constructor's arguments in an attribute of that name."""
 
     def arguments(self) -> dict[str, Any]:
@@ -28,26 +28,26 @@ class Described(CheckedCalls):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, in values that JSON can hold."""
-        return {name: written(value) for name, value in self.arguments().items()}
+        return {name: to_config(value) for name, value in self.arguments().items()}
 
     def __repr__(self) -> str:
-        return call_of(self, self.arguments())
+        return constructor_repr(self, self.arguments())
 
 
-def call_of(thing: Any, arguments: Mapping[str, Any]) -> str:
+def constructor_repr(thing: Any, arguments: Mapping[str, Any]) -> str:
     """Return the call of the class of `thing` with these arguments, for its repr."""
     shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     return f"{type(thing).__name__}({shown})"
 
 
-def written(thing: Any) -> Any:
-    """Return a Described object as a dict from which `rebuilt` makes it again, anything else as it is."""
-    if not isinstance(thing, Described):
+def to_config(thing: Any) -> Any:
+    """Return a Described object as a dict from which `from_config` makes it again, anything else as it is."""
+    if not isinstance(thing, Configurable):
         return thing
     return {"class_name": type(thing).__name__, "config": thing.config()}
 
 
-def by_name(base: type[T], table: Mapping[str, type[T]]) -> dict[str, type[T]]:
+def classes_by_name(base: type[T], table: Mapping[str, type[T]]) -> dict[str, type[T]]:
     """Return the classes that descriptions can name: those in `table`, and users' own derived from `base`.
 
     Of several of one name, as when a cell of a notebook runs again, the last; the package's before a user's.
@@ -61,8 +61,8 @@ def by_name(base: type[T], table: Mapping[str, type[T]]) -> dict[str, type[T]]:
     return own | {name: kind for name, kind in found.items() if name not in own}
 
 
-def rebuilt(who: str, what: str, given: Mapping[str, Any], table: Mapping[str, type[T]]) -> T:
-    """Return the object that `written` wrote down. Raises ValueError for anything else."""
+def from_config(caller: str, what: str, given: Mapping[str, Any], table: Mapping[str, type[T]]) -> T:
+    """Return the object that `to_config` wrote down. Raises ValueError for anything else."""
     if given.keys() != {"class_name", "config"} or not isinstance(given["config"], Mapping):
-        raise ValueError(f"{who}: expected {what} as {{'class_name': ..., 'config': {{...}}}}, got {given!r}")
-    return look_up(who, what, given["class_name"], table)(**given["config"])
+        raise ValueError(f"{caller}: expected {what} as {{'class_name': ..., 'config': {{...}}}}, got {given!r}")
+    return look_up(caller, what, given["class_name"], table)(**given["config"])

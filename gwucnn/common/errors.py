@@ -17,8 +17,8 @@ __all__ = [
     "NotBuiltError",
     "ShapeError",
     "SizeMismatchWarning",
-    "speaking",
     "tell_user",
+    "user_messages",
     "warn_user",
 ]
 
@@ -42,7 +42,7 @@ class SizeMismatchWarning(UserWarning):
 
 
 @contextmanager
-def speaking(aloud: bool) -> Iterator[None]:
+def user_messages(aloud: bool) -> Iterator[None]:
     """Keep quiet meanwhile unless `aloud`: of processes that all do the same, one says it."""
     before = _SPEAKS.set(aloud)
     try:

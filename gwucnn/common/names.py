@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 __all__ = [
-    "CheckedCalls",
-    "check_keywords",
+    "ChecksArguments",
+    "check_arguments",
+    "checks_arguments",
     "hint",
-    "keywords_checked",
     "look_up",
+    "quoted_number_hint",
     "unknown_argument",
-    "unquoted",
 ]
 
 T = TypeVar("T")
@@ -83,15 +83,15 @@ def hint(name: object, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def look_up(who: str, what: str, name: object, table: Mapping[str, T]) -> T:
+def look_up(caller: str, what: str, name: object, table: Mapping[str, T]) -> T:
     """Return table[name], or raise a ValueError that lists the names and suggests the nearest."""
     if isinstance(name, str) and name in table:
         return table[name]
     known = ", ".join(map(repr, table))
-    raise ValueError(f"{who}: expected {what} to be one of {known}, got {name!r}{hint(name, table)}")
+    raise ValueError(f"{caller}: expected {what} to be one of {known}, got {name!r}{hint(name, table)}")
 
 
-def unquoted(value: object) -> str:
+def quoted_number_hint(value: object) -> str:
     """Return what to do about a text that stands where a number belongs: a hint if it is one in quotes."""
     if not isinstance(value, str) or not any(map(str.isdigit, value)):
         return ""
@@ -102,14 +102,14 @@ def unquoted(value: object) -> str:
     return f"; write {value} without quotes"
 
 
-def unknown_argument(who: str, known: Sequence[str], name: str) -> TypeError:
+def unknown_argument(caller: str, known: Sequence[str], name: str) -> TypeError:
     """Return the error for an argument that nobody takes."""
     takes = f"the arguments {', '.join(known)}" if known else "no arguments"
-    return TypeError(f"{who}: expected {takes}, got {name!r}{hint(name, known)}")
+    return TypeError(f"{caller}: expected {takes}, got {name!r}{hint(name, known)}")
 
 
-def check_keywords(
-    who: str, function: Callable[..., Any], given: Iterable[str], args: Sequence[Any] | None = None
+def check_arguments(
+    caller: str, function: Callable[..., Any], given: Iterable[str], args: Sequence[Any] | None = None
 ) -> None:
     """Raise a TypeError that says what is right unless the method `function` takes all `given` keywords.
 
@@ -122,7 +122,7 @@ def check_keywords(
     known = [parameter.name for parameter in parameters]
     for name in given:
         if name not in known:
-            raise unknown_argument(who, known, name)
+            raise unknown_argument(caller, known, name)
     if args is None or inspect.Parameter.VAR_POSITIONAL in kinds:
         return
     named = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
@@ -133,12 +133,12 @@ def check_keywords(
             remedy = "; put them together, in one list"
         most = f"{_count(len(places), 'argument')} without a name at most, {', '.join(places)}"
         raise TypeError(
-            f"{who}: expected {most if places else 'no argument without a name'}, got {len(args)}{remedy}"
+            f"{caller}: expected {most if places else 'no argument without a name'}, got {len(args)}{remedy}"
         )
     for parameter in parameters:
         if parameter.default is parameter.empty and parameter.name not in {*places[: len(args)], *given}:
             raise TypeError(
-                f"{who}: expected the argument {parameter.name}, got none; write {who}({parameter.name}=...)"
+                f"{caller}: expected the argument {parameter.name}, got none; write {caller}({parameter.name}=...)"
             )
 
 
@@ -146,7 +146,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def keywords_checked(method: F) -> F:
+def checks_arguments(method: F) -> F:
     """Let a method answer to a call with wrong arguments with the right ones."""
     _, *parameters = inspect.signature(method).parameters.values()
     known = frozenset(parameter.name for parameter in parameters)
@@ -157,20 +157,20 @@ def keywords_checked(method: F) -> F:
     def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
         missing = len(args) < len(needed) and not kwargs.keys() >= set(needed[len(args) :])
         if missing or len(args) > most or not kwargs.keys() <= known:
-            who = type(self).__name__ if method.__name__ == "__init__" else method.__name__
-            check_keywords(who, method, kwargs, args)
+            caller = type(self).__name__ if method.__name__ == "__init__" else method.__name__
+            check_arguments(caller, method, kwargs, args)
         return method(self, *args, **kwargs)
 
     return checked  # type: ignore[return-value]
 
 
-class CheckedCalls:
+class ChecksArguments:
     """A base whose derived classes answer to a call with wrong arguments with the right ones."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
-            cls.__init__ = keywords_checked(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = checks_arguments(cls.__init__)  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls.__init__ is object.__init__ and (args or kwargs):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, Self
 
-from gwucnn.common.checks import check_size, misplaced_word
+from gwucnn.common.checks import check_size, misplaced_word_hint
 from gwucnn.common.errors import ShapeError
 
 __all__ = [
@@ -30,23 +30,21 @@ Border = int | Sequence[int] | Sequence[Sequence[int]]
 Padding = str | Border
 
 
-def pair(who: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
+def pair(caller: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
     """Return an int or a pair of ints as (rows, columns)."""
     if isinstance(value, Integral):
         value = (value, value)
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        hint = misplaced_word(name, value)
-        raise ValueError(
-            f"{who}: expected {name} to be an integer or a pair of integers, got {value!r}{hint}"
-        )
-    return check_size(who, name, value[0], least), check_size(who, name, value[1], least)
+        hint = misplaced_word_hint(name, value)
+        raise ValueError(f"{caller}: expected {name} to be an integer or a pair of integers, got {value!r}{hint}")
+    return check_size(caller, name, value[0], least), check_size(caller, name, value[1], least)
 
 
 def _is_two(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
 
 
-def border(who: str, padding: object, words: str = "") -> tuple[tuple[int, int], tuple[int, int]]:
+def border(caller: str, padding: object, words: str = "") -> tuple[tuple[int, int], tuple[int, int]]:
     """Return an int, (ph, pw) or ((top, bottom), (left, right)) in the last form; `words` also exist."""
     sides: Any = padding
     if isinstance(padding, Integral):
@@ -57,22 +55,22 @@ def border(who: str, padding: object, words: str = "") -> tuple[tuple[int, int],
         meant = padding.lower() if isinstance(padding, str) else ""
         hint = f"; did you mean {meant!r}?" if f"'{meant}'" in words else ""
         raise ValueError(
-            f"{who}: expected padding {words}an integer, (ph, pw) or ((top, bottom), (left, right)), got "
+            f"{caller}: expected padding {words}an integer, (ph, pw) or ((top, bottom), (left, right)), got "
             f"{padding!r}{hint}"
         )
-    return pair(who, "padding", sides[0], 0), pair(who, "padding", sides[1], 0)
+    return pair(caller, "padding", sides[0], 0), pair(caller, "padding", sides[1], 0)
 
 
 @dataclass(frozen=True)
 class Window:
     """A window of `size` pixels that moves over an image in `strides`, its pixels `dilation` apart.
 
-    `who` and `name` are the function or layer and the argument that errors speak of. `padding` is 'valid'
+    `caller` and `name` are the function or layer and the argument that errors speak of. `padding` is 'valid'
     (none), 'same' (output ceil(H / stride), what is odd goes to the bottom and right, as in Keras) or ((top,
     bottom), (left, right)) in pixels. Make one with `Window.of`, which checks its arguments.
     """
 
-    who: str
+    caller: str
     name: str
     size: tuple[int, int]
     strides: tuple[int, int]
@@ -82,7 +80,7 @@ class Window:
     @classmethod
     def of(
         cls,
-        who: str,
+        caller: str,
         size: object,
         strides: object,
         padding: object,
@@ -91,14 +89,14 @@ class Window:
     ) -> Self:
         """Check user input and return it as a Window."""
         return cls(
-            who,
+            caller,
             name,
-            pair(who, name, size),
-            pair(who, "strides", strides),
+            pair(caller, name, size),
+            pair(caller, "strides", strides),
             padding
             if isinstance(padding, str) and padding in ("valid", "same")
-            else border(who, padding, "'valid', 'same', "),
-            pair(who, "dilation_rate", dilation),
+            else border(caller, padding, "'valid', 'same', "),
+            pair(caller, "dilation_rate", dilation),
         )
 
     @property
@@ -131,7 +129,7 @@ class Window:
         if self.reach[0] > H or self.reach[1] > W:
             padded = "" if tuple(image) == (H, W) else f" padded to {H}x{W}"
             raise ShapeError(
-                f"{self.who}: expected {self.name} to fit in an image of {image[0]}x{image[1]}{padded}, got "
+                f"{self.caller}: expected {self.name} to fit in an image of {image[0]}x{image[1]}{padded}, got "
                 f"a window of {self.reach[0]}x{self.reach[1]} pixels; use a smaller window, larger images or "
                 "padding='same'"
             )
@@ -165,7 +163,7 @@ class TransposedWindow(Window):
     @classmethod
     def of(
         cls,
-        who: str,
+        caller: str,
         size: object,
         strides: object,
         padding: object,
@@ -173,13 +171,13 @@ class TransposedWindow(Window):
         name: str = "kernel_size",
         output_padding: object = None,
     ) -> Self:
-        window = super().of(who, size, strides, padding, dilation, name)
+        window = super().of(caller, size, strides, padding, dilation, name)
         if output_padding is None:
             return window
-        more = pair(who, "output_padding", output_padding, 0)
+        more = pair(caller, "output_padding", output_padding, 0)
         if any(n >= max(sizes) for n, *sizes in zip(more, window.strides, window.dilation, strict=True)):
             raise ValueError(
-                f"{who}: expected output_padding smaller than strides={window.strides}, or than "
+                f"{caller}: expected output_padding smaller than strides={window.strides}, or than "
                 f"dilation_rate={window.dilation}, got {output_padding!r}"
             )
         return replace(window, output_padding=more)
@@ -209,7 +207,7 @@ class TransposedWindow(Window):
         H, W = (self._whole(axis, image) - sum(self._cut(axis, image)) for axis in range(2))
         if H < 1 or W < 1:
             raise ShapeError(
-                f"{self.who}: expected padding to leave pixels of an output of "
+                f"{self.caller}: expected padding to leave pixels of an output of "
                 f"{self._whole(0, image)}x{self._whole(1, image)}, got {self.padding!r}, which makes it "
                 f"{H}x{W}"
             )

@@ -34,9 +34,7 @@ class Batches:
         How much each sample counts.
     """
 
-    def __init__(
-        self, x: Any, targets: Any = None, weights: Any = None, data_format: str = "channels_last"
-    ) -> None:
+    def __init__(self, x: Any, targets: Any = None, weights: Any = None, data_format: str = "channels_last") -> None:
         self.x, self.targets, self.weights = x, targets, weights
         self._channels_first = x.ndim == 4 and data_format == "channels_first"
         self._shape = sample_shape(x, data_format)
@@ -74,7 +72,7 @@ class Batches:
                 yield run
                 first += len(run)
 
-    def parts(self, who: str) -> Iterator[Batches]:
+    def parts(self, caller: str) -> Iterator[Batches]:
         """Yield all samples at once, as a stream does batch by batch."""
         yield self
 
@@ -95,12 +93,12 @@ class Batches:
         count = self.count(indices)
         batches = space.saved.setdefault("batches", {})
         batch = batches.get(count)
-        if batch is None or batch.moves != space.moves:
+        if batch is None or batch.generation != space.generation:
             x = space.array("x", (count, *self._shape))
             target = space.array("target", (count, *out_shape))
-            batch = Batch(x, target, space.array("share", (count,)), space.moves)
+            batch = Batch(x, target, space.array("share", (count,)), space.generation)
             # What is stale would keep the memory of before alive.
-            kept = {size: old for size, old in batches.items() if old.moves == space.moves}
+            kept = {size: old for size, old in batches.items() if old.generation == space.generation}
             space.saved["batches"] = {**kept, count: batch}
         self._fill_inputs(indices, batch.x, space)
         self._fill_targets(indices, batch.target, space)
@@ -203,7 +201,7 @@ class Batch:
     x: Any
     target: Any
     share: Any
-    moves: int  # of the space when the buffers were made
+    generation: int  # of the space when the buffers were made
     weights: Any = None  # of each sample, None if they are equal
     weight: float = 0.0  # their sum
 

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import ShapeError, chunks, extremes, gives_items, is_number, unquoted, warn_user
+from gwucnn.common import (
+    ShapeError,
+    chunks,
+    is_batch_source,
+    is_number,
+    min_and_max,
+    quoted_number_hint,
+    warn_user,
+)
 from gwucnn.data.batches import Batches
 from gwucnn.loss_functions import LossFunction
 
@@ -30,14 +38,14 @@ __all__ = [
 UNSCALED = 20.0
 
 
-def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
+def as_images(caller: str, x: Any, data_format: str = "channels_last") -> Any:
     """Return x as an array of numbers, (N, D) or images (N, ., ., .) with their channels where they were.
 
     Lists and integers are welcome. Raises TypeError for anything but numbers, ShapeError for a single sample.
     """
-    if gives_items(x):
+    if is_batch_source(x):
         raise TypeError(
-            f"{who}: expected x to be an array of numbers, got {type(x).__name__}, which gives items by "
+            f"{caller}: expected x to be an array of numbers, got {type(x).__name__}, which gives items by "
             "number; if these are batches (x, y) leave y out, else make an array of them"
         )
     try:
@@ -45,37 +53,32 @@ def as_images(who: str, x: Any, data_format: str = "channels_last") -> Any:
     except ValueError:
         sizes = " and ".join(dict.fromkeys(f"{np.shape(sample)}" for sample in x))
         raise ShapeError(
-            f"{who}: expected x of samples of one size, got {sizes}; resize them, or cut them to one size"
+            f"{caller}: expected x of samples of one size, got {sizes}; resize them, or cut them to one size"
         ) from None
-    _need_numbers(who, x)
+    _require_numbers(caller, x)
     if x.ndim == 1 and not x.size:
-        raise ValueError(f"{who}: expected at least one sample, got none; look how x was made")
+        raise ValueError(f"{caller}: expected at least one sample, got none; look how x was made")
     if x.ndim not in (2, 3, 4):
         images = "(N, C, H, W)" if data_format == "channels_first" else "(N, H, W, C)"
         raise ShapeError(
-            f"{who}: expected x of shape (N, H, W), {images} or (N, D), got {x.shape}; for one sample pass "
-            "x[None]"
+            f"{caller}: expected x of shape (N, H, W), {images} or (N, D), got {x.shape}; for one sample pass x[None]"
         )
     if x.ndim == 3:
         x = x[:, None] if data_format == "channels_first" else x[..., None]
     return x
 
 
-def _need_numbers(who: str, x: Any) -> None:
+def _require_numbers(caller: str, x: Any) -> None:
     """Raise TypeError unless an array holds real numbers."""
     if x.dtype.kind not in "biuf":
-        raise TypeError(f"{who}: expected x to be an array of numbers, got {_no_numbers(x)}")
+        raise TypeError(f"{caller}: expected x to be an array of numbers, got {_no_numbers(x)}")
 
 
 def _no_numbers(x: Any) -> str:
     """Return what an array holds instead of numbers, and what to do about it."""
     if x.dtype.kind in "US":
         first = x.ravel()[:1].tolist()
-        return (
-            f"texts such as {first[0]!r}; read the files that they name into an array first"
-            if first
-            else "texts"
-        )
+        return f"texts such as {first[0]!r}; read the files that they name into an array first" if first else "texts"
     if x.dtype.kind != "O":
         return f"{x.dtype}"
     inside = x.item() if x.ndim == 0 else _first_odd(x.ravel())
@@ -94,22 +97,20 @@ def _first_odd(objects: Any) -> Any:
 
 
 def with_targets(
-    who: str, x: Any, y: Any, loss: LossFunction, out_shape: tuple[int, ...], data_format: str
+    caller: str, x: Any, y: Any, loss: LossFunction, out_shape: tuple[int, ...], data_format: str
 ) -> Batches:
     """Return what `as_images` gave together with the targets that the loss makes of y."""
     if y is None:
         raise TypeError(
-            f"{who}: expected y beside x, got x alone; give y too, or as x an object with __len__ and "
+            f"{caller}: expected y beside x, got x alone; give y too, or as x an object with __len__ and "
             "__getitem__ that gives batches (x, y)"
         )
     first = data_format == "channels_first" and len(out_shape) == 3
     targets = loss.targets(y, (out_shape[2], *out_shape[:2]) if first else out_shape)
     if len(targets) != len(x):
-        raise ShapeError(
-            f"{who}: expected as many y as x, got {len(targets)} and {len(x)}; give one y for each x"
-        )
+        raise ShapeError(f"{caller}: expected as many y as x, got {len(targets)} and {len(x)}; give one y for each x")
     if not len(x):
-        raise ValueError(f"{who}: expected at least one sample, got none; look how x was made")
+        raise ValueError(f"{caller}: expected at least one sample, got none; look how x was made")
     if first and targets.ndim == 4:
         targets = targets.transpose(0, 2, 3, 1)
     return Batches(x, targets, data_format=data_format)
@@ -132,23 +133,21 @@ INSTEAD = {
 }
 
 
-def refuse_beside_stream(who: str, **given: bool) -> None:
+def refuse_beside_stream(caller: str, **given: bool) -> None:
     """Raise ValueError if any of these options was given, which only mean something for arrays."""
     for name in (name for name, is_given in given.items() if is_given):
         raise ValueError(
-            f"{who}: expected {name} beside arrays only, got it beside an object that gives batches; leave "
+            f"{caller}: expected {name} beside arrays only, got it beside an object that gives batches; leave "
             f"it out, {INSTEAD[name]}"
         )
 
 
-def check_finite(who: str, x: Any) -> tuple[float, float]:
+def check_finite(caller: str, x: Any) -> tuple[float, float]:
     """Return the smallest and the largest number of x; raise ValueError if an image holds NaN or infinity."""
-    low, high = extremes(x)
+    low, high = min_and_max(x)
     if not (isfinite(low) and isfinite(high)):
         wrong = _first_wrong(x)
-        raise ValueError(
-            f"{who}: expected finite images, got NaN or infinity in image {wrong}; remove or repair it"
-        )
+        raise ValueError(f"{caller}: expected finite images, got NaN or infinity in image {wrong}; remove or repair it")
     return low, high
 
 
@@ -161,12 +160,12 @@ def _first_wrong(x: Any) -> int:
     raise AssertionError("expected an image that is not finite")
 
 
-def warn_unscaled(who: str, x: Any, low: float, high: float) -> bool:
+def warn_unscaled(caller: str, x: Any, low: float, high: float) -> bool:
     """Warn about pixels, from `low` to `high`, that nobody scaled; return whether there was reason to."""
     largest = max(high, -low) if x.ndim == 4 else 0.0
     if largest > UNSCALED:
         warn_user(
-            f"{who}: expected pixels of about 0 to 1, got values up to {largest:g}; divide by 255, or "
+            f"{caller}: expected pixels of about 0 to 1, got values up to {largest:g}; divide by 255, or "
             "training will not get far"
         )
     return largest > UNSCALED
@@ -183,49 +182,45 @@ def class_numbers(targets: Any) -> Any:
     return None
 
 
-def sample_weights(
-    targets: Any, classes: int, class_weight: Any, sample_weight: Any, who: str = "fit"
-) -> Any:
+def sample_weights(targets: Any, classes: int, class_weight: Any, sample_weight: Any, caller: str = "fit") -> Any:
     """Return how much each sample counts, float64 of shape (N,), or None if all count the same.
 
     targets : what a loss made of y. classes : how many there are, 0 for quantities.
     """
-    weights = batch_weights(targets, classes, class_weight, sample_weight, who)
+    weights = batch_weights(targets, classes, class_weight, sample_weight, caller)
     if weights is not None and weights.size and not weights.any():
-        raise ValueError(f"{who}: expected a sample that counts, got weights that are all 0")
+        raise ValueError(f"{caller}: expected a sample that counts, got weights that are all 0")
     return weights
 
 
-def batch_weights(
-    targets: Any, classes: int, class_weight: Any, sample_weight: Any = None, who: str = "fit"
-) -> Any:
+def batch_weights(targets: Any, classes: int, class_weight: Any, sample_weight: Any = None, caller: str = "fit") -> Any:
     """Return the same for some of the samples, none of which need count."""
     if class_weight is None and sample_weight is None:
         return None
     weights = np.ones(len(targets))
     if sample_weight is not None:
-        weights = _as_weights(who, sample_weight)
+        weights = _as_weights(caller, sample_weight)
         if weights.shape != (len(targets),):
             raise ShapeError(
-                f"{who}: expected sample_weight of shape ({len(targets)},), got {weights.shape}; give one "
+                f"{caller}: expected sample_weight of shape ({len(targets)},), got {weights.shape}; give one "
                 "for each sample"
             )
     if class_weight is not None:
         _multiply_by_class(weights, targets, classes, class_weight)
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError(
-            f"{who}: expected weights of samples and classes that are finite and not negative, got "
+            f"{caller}: expected weights of samples and classes that are finite and not negative, got "
             f"{weights.min()}; give 0 to samples that shall not count"
         )
     return weights
 
 
-def _as_weights(who: str, sample_weight: Any) -> Any:
+def _as_weights(caller: str, sample_weight: Any) -> Any:
     try:
         return np.array(sample_weight, np.float64)
     except (TypeError, ValueError):
         raise TypeError(
-            f"{who}: expected sample_weight to be a number for each sample, got something else in a "
+            f"{caller}: expected sample_weight to be a number for each sample, got something else in a "
             f"{type(sample_weight).__name__}; give an array (N,)"
         ) from None
 
@@ -238,14 +233,12 @@ def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: A
             "give sample_weight"
         )
     if not isinstance(class_weight, Mapping):
-        raise TypeError(
-            f"fit: expected class_weight to be a dict such as {{0: 1.0, 1: 2.5}}, got {class_weight!r}"
-        )
+        raise TypeError(f"fit: expected class_weight to be a dict such as {{0: 1.0, 1: 2.5}}, got {class_weight!r}")
     for label, weight in class_weight.items():
         if label not in range(classes):
             raise ValueError(
                 f"fit: expected class_weight for classes from 0 to {classes - 1}, got one for {label!r}"
-                f"{unquoted(label) or '; leave it out'}"
+                f"{quoted_number_hint(label) or '; leave it out'}"
             )
         if not isinstance(weight, Real):
             raise TypeError(f"fit: expected class_weight to give numbers, got {weight!r} for class {label}")
@@ -255,18 +248,14 @@ def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: A
 def split_off(data: Batches, share: float) -> tuple[Batches, Batches | None]:
     """Return all but the last `share` of the samples, and those (None for a share of 0)."""
     if not isinstance(share, (int, float, np.floating)) or not 0 <= share < 1:
-        raise ValueError(
-            f"fit: expected validation_split from 0 to less than 1, got {share!r}; 0.2 holds out a fifth"
-        )
+        raise ValueError(f"fit: expected validation_split from 0 to less than 1, got {share!r}; 0.2 holds out a fifth")
     kept = len(data) - int(len(data) * share)
     if share and kept == len(data):
         raise ValueError(
             f"fit: expected validation_split to hold out a sample, got {share!r} of {len(data)}; give more "
             "samples or validation_data"
         )
-    return (
-        (data, None) if kept == len(data) else (data.subset(slice(0, kept)), data.subset(slice(kept, None)))
-    )
+    return (data, None) if kept == len(data) else (data.subset(slice(0, kept)), data.subset(slice(kept, None)))
 
 
 def warn_missing(trained: Any, held_out: Any) -> bool:

@@ -46,14 +46,14 @@ class Stream:
         In an epoch: a guess from the first batch, until one was gone through.
     """
 
-    def __init__(self, source: Any, admit: Admit, who: str) -> None:
+    def __init__(self, source: Any, admit: Admit, caller: str) -> None:
         self._source, self._admit = source, admit
-        self.samples = self._length(who) * len(self._batch(0, f"{who}: x[0]"))
+        self.samples = self._length(caller) * len(self._batch(0, f"{caller}: x[0]"))
 
-    def _length(self, who: str) -> int:
+    def _length(self, caller: str) -> int:
         length = len(self._source)
         if not length:
-            raise ValueError(f"{who}: expected at least one batch, got none")
+            raise ValueError(f"{caller}: expected at least one batch, got none")
         return length
 
     def _batch(self, number: int, where: str) -> Batches:
@@ -80,16 +80,16 @@ class Stream:
             yield Run(batch, np.arange(count), count, where, number, note, in_order=True)
         self.samples = samples
 
-    def parts(self, who: str) -> Iterator[Batches]:
+    def parts(self, caller: str) -> Iterator[Batches]:
         """Yield all samples in order, batch by batch."""
-        for index in range(self._length(who)):
-            yield self._batch(index, f"{who}: x[{index}]")
+        for index in range(self._length(caller)):
+            yield self._batch(index, f"{caller}: x[{index}]")
 
 
-def inputs_of(source: Any, who: str) -> Iterator[Any]:
+def inputs_of(source: Any, caller: str) -> Iterator[Any]:
     """Yield the x of each batch: of a pair (x, y), or x itself."""
     if not len(source):
-        raise ValueError(f"{who}: expected at least one batch, got none")
+        raise ValueError(f"{caller}: expected at least one batch, got none")
     for number in range(len(source)):
         item = source[number]
         yield item[0] if isinstance(item, tuple) and item else item

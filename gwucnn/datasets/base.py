@@ -62,55 +62,53 @@ def read_idx(path: str | os.PathLike[str], item_shape: tuple[int, ...]) -> NDArr
     ----------
     Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", section "File formats".
     """
-    who = f"read_idx: {os.fspath(path)}"
+    caller = f"read_idx: {os.fspath(path)}"
     size = os.path.getsize(path)
     with open(path, "rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
     try:
         with gzip.open(path, "rb") if packed else open(path, "rb") as handle:
-            shape = _idx_shape(who, handle, item_shape)
-            _check_room(who, shape, size, packed)
-            return _read_exactly(who, handle, shape)
+            shape = _idx_shape(caller, handle, item_shape)
+            _check_room(caller, shape, size, packed)
+            return _read_exactly(caller, handle, shape)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FormatError(
-            f"{who}: expected a whole gzip file, got a damaged one ({error}); {AGAIN}"
-        ) from error
+        raise FormatError(f"{caller}: expected a whole gzip file, got a damaged one ({error}); {AGAIN}") from error
 
 
-def _idx_shape(who: str, handle: io.BufferedIOBase, item_shape: tuple[int, ...]) -> tuple[int, ...]:
+def _idx_shape(caller: str, handle: io.BufferedIOBase, item_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape that the header declares, after checking all of it but the number of items."""
     ndim = 1 + len(item_shape)
     header = handle.read(4 + 4 * ndim)
     if len(header) < 4 or header[:2] != b"\0\0" or header[2] not in IDX_TYPES:
         raise FormatError(
-            f"{who}: expected an IDX file, which begins 00 00 08 {ndim:02x}, "
+            f"{caller}: expected an IDX file, which begins 00 00 08 {ndim:02x}, "
             f"got {header[:4].hex(' ') or 'nothing'}; give the file as published, plain or gzip"
         )
     if header[2] != 0x08:
-        raise FormatError(f"{who}: expected uint8 values, got {IDX_TYPES[header[2]]}; convert them")
+        raise FormatError(f"{caller}: expected uint8 values, got {IDX_TYPES[header[2]]}; convert them")
     if header[3] != ndim:
         raise FormatError(
-            f"{who}: expected {ndim} dimensions, got {header[3]}; an image file has 3 and a label file 1, "
+            f"{caller}: expected {ndim} dimensions, got {header[3]}; an image file has 3 and a label file 1, "
             "check that they are not mixed up"
         )
     if len(header) < 4 + 4 * ndim:
-        raise FormatError(f"{who}: expected a header of {4 + 4 * ndim} bytes, got {len(header)}; {AGAIN}")
+        raise FormatError(f"{caller}: expected a header of {4 + 4 * ndim} bytes, got {len(header)}; {AGAIN}")
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
     if shape[1:] != item_shape:
-        raise FormatError(f"{who}: expected items of shape {item_shape}, got {shape[1:]}; {OTHER}")
+        raise FormatError(f"{caller}: expected items of shape {item_shape}, got {shape[1:]}; {OTHER}")
     return shape
 
 
-def _check_room(who: str, shape: tuple[int, ...], size: int, packed: bool) -> None:
+def _check_room(caller: str, shape: tuple[int, ...], size: int, packed: bool) -> None:
     """Refuse a shape that a file of this size cannot hold."""
     declared = 4 + 4 * len(shape) + math.prod(shape)
     if packed and declared > size * MAX_INFLATION:
-        raise FormatError(f"{who}: expected {declared} bytes for {shape}, got {size}, packed; {AGAIN}")
+        raise FormatError(f"{caller}: expected {declared} bytes for {shape}, got {size}, packed; {AGAIN}")
     if not packed and declared != size:
-        raise FormatError(f"{who}: expected {declared} bytes for {shape}, got {size}; {AGAIN}")
+        raise FormatError(f"{caller}: expected {declared} bytes for {shape}, got {size}; {AGAIN}")
 
 
-def _read_exactly(who: str, handle: io.BufferedIOBase, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _read_exactly(caller: str, handle: io.BufferedIOBase, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Read as many bytes as the shape has, and see that there are no more."""
     expected = math.prod(shape)
     data = handle.read(expected)
@@ -118,7 +116,7 @@ def _read_exactly(who: str, handle: io.BufferedIOBase, shape: tuple[int, ...]) -
     found = len(data) + len(handle.read(1))
     if found != expected:
         more = " or more" if found > expected else ""
-        raise FormatError(f"{who}: expected {expected} values for {shape}, got {found}{more}; {AGAIN}")
+        raise FormatError(f"{caller}: expected {expected} values for {shape}, got {found}{more}; {AGAIN}")
     # A bytearray, because arrays made over bytes cannot be written to.
     return np.frombuffer(bytearray(data), np.uint8).reshape(shape)
 
@@ -147,24 +145,24 @@ def read_npz(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[str, 
     # Imported on use: 12 ms that `import gwucnn` should not pay.
     import zipfile
 
-    who = f"read_npz: {os.fspath(path)}"
+    caller = f"read_npz: {os.fspath(path)}"
     try:
         with zipfile.ZipFile(path) as archive:
             held = archive.namelist()
             missing = [name for name in names if f"{name}.npy" not in held]
             if missing:
                 raise FormatError(
-                    f"{who}: expected the arrays {', '.join(names)}, got {', '.join(held) or 'none'}; "
+                    f"{caller}: expected the arrays {', '.join(names)}, got {', '.join(held) or 'none'}; "
                     f"save it with numpy.savez(path, {', '.join(f'{name}=...' for name in names)})"
                 )
-            return {name: _read_member(f"{who}: {name}", archive, f"{name}.npy") for name in names}
+            return {name: _read_member(f"{caller}: {name}", archive, f"{name}.npy") for name in names}
     except FormatError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise FormatError(f"{who}: expected an npz file, got an unreadable one ({error}); {AGAIN}") from error
+        raise FormatError(f"{caller}: expected an npz file, got an unreadable one ({error}); {AGAIN}") from error
 
 
-def _read_member(who: str, archive: Any, name: str) -> NDArray[Any]:
+def _read_member(caller: str, archive: Any, name: str) -> NDArray[Any]:
     """Read one array of a zip file, if its header agrees with the size of its entry."""
     from numpy.lib import format as npy
 
@@ -175,18 +173,18 @@ def _read_member(who: str, archive: Any, name: str) -> NDArray[Any]:
         shape, _, dtype = read_header(handle)
         start = handle.tell()
     if dtype.hasobject:
-        raise FormatError(f"{who}: expected numbers, got {dtype}; save an array of integers")
+        raise FormatError(f"{caller}: expected numbers, got {dtype}; save an array of integers")
     declared = start + math.prod(shape) * dtype.itemsize
     if declared != entry.file_size or declared > entry.compress_size * MAX_INFLATION:
         raise FormatError(
-            f"{who}: expected {declared} bytes for {shape}, "
+            f"{caller}: expected {declared} bytes for {shape}, "
             f"got {entry.file_size}, packed {entry.compress_size}; {AGAIN}"
         )
     with archive.open(entry) as handle:
         return np.asarray(npy.read_array(handle, allow_pickle=False))
 
 
-def as_images(who: str, x: NDArray[Any]) -> NDArray[np.uint8]:
+def as_images(caller: str, x: NDArray[Any]) -> NDArray[np.uint8]:
     """Return whole numbers 0 to 255 of shape (N, 784) or (N, 28, 28) as uint8 images (N, 28, 28).
 
     Raises
@@ -195,19 +193,18 @@ def as_images(who: str, x: NDArray[Any]) -> NDArray[np.uint8]:
         If the shape or a value does not fit.
     """
     if x.shape[1:] not in {(784,), (28, 28), (28, 28, 1)}:
-        raise FormatError(f"{who}: expected images of 28 x 28 = 784 pixels, got {x.shape}; {OTHER}")
+        raise FormatError(f"{caller}: expected images of 28 x 28 = 784 pixels, got {x.shape}; {OTHER}")
     if x.dtype != np.uint8:
         # NaN fails both comparisons.
         if x.dtype.kind not in "iuf" or (x.size and not (x.min() >= 0 and x.max() <= 255)) or (x % 1).any():
             raise FormatError(
-                f"{who}: expected whole grey values 0 to 255, got {_span(x)}; "
-                "give the pixels unscaled, as integers"
+                f"{caller}: expected whole grey values 0 to 255, got {_span(x)}; give the pixels unscaled, as integers"
             )
         x = x.astype(np.uint8)
     return x.reshape(-1, 28, 28)
 
 
-def as_labels(who: str, y: NDArray[Any], count: int) -> NDArray[np.int64]:
+def as_labels(caller: str, y: NDArray[Any], count: int) -> NDArray[np.int64]:
     """Return `count` labels 0 to 9, given as integers, whole floats or text, as int64 of shape (count,).
 
     Raises
@@ -216,13 +213,13 @@ def as_labels(who: str, y: NDArray[Any], count: int) -> NDArray[np.int64]:
         If there are more or fewer, or one is no digit.
     """
     if y.size != count or y.ndim not in (1, 2):
-        raise FormatError(f"{who}: expected one label for each of {count} images, got {y.shape}; {AGAIN}")
+        raise FormatError(f"{caller}: expected one label for each of {count} images, got {y.shape}; {AGAIN}")
     try:
         labels = np.asarray(y.reshape(-1), np.float64)
     except (TypeError, ValueError) as error:
-        raise FormatError(f"{who}: expected labels 0 to 9, got {error}; correct them") from error
+        raise FormatError(f"{caller}: expected labels 0 to 9, got {error}; correct them") from error
     if not np.isin(labels, np.arange(10)).all():
-        raise FormatError(f"{who}: expected labels 0 to 9, got {_span(labels)}; correct them")
+        raise FormatError(f"{caller}: expected labels 0 to 9, got {_span(labels)}; correct them")
     return labels.astype(np.int64)
 
 

@@ -126,24 +126,24 @@ def _npz_part(path: Path, arrays: dict[str, NDArray[Any]], part: str) -> Part:
 
 
 def _from_csv(path: Path) -> Dataset:
-    who = f"load_mnist: {path}"
+    caller = f"load_mnist: {path}"
     try:
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rt", encoding="utf-8") as handle:
-            table = np.loadtxt(_rows(who, handle), np.uint8, delimiter=",", ndmin=2)
+            table = np.loadtxt(_rows(caller, handle), np.uint8, delimiter=",", ndmin=2)
     except FormatError:
         raise
     except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise FormatError(
-            f"{who}: expected rows of 784 pixels 0 to 255 and a label, got unreadable ones ({error}); "
+            f"{caller}: expected rows of 784 pixels 0 to 255 and a label, got unreadable ones ({error}); "
             "write whole numbers with commas between"
         ) from error
     if table.shape[1] != 785 or not len(table):
-        raise FormatError(f"{who}: expected rows of 785 numbers, got {table.shape}; add the labels")
+        raise FormatError(f"{caller}: expected rows of 785 numbers, got {table.shape}; add the labels")
     # The corners of MNIST's images are blank, so a column of zeros is one of them.
     label_first = table[:, 0].any() and not table[:, -1].any()
     labels, pixels = (table[:, 0], table[:, 1:]) if label_first else (table[:, -1], table[:, :-1])
-    x, y = as_images(who, np.ascontiguousarray(pixels)), as_labels(who, labels, len(table))
+    x, y = as_images(caller, np.ascontiguousarray(pixels)), as_labels(caller, labels, len(table))
     if (np.diff(y) >= 0).all() and np.bincount(y, minlength=10).min() >= 7:
         cuts = [np.flatnonzero(y == label) for label in range(10)]
         train = np.concatenate([rows[: _cut(len(rows))] for rows in cuts])
@@ -152,12 +152,12 @@ def _from_csv(path: Path) -> Dataset:
     return _split(x, y)
 
 
-def _rows(who: str, handle: IO[str]) -> Iterator[str]:
+def _rows(caller: str, handle: IO[str]) -> Iterator[str]:
     """Yield a csv's lines but not its line of names; refuse an endless one before it fills the memory."""
     for number, line in enumerate(iter(lambda: handle.readline(LONGEST_LINE), "")):
         if len(line) == LONGEST_LINE:
             raise FormatError(
-                f"{who}: expected rows of 785 numbers, got {LONGEST_LINE} characters or more in line "
+                f"{caller}: expected rows of 785 numbers, got {LONGEST_LINE} characters or more in line "
                 f"{number + 1}; this is another data set"
             )
         if number or line[:1].isdigit():
@@ -200,6 +200,6 @@ def _from_openml(data_home: str | os.PathLike[str] | None) -> Dataset:
             f"network to fetch it by, got {error!r}; connect once, or give the folder of the four IDX files; "
             f"{OFFLINE}"
         ) from error
-    who = "load_mnist: fetch_openml('mnist_784')"
-    x = as_images(who, np.asarray(table.data))
-    return _split(x, as_labels(who, np.asarray(table.target), len(x)))
+    caller = "load_mnist: fetch_openml('mnist_784')"
+    x = as_images(caller, np.asarray(table.data))
+    return _split(x, as_labels(caller, np.asarray(table.target), len(x)))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.engine import OthersFailed
+from gwucnn.engine import OtherRankFailed
 
 __all__ = ["Agreement", "Kind"]
 
@@ -121,13 +121,11 @@ class Agreement:
         self._parted = bool((kinds != kind).any())
         if (kinds == Kind.ERROR).any():
             told = self._communicator.allgather(None)
-            raise OthersFailed(*next((rank, *news) for rank, news in enumerate(told) if news))
+            raise OtherRankFailed(*next((rank, *news) for rank, news in enumerate(told) if news))
         if self._parted:
             names = [Kind(int(number)).name.lower() for number in kinds]
             places = ", ".join(f"{name} on rank {rank}" for rank, name in enumerate(names))
-            raise OthersFailed(
-                -1, "", f"expected all ranks to do the same, got {places}; run one program on each"
-            )
+            raise OtherRankFailed(-1, "", f"expected all ranks to do the same, got {places}; run one program on each")
         return self._all[:, 1], self._all[:, 2]
 
     def _roll_call(self, kind: Kind, first: float, second: float) -> Any:

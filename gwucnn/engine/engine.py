@@ -24,14 +24,14 @@ from gwucnn.memory import Arena, Randomness, Space, Workspace
 from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
 from gwucnn.optimizers import Optimizer
 
-__all__ = ["Engine", "Recipe", "Totals"]
+__all__ = ["Engine", "Totals", "TrainingConfig"]
 
 # Programs that a workspace remembers: for whole batches and the last of an epoch, to predict and to evaluate.
 # Each holds steps with scratch memory of their own.
 MOST_REPLAYS = 4
 
 
-class Recipe(NamedTuple):
+class TrainingConfig(NamedTuple):
     """What `compile` decided: how to train."""
 
     loss: LossFunction
@@ -77,11 +77,11 @@ class Engine:
         self.arena = Arena([parameter for layer in layers for parameter in layer.parameters], dtype)
         self._trainable_grads = self.arena.grads[: self.arena.trainable]
         self.steps, self._activation = plan(layers, fuse=fuse)
-        self._steps_in_use = plan(layers, fuse=fuse, training=False)[0]
-        self._replays = all(step.replays for step in [*self.steps, *self._steps_in_use])
+        self._inference_steps = plan(layers, fuse=fuse, training=False)[0]
+        self._replayable = all(step.replayable for step in [*self.steps, *self._inference_steps])
         # Gradients to which backward adds, and which therefore begin at zero.
         self._added = [
-            parameter.grad for step in self.steps if not step.overwrites for parameter in step.parameters
+            parameter.grad for step in self.steps if not step.overwrites_grads for parameter in step.parameters
         ]
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
@@ -93,12 +93,14 @@ class Engine:
         self._idle: list[Workspace] = []
         self._training: Workspace | None = None
 
-    def compile(self, recipe: Recipe) -> None:
+    def compile(self, recipe: TrainingConfig) -> None:
         """Take the loss to make small and what to do it with."""
         loss, optimizer = recipe.loss, recipe.optimizer
         loss.check_outputs(self._activation, self.out_shape)
         self.head = LossHead(self._activation, loss)
-        self._replays = self.head.replays and all(step.replays for step in [*self.steps, *self._steps_in_use])
+        self._replayable = self.head.replayable and all(
+            step.replayable for step in [*self.steps, *self._inference_steps]
+        )
         self.optimizer = optimizer
         self._metrics = check_metrics(recipe.metrics, loss, self.out_shape[0])
         self._clipnorm = recipe.global_clipnorm
@@ -127,19 +129,19 @@ class Engine:
             workspace = self._idle.pop()
         except IndexError:
             workspace = None
-        keeps = self.arena.sealed
-        if workspace is None or not workspace.fits or workspace.keeps_weights != keeps:
+        keeps = self.arena.tracked
+        if workspace is None or not workspace.is_current or workspace.constant_weights != keeps:
             workspace = Workspace(
-                len(self._steps_in_use),
+                len(self._inference_steps),
                 self.dtype,
                 training=False,
                 winograd=self._winograd,
-                keeps_weights=keeps,
+                constant_weights=keeps,
             )
         return workspace
 
     def _training_workspace(self) -> Workspace:
-        if self._training is None or not self._training.fits:
+        if self._training is None or not self._training.is_current:
             self._training = Workspace(
                 len(self.steps),
                 self.dtype,
@@ -148,21 +150,21 @@ class Engine:
                 randomness=self.randomness,
             )
             for step, space in zip(self.steps, self._training.spaces, strict=True):
-                space.adds = not step.overwrites
+                space.accumulates = not step.overwrites_grads
         return self._training
 
-    def _once_or_again(self, workspace: Workspace, key: Any, work: Callable[[], Any]) -> Any:
+    def _record_or_replay(self, workspace: Workspace, key: Any, work: Callable[[], Any]) -> Any:
         """Do `work` and record its steps; when `key` comes again, replay them and return what it returned.
 
         `key` tells all that `work` depends on besides the buffers' contents: what is done, and the batch's
         size.
         """
         replay, version = workspace.replays.get(key), self.arena.version
-        if replay is not None and replay.moves == workspace.tape.moves:
-            replay.program(workspace.keeps_weights and self.arena.sealed and replay.version == version)
+        if replay is not None and replay.generation == workspace.tape.generation:
+            replay.program(workspace.constant_weights and self.arena.tracked and replay.version == version)
             replay.version = version
             return replay.result
-        if not self._replays:
+        if not self._replayable:
             return work()
         workspace.tape.steps = []
         try:
@@ -171,19 +173,19 @@ class Engine:
         finally:
             workspace.tape.steps = None
         if not all(isinstance(step, Step) for step in steps):
-            self._replays = False  # an op of the user's own, which only Python can call
+            self._replayable = False  # an op of the user's own, which only Python can call
             return result
         # What is stale would keep the memory of before alive.
-        kept = [(k, r) for k, r in workspace.replays.items() if r.moves == workspace.tape.moves and k != key]
+        kept = [(k, r) for k, r in workspace.replays.items() if r.generation == workspace.tape.generation and k != key]
         workspace.replays = dict(kept[1 - MOST_REPLAYS :])
-        workspace.replays[key] = Replay(Program(steps), result, workspace.tape.moves, version)
+        workspace.replays[key] = Replay(Program(steps), result, workspace.tape.generation, version)
         return result
 
     def _forward(self, x: Any, workspace: Workspace) -> Any:
-        steps = self.steps if workspace is self._training else self._steps_in_use
+        steps = self.steps if workspace is self._training else self._inference_steps
         for step, space in zip(steps, workspace.spaces, strict=True):
             x = step.forward(x, space)
-            if not step.replays:
+            if not step.replayable:
                 check_made(step, x, self.dtype)
         return x
 
@@ -197,7 +199,7 @@ class Engine:
             def work(x: Any = x) -> Any:
                 return self.head.outputs(self._forward(x, workspace), workspace.outer)
 
-            outputs[indices] = self._once_or_again(workspace, ("predict", len(x)), work)
+            outputs[indices] = self._record_or_replay(workspace, ("predict", len(x)), work)
         self._idle.append(workspace)
         return outputs
 
@@ -225,7 +227,7 @@ class Engine:
                 loss, _, outputs = self._loss(batch, workspace)
                 return loss, outputs
 
-            loss, outputs = self._once_or_again(workspace, ("evaluate", len(batch.x)), work)
+            loss, outputs = self._record_or_replay(workspace, ("evaluate", len(batch.x)), work)
             totals.add(loss.value, batch.weight, batch.target, outputs, batch.weights)
         self._idle.append(workspace)
         return totals
@@ -234,7 +236,7 @@ class Engine:
         """Compute a batch's loss; return what holds its value, its gradient by z, and the outputs."""
         z = self._forward(batch.x, workspace)
         value, gradient, outputs = self.head.loss(z, batch.target, batch.share, workspace.outer)
-        step = workspace.outer.step("loss") if self.head.replays else Computed(value)
+        step = workspace.outer.step("loss") if self.head.replayable else Computed(value)
         return step, gradient, outputs
 
     def _add_penalties(self, loss: Any, outer: Space) -> Any:
@@ -247,13 +249,13 @@ class Engine:
             parts.append(outer.step(name))
         return Sum(parts) if self._penalized else loss
 
-    def _vouched(self, steps: list[Any] | None) -> list[Any]:
+    def _reporting_finite(self, steps: list[Any] | None) -> list[Any]:
         """Return those steps that tell by themselves whether the gradients that they wrote are finite."""
         changed = [p.grad for p in self._penalized]
         return [
             step
             for step in steps or ()
-            if getattr(step, "vouches", False) and not any(step.out is grad for grad in changed)
+            if getattr(step, "reports_finite", False) and not any(step.out is grad for grad in changed)
         ]
 
     def train_step(self, batches: Batches, indices: Any, totals: Totals) -> float:
@@ -270,7 +272,7 @@ class Engine:
 
         def work() -> Any:
             outer = workspace.outer
-            workspace.tape.later.clear()
+            workspace.tape.deferred.clear()
             for number, grad in enumerate(self._added):
                 outer.run(f"zero {number}", fill_zero, out=grad)
             loss, dy, outputs = self._loss(batch, workspace)
@@ -278,17 +280,17 @@ class Engine:
                 dy = step.backward(dy, space)
             loss = self._add_penalties(loss, outer)
             finite = f"finite {len(batch.x)}"
-            besides = self._vouched(workspace.tape.steps)
+            besides = self._reporting_finite(workspace.tape.steps)
             outer.run(finite, all_finite, self._trainable_grads, besides=besides)
-            return loss, outer.step(finite), outputs, list(workspace.tape.later)
+            return loss, outer.step(finite), outputs, list(workspace.tape.deferred)
 
-        loss, finite, outputs, later = self._once_or_again(workspace, ("train", len(batch.x)), work)
+        loss, finite, outputs, later = self._record_or_replay(workspace, ("train", len(batch.x)), work)
         if not (finite.value and isfinite(loss.value)):
             self.randomness.draws = draws
             complaint = self._complaint(loss.value, batch, workspace)
             self.randomness.draws = draws
             raise FloatingPointError(complaint)
-        self.team.add_up(self._trainable_grads, batch.weight)
+        self.team.average_gradients(self._trainable_grads, batch.weight)
         if self._clipnorm is not None:
             workspace.outer.run("clip", clip_norm, limit=self._clipnorm, out=self._trainable_grads)
         self.optimizer.step()
@@ -301,10 +303,10 @@ class Engine:
     def recorded(self, size: int) -> Recorded | None:
         """Return what `train_step` does on so many samples, if it was recorded and the memory is the same."""
         workspace = self._training
-        if workspace is None or not workspace.fits:
+        if workspace is None or not workspace.is_current:
             return None
         replay = workspace.replays.get(("train", size))
-        if replay is None or replay.moves != workspace.tape.moves:
+        if replay is None or replay.generation != workspace.tape.generation:
             return None
         loss, finite, outputs, later = replay.result
         clip = [] if self._clipnorm is None else [workspace.outer.step("clip")]
@@ -317,7 +319,7 @@ class Engine:
         for step, space in zip(self.steps, workspace.spaces, strict=True):
             y = step.forward(x, space)
             if not np.isfinite(y).all():
-                where = step.blame(space)
+                where = step.find_nonfinite(space)
                 return f"the loss is {loss}, and numbers that are not finite begin at {where}"
             x = y
         for layer in reversed([leaf for step in self.steps for leaf in leaves(step)]):

@@ -56,8 +56,7 @@ def check_metrics(names: Any, loss: Any, outputs: int | None = None) -> tuple[st
         if least is not None and outputs is not None and outputs < least:
             fix = f"'top_{outputs - 1}_accuracy'" if outputs > 2 else "'accuracy'"
             raise ValueError(
-                f"compile: expected {name} of a network of at least {least} outputs, got one of {outputs}; "
-                f"use {fix}"
+                f"compile: expected {name} of a network of at least {least} outputs, got one of {outputs}; use {fix}"
             )
     return names if loss.classifies else ()
 
@@ -131,10 +130,7 @@ class Metrics:
         self._count()
         shares = {"accuracy": self._right, **self._top}
         weight = self._weight or float("nan")
-        return {
-            name: shares[name] / weight if name in shares else score(name, self._counts)
-            for name in self._names
-        }
+        return {name: shares[name] / weight if name in shares else score(name, self._counts) for name in self._names}
 
 
 class Totals:

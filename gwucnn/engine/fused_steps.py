@@ -19,8 +19,8 @@ class ConvRelu(Layer):
     conv : Conv2D or DepthwiseConv2D
     """
 
-    replays = True
-    overwrites = True
+    replayable = True
+    overwrites_grads = True
 
     def __init__(self, conv: WeightedLayer) -> None:
         self._conv: Any = conv
@@ -43,7 +43,7 @@ class ConvRelu(Layer):
 class ConvPool(Layer):
     """Convolution, bias, relu (or none) and 2x2 max pooling in one step; holds the layers' own parameters."""
 
-    replays = True
+    replayable = True
 
     def __init__(self, conv: Conv2D, pool: MaxPooling2D) -> None:
         self._conv = conv
@@ -56,7 +56,7 @@ class ConvPool(Layer):
     def forward(self, x: Any, space: Space) -> Any:
         conv = self._conv
         shape = (x.shape[0], *self.out_shape)
-        winner = space.array("winner", shape, "uint8") if space.goes_back else None
+        winner = space.array("winner", shape, "uint8") if space.backward_follows else None
         space.saved["x"], space.saved["winner"] = x, winner
         return space.run(
             "conv2d_relu_pool",
@@ -66,7 +66,7 @@ class ConvPool(Layer):
             winner=winner,
             winograd=space.winograd,
             scratch=space.scratch,
-            constant_weight=space.keeps_weights,
+            constant_weight=space.constant_weights,
             relu=conv.activation is not None,
             dilation_rate=conv.dilation_rate,
             groups=conv.groups,
@@ -98,9 +98,7 @@ class ConvPool(Layer):
         """Return the gradient before relu and pooling. A winner of 4, shut by relu, is no pixel."""
         shape = (dy.shape[0], *self._conv.out_shape)
         out = space.array("dz", shape)
-        return space.run(
-            "spread", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out
-        )
+        return space.run("spread", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out)
 
     def _backward_weight(self, x: Any, dy: Any, winner: Any, dz: Any, space: Space) -> None:
         conv = self._conv
@@ -125,7 +123,7 @@ class ConvPool(Layer):
 class NormRelu(Layer):
     """Batch normalisation and relu in one step; holds the layer's own parameters."""
 
-    replays = True
+    replayable = True
 
     def __init__(self, norm: BatchNormalization) -> None:
         self._norm = norm
@@ -146,7 +144,7 @@ class NormRelu(Layer):
             mean,
             variance,
             norm.epsilon,
-            line=space.array("line", (2, x.shape[-1])) if space.goes_back else None,
+            line=space.array("line", (2, x.shape[-1])) if space.backward_follows else None,
             out=space.array("y", x.shape),
         )
 

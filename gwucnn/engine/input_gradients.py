@@ -26,7 +26,7 @@ def score_gradients(layers: Sequence[Layer], x: Any, labels: Any) -> tuple[list[
     labels : as for `score_slopes`
     """
     steps, _ = plan(layers, fuse=False)
-    spaces = [Space(x.dtype, goes_back=True) for _ in steps]
+    spaces = [Space(x.dtype, backward_follows=True) for _ in steps]
     values = [x]
     for step, space in zip(steps, spaces, strict=True):
         values.append(step.forward(values[-1], space))
@@ -53,9 +53,7 @@ def score_slopes(z: Any, labels: Any) -> Any:
     if not whole or (labels.size and not 0 <= labels.min() <= labels.max() < classes):
         raise ValueError(f"gradients: expected labels from 0 to {classes - 1}, got {labels.tolist()}")
     if labels.shape not in ((), (len(z),)):
-        raise ValueError(
-            f"gradients: expected one label, or {len(z)} for as many samples, got {labels.shape}"
-        )
+        raise ValueError(f"gradients: expected one label, or {len(z)} for as many samples, got {labels.shape}")
     chosen = np.broadcast_to(labels, len(z)).astype(np.int64)
     each = np.where(chosen > 0, 1, -1)[:, None] if K == 1 else np.eye(K)[chosen]
     slopes = np.empty_like(z)

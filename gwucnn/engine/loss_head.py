@@ -26,9 +26,9 @@ class LossHead:
         self._paired = loss is not None and activation is not None and loss.partner is activation
 
     @property
-    def replays(self) -> bool:
+    def replayable(self) -> bool:
         """Whether a batch's loss comes from a step that can be called again by itself."""
-        return self.loss_function is not None and self.loss_function.replays
+        return self.loss_function is not None and self.loss_function.replayable
 
     def outputs(self, z: Any, space: Space) -> Any:
         """Return the network's outputs, a buffer of `space`."""
@@ -42,9 +42,7 @@ class LossHead:
         target : shape of z. share : shape (N,), each row's part of the batch, summing to 1.
         """
         if self.loss_function is None:
-            raise NotBuiltError(
-                "loss: expected a network with a loss, got none; call compile(loss=...) first"
-            )
+            raise NotBuiltError("loss: expected a network with a loss, got none; call compile(loss=...) first")
         gradient = space.array("gradient", z.shape)
         y = space.array("outputs", z.shape) if self._paired else self.outputs(z, space)
         rows = (z.shape[0], prod(z.shape[1:]))

@@ -19,7 +19,7 @@ class Recorded(NamedTuple):
     loss: Any
     finite: Any
     outputs: Any
-    moves: tuple[Callable[[], Any], ...]
+    updates: tuple[Callable[[], Any], ...]
     space: Space
 
 
@@ -46,5 +46,5 @@ class Replay:
 
     program: Program
     result: Any
-    moves: int  # of the tape when it was recorded
+    generation: int  # of the tape when it was recorded
     version: int  # of the weights when they were last prepared

@@ -31,7 +31,7 @@ WINOGRAD = 4
 def sliced(steps: list[Layer]) -> list[Layer]:
     """Return the steps as one that takes slices of a batch, or as they are where that would not pay."""
     inside = [leaf for step in steps for leaf in leaves(step)]
-    if not inside or not all(leaf.replays and _ours(leaf) for leaf in [*steps, *inside]):
+    if not inside or not all(leaf.replayable and _ours(leaf) for leaf in [*steps, *inside]):
         return steps
     size = NUMBERS // max(prod(leaf.in_shape) + prod(leaf.out_shape) for leaf in inside)
     made = sum(prod(leaf.out_shape) for leaf in inside)
@@ -55,7 +55,7 @@ def _weights(layer: Layer) -> int:
 class Slices(Layer):
     """Steps of a network in use, for `size` samples a thread at a time."""
 
-    replays = True
+    replayable = True
 
     def __init__(self, steps: Sequence[Layer], size: int) -> None:
         self._steps, self._size = steps, size
@@ -66,7 +66,7 @@ class Slices(Layer):
 
     def forward(self, x: Any, space: Space) -> Any:
         size = self._size * kernels.get_num_threads()
-        if len(x) <= size or not space.keeps_weights:  # else weights would be prepared for each slice
+        if len(x) <= size or not space.constant_weights:  # else weights would be prepared for each slice
             return self._through(x, space)
         y = space.array("y", (len(x), *self.out_shape))
         all_x, all_y = space.view("all x", x, (1, x.size)), space.view("all y", y, (1, y.size))

@@ -73,7 +73,7 @@ class _BoundSweep:
             recorded.steps,
             recorded.loss,
             recorded.finite,
-            recorded.moves,
+            recorded.updates,
             feeds=[(run.data.x, self._batch.x), (run.data.targets, self._batch.target)],
             kept=list(zip((self._batch.target, recorded.outputs), self._rows, strict=False)),
             numbers=self._numbers,
@@ -87,11 +87,11 @@ class _BoundSweep:
         self._numbers[: len(numbers)] = numbers
         run.data.fill_shares(run.indices(first), self._batch, self._space)
         optimizer: Any = self._engine.optimizer
-        optimizer.postpone(self._late)
+        optimizer.defer_gradients(self._late)
         try:
             self._sweep.train(len(numbers) // run.size)
         finally:
-            optimizer.catch_up()
+            optimizer.apply_deferred()
             self._engine.arena.version += self._sweep.done
         done = self._sweep.done
         totals.add_batches(self._losses[:done], run.size, *(rows[: done * run.size] for rows in self._rows))

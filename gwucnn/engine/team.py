@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["ALONE", "OthersFailed", "Team", "team_of"]
+__all__ = ["ALONE", "OtherRankFailed", "Team", "team_of"]
 
 
-class OthersFailed(Exception):
-    """Raised inside `Team.together` where a process learns that another one will not go on."""
+class OtherRankFailed(Exception):
+    """Raised inside `Team.collective` where a process learns that another one will not go on."""
 
 
 class Team:
@@ -32,7 +32,7 @@ class Team:
     size = 1
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def collective(self) -> Iterator[None]:
         """Let no rank wait for one that ended with an error: around all that `fit` does."""
         yield
 
@@ -42,27 +42,27 @@ class Team:
         rng : numpy Generator that shuffles, or None. facts : what must be the same on all ranks.
         """
 
-    def part(self, data: Any, indices: Any) -> Any:
+    def shard(self, data: Any, indices: Any) -> Any:
         """Return those of a batch's indices, a slice or an array of numbers, that are this rank's share."""
         return indices
 
-    def add_up(self, grads: Any, weight: float) -> None:
+    def average_gradients(self, grads: Any, weight: float) -> None:
         """Turn the gradient of the mean loss of this rank's share, in place, into that of the whole batch.
 
         weight : of the share, the sum over its samples.
         """
 
-    def level(self) -> None:
+    def average_statistics(self) -> None:
         """Make running statistics the same on all ranks, after a batch has moved them."""
 
-    def merge(self, totals: Any) -> None:
+    def merge_totals(self, totals: Any) -> None:
         """Add to an epoch's totals those of the other ranks."""
 
-    def first(self, thing: Any) -> Any:
+    def broadcast(self, thing: Any) -> Any:
         """Return what rank 0 has."""
         return thing
 
-    def any(self, answer: bool) -> bool:
+    def any_rank(self, answer: bool) -> bool:
         """Return whether any rank says yes."""
         return answer
 
@@ -70,14 +70,14 @@ class Team:
 ALONE = Team()
 
 
-def team_of(who: str, given: Any) -> Team:
+def team_of(caller: str, given: Any) -> Team:
     """Return the team that a user gave, by default nobody else; raise TypeError for what is none."""
     if given is None:
         return ALONE
     if not isinstance(given, Team):
         got = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
         raise TypeError(
-            f"{who}: expected distributed to be a gwucnn.distributed.DataParallel, got {got}; write "
+            f"{caller}: expected distributed to be a gwucnn.distributed.DataParallel, got {got}; write "
             "distributed=DataParallel()"
         )
     return given

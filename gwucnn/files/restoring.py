@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn.callbacks.history import History
-from gwucnn.common import FormatError, NotBuiltError, check_size, rebuilt
+from gwucnn.common import FormatError, NotBuiltError, check_size, from_config
 from gwucnn.files.snapshot import OPTIONS, names_of, slots_of
 from gwucnn.layers.base import CLASSES
 from gwucnn.memory import MANY
@@ -33,7 +33,7 @@ STATE = ("class_name", "state")
 HISTORY = ("records", "epoch", "seconds")
 
 
-def restored(who: str, document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
+def restored(caller: str, document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
     """Return the network that `described` wrote down; `make(options)` makes one without layers.
 
     Raises FormatError for anything that does not belong to a network, or not to this one.
@@ -46,9 +46,7 @@ def restored(who: str, document: Any, arrays: dict[str, Any], make: Callable[...
         # Of any kind: classes of the user's own are asked too.
         expected = isinstance(error, (NotBuiltError, TypeError, ValueError))
         text = str(error) if expected else f"{type(error).__name__}: {error}"
-        raise FormatError(
-            f"{who}: {text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + '...'}"
-        ) from error
+        raise FormatError(f"{caller}: {text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + '...'}") from error
 
 
 def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
@@ -60,10 +58,10 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -
                 f"expected layer {number} to be of a class that is known, got {layer['class_name']!r}; "
                 "define or import it first"
             )
-        network.add(rebuilt("add", "a layer", layer, CLASSES))
+        network.add(from_config("add", "a layer", layer, CLASSES))
     shape = _part(document, "input_shape", list, None)
     if shape is not None:
-        network._stack.start(tuple(check_size("input_shape", "each length", length) for length in shape))
+        network._layer_row.start(tuple(check_size("input_shape", "each length", length) for length in shape))
     names, recipe = names_of(network), _part(document, "compiled", dict, None)
     if recipe is not None:
         _only("a training of", recipe, RECIPE)
@@ -131,9 +129,7 @@ def _array(arrays: dict[str, Any], name: str, shape: tuple[int, ...], dtype: Any
     return array
 
 
-def _take_weights(
-    network: Any, names: Mapping[str, Any], entries: list[Any], arrays: dict[str, Any]
-) -> list[Any]:
+def _take_weights(network: Any, names: Mapping[str, Any], entries: list[Any], arrays: dict[str, Any]) -> list[Any]:
     """Give the parameters their values, as far as there are any; return the entries, checked."""
     found = [_part(_only("a weight of", entry, WEIGHT), "name", str) for entry in entries]
     if found != list(names):
@@ -154,7 +150,7 @@ def _build(network: Any, names: Mapping[str, Any], entries: list[Any]) -> None:
         if parameter.constant is None:
             raise ValueError(f"expected an array {name!r}, got none")
         parameter.trainable = _part(entry, "trained", bool)
-    network._build(network._stack.in_shape or ())
+    network._build(network._layer_row.in_shape or ())
     for entry, parameter in zip(entries, names.values(), strict=True):
         parameter.trainable = _part(entry, "trainable", bool)
 

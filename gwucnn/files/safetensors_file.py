@@ -57,39 +57,39 @@ DTYPES = {
 # ------------------------------------------------------------------------------------------------- writing
 
 
-def encode(who: str, document: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
+def encode(caller: str, document: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
     """Return the file of a document and arrays by name.
 
     Raises TypeError for what a file cannot hold, ValueError if the document is too long.
     """
     from safetensors.numpy import save  # takes longer to import than this package's own modules
 
-    arrays = {name: _as_stored(who, name, array) for name, array in arrays.items()}
-    plain = {"format": FORMAT, **_plain(who, document, "", arrays)}
+    arrays = {name: _as_stored(caller, name, array) for name, array in arrays.items()}
+    plain = {"format": FORMAT, **_plain(caller, document, "", arrays)}
     text = json.dumps(plain | {"checksum": _checksum(plain, arrays)})
     data = save(arrays, {KEY: text})
     if int.from_bytes(data[:8], "little") > LONGEST_HEADER:
         raise ValueError(
-            f"{who}: expected a description of less than {LONGEST_HEADER} bytes, got {len(text)}; keep "
+            f"{caller}: expected a description of less than {LONGEST_HEADER} bytes, got {len(text)}; keep "
             "long lists of numbers in arrays"
         )
     return data
 
 
-def _as_stored(who: str, name: str, array: Any) -> Any:
+def _as_stored(caller: str, name: str, array: Any) -> Any:
     array = np.asarray(array, order="C")
     if array.dtype.newbyteorder("<") not in map(np.dtype, DTYPES.values()):
-        raise TypeError(f"{who}: expected {name} to be an array of numbers, got {array.dtype}")
+        raise TypeError(f"{caller}: expected {name} to be an array of numbers, got {array.dtype}")
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
-def _plain(who: str, value: Any, place: str, arrays: dict[str, Any]) -> Any:
+def _plain(caller: str, value: Any, place: str, arrays: dict[str, Any]) -> Any:
     """Return `value` as JSON can hold it; arrays in it go to `arrays`, by their place."""
     if isinstance(value, np.ndarray):
         name = place
         while name in arrays:  # {'a.0': x, 'a': [y]} has two places of one name
             name += "'"
-        arrays[name] = _as_stored(who, place, value)
+        arrays[name] = _as_stored(caller, place, value)
         return {"$array": name}
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, (str, bool, int)):
@@ -97,14 +97,11 @@ def _plain(who: str, value: Any, place: str, arrays: dict[str, Any]) -> Any:
     if isinstance(value, float):
         return value if isfinite(value) else {"$float": str(value)}
     if isinstance(value, (list, tuple)):
-        return [_plain(who, item, f"{place}.{number}", arrays) for number, item in enumerate(value)]
+        return [_plain(caller, item, f"{place}.{number}", arrays) for number, item in enumerate(value)]
     if isinstance(value, Mapping) and all(isinstance(k, str) and not k.startswith("$") for k in value):
-        return {
-            key: _plain(who, item, f"{place}.{key}" if place else key, arrays) for key, item in value.items()
-        }
+        return {key: _plain(caller, item, f"{place}.{key}" if place else key, arrays) for key, item in value.items()}
     raise TypeError(
-        f"{who}: expected {place} to be numbers, texts, None, arrays, and lists and dicts of these, got "
-        f"{value!r}"
+        f"{caller}: expected {place} to be numbers, texts, None, arrays, and lists and dicts of these, got {value!r}"
     )
 
 
@@ -123,75 +120,72 @@ def _checksum(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def read(who: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read(caller: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return document and arrays of a file. Raises FormatError that names what is wrong with it."""
-    with opened(who, path) as (file, size):
-        return _read(who, file, size)
+    with opened(caller, path) as (file, size):
+        return _read(caller, file, size)
 
 
 @contextlib.contextmanager
-def opened(who: str, path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
+def opened(caller: str, path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file to read; give it and its length in bytes. Raises FormatError for what is no file."""
     # A pipe would be waited for, without O_NONBLOCK.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if os.path.isdir(path):
-        raise FormatError(f"{who}: expected a file, got a folder")
+        raise FormatError(f"{caller}: expected a file, got a folder")
     if not os.path.exists(path):
-        raise FileNotFoundError(f"{who}: expected a file, got none; check the path")
+        raise FileNotFoundError(f"{caller}: expected a file, got none; check the path")
     with open(os.open(path, flags), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise FormatError(f"{who}: expected a file, got a device or a pipe")
+            raise FormatError(f"{caller}: expected a file, got a device or a pipe")
         yield file, found.st_size
 
 
-def decode(who: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+def decode(caller: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return document and arrays of what `encode` returned."""
-    return _read(who, io.BytesIO(data), len(data))
+    return _read(caller, io.BytesIO(data), len(data))
 
 
-def _read(who: str, file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    length = int.from_bytes(_take(who, file, 8, size, "the header's length"), "little")
+def _read(caller: str, file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    length = int.from_bytes(_take(caller, file, 8, size, "the header's length"), "little")
     if length > LONGEST_HEADER:
         raise FormatError(
-            f"{who}: expected a header of at most {LONGEST_HEADER} bytes, got {length}; this is no file of "
+            f"{caller}: expected a header of at most {LONGEST_HEADER} bytes, got {length}; this is no file of "
             "gwucnn, or it is damaged"
         )
-    header = _json(who, "the header", _take(who, file, length, size - 8, "header"))
-    entries = _entries(who, header, size - 8 - length)
-    document = _document(who, header)
-    body = np.frombuffer(_take(who, file, size - 8 - length, size - 8 - length, "arrays"), np.uint8)
-    arrays = {
-        name: body[begin:end].view(dtype).reshape(shape)
-        for name, (dtype, shape, begin, end) in entries.items()
-    }
+    header = _json(caller, "the header", _take(caller, file, length, size - 8, "header"))
+    entries = _entries(caller, header, size - 8 - length)
+    document = _document(caller, header)
+    body = np.frombuffer(_take(caller, file, size - 8 - length, size - 8 - length, "arrays"), np.uint8)
+    arrays = {name: body[begin:end].view(dtype).reshape(shape) for name, (dtype, shape, begin, end) in entries.items()}
     said = document.pop("checksum", None)
     try:
         found = _checksum(document, arrays)
     except ValueError as error:  # a number too large for a float
-        raise FormatError(f"{who}: expected finite numbers in the document, got {error}") from None
+        raise FormatError(f"{caller}: expected finite numbers in the document, got {error}") from None
     if said != found:
-        raise FormatError(f"{who}: expected the checksum {said!r}, got {found!r}; the file is damaged")
+        raise FormatError(f"{caller}: expected the checksum {said!r}, got {found!r}; the file is damaged")
     # Copies: in memory of their own, aligned, and in the machine's order of bytes.
     arrays = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
     used: set[str] = set()
     try:
-        document = _revived(who, document, arrays, used)
+        document = _revived(caller, document, arrays, used)
     except RecursionError:
-        raise FormatError(f"{who}: expected a document of some hundred levels at most, got more") from None
+        raise FormatError(f"{caller}: expected a document of some hundred levels at most, got more") from None
     return document, {name: array for name, array in arrays.items() if name not in used}
 
 
-def _take(who: str, file: BinaryIO, length: int, there: int, what: str) -> bytes:
+def _take(caller: str, file: BinaryIO, length: int, there: int, what: str) -> bytes:
     if length > there:
-        raise FormatError(f"{who}: expected {length} bytes of {what}, got {there}; the file is cut off")
+        raise FormatError(f"{caller}: expected {length} bytes of {what}, got {there}; the file is cut off")
     data = file.read(length)
     if len(data) != length:
-        raise FormatError(f"{who}: expected {length} bytes of {what}, got {len(data)}; the file has changed")
+        raise FormatError(f"{caller}: expected {length} bytes of {what}, got {len(data)}; the file has changed")
     return data
 
 
-def _json(who: str, what: str, text: bytes | str) -> dict[str, Any]:
+def _json(caller: str, what: str, text: bytes | str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key, value in pairs:
@@ -210,49 +204,46 @@ def _json(who: str, what: str, text: bytes | str) -> dict[str, Any]:
         found = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise FormatError(
-            f"{who}: expected {what} to be a JSON object, but {error}; this is no file of gwucnn, or it is "
-            "damaged"
+            f"{caller}: expected {what} to be a JSON object, but {error}; this is no file of gwucnn, or it is damaged"
         ) from None
     return found
 
 
-def _entries(
-    who: str, header: dict[str, Any], there: int
-) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
+def _entries(caller: str, header: dict[str, Any], there: int) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
     """Return dtype, shape, begin and end of each array; together they are all the bytes that are there."""
-    entries = {name: _entry(who, name, e) for name, e in header.items() if name != "__metadata__"}
+    entries = {name: _entry(caller, name, e) for name, e in header.items() if name != "__metadata__"}
     reached = 0
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
         if begin != reached:
             raise FormatError(
-                f"{who}: expected {name} to begin at byte {reached}, where the array before ends, got {begin}"
+                f"{caller}: expected {name} to begin at byte {reached}, where the array before ends, got {begin}"
             )
         reached = end
     if reached != there:
         cut = "the file is cut off" if reached > there else "something else follows"
-        raise FormatError(f"{who}: expected {reached} bytes of arrays, got {there}; {cut}")
+        raise FormatError(f"{caller}: expected {reached} bytes of arrays, got {there}; {cut}")
     return entries
 
 
-def _entry(who: str, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+def _entry(caller: str, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise FormatError(f"{who}: expected dtype, shape and data_offsets of {name}, got {_brief(entry)}")
+        raise FormatError(f"{caller}: expected dtype, shape and data_offsets of {name}, got {_brief(entry)}")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
         known = ", ".join(DTYPES)
-        raise FormatError(f"{who}: expected the dtype of {name} to be one of {known}, got {_brief(dtype)}")
+        raise FormatError(f"{caller}: expected the dtype of {name} to be one of {known}, got {_brief(dtype)}")
     if not _are_sizes(shape) or len(shape) > 32:
-        raise FormatError(f"{who}: expected the shape of {name} to be a list of sizes, got {_brief(shape)}")
+        raise FormatError(f"{caller}: expected the shape of {name} to be a list of sizes, got {_brief(shape)}")
     if not _are_sizes(offsets) or len(offsets) != 2:
-        raise FormatError(f"{who}: expected two offsets of {name}, got {_brief(offsets)}")
+        raise FormatError(f"{caller}: expected two offsets of {name}, got {_brief(offsets)}")
     begin, end = offsets
     itemsize = np.dtype(DTYPES[dtype]).itemsize
     if prod(max(size, 1) for size in shape) * itemsize >= 2**63:
-        raise FormatError(f"{who}: expected an array that memory could hold, got {name} of shape {shape}")
+        raise FormatError(f"{caller}: expected an array that memory could hold, got {name} of shape {shape}")
     wanted = prod(shape) * itemsize
     if end - begin != wanted:
         raise FormatError(
-            f"{who}: expected {wanted} bytes for {name}, {dtype} of shape {tuple(shape)}, got {end - begin}"
+            f"{caller}: expected {wanted} bytes for {name}, {dtype} of shape {tuple(shape)}, got {end - begin}"
         )
     return DTYPES[dtype], tuple(shape), begin, end
 
@@ -266,28 +257,28 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _document(who: str, header: dict[str, Any]) -> dict[str, Any]:
+def _document(caller: str, header: dict[str, Any]) -> dict[str, Any]:
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or metadata.keys() != {KEY} or not isinstance(metadata[KEY], str):
         raise FormatError(
-            f"{who}: expected a file that `network.save` wrote, got safetensors that have not {KEY!r} "
+            f"{caller}: expected a file that `network.save` wrote, got safetensors that have not {KEY!r} "
             "alone in their metadata"
         )
-    document = _json(who, f"the text {KEY!r}", metadata[KEY])
+    document = _json(caller, f"the text {KEY!r}", metadata[KEY])
     version = document.get("format")
     if type(version) is not int or version < 1:
-        raise FormatError(f"{who}: expected the number of a format, got {_brief(version)}")
+        raise FormatError(f"{caller}: expected the number of a format, got {_brief(version)}")
     if version > FORMAT:
         raise FormatError(
-            f"{who}: expected format {FORMAT} at most, got {_brief(version)}; a newer gwucnn wrote this, "
+            f"{caller}: expected format {FORMAT} at most, got {_brief(version)}; a newer gwucnn wrote this, "
             "update yours"
         )
     return document
 
 
-def _revived(who: str, value: Any, arrays: Mapping[str, Any], used: set[str]) -> Any:
+def _revived(caller: str, value: Any, arrays: Mapping[str, Any], used: set[str]) -> Any:
     if isinstance(value, list):
-        return [_revived(who, item, arrays, used) for item in value]
+        return [_revived(caller, item, arrays, used) for item in value]
     if not isinstance(value, dict):
         return value
     if value.keys() == {"$array"} and isinstance(value["$array"], str) and value["$array"] in arrays:
@@ -297,5 +288,5 @@ def _revived(who: str, value: Any, arrays: Mapping[str, Any], used: set[str]) ->
         return float(value["$float"])
     strange = [key for key in value if key.startswith("$")]
     if strange:
-        raise FormatError(f"{who}: expected an array or a number by its name, got {_brief(value)}")
-    return {key: _revived(who, item, arrays, used) for key, item in value.items()}
+        raise FormatError(f"{caller}: expected an array or a number by its name, got {_brief(value)}")
+    return {key: _revived(caller, item, arrays, used) for key, item in value.items()}

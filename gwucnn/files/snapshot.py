@@ -14,8 +14,8 @@ import numpy as np
 
 from gwucnn._version import __version__
 from gwucnn.callbacks.history import History
-from gwucnn.common import rebuilt, written
-from gwucnn.layers.base import CLASSES, Layer, as_written, leaves
+from gwucnn.common import from_config, to_config
+from gwucnn.layers.base import CLASSES, Layer, layer_config, leaves
 from gwucnn.loss_functions import loss_function
 from gwucnn.optimizers import optimizer
 
@@ -50,14 +50,10 @@ def own_classes(network: Any) -> list[type]:
     things += [] if recipe is None else [recipe.loss, recipe.optimizer, recipe.optimizer.schedule]
     kinds = [thing if isinstance(thing, type) else type(thing) for thing in things]
     package = __name__.partition(".")[0]
-    return [
-        kind
-        for kind in dict.fromkeys(kinds)
-        if kind.__module__.partition(".")[0] not in (package, "builtins")
-    ]
+    return [kind for kind in dict.fromkeys(kinds) if kind.__module__.partition(".")[0] not in (package, "builtins")]
 
 
-def described(who: str, network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def described(caller: str, network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the document and the arrays of a network.
 
     Raises TypeError, ValueError for layers and losses of a user's own that could not be made again.
@@ -72,86 +68,86 @@ def described(who: str, network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     document = {
         "gwucnn": __version__,
         "network": {option: getattr(network, option) for option in OPTIONS},
-        "layers": [_layer(who, layer) for layer in network.layers],
-        "input_shape": network._stack.in_shape,
+        "layers": [_layer(caller, layer) for layer in network.layers],
+        "input_shape": network._layer_row.in_shape,
         "built": engine is not None,
         "weights": [
             {"name": name, "trainable": p.trainable, "trained": any(p is other for other in trained)}
             for name, p in names.items()
         ],
-        "compiled": _recipe(who, network, names, arrays),
+        "compiled": _recipe(caller, network, names, arrays),
         "random": _random(network),
         "epochs": network.epochs_done,
-        "history": _history(who, network.history),
+        "history": _history(caller, network.history),
         "callbacks": network._callback_states(),
     }
     return document, arrays
 
 
-def _layer(who: str, layer: Layer) -> dict[str, Any]:
+def _layer(caller: str, layer: Layer) -> dict[str, Any]:
     """Return a layer's description, after a test that it can be made from it."""
     for each in _every_layer([layer]):
         kind, held = type(each), CLASSES.get(type(each).__name__)
         if not _same(held, kind):
             raise ValueError(
-                f"{who}: expected {each.label} to be of a class with a name of its own, got one beside "
+                f"{caller}: expected {each.label} to be of a class with a name of its own, got one beside "
                 f"{held!r}; call it something else"
             )
         takes = len(inspect.signature(kind.__init__).parameters) > 1 and kind.__init__ is not object.__init__
         if kind.config is Layer.config and takes:
             raise TypeError(
-                f"{who}: expected {each.label} to define config(), got none; return the constructor's "
+                f"{caller}: expected {each.label} to define config(), got none; return the constructor's "
                 "arguments from it, so that the layer can be made again"
             )
-    found = as_written(layer)
+    found = layer_config(layer)
     try:
-        twin = rebuilt(who, "a layer", found, CLASSES)
+        twin = from_config(caller, "a layer", found, CLASSES)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"{who}: expected arguments of which {layer.label} can be made again, got {found['config']!r} "
+            f"{caller}: expected arguments of which {layer.label} can be made again, got {found['config']!r} "
             f"from its config(), and that raises {error}"
         ) from error
     if twin.split_activation()[1] is not layer.split_activation()[1]:
         raise ValueError(
-            f"{who}: expected the activation of {layer.label} to have a name of its own, got that of another "
+            f"{caller}: expected the activation of {layer.label} to have a name of its own, got that of another "
             "function; give its class another `name`"
         )
     return found
 
 
-def _recipe(who: str, network: Any, names: Mapping[str, Any], arrays: dict[str, Any]) -> Any:
+def _recipe(caller: str, network: Any, names: Mapping[str, Any], arrays: dict[str, Any]) -> Any:
     if network._compiled is None:
         return None
     loss, moves, metrics, clipnorm = network._compiled
     found = {
-        "loss": written(loss),
-        "optimizer": written(moves),
+        "loss": to_config(loss),
+        "optimizer": to_config(moves),
         "metrics": list(metrics),
         "global_clipnorm": clipnorm,
         "lr": moves.lr,
         "updates": moves.updates,
     }
-    _check_recipe(who, found, (loss, moves, moves.schedule))
+    _check_recipe(caller, found, (loss, moves, moves.schedule))
     if network._engine is not None:
         for slot, name, part in slots_of(network, names):
             arrays[f"optimizer.{slot}.{name}"] = part
     return found
 
 
-def _check_recipe(who: str, found: Mapping[str, Any], things: tuple[Any, ...]) -> None:
+def _check_recipe(caller: str, found: Mapping[str, Any], things: tuple[Any, ...]) -> None:
     """Raise an error unless loss, optimizer and schedule can be made of their descriptions."""
     try:
         moves = optimizer(found["optimizer"], None)
         twins = loss_function(found["loss"]), moves, moves.schedule
     except (AttributeError, TypeError, ValueError) as error:
         raise TypeError(
-            f"{who}: expected a loss and an optimizer that can be made again, got {things[:2]}, and that "
+            f"{caller}: expected a loss and an optimizer that can be made again, got {things[:2]}, and that "
             f"raises {error}"
         ) from error
     for twin, thing in zip(twins, things, strict=True):
         if not _same(type(twin), type(thing)):
             raise ValueError(
-                f"{who}: expected {thing!r} to be of a class with a name of its own, got one beside "
+                f"{caller}: expected {thing!r} to be of a class with a name of its own, got one beside "
                 f"{type(twin)!r}; call it something else"
             )
 
@@ -182,10 +178,10 @@ def _random(network: Any) -> Any:
     }
 
 
-def _history(who: str, history: History | None) -> Any:
+def _history(caller: str, history: History | None) -> Any:
     if history is None:
         return None
-    history.check(who)
+    history.check(caller)
     return {
         "records": {name: np.asarray(values, np.float64) for name, values in history.history.items()},
         "epoch": np.asarray(history.epoch, np.int64),

@@ -16,19 +16,19 @@ __all__ = ["Order", "with_orders"]
 Order = Any
 
 
-def with_orders(who: str, layers: Sequence[Layer], ours: str, theirs: str) -> Iterator[tuple[Layer, Order]]:
+def with_orders(caller: str, layers: Sequence[Layer], ours: str, theirs: str) -> Iterator[tuple[Layer, Order]]:
     """Yield the layers that hold no others, each with the order of its input's features in the other library.
 
     `ours` and `theirs` are 'channels_first' or 'channels_last': how images lie before they are flattened.
     """
-    yield from _Walk(who, ours, theirs).row(layers, [None])
+    yield from _Walk(caller, ours, theirs).row(layers, [None])
 
 
 class _Walk:
     """Goes through layers from the bottom up, and keeps the order of what they make in a list of one."""
 
-    def __init__(self, who: str, ours: str, theirs: str) -> None:
-        self.who, self.differs = who, ours != theirs
+    def __init__(self, caller: str, ours: str, theirs: str) -> None:
+        self.caller, self.differs = caller, ours != theirs
         self.ours_first, self.theirs_first = ours == "channels_first", theirs == "channels_first"
 
     def row(self, layers: Sequence[Layer], order: list[Order]) -> Iterator[tuple[Layer, Order]]:
@@ -61,7 +61,7 @@ class _Walk:
             return np.concatenate([part + start for part, start in zip(parts, starts, strict=True)])
         if (parts[0] != parts[1]).any():
             raise ValueError(
-                f"{self.who}: expected features in one order in both rows of {layer.label}, got two; "
+                f"{self.caller}: expected features in one order in both rows of {layer.label}, got two; "
                 "make the network with the other data_format"
             )
         return parts[0]
@@ -71,14 +71,12 @@ class _Walk:
         image = len(layer.in_shape) == 3
         if self.differs and isinstance(layer, Reshape) and (image or len(layer.out_shape) == 3):
             raise ValueError(
-                f"{self.who}: expected no Reshape of images that the other library lays out otherwise, got "
+                f"{self.caller}: expected no Reshape of images that the other library lays out otherwise, got "
                 f"{layer.label}; make the network with the other data_format"
             )
         if isinstance(layer, (Flatten, OrderedFlatten)) and image:
             # One that was imported has an order of its own, whatever the network's.
-            ours_first = (
-                layer.order == "channels_first" if isinstance(layer, OrderedFlatten) else self.ours_first
-            )
+            ours_first = layer.order == "channels_first" if isinstance(layer, OrderedFlatten) else self.ours_first
             return None if ours_first == self.theirs_first else self._flattened(*layer.in_shape)
         return None if isinstance(layer, Dense) else order
 

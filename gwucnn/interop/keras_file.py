@@ -21,7 +21,7 @@ from gwucnn.layers.base import leaves
 __all__ = ["weights_in_file"]
 
 
-def weights_in_file(who: str, layers: Iterable[Layer], path: Any) -> list[Any]:
+def weights_in_file(caller: str, layers: Iterable[Layer], path: Any) -> list[Any]:
     """Return the arrays of a .weights.h5 file in the order of these layers' parameters.
 
     Raises FormatError, ShapeError for a file that has other weights than these, or has them elsewhere.
@@ -30,24 +30,23 @@ def weights_in_file(who: str, layers: Iterable[Layer], path: Any) -> list[Any]:
         import h5py
     except ImportError as error:
         raise ImportError(
-            f"{who}: expected the package h5py to read {path}, which is not installed; pip install "
-            "'gwucnn[keras]'"
+            f"{caller}: expected the package h5py to read {path}, which is not installed; pip install 'gwucnn[keras]'"
         ) from error
     try:
         with h5py.File(path, "r") as file:
-            return _Reading(who, h5py, file).weights(layer for top in layers for layer in leaves(top))
+            return _Reading(caller, h5py, file).weights(layer for top in layers for layer in leaves(top))
     except (FileNotFoundError, FormatError, ShapeError):
         raise
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         # All of these h5py raises for files that are damaged.
-        raise FormatError(f"{who}: expected a file of Keras' save_weights, got {path}: {error}") from None
+        raise FormatError(f"{caller}: expected a file of Keras' save_weights, got {path}: {error}") from None
 
 
 class _Reading:
     """An open file, and who reads it."""
 
-    def __init__(self, who: str, h5py: Any, file: Any) -> None:
-        self.who, self.h5py, self.file = who, h5py, file
+    def __init__(self, caller: str, h5py: Any, file: Any) -> None:
+        self.caller, self.h5py, self.file = caller, h5py, file
 
     def weights(self, layers: Iterable[Layer]) -> list[Any]:
         """Return the arrays of layers that hold no others."""
@@ -63,17 +62,12 @@ class _Reading:
         return arrays
 
     def _of_layer(self, layer: Layer, place: str) -> list[Any]:
-        found = [
-            self._dataset(f"{place}/{number}", parameter) for number, parameter in enumerate(layer.parameters)
-        ]
+        found = [self._dataset(f"{place}/{number}", parameter) for number, parameter in enumerate(layer.parameters)]
         # What a Normalization has counted is a number by itself.
-        count = sum(
-            getattr(self.file[f"{place}/{name}"], "shape", None) != () for name in self._inside(place)
-        )
+        count = sum(getattr(self.file[f"{place}/{name}"], "shape", None) != () for name in self._inside(place))
         if count != len(found):
             raise ShapeError(
-                f"{self.who}: expected {len(found)} arrays in {place} for {layer.label}, got {count}; check "
-                "add_bias"
+                f"{self.caller}: expected {len(found)} arrays in {place} for {layer.label}, got {count}; check add_bias"
             )
         return found
 
@@ -84,7 +78,7 @@ class _Reading:
             for more in ("vars", "layers"):
                 if name not in names and self._inside(f"layers/{name}/{more}"):
                     raise FormatError(
-                        f"{self.who}: expected weights of the network's layers only, got also those in "
+                        f"{self.caller}: expected weights of the network's layers only, got also those in "
                         f"layers/{name}/{more}"
                     )
 
@@ -108,15 +102,13 @@ class _Reading:
         """Return an array that lies in the file itself and has the parameter's size, and nothing else."""
         if not self._is_here(place):
             raise FormatError(
-                f"{self.who}: expected {place} in the file for {parameter}, got none; save the same layers"
+                f"{self.caller}: expected {place} in the file for {parameter}, got none; save the same layers"
             )
         data = self.file[place]
         if not isinstance(data, self.h5py.Dataset) or data.shape != parameter.shape or data.dtype.kind != "f":
-            raise ShapeError(f"{self.who}: expected {place} of shape {parameter.shape}, got {data}")
+            raise ShapeError(f"{self.caller}: expected {place} of shape {parameter.shape}, got {data}")
         if data.external or data.is_virtual or data.id.get_storage_size() != data.size * data.dtype.itemsize:
-            raise FormatError(
-                f"{self.who}: expected the numbers of {place} in the file itself, got other storage"
-            )
+            raise FormatError(f"{self.caller}: expected the numbers of {place} in the file itself, got other storage")
         return data[...]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gwucnn.common import ShapeError
 from gwucnn.gwu_network import GWUNetwork
-from gwucnn.interop.built import need_built
+from gwucnn.interop.built import require_built
 from gwucnn.interop.feature_order import with_orders
 from gwucnn.interop.keras_file import weights_in_file
 from gwucnn.layers import Dense
@@ -52,23 +52,23 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
     >>> network.predict([[1.0, 2.0, 3.0]])
     array([[6., 6.]], dtype=float32)
     """
-    who = "load_keras_weights"
-    need_built(who, network)
+    caller = "load_keras_weights"
+    require_built(caller, network)
     if isinstance(source, (str, os.PathLike)):
-        source = weights_in_file(who, network.layers, source)
+        source = weights_in_file(caller, network.layers, source)
     if isinstance(source, Sequence):
         # Without the integers that count what a Normalization has seen in Keras.
         source = [each for each in source if np.shape(each) or np.asarray(each).dtype.kind not in "iu"]
     if not isinstance(source, Sequence) or len(source) != len(network.parameters):
         got = f"{len(source)} arrays" if isinstance(source, Sequence) else repr(type(source).__name__)
-        raise ShapeError(f"{who}: expected {len(network.parameters)} arrays, one a parameter, got {got}")
+        raise ShapeError(f"{caller}: expected {len(network.parameters)} arrays, one a parameter, got {got}")
     arrays: list[Any] = []
-    for layer, order in with_orders(who, network.layers, network.data_format, "channels_last"):
+    for layer, order in with_orders(caller, network.layers, network.data_format, "channels_last"):
         for parameter in layer.parameters:
             array = np.asarray(source[len(arrays)])
             if array.shape != parameter.shape:
                 raise ShapeError(
-                    f"{who}: expected array {len(arrays)}, {layer.label}'s {parameter.name}, of shape "
+                    f"{caller}: expected array {len(arrays)}, {layer.label}'s {parameter.name}, of shape "
                     f"{parameter.shape}, got {array.shape}"
                 )
             moves = order is not None and not (isinstance(layer, Dense) and parameter.name == "bias")

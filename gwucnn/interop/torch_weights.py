@@ -9,7 +9,7 @@ import numpy as np
 
 from gwucnn.common import ShapeError
 from gwucnn.gwu_network import GWUNetwork
-from gwucnn.interop.built import need_built
+from gwucnn.interop.built import require_built
 from gwucnn.interop.feature_order import Order, with_orders
 from gwucnn.layers import (
     BatchNormalization,
@@ -87,39 +87,38 @@ def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None
     >>> network.get_weights()[1]
     array([1., 1., 1., 1.], dtype=float32)
     """
-    who = "load_torch_state_dict"
-    need_built(who, network)
-    modules = _modules(who, state)
+    caller = "load_torch_state_dict"
+    require_built(caller, network)
+    modules = _modules(caller, state)
     arrays: list[Any] = []
-    for layer, order in with_orders(who, network.layers, network.data_format, "channels_first"):
+    for layer, order in with_orders(caller, network.layers, network.data_format, "channels_first"):
         if isinstance(layer, Normalization):  # PyTorch has no such module: it keeps what it measured
             arrays += [parameter.constant for parameter in layer.parameters]
             continue
-        for kind in _kinds(who, layer):
+        for kind in _kinds(caller, layer):
             if not modules:
-                raise ValueError(f"{who}: expected weights for {layer.label}, got no more of them")
-            arrays += _Taking(who, layer, order, *modules.pop(0)).all(kind)
+                raise ValueError(f"{caller}: expected weights for {layer.label}, got no more of them")
+            arrays += _Taking(caller, layer, order, *modules.pop(0)).all(kind)
     if modules:
         rest = ", ".join(repr(name) for name, _ in modules)
-        raise ValueError(f"{who}: expected weights of the network's layers only, got also those of {rest}")
+        raise ValueError(f"{caller}: expected weights of the network's layers only, got also those of {rest}")
     network.set_weights(arrays)
 
 
-def _kinds(who: str, layer: Layer) -> list[_Module]:
+def _kinds(caller: str, layer: Layer) -> list[_Module]:
     """Return the modules that a layer takes; one of a user's own, those of the class it is derived from."""
     found = [MODULES[kind] for kind in type(layer).__mro__ if kind in MODULES]
     if layer.parameters and not found:
         raise ValueError(
-            f"{who}: expected weights in layers that PyTorch has modules for, got {layer.label}; use "
-            "set_weights"
+            f"{caller}: expected weights in layers that PyTorch has modules for, got {layer.label}; use set_weights"
         )
     return found[0] if found else []
 
 
-def _modules(who: str, state: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _modules(caller: str, state: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Return (name, arrays by their names) of each module with weights, in order."""
     if not isinstance(state, Mapping):
-        raise TypeError(f"{who}: expected a state dict, got {type(state).__name__}; pass module.state_dict()")
+        raise TypeError(f"{caller}: expected a state dict, got {type(state).__name__}; pass module.state_dict()")
     found: dict[str, dict[str, Any]] = {}
     for key, tensor in state.items():
         module, _, name = key.rpartition(".")
@@ -132,7 +131,7 @@ def _modules(who: str, state: Mapping[str, Any]) -> list[tuple[str, dict[str, An
 class _Taking(NamedTuple):
     """One module's arrays on their way into a layer."""
 
-    who: str
+    caller: str
     layer: Any
     order: Order
     name: str
@@ -147,7 +146,7 @@ class _Taking(NamedTuple):
             if kind.kernel and "bias" in set(names) ^ self.module.keys():
                 hint = "; check add_bias"
             raise ValueError(
-                f"{self.who}: expected {', '.join(names)} for {self.layer.label}, got "
+                f"{self.caller}: expected {', '.join(names)} for {self.layer.label}, got "
                 f"{', '.join(self.module)} in {self.name!r}{hint}"
             )
         if not kind.kernel:
@@ -159,8 +158,7 @@ class _Taking(NamedTuple):
         array = self.module[name]
         if array.shape != shape:
             raise ShapeError(
-                f"{self.who}: expected {self.name}.{name} of shape {shape} for {self.layer.label}, got "
-                f"{array.shape}"
+                f"{self.caller}: expected {self.name}.{name} of shape {shape} for {self.layer.label}, got {array.shape}"
             )
         return array
 

@@ -22,7 +22,7 @@ class RandomWarp(Layer):
     options.
     """
 
-    replays = True
+    replayable = True
     draws = 1
     fill_value = 0.0
 
@@ -31,7 +31,7 @@ class RandomWarp(Layer):
         self.name = name
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         return super().build(in_shape)
 
     def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
@@ -110,7 +110,7 @@ class RandomTranslation(FilledWarp):
     >>> network = GWUNetwork([RandomTranslation(0.1, 0.1), RandomRotation(0.03), Conv2D(8, 3)])
     """
 
-    replays = True
+    replayable = True
     draws = 2
 
     def __init__(
@@ -163,7 +163,7 @@ class RandomRotation(FilledWarp):
         images.
     """
 
-    replays = True
+    replayable = True
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class RandomZoom(FilledWarp):
         images.
     """
 
-    replays = True
+    replayable = True
 
     def __init__(
         self,
@@ -267,7 +267,7 @@ class RandomFlip(RandomWarp):
         For another mode; ShapeError at `add` or `build` for inputs that are no images.
     """
 
-    replays = True
+    replayable = True
 
     def __init__(
         self, mode: str = "horizontal_and_vertical", *, input_size: Any = None, name: str | None = None
@@ -283,9 +283,7 @@ class RandomFlip(RandomWarp):
             for start in range(2):
                 space.run(f"number {start}", ops.put_channels, numbers, start=start, out=twice)
             numbers = twice
-        space.run(
-            "matrices", ops.flip_matrices, numbers, size=self.in_shape[:2], mode=self.mode, out=matrices
-        )
+        space.run("matrices", ops.flip_matrices, numbers, size=self.in_shape[:2], mode=self.mode, out=matrices)
 
     def config(self) -> dict[str, Any]:
         return {"mode": self.mode} | super().config()

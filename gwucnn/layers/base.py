@@ -14,7 +14,16 @@ from math import prod
 from typing import Any, ClassVar
 
 from gwucnn.activation_functions import ACTIVATIONS, ActivationFunction, activation_function
-from gwucnn.common import CheckedCalls, Shape, ShapeError, call_of, check_flag, check_size, pair, written
+from gwucnn.common import (
+    ChecksArguments,
+    Shape,
+    ShapeError,
+    check_flag,
+    check_size,
+    constructor_repr,
+    pair,
+    to_config,
+)
 from gwucnn.initializers import initializer
 from gwucnn.memory import Parameter, Space
 from gwucnn.ops import sum_rows
@@ -27,30 +36,28 @@ __all__ = [
     "Shape",
     "Space",
     "WeightedLayer",
-    "as_written",
     "image_size",
+    "layer_config",
     "leaves",
 ]
 
 Array = Any
 
-# The methods whose work `Layer.replays` speaks of.
-REPLAYED = frozenset(
-    {"forward", "backward", "multiply", "multiply_backward_weight", "multiply_backward_input"}
-)
+# The methods whose work `Layer.replayable` speaks of.
+REPLAYED = frozenset({"forward", "backward", "multiply", "multiply_backward_weight", "multiply_backward_input"})
 
 
-def image_size(who: str, size: Any) -> int | tuple[int, ...] | None:
+def image_size(caller: str, size: Any) -> int | tuple[int, ...] | None:
     """Return a stated input_size of images, checked: None, int, (H, W) or three sizes with channels."""
     if size is None:
         return None
     if isinstance(size, (tuple, list)) and len(size) == 3:
-        return tuple(check_size(who, "input_size", length) for length in size)
+        return tuple(check_size(caller, "input_size", length) for length in size)
     if isinstance(size, (tuple, list)) and len(size) != 2:
         raise ValueError(
-            f"{who}: expected input_size to be an integer, (H, W) or three sizes with channels, got {size}"
+            f"{caller}: expected input_size to be an integer, (H, W) or three sizes with channels, got {size}"
         )
-    checked = pair(who, "input_size", size)
+    checked = pair(caller, "input_size", size)
     return checked if isinstance(size, (tuple, list)) else checked[0]
 
 
@@ -58,8 +65,8 @@ def image_size(who: str, size: Any) -> int | tuple[int, ...] | None:
 CLASSES: dict[str, type[Layer]] = {}
 
 
-def as_written(layer: Layer) -> dict[str, Any]:
-    """Return what a layer is, in values that JSON can hold; `gwucnn.described.rebuilt` makes it again."""
+def layer_config(layer: Layer) -> dict[str, Any]:
+    """Return what a layer is, in values that JSON can hold; `gwucnn.described.from_config` makes it again."""
     return {"class_name": type(layer).__name__, "config": layer.config()}
 
 
@@ -71,7 +78,7 @@ def leaves(layer: Layer) -> Iterator[Layer]:
         yield from leaves(child)
 
 
-class Layer(CheckedCalls):
+class Layer(ChecksArguments):
     """The base of all layers, also of your own.
 
     A layer sees neither the optimizer, nor the loss, nor another layer. Derive from it and define:
@@ -81,7 +88,7 @@ class Layer(CheckedCalls):
     - `forward(x, space) -> y`: x has shape (N, *in_shape). Keep what backward needs in `space.saved`, and
       large results in `space.array(name, shape)`, never on the layer: one network serves many threads.
     - `backward(dy, space) -> dx`: *add* to each parameter's `grad`; do not modify dy. May return None if
-      `space.needs_dx` is False. It follows a forward pass whose `space.goes_back` is set.
+      `space.needs_dx` is False. It follows a forward pass whose `space.backward_follows` is set.
     - `config() -> dict`: the constructor's arguments, so that the layer can be written down.
 
     Example
@@ -102,18 +109,18 @@ class Layer(CheckedCalls):
     out_shape: Shape
     # Whether forward and backward do nothing but call ops through space.run, on buffers of the space. Batches
     # of one size can then be replayed without calling them. False in a layer that computes by itself.
-    replays: bool = False
+    replayable: bool = False
     # Whether backward writes the gradients, where space.adds is False, instead of adding to them: then nobody
     # has to set them to zero first.
-    overwrites: bool = False
+    overwrites_grads: bool = False
     # The layers inside of a layer that holds others, in the order of their parameters.
     children: tuple[Layer, ...] = ()
     # The same, those together of which one works on what the other made.
     rows: Sequence[Sequence[Layer]] = ()
     # Whether it brings pixels to the order of 1, so that nobody need be warned about 0..255.
-    rescales: ClassVar[bool] = False
+    rescales_pixels: ClassVar[bool] = False
     # Whether it hands its inputs on, in another shape or with some left out, and computes nothing with them.
-    passes_on: ClassVar[bool] = False
+    passes_values_on: ClassVar[bool] = False
     # Whether input_size states an image, whose channels may stay open, or a number of features.
     takes_images: ClassVar[bool] = True
 
@@ -121,7 +128,7 @@ class Layer(CheckedCalls):
         super().__init_subclass__(**kwargs)
         # What a base promised of its own methods, one that replaces them has to promise again.
         if not REPLAYED.isdisjoint(vars(cls)):
-            for promise in {"replays", "overwrites"} - vars(cls).keys():
+            for promise in {"replayable", "overwrites_grads"} - vars(cls).keys():
                 setattr(cls, promise, False)
         held = CLASSES.get(cls.__name__)
         if held is None or held.__module__.partition(".")[0] != __name__.partition(".")[0]:
@@ -149,7 +156,7 @@ class Layer(CheckedCalls):
         """Return the constructor's arguments, in values that JSON can hold."""
         return {}
 
-    def blame(self, space: Space) -> str:
+    def find_nonfinite(self, space: Space) -> str:
         """Return the label of the layer whose outputs in the last forward are the first not to be finite."""
         return self.label
 
@@ -170,9 +177,9 @@ class Layer(CheckedCalls):
         return self, None
 
     def __repr__(self) -> str:
-        return call_of(self, self.config())
+        return constructor_repr(self, self.config())
 
-    def need_image(self, in_shape: Shape) -> None:
+    def require_image(self, in_shape: Shape) -> None:
         """Raise ShapeError unless the input is an image (H, W, C)."""
         if len(in_shape) != 3:
             raise ShapeError(
@@ -187,7 +194,7 @@ class WeightedLayer(Layer):
     A derived class says how to multiply.
     """
 
-    replays = True
+    replayable = True
     # Makes (kernel, bias or None) from those declared, in a space, where a fused step multiplies by others.
     _make_weights: Callable[[Array, Array | None, Space], tuple[Array, Array | None]] | None = None
 
@@ -269,7 +276,7 @@ class WeightedLayer(Layer):
     def forward(self, x: Array, space: Space) -> Array:
         activation = self.activation
         y = before = space.array("y", (x.shape[0], *self.out_shape))
-        if activation is not None and activation.of_input and space.goes_back:
+        if activation is not None and activation.of_input and space.backward_follows:
             before = space.array("before activation", y.shape)
         self.multiply(x, before, space)
         if activation is not None:
@@ -285,7 +292,7 @@ class WeightedLayer(Layer):
         if self.kernel.trainable:
             self.multiply_backward_weight(x, dy, space)
             if self.add_bias:
-                space.run("bias", sum_rows, dy, out=self.bias.grad, accumulate=space.adds)
+                space.run("bias", sum_rows, dy, out=self.bias.grad, accumulate=space.accumulates)
         if not space.needs_dx:
             return None
         dx = space.array("dx", x.shape)
@@ -298,9 +305,7 @@ class WeightedLayer(Layer):
         other.activation = activation
         return other
 
-    def with_weights(
-        self, make: Callable[[Array, Array | None, Space], tuple[Array, Array | None]]
-    ) -> WeightedLayer:
+    def with_weights(self, make: Callable[[Array, Array | None, Space], tuple[Array, Array | None]]) -> WeightedLayer:
         """Return the same layer, multiplying by what `make(kernel, bias, space)` returns: only for use."""
         other = copy.copy(self)
         other._make_weights = make
@@ -315,7 +320,7 @@ class WeightedLayer(Layer):
             "add_bias": self.add_bias,
             "kernel_initializer": self.kernel_initializer,
             "bias_initializer": self.bias_initializer,
-            "kernel_regularizer": written(self.kernel_regularizer),
+            "kernel_regularizer": to_config(self.kernel_regularizer),
             "trainable": self.trainable,
             "name": self.name,
         }
@@ -325,7 +330,7 @@ class WeightedLayer(Layer):
         shown = self.config()
         if self.kernel_regularizer is not None:
             shown["kernel_regularizer"] = self.kernel_regularizer
-        return call_of(self, shown)
+        return constructor_repr(self, shown)
 
 
 # Left out of config and repr where unchanged.

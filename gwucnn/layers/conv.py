@@ -62,8 +62,8 @@ class Conv2D(FilterLayer):
     Kernel of shape (KH, KW, C // groups, F), bias (F,): Keras' layout and order.
     """
 
-    replays = True
-    overwrites = True
+    replayable = True
+    overwrites_grads = True
     own: ClassVar[dict[str, Any]] = {"groups": 1}
 
     def __init__(
@@ -99,8 +99,7 @@ class Conv2D(FilterLayer):
         self.groups = check_size(self.label, "groups", groups)
         if self.filters % self.groups:
             raise ValueError(
-                f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}; "
-                "change either"
+                f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}; change either"
             )
 
     @property
@@ -113,7 +112,7 @@ class Conv2D(FilterLayer):
         }
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         C = in_shape[2]
         if C % self.groups:
             raise ShapeError(
@@ -134,7 +133,7 @@ class Conv2D(FilterLayer):
             out=y,
             winograd=space.winograd,
             scratch=space.scratch,
-            constant_weight=space.keeps_weights,
+            constant_weight=space.constant_weights,
             relu=relu,
             **self._keywords,
         )
@@ -147,7 +146,7 @@ class Conv2D(FilterLayer):
             dy,
             weight_shape=self.kernel.shape,
             out=self.kernel.grad,
-            accumulate=space.adds,
+            accumulate=space.accumulates,
             winograd=space.winograd,
             scratch=space.scratch,
             **self._keywords,

@@ -60,8 +60,8 @@ class Conv2DTranspose(FilterLayer):
     Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285, section 4.
     """
 
-    replays = True
-    overwrites = True
+    replayable = True
+    overwrites_grads = True
     own: ClassVar[dict[str, Any]] = {"output_padding": None, "groups": 1}
 
     def __init__(
@@ -101,17 +101,13 @@ class Conv2DTranspose(FilterLayer):
         self.filters = check_size(self.label, "filters", filters)
         self.groups = check_size(self.label, "groups", groups)
         if self.filters % self.groups:
-            raise ValueError(
-                f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}"
-            )
+            raise ValueError(f"{self.label}: expected filters to be a multiple of groups={groups}, got {filters}")
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         C = in_shape[2]
         if C % self.groups:
-            raise ShapeError(
-                f"{self.label}: expected channels to be a multiple of groups={self.groups}, got {C}"
-            )
+            raise ShapeError(f"{self.label}: expected channels to be a multiple of groups={self.groups}, got {C}")
         self.slide(in_shape, self.filters)
         self.declare((*self.kernel_size, self.filters // self.groups, C), self.filters)
         self._keywords = {
@@ -130,9 +126,7 @@ class Conv2DTranspose(FilterLayer):
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
         bias = self.bias.constant if self.add_bias else None
-        space.run(
-            "conv2d_transpose", ops.conv2d_transpose, x, self.kernel.constant, bias, out=y, **self._keywords
-        )
+        space.run("conv2d_transpose", ops.conv2d_transpose, x, self.kernel.constant, bias, out=y, **self._keywords)
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
         space.run(
@@ -142,7 +136,7 @@ class Conv2DTranspose(FilterLayer):
             dy,
             weight_shape=self.kernel.shape,
             out=self.kernel.grad,
-            accumulate=space.adds,
+            accumulate=space.accumulates,
             **self._keywords,
         )
 

@@ -38,8 +38,8 @@ class Dense(WeightedLayer):
     Kernel of shape (D, U), bias (U,): Keras' layout and order.
     """
 
-    replays = True
-    overwrites = True
+    replayable = True
+    overwrites_grads = True
     takes_images: ClassVar[bool] = False
 
     def __init__(
@@ -81,7 +81,12 @@ class Dense(WeightedLayer):
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
         space.run(
-            "backward_weight", ops.dense_backward_weight, x, dy, out=self.kernel.grad, accumulate=space.adds
+            "backward_weight",
+            ops.dense_backward_weight,
+            x,
+            dy,
+            out=self.kernel.grad,
+            accumulate=space.accumulates,
         )
 
     def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:

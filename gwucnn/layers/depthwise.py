@@ -6,9 +6,9 @@ from math import prod
 from typing import Any, ClassVar
 
 from gwucnn import ops
-from gwucnn.common import Padding, Size, Window, check_size, written
+from gwucnn.common import Padding, Size, Window, check_size, to_config
 from gwucnn.initializers import initializer
-from gwucnn.layers.base import Array, Shape, Space, call_of
+from gwucnn.layers.base import Array, Shape, Space, constructor_repr
 from gwucnn.layers.filters import FilterLayer
 from gwucnn.memory import Parameter
 from gwucnn.regularizers import regularizer
@@ -23,7 +23,7 @@ class ChannelLayer(FilterLayer):
     channel c.
     """
 
-    replays = True
+    replayable = True
     own: ClassVar[dict[str, Any]] = {"depth_multiplier": 1}
     depth_multiplier: int
 
@@ -36,11 +36,9 @@ class ChannelLayer(FilterLayer):
             "groups": channels,
         }
 
-    def _filter(
-        self, x: Array, kernel: Array, bias: Any, y: Array, space: Space, *, relu: bool = False
-    ) -> None:
+    def _filter(self, x: Array, kernel: Array, bias: Any, y: Array, space: Space, *, relu: bool = False) -> None:
         weight = space.view("kernel", kernel, self._flat)
-        options = {"constant_weight": space.keeps_weights, "relu": relu, **self._keywords}
+        options = {"constant_weight": space.constant_weights, "relu": relu, **self._keywords}
         space.run("depthwise", ops.conv2d, x, weight, bias, out=y, **options)
 
     def _filter_backward_weight(self, x: Array, dy: Array, kernel: Parameter, space: Space) -> None:
@@ -51,7 +49,7 @@ class ChannelLayer(FilterLayer):
             dy,
             weight_shape=self._flat,
             out=space.view("kernel grad", kernel.grad, self._flat),
-            accumulate=space.adds,
+            accumulate=space.accumulates,
             **self._keywords,
         )
 
@@ -101,8 +99,8 @@ class DepthwiseConv2D(ChannelLayer):
     A. Howard et al., "MobileNets", arXiv:1704.04861, section 3.1.
     """
 
-    replays = True
-    overwrites = True
+    replayable = True
+    overwrites_grads = True
 
     def __init__(
         self,
@@ -135,7 +133,7 @@ class DepthwiseConv2D(ChannelLayer):
         self.depth_multiplier = check_size(self.label, "depth_multiplier", depth_multiplier)
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         C, M = in_shape[2], self.depth_multiplier
         self.slide(in_shape, C * M)
         self.declare((*self.kernel_size, C, M), C * M)
@@ -195,8 +193,8 @@ class SeparableConv2D(ChannelLayer):
     F. Chollet, "Xception", arXiv:1610.02357, section 1.2.
     """
 
-    replays = True
-    overwrites = True
+    replayable = True
+    overwrites_grads = True
     own: ClassVar[dict[str, Any]] = {"depth_multiplier": 1, "depthwise_initializer": "glorot_uniform"}
 
     def __init__(
@@ -248,7 +246,7 @@ class SeparableConv2D(ChannelLayer):
         return self.kernel_regularizer
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         C, M = in_shape[2], self.depth_multiplier
         self.slide(in_shape, self.filters)
         first = initializer(self.label, "depthwise_initializer", self.depthwise_initializer)
@@ -278,7 +276,7 @@ class SeparableConv2D(ChannelLayer):
         z = space.saved["between"] = self._between("between", y, space)
         self._filter(x, self.depthwise_kernel.constant, None, z, space)
         kernel, bias = self.weights(space)
-        space.run("pointwise", ops.conv2d, z, kernel, bias, out=y, constant_weight=space.keeps_weights)
+        space.run("pointwise", ops.conv2d, z, kernel, bias, out=y, constant_weight=space.constant_weights)
 
     def _spread(self, dy: Array, space: Space) -> Array:
         """Return the gradient between the two steps."""
@@ -300,7 +298,7 @@ class SeparableConv2D(ChannelLayer):
             dy,
             weight_shape=self.kernel.shape,
             out=self.kernel.grad,
-            accumulate=space.adds,
+            accumulate=space.accumulates,
         )
         dz = space.saved["dbetween"] = self._spread(dy, space)
         self._filter_backward_weight(x, dz, self.depthwise_kernel, space)
@@ -316,7 +314,7 @@ class SeparableConv2D(ChannelLayer):
             if f"kernel_{what}" in config:
                 config[f"pointwise_{what}"] = config.pop(f"kernel_{what}")
         if self.depthwise_regularizer is not None:
-            config["depthwise_regularizer"] = written(self.depthwise_regularizer)
+            config["depthwise_regularizer"] = to_config(self.depthwise_regularizer)
         return config
 
     def __repr__(self) -> str:
@@ -324,4 +322,4 @@ class SeparableConv2D(ChannelLayer):
         for name in ("pointwise_regularizer", "depthwise_regularizer"):
             if getattr(self, name) is not None:
                 shown[name] = getattr(self, name)
-        return call_of(self, shown)
+        return constructor_repr(self, shown)

@@ -42,8 +42,8 @@ class Dropout(Layer):
     >>> network = GWUNetwork([Dense(64, activation='relu'), Dropout(0.5), Dense(10, activation='softmax')])
     """
 
-    replays = True
-    passes_on = True
+    replayable = True
+    passes_values_on = True
 
     def __init__(self, rate: float, *, name: str | None = None) -> None:
         self.rate = check_fraction(self.label, "rate", rate)
@@ -91,10 +91,10 @@ class SpatialDropout2D(Dropout):
     J. Tompson et al., arXiv:1411.4280, section 3.2.
     """
 
-    replays = True
+    replayable = True
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         return super().build(in_shape)
 
     def _mask_shape(self, x: Array) -> Shape:

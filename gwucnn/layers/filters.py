@@ -18,7 +18,7 @@ class FilterLayer(WeightedLayer):
     alone has, with their defaults.
     """
 
-    replays = True
+    replayable = True
     own: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, window: Window, input_size: Any, **weighted: Any) -> None:
@@ -30,7 +30,7 @@ class FilterLayer(WeightedLayer):
 
     def slide(self, in_shape: Shape, outputs: int) -> None:
         """Take an image's shape and set that of the output, of `outputs` channels, or raise ShapeError."""
-        self._window = replace(self._window, who=self.label)
+        self._window = replace(self._window, caller=self.label)
         self.in_shape = in_shape
         self.out_shape = (*self._window.output((in_shape[0], in_shape[1])), outputs)
 

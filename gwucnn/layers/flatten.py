@@ -23,8 +23,8 @@ class Flatten(Layer):
         Checked against what the layer before makes.
     """
 
-    replays = True
-    passes_on = True
+    replayable = True
+    passes_values_on = True
     channels_first = False  # set by a network with that data_format
 
     def __init__(self, input_size: Any = None, *, name: str | None = None) -> None:
@@ -48,9 +48,7 @@ class Flatten(Layer):
         if self._permutes:
             H, W, C = self.in_shape
             images = space.view("dy", dy, (N, C, H, W))
-            return space.run(
-                "permute_back", ops.to_channels_last, images, out=space.array("dx", (N, H, W, C))
-            )
+            return space.run("permute_back", ops.to_channels_last, images, out=space.array("dx", (N, H, W, C)))
         return space.view("dx", dy, (N, *self.in_shape))
 
     def arithmetic(self) -> str:

@@ -33,7 +33,7 @@ class ChannelShuffle(Layer):
     name : str, optional
     """
 
-    replays = True
+    replayable = True
 
     def __init__(self, groups: int, *, name: str | None = None) -> None:
         self.groups = check_size(self.label, "groups", groups)
@@ -71,9 +71,7 @@ class Clip(Layer):
     Backward lets gradients through where low < x < high. Either bound may be None. NaN stays NaN.
     """
 
-    def __init__(
-        self, low: float | None = None, high: float | None = None, *, name: str | None = None
-    ) -> None:
+    def __init__(self, low: float | None = None, high: float | None = None, *, name: str | None = None) -> None:
         self.low = None if low is None else check_number(self.label, "low", low)
         self.high = None if high is None else check_number(self.label, "high", high)
         self.name = name
@@ -185,8 +183,8 @@ class OrderedFlatten(Layer):
     name : str, optional
     """
 
-    replays = True
-    passes_on = True
+    replayable = True
+    passes_values_on = True
 
     def __init__(self, order: str, *, name: str | None = None) -> None:
         orders = {"channels_first": True, "channels_last": False}

@@ -9,7 +9,7 @@ from typing import Any
 from gwucnn.common import Shape, ShapeError, SizeMismatchWarning, warn_user
 from gwucnn.layers.base import Layer
 
-__all__ = ["Layers", "build_layer", "check_made", "need_new_layer", "shown", "stated"]
+__all__ = ["Layers", "build_layer", "check_made", "require_new_layer", "shown", "stated"]
 
 
 # What lists have and tuples have not.
@@ -30,7 +30,7 @@ class Layers(tuple):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-def need_new_layer(who: str, layer: Any) -> None:
+def require_new_layer(caller: str, layer: Any) -> None:
     """Raise TypeError unless `layer` is one, ValueError if it has its place in a network or a block."""
     if not isinstance(layer, Layer):
         is_class = isinstance(layer, type) and issubclass(layer, Layer)
@@ -42,11 +42,9 @@ def need_new_layer(who: str, layer: Any) -> None:
             hint = "; write Dense(10), or for an activation Activation('relu')"
         elif hasattr(layer, "layers"):
             got, hint = f"a {type(layer).__name__}", "; make its layers anew and add them one by one"
-        raise TypeError(f"{who}: expected a layer, got {got}{hint}")
+        raise TypeError(f"{caller}: expected a layer, got {got}{hint}")
     if "." in layer.label:
-        raise ValueError(
-            f"{who}: expected a layer that is in no network yet, got {layer.label}; make a new one"
-        )
+        raise ValueError(f"{caller}: expected a layer that is in no network yet, got {layer.label}; make a new one")
 
 
 def shown(shape: Shape, channels_first: bool) -> Shape:
@@ -68,9 +66,7 @@ def stated(layer: Layer, channels: int, channels_first: bool) -> Shape | None:
     return (*size[1:], size[0]) if channels_first else tuple(size)
 
 
-def build_layer(
-    layer: Layer, in_shape: Shape, channels_first: bool, source: Callable[[], str] | None = None
-) -> Shape:
+def build_layer(layer: Layer, in_shape: Shape, channels_first: bool, source: Callable[[], str] | None = None) -> Shape:
     """Build a layer for inputs of this shape, and return that of its outputs.
 
     `source` tells what makes the inputs, 'Conv2D makes 26 = (28 - 3) + 1': a layer that states another size
@@ -80,9 +76,7 @@ def build_layer(
         _correct_stated(layer, in_shape, channels_first, source)
     made = layer.build(in_shape)
     if not isinstance(made, tuple) or not all(isinstance(length, Integral) for length in made):
-        raise TypeError(
-            f"{layer.label}: expected build to return a tuple, the shape of one output, got {made!r}"
-        )
+        raise TypeError(f"{layer.label}: expected build to return a tuple, the shape of one output, got {made!r}")
     layer.in_shape, layer.out_shape = in_shape, made
     return made
 
@@ -97,9 +91,7 @@ def _correct_stated(layer: Layer, shape: Shape, channels_first: bool, source: Ca
         true: Any = shape[0]
     else:
         true = shape[:2] if isinstance(was, int) or len(was) == 2 else shown(shape, channels_first)
-    warn_user(
-        f"{type(layer).__name__}: input_size={was} stated, {source()}; using {true}", SizeMismatchWarning
-    )
+    warn_user(f"{type(layer).__name__}: input_size={was} stated, {source()}; using {true}", SizeMismatchWarning)
     layer.input_size = true
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gwucnn import ops
 from gwucnn.common import ShapeError
-from gwucnn.layers.base import Array, Layer, Shape, Space, as_written
+from gwucnn.layers.base import Array, Layer, Shape, Space, layer_config
 from gwucnn.layers.inserting import Layers
 from gwucnn.layers.rows import Nested, as_row
 
@@ -53,8 +53,8 @@ class Residual(Nested):
     (8, 8, 4)
     """
 
-    replays = True
-    overwrites = True
+    replayable = True
+    overwrites_grads = True
     _relu = False
 
     def __init__(self, layers: Any, shortcut: Any = None, *, name: str | None = None) -> None:
@@ -95,9 +95,9 @@ class Residual(Nested):
         return space.run("dx", ops.add, made, passed, out=space.array("dx", made.shape))
 
     def config(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {"layers": [as_written(layer) for layer in self.layers]}
+        shown: dict[str, Any] = {"layers": [layer_config(layer) for layer in self.layers]}
         if self.shortcut:
-            shown["shortcut"] = [as_written(layer) for layer in self.shortcut]
+            shown["shortcut"] = [layer_config(layer) for layer in self.shortcut]
         return shown if self.name is None else shown | {"name": self.name}
 
     def __repr__(self) -> str:
@@ -136,8 +136,8 @@ class Concatenate(Nested):
     (8, 8, 13)
     """
 
-    replays = True
-    overwrites = True
+    replayable = True
+    overwrites_grads = True
 
     def __init__(self, branches: Any, *, name: str | None = None) -> None:
         if isinstance(branches, (str, Layer, Mapping)) or not isinstance(branches, Iterable):
@@ -183,7 +183,7 @@ class Concatenate(Nested):
         return f"{' x '.join(map(str, self._shown(self.out_shape)))}, {total}"
 
     def config(self) -> dict[str, Any]:
-        shown = {"branches": [[as_written(layer) for layer in branch] for branch in self.branches]}
+        shown = {"branches": [[layer_config(layer) for layer in branch] for branch in self.branches]}
         return shown if self.name is None else shown | {"name": self.name}
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.common import ShapeError, check_flag, check_fraction, check_not_negative
+from gwucnn.common import ShapeError, check_flag, check_fraction, check_nonnegative
 from gwucnn.initializers import INITIALIZERS
 from gwucnn.layers.base import Array, Layer, Shape, Space
 from gwucnn.memory import Parameter
@@ -18,10 +18,10 @@ __all__ = ["BatchNormalization", "LayerNormalization"]
 class _Normalization(Layer):
     """What both share: gamma and beta, one number a channel."""
 
-    replays = True
+    replayable = True
 
     def __init__(self, *, epsilon: float, trainable: bool, name: str | None) -> None:
-        self.epsilon = check_not_negative(self.label, "epsilon", epsilon)
+        self.epsilon = check_nonnegative(self.label, "epsilon", epsilon)
         self.trainable = trainable
         self.name = name
 
@@ -103,7 +103,7 @@ class BatchNormalization(_Normalization):
     [(3, 3, 1, 8), (8,), (8,), (8,), (8,)]
     """
 
-    replays = True
+    replayable = True
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class BatchNormalization(_Normalization):
         mean, variance = space.array("mean", x.shape[-1:]), space.array("variance", x.shape[-1:])
         space.run("statistics", ops.batch_statistics, x, variance=variance, out=mean)
         if len(x):
-            space.later(
+            space.defer(
                 "move",
                 ops.move_statistics,
                 self.moving_variance.running,
@@ -214,7 +214,7 @@ class LayerNormalization(_Normalization):
     shape (C,). As in Keras only the last axis is normalised.
     """
 
-    replays = True
+    replayable = True
 
     def __init__(self, epsilon: float = 1e-3, *, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(epsilon=epsilon, trainable=trainable, name=name)

@@ -27,7 +27,7 @@ class ZeroPadding2D(Layer):
         For a padding that is none of these; ShapeError at `add` or `build` for inputs that are no images.
     """
 
-    replays = True
+    replayable = True
 
     def __init__(self, padding: Border = 1, *, input_size: Any = None, name: str | None = None) -> None:
         self.padding = border(self.label, padding)
@@ -35,7 +35,7 @@ class ZeroPadding2D(Layer):
         self.name = name
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         H, W, C = in_shape
         rows, columns = self.padding
         self.in_shape, self.out_shape = in_shape, (H + sum(rows), W + sum(columns), C)
@@ -52,9 +52,7 @@ class ZeroPadding2D(Layer):
     def arithmetic(self) -> str:
         sums = [
             f"{made} = {before} + {length} + {after}"
-            for made, length, (before, after) in zip(
-                self.out_shape[:2], self.in_shape[:2], self.padding, strict=True
-            )
+            for made, length, (before, after) in zip(self.out_shape[:2], self.in_shape[:2], self.padding, strict=True)
         ]
         square = sums[0] == sums[1]
         return sums[0] if square else f"{self.out_shape[0]}x{self.out_shape[1]}, {sums[0]} and {sums[1]}"

@@ -37,9 +37,9 @@ class _Pooling2D(Layer):
         return {"pool_size": self.pool_size, "strides": self.strides, "padding": self.padding}
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         H, W, C = in_shape
-        self._window = replace(self._window, who=self.label)
+        self._window = replace(self._window, caller=self.label)
         pads = self._window.pad((H, W))
         if max(pads[0]) >= self.pool_size[0] or max(pads[1]) >= self.pool_size[1]:
             raise ShapeError(
@@ -84,13 +84,13 @@ class MaxPooling2D(_Pooling2D):
         Checked against what the layer before makes.
     """
 
-    replays = True
+    replayable = True
 
     def forward(self, x: Array, space: Space) -> Array:
         shape = (x.shape[0], *self.out_shape)
         y = space.array("y", shape)
         # Only backward looks at the winners.
-        winner = space.array("winner", shape, winner_dtype(self.pool_size)) if space.goes_back else None
+        winner = space.array("winner", shape, winner_dtype(self.pool_size)) if space.backward_follows else None
         space.saved["x_shape"], space.saved["winner"] = x.shape, winner
         return space.run("max_pool2d", ops.max_pool2d, x, winner=winner, out=y, **self._options)
 
@@ -123,7 +123,7 @@ class AveragePooling2D(_Pooling2D):
         As in MaxPooling2D.
     """
 
-    replays = True
+    replayable = True
 
     def forward(self, x: Array, space: Space) -> Array:
         y = space.array("y", (x.shape[0], *self.out_shape))
@@ -148,7 +148,7 @@ class _GlobalPooling2D(Layer):
         self.name = name
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         self.in_shape, self.out_shape = in_shape, in_shape[2:]
         return self.out_shape
 
@@ -165,11 +165,11 @@ class GlobalMaxPooling2D(_GlobalPooling2D):
     Backward routes each gradient to the pixel that it came from, the first of equals.
     """
 
-    replays = True
+    replayable = True
 
     def forward(self, x: Array, space: Space) -> Array:
         size, shape = self.in_shape[:2], self._one_pixel(x.shape[0])
-        winner = space.array("winner", shape, winner_dtype((size[0], size[1]))) if space.goes_back else None
+        winner = space.array("winner", shape, winner_dtype((size[0], size[1]))) if space.backward_follows else None
         space.saved["winner"] = winner
         y = space.array("y", shape)
         space.run("max_pool2d", ops.max_pool2d, x, winner=winner, out=y, pool_size=size)
@@ -194,7 +194,7 @@ class GlobalAveragePooling2D(_GlobalPooling2D):
     M. Lin, Q. Chen and S. Yan, "Network in network", arXiv:1312.4400, section 3.2.
     """
 
-    replays = True
+    replayable = True
 
     def forward(self, x: Array, space: Space) -> Array:
         y = space.array("y", self._one_pixel(x.shape[0]))

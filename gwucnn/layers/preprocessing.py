@@ -23,8 +23,8 @@ EPSILON = 1e-14
 class Preprocessing(Layer):
     """What both share."""
 
-    replays = True
-    rescales = True
+    replayable = True
+    rescales_pixels = True
 
     def __init__(self, *, input_size: Any, name: str | None) -> None:
         self.input_size = image_size(self.label, input_size)
@@ -74,7 +74,7 @@ class Rescaling(Preprocessing):
     >>> network = GWUNetwork([Rescaling(1 / 255, input_size=28), Conv2D(8, 3)])
     """
 
-    replays = True
+    replayable = True
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Normalization(Preprocessing):
            [ 1.,  1.]], dtype=float32)
     """
 
-    replays = True
+    replayable = True
     channels_first = False  # set by a network with that data_format
 
     def __init__(
@@ -189,23 +189,21 @@ class Normalization(Preprocessing):
         TypeError, ValueError
             For anything but finite numbers; ShapeError for another number of axes or channels, or no samples.
         """
-        who = f"{self.label}.adapt"
+        caller = f"{self.label}.adapt"
         x = np.asarray(x)
         if x.dtype.kind not in "biuf":
             got = {"U": "texts", "S": "texts", "O": "objects"}.get(x.dtype.kind, f"{x.dtype}")
-            raise TypeError(f"{who}: expected x to be an array of numbers, got {got}")
+            raise TypeError(f"{caller}: expected x to be an array of numbers, got {got}")
         if not x.size:
-            raise ShapeError(
-                f"{who}: expected x with at least one sample, got {x.shape}; look how x was made"
-            )
+            raise ShapeError(f"{caller}: expected x with at least one sample, got {x.shape}; look how x was made")
         if x.ndim not in (2, 3, 4):
-            raise ShapeError(f"{who}: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got {x.shape}")
+            raise ShapeError(f"{caller}: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got {x.shape}")
         mean, variance = moments(x, self.channels_first)
         if not np.isfinite(variance).all():
-            raise ValueError(f"{who}: expected finite x, got NaN or infinity; remove or repair it")
+            raise ValueError(f"{caller}: expected finite x, got NaN or infinity; remove or repair it")
         measured = {"mean": mean, "variance": variance}
         if self.parameters:
-            _need_channels(who, mean, self.mean.shape)
+            _need_channels(caller, mean, self.mean.shape)
         self._statistics = measured
         for parameter in self.parameters:
             if parameter.constant is not None:
@@ -257,10 +255,10 @@ class Normalization(Preprocessing):
         return self._given | super().config()
 
 
-def _need_channels(who: str, mean: Any, shape: Shape) -> None:
+def _need_channels(caller: str, mean: Any, shape: Shape) -> None:
     if mean.shape != shape:
         raise ShapeError(
-            f"{who}: expected data of {shape[0]} channels, got {mean.size}; adapt to the data that the "
+            f"{caller}: expected data of {shape[0]} channels, got {mean.size}; adapt to the data that the "
             "network is trained with, for channels first when the layer is in its network"
         )
 

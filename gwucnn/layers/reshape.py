@@ -38,8 +38,8 @@ class Reshape(Layer):
     (7, 4)
     """
 
-    replays = True
-    passes_on = True
+    replayable = True
+    passes_values_on = True
     channels_first = False  # set by a network with that data_format
 
     def __init__(self, shape: Any, *, name: str | None = None) -> None:

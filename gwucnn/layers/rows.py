@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import check_flag, rebuilt
+from gwucnn.common import check_flag, from_config
 from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space
-from gwucnn.layers.inserting import Layers, build_layer, check_made, need_new_layer, shown
+from gwucnn.layers.inserting import Layers, build_layer, check_made, require_new_layer, shown
 from gwucnn.ops import fill_zero
 
 __all__ = ["Nested", "as_row"]
@@ -34,8 +34,8 @@ class Nested(Layer):
         Set by a network with that data_format, also for the layers inside.
     """
 
-    replays = True
-    overwrites = True
+    replayable = True
+    overwrites_grads = True
     _label = ""
     _channels_first = False
     _places: Sequence[str] = ()  # of each row: what stands before the numbers in its layers' labels
@@ -44,7 +44,7 @@ class Nested(Layer):
         """Take the layers, by the places of their rows."""
         layers = [layer for row in rows.values() for layer in row]
         for number, layer in enumerate(layers):
-            need_new_layer(self.label, layer)
+            require_new_layer(self.label, layer)
             if any(layer is other for other in layers[:number]):
                 raise ValueError(
                     f"{self.label}: expected layers of which each has one place, got {layer!r} twice; make "
@@ -98,7 +98,7 @@ class Nested(Layer):
         made = [self._build_row(row, in_shape) for row in self.rows]
         self.in_shape = in_shape
         self.parameters = tuple(parameter for layer in self.children for parameter in layer.parameters)
-        self._set_replays()
+        self._set_replayable()
         return made
 
     def _build_row(self, row: Sequence[Layer], shape: Shape) -> Shape:
@@ -113,8 +113,8 @@ class Nested(Layer):
             shape, before = build_layer(layer, shape, self.channels_first, source), layer
         return shape
 
-    def _set_replays(self) -> None:
-        self.replays = type(self).replays and all(layer.replays for row in self.rows for layer in row)
+    def _set_replayable(self) -> None:
+        self.replayable = type(self).replayable and all(layer.replayable for row in self.rows for layer in row)
 
     def _shown(self, shape: Shape) -> Shape:
         return shown(shape, self.channels_first)
@@ -127,7 +127,7 @@ class Nested(Layer):
         made = space.saved[f"row {row}"] = []
         for number, layer in enumerate(self.rows[row]):
             x = layer.forward(x, self._space(row, number, space))
-            if not layer.replays:
+            if not layer.replayable:
                 check_made(layer, x, space.dtype)
             made.append(x)
         return x
@@ -140,18 +140,18 @@ class Nested(Layer):
         layers = self.rows[row]
         for number in reversed(range(len(layers))):
             layer, inner = layers[number], self._space(row, number, space)
-            inner.adds = space.adds or not layer.overwrites
-            if inner.adds and not space.adds:
+            inner.accumulates = space.accumulates or not layer.overwrites_grads
+            if inner.accumulates and not space.accumulates:
                 for place, parameter in enumerate(layer.parameters):
                     inner.run(f"zero {place}", fill_zero, out=parameter.grad)
             dy = layer.backward(dy, inner)
         return dy
 
-    def blame(self, space: Space) -> str:
+    def find_nonfinite(self, space: Space) -> str:
         for row, layers in enumerate(self.rows):
             for number, (layer, y) in enumerate(zip(layers, space.saved[f"row {row}"], strict=True)):
                 if not np.isfinite(y).all():
-                    return layer.blame(self._space(row, number, space))
+                    return layer.find_nonfinite(self._space(row, number, space))
         return self.label
 
     def planned(self, plan: Callable[[list[Layer]], list[Layer]]) -> Nested:
@@ -159,16 +159,16 @@ class Nested(Layer):
         other = copy.copy(self)
         other.rows = [plan(list(row)) for row in self.rows]
         other.children = tuple(layer for row in other.rows for layer in row)
-        other._set_replays()
+        other._set_replayable()
         return other
 
 
-def as_row(who: str, what: str, given: Any) -> Layers:
+def as_row(caller: str, what: str, given: Any) -> Layers:
     """Return one layer, or several, as a row; descriptions, as in a layer's config, become layers."""
     if isinstance(given, (Layer, type, Mapping)):
         given = [given]
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"{who}: expected {what} to be a layer or a list of layers, got {given!r}")
+        raise TypeError(f"{caller}: expected {what} to be a layer or a list of layers, got {given!r}")
     return Layers(
-        [rebuilt(who, "layer", layer, CLASSES) if isinstance(layer, Mapping) else layer for layer in given]
+        [from_config(caller, "layer", layer, CLASSES) if isinstance(layer, Mapping) else layer for layer in given]
     )

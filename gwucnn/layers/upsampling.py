@@ -29,7 +29,7 @@ class UpSampling2D(Layer):
         For another size; ShapeError at `add` or `build` for inputs that are no images.
     """
 
-    replays = True
+    replayable = True
 
     def __init__(self, size: Size = 2, *, input_size: Any = None, name: str | None = None) -> None:
         self.size = pair(self.label, "size", size)
@@ -37,7 +37,7 @@ class UpSampling2D(Layer):
         self.name = name
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_image(in_shape)
+        self.require_image(in_shape)
         (H, W, C), (SH, SW) = in_shape, self.size
         self.in_shape, self.out_shape = in_shape, (H * SH, W * SW, C)
         return self.out_shape

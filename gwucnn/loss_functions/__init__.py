@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gwucnn.common import by_name, look_up, rebuilt
+from gwucnn.common import classes_by_name, from_config, look_up
 from gwucnn.loss_functions.base import LossFunction
 from gwucnn.loss_functions.classes import BinaryCrossentropy, CrossEntropy, LogLoss
 from gwucnn.loss_functions.quantities import MAE, MSE, Huber
@@ -47,5 +47,5 @@ def loss_function(loss: Any) -> LossFunction:
     if isinstance(loss, type) and issubclass(loss, LossFunction):
         return loss()
     if isinstance(loss, Mapping):
-        return rebuilt("compile", "loss", loss, by_name(LossFunction, LOSSES))
+        return from_config("compile", "loss", loss, classes_by_name(LossFunction, LOSSES))
     return look_up("compile", "loss", loss, LOSSES)()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gwucnn.activation_functions import ActivationFunction
-from gwucnn.common import Described, ShapeError, extremes, gives_items
+from gwucnn.common import Configurable, ShapeError, is_batch_source, min_and_max
 from gwucnn.memory import Space
 from gwucnn.metrics import no_labels
 
@@ -28,36 +28,30 @@ class class_or_object:
         return functools.partial(self._function, owner() if instance is None else instance)
 
 
-def pair(y_true: Any, y_pred: Any, who: str) -> tuple[Any, Any]:
+def pair(y_true: Any, y_pred: Any, caller: str) -> tuple[Any, Any]:
     """Return both as float64 of one shape; (N,) fits (N, 1). Anything else is an error, never a broadcast."""
     y_true, y_pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
-    if (
-        y_true.shape != y_pred.shape
-        and y_true.size == y_pred.size
-        and y_true.squeeze().shape == y_pred.squeeze().shape
-    ):
+    if y_true.shape != y_pred.shape and y_true.size == y_pred.size and y_true.squeeze().shape == y_pred.squeeze().shape:
         y_true = y_true.reshape(y_pred.shape)
     if y_true.shape != y_pred.shape:
-        raise ShapeError(f"{who}: expected y_true of the shape of y_pred, {y_pred.shape}, got {y_true.shape}")
+        raise ShapeError(f"{caller}: expected y_true of the shape of y_pred, {y_pred.shape}, got {y_true.shape}")
     return y_true, y_pred
 
 
-def as_rows(who: str, y: Any) -> Any:
+def as_rows(caller: str, y: Any) -> Any:
     """Return y as an array with a batch axis."""
-    if gives_items(y):
-        raise TypeError(
-            f"{who}: expected y to be an array, got {type(y).__name__}; make an array of its items"
-        )
+    if is_batch_source(y):
+        raise TypeError(f"{caller}: expected y to be an array, got {type(y).__name__}; make an array of its items")
     try:
         y = np.asarray(y)
     except ValueError:
         raise ShapeError(
-            f"{who}: expected rows of y of one length, got several; give as many numbers for each sample"
+            f"{caller}: expected rows of y of one length, got several; give as many numbers for each sample"
         ) from None
     if y.ndim == 0:
         is_number = y.dtype.kind in "biufc"
         got, fix = ("a single number", "write [y]") if is_number else (_kind(y), "give an array or a list")
-        raise ShapeError(f"{who}: expected y of shape (N, ...), a row for each sample, got {got}; {fix}")
+        raise ShapeError(f"{caller}: expected y of shape (N, ...), a row for each sample, got {got}; {fix}")
     return y
 
 
@@ -66,19 +60,19 @@ def _kind(y: Any) -> str:
     return f"the text {inside!r}" if isinstance(inside, (str, bytes)) else type(inside).__name__
 
 
-def as_labels(who: str, y: Any, K: int) -> Any:
+def as_labels(caller: str, y: Any, K: int) -> Any:
     """Return y of shape (N,) or (N, 1) as integer labels from 0 to K - 1."""
     labels = y.reshape(-1)
     whole = labels.astype(np.int64) if labels.dtype.kind in "biuf" and np.isfinite(labels).all() else None
     if whole is None or (whole != labels).any():
-        raise ValueError(f"{who}: expected integer labels, got {no_labels(labels)}")
+        raise ValueError(f"{caller}: expected integer labels, got {no_labels(labels)}")
     if whole.size and not (whole.min() >= 0 and whole.max() < K):
         low, high = int(whole.min()), int(whole.max())
         hint = "give the last layer as many outputs as there are classes"
         if high - low < K:
             hint = f"number the classes from 0: y {'-' if low > 0 else '+'} {abs(low)}"
         got = low if low < 0 else high
-        raise ValueError(f"{who}: expected labels from 0 to {K - 1} for {K} outputs, got {got}; {hint}")
+        raise ValueError(f"{caller}: expected labels from 0 to {K - 1} for {K} outputs, got {got}; {hint}")
     return whole
 
 
@@ -92,7 +86,7 @@ def _shapes_taken(out_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     return shapes
 
 
-class LossFunction(Described):
+class LossFunction(Configurable):
     """A number for how wrong the outputs of a batch are.
 
     `loss` and `loss_partial_derivative` are `gwu_nn`'s and take outputs as the network gives them; they can
@@ -103,15 +97,15 @@ class LossFunction(Described):
     # The activation that is computed together with this loss.
     partner: ClassVar[type[ActivationFunction] | None] = None
     # Whether `step` does nothing but call an op through space.run("loss", ...), so that it can be replayed.
-    replays: ClassVar[bool] = False
+    replayable: ClassVar[bool] = False
     # Whether to report accuracy: the targets are classes, not quantities.
     classifies: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # A step of one's own may do anything, whatever the class that it derives from says.
         super().__init_subclass__(**kwargs)
-        if "step" in cls.__dict__ and "replays" not in cls.__dict__:
-            cls.replays = False
+        if "step" in cls.__dict__ and "replayable" not in cls.__dict__:
+            cls.replayable = False
 
     @class_or_object
     def loss(self, y_true: Any, y_pred: Any) -> float:
@@ -136,18 +130,18 @@ class LossFunction(Described):
 
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
         """Return y checked, as integer labels (N,) or an array (N, *out_shape)."""
-        who, y = self.name, as_rows(self.name, y)
+        caller, y = self.name, as_rows(self.name, y)
         if y.shape[1:] not in _shapes_taken(out_shape):
             shape = ", ".join(map(str, ("N", *out_shape)))
             raise ShapeError(
-                f"{who}: expected y of shape ({shape}), got {y.shape}; the last layer makes "
+                f"{caller}: expected y of shape ({shape}), got {y.shape}; the last layer makes "
                 f"{prod(out_shape)} number{'s' if prod(out_shape) > 1 else ''} a sample, y must have as many"
             )
         if y.dtype.kind not in "biuf":
-            raise TypeError(f"{who}: expected y to be numbers, got {no_labels(y.reshape(-1))}")
-        low, high = extremes(y)
+            raise TypeError(f"{caller}: expected y to be numbers, got {no_labels(y.reshape(-1))}")
+        low, high = min_and_max(y)
         if not (isfinite(low) and isfinite(high)):
-            raise ValueError(f"{who}: expected finite y, got NaN or infinity; remove or repair those rows")
+            raise ValueError(f"{caller}: expected finite y, got NaN or infinity; remove or repair those rows")
         self._check_range(low, high)
         return y.reshape(-1, *out_shape)
 

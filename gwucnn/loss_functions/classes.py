@@ -40,7 +40,7 @@ class LogLoss(Smoothed):
     """
 
     name = "log_loss"
-    replays = True
+    replayable = True
     partner = SigmoidActivation
 
     @classmethod
@@ -65,9 +65,7 @@ class LogLoss(Smoothed):
 
     def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
         if len(out_shape) != 1:
-            raise ShapeError(
-                f"{self.name}: expected a network with outputs (N, K), got {out_shape}; add Flatten()"
-            )
+            raise ShapeError(f"{self.name}: expected a network with outputs (N, K), got {out_shape}; add Flatten()")
         self._check_partner(activation)
 
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
@@ -121,7 +119,7 @@ class CrossEntropy(Smoothed):
     """
 
     name = "cross_entropy"
-    replays = True
+    replayable = True
     partner = SoftmaxActivation
 
     def _prepared(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:

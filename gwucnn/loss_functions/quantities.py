@@ -17,7 +17,7 @@ __all__ = ["MAE", "MSE", "Huber"]
 class ErrorLoss(LossFunction):
     """A mean over outputs and batch of a function of the errors e = y - t."""
 
-    replays = True
+    replayable = True
     classifies = False
     op: ClassVar[ops.Op]
     _options: ClassVar[dict[str, float]] = {}

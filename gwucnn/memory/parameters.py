@@ -77,7 +77,7 @@ class Parameter:
         each batch that it predicts. To read them use `constant`, to write them all assign to `value`.
         """
         if self._arena is not None:
-            self._arena.sealed = False
+            self._arena.tracked = False
         return self._value
 
     @value.setter
@@ -90,10 +90,10 @@ class Parameter:
 
     @property
     def running(self) -> Any:
-        """The array itself, for steps that `Space.later` hands to whoever moves the weights and says so."""
+        """The array itself, for steps that `Space.defer` hands to whoever moves the weights and says so."""
         return self._value
 
-    def settle(self, arena: Arena, value: Any, grad: Any) -> None:
+    def move_to(self, arena: Arena, value: Any, grad: Any) -> None:
         """Move into views of an arena's arrays."""
         if self._value is not None:
             value[...] = self._value
@@ -130,7 +130,7 @@ class Arena:
         Goes up whenever values were changed.
     trained : list of Parameter
         Those of the prefix, in its order.
-    sealed : bool
+    tracked : bool
         Whether nobody was ever given an array through which values could change unseen.
     """
 
@@ -139,16 +139,14 @@ class Arena:
         self.values, self.grads = (_zeros(ordered, dtype) for _ in range(2))
         self.trainable = sum(parameter.size for parameter in ordered if parameter.trainable)
         self.version = 0
-        self.sealed = True
+        self.tracked = True
         self._parameters = ordered
         self.trained = [parameter for parameter in ordered if parameter.trainable]
         start = 0
         for parameter in ordered:
             stop = start + parameter.size
             shape = parameter.shape
-            parameter.settle(
-                self, self.values[start:stop].reshape(shape), self.grads[start:stop].reshape(shape)
-            )
+            parameter.move_to(self, self.values[start:stop].reshape(shape), self.grads[start:stop].reshape(shape))
             start = stop
 
     def parts(self, flat: Any) -> Iterator[tuple[Parameter, Any]]:
@@ -159,7 +157,7 @@ class Arena:
             start += parameter.size
 
     @property
-    def fits(self) -> bool:
+    def is_current(self) -> bool:
         """Whether the parameters that are trainable now are still those of the prefix."""
         flags = [parameter.trainable for parameter in self._parameters]
         size = sum(parameter.size for parameter in self._parameters if parameter.trainable)
@@ -175,7 +173,7 @@ def _zeros(parameters: Sequence[Parameter], dtype: Any) -> Any:
     return flat
 
 
-def assign(who: str, parameters: Sequence[Parameter], weights: Sequence[Any]) -> None:
+def assign(caller: str, parameters: Sequence[Parameter], weights: Sequence[Any]) -> None:
     """Copy arrays into the values of parameters; all or, if one does not fit, none.
 
     Running statistics among them count as those of many batches: what comes next moves them by little.
@@ -183,14 +181,12 @@ def assign(who: str, parameters: Sequence[Parameter], weights: Sequence[Any]) ->
     arrays = [np.asarray(weight) for weight in weights]
     if len(arrays) != len(parameters):
         raise ShapeError(
-            f"{who}: expected {len(parameters)} arrays, got {len(arrays)}; give what get_weights returns"
+            f"{caller}: expected {len(parameters)} arrays, got {len(arrays)}; give what get_weights returns"
         )
     for number, (parameter, array) in enumerate(zip(parameters, arrays, strict=True)):
-        which = f"{who}: expected array {number} ({parameter.name})"
+        which = f"{caller}: expected array {number} ({parameter.name})"
         if array.shape != parameter.shape:
-            raise ShapeError(
-                f"{which} of shape {parameter.shape}, got {array.shape}; give what get_weights returns"
-            )
+            raise ShapeError(f"{which} of shape {parameter.shape}, got {array.shape}; give what get_weights returns")
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{which} to be numbers, got {array.dtype}")
     for parameter, array in zip(parameters, arrays, strict=True):

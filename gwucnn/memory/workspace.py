@@ -68,8 +68,8 @@ class Tape:
 
     def __init__(self) -> None:
         self.steps: list[Any] | None = None  # None: not recording
-        self.later: dict[Any, None] = {}  # steps to call when the weights move, in the order of `Space.later`
-        self.moves = 0  # how often a buffer was replaced
+        self.deferred: dict[Any, None] = {}  # steps to call when the weights move, in the order of `Space.defer`
+        self.generation = 0  # how often a buffer was replaced
 
 
 class Space:
@@ -87,10 +87,10 @@ class Space:
         out.
     winograd : bool
         Whether convolutions may take the faster algorithm with the larger error.
-    keeps_weights : bool
+    constant_weights : bool
         Whether steps are run again and again with the same weights, so that it pays to prepare these well.
-    adds : bool
-        Whether backward must add to gradients. Only a layer that `overwrites` ever sees False.
+    accumulates : bool
+        Whether backward must add to gradients. Only a layer that `overwrites_grads` ever sees False.
     scratch : Scratch
         Memory that the steps of all spaces of a workspace use in turn, while they run.
     random : array, uint64, shape (2,)
@@ -104,21 +104,21 @@ class Space:
         dtype: Any = np.float32,
         *,
         training: bool = False,
-        goes_back: bool = False,
+        backward_follows: bool = False,
         needs_dx: bool = True,
         winograd: bool = False,
-        keeps_weights: bool = False,
+        constant_weights: bool = False,
         tape: Tape | None = None,
         scratch: Scratch | None = None,
         randomness: Randomness | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.training = training
-        self.goes_back = training or goes_back
+        self.backward_follows = training or backward_follows
         self.needs_dx = needs_dx
         self.winograd = winograd
-        self.keeps_weights = keeps_weights
-        self.adds = True
+        self.constant_weights = constant_weights
+        self.accumulates = True
         self.saved: dict[str, Any] = {}
         self.scratch = Scratch() if scratch is None else scratch
         self._tape = Tape() if tape is None else tape
@@ -136,10 +136,10 @@ class Space:
             child = self._children[name] = Space(
                 self.dtype,
                 training=self.training,
-                goes_back=self.goes_back,
+                backward_follows=self.backward_follows,
                 needs_dx=needs_dx,
                 winograd=self.winograd,
-                keeps_weights=self.keeps_weights,
+                constant_weights=self.constant_weights,
                 tape=self._tape,
                 scratch=self.scratch,
                 randomness=self._randomness,
@@ -147,9 +147,9 @@ class Space:
         return child
 
     @property
-    def moves(self) -> int:
+    def generation(self) -> int:
         """How often a buffer of this space, or of one that is recorded with it, was replaced."""
-        return self._tape.moves
+        return self._tape.generation
 
     @property
     def random(self) -> Any:
@@ -168,7 +168,7 @@ class Space:
             memory = self._memory.get(name)
             if memory is None or memory.size < prod(shape) or memory.dtype != kind:
                 memory = self._memory[name] = aligned_empty((prod(shape),), kind)
-                self._tape.moves += 1
+                self._tape.generation += 1
                 self._views = {key: old for key, old in self._views.items() if key[0] != name}
             view = self._views[name, shape, dtype] = memory[: prod(shape)].reshape(shape)
         return view
@@ -191,13 +191,13 @@ class Space:
             self._tape.steps.append(step)
         return step()
 
-    def later(self, name: str, op: Any, *arrays: Any, **options: Any) -> None:
+    def defer(self, name: str, op: Any, *arrays: Any, **options: Any) -> None:
         """Bind an op like `run`, but leave its call to whoever moves the weights, if the batch was sound.
 
         For what training moves besides them, such as running statistics: a batch whose loss or gradients are
         not finite must leave no trace. The buffers hold by then what the layer's pass left in them.
         """
-        self._tape.later[self._step(name, op, arrays, options)] = None
+        self._tape.deferred[self._step(name, op, arrays, options)] = None
 
     def _step(self, name: str, op: Any, arrays: tuple[Any, ...], options: dict[str, Any]) -> Any:
         used = (*arrays, options.get("out"))
@@ -220,10 +220,10 @@ class Workspace:
     ----------
     tape : Tape
         Shared by all spaces.
-    keeps_weights : bool
+    constant_weights : bool
         As in its spaces.
     replays : dict
-        For whoever runs the steps: what it recorded, to be used again as long as `tape.moves` stays the same.
+        For whoever runs the steps: what it recorded, to be used again as long as `tape.generation` stays the same.
     """
 
     def __init__(
@@ -233,11 +233,11 @@ class Workspace:
         *,
         training: bool,
         winograd: bool = False,
-        keeps_weights: bool = False,
+        constant_weights: bool = False,
         randomness: Randomness | None = None,
     ) -> None:
         self.tape = Tape()
-        self.keeps_weights = keeps_weights
+        self.constant_weights = constant_weights
         self.replays: dict[Any, Any] = {}
         scratch = Scratch()
         self.spaces = [
@@ -246,7 +246,7 @@ class Workspace:
                 training=training,
                 needs_dx=index > 0,
                 winograd=winograd,
-                keeps_weights=keeps_weights,
+                constant_weights=constant_weights,
                 tape=self.tape,
                 scratch=scratch,
                 randomness=randomness,
@@ -257,6 +257,6 @@ class Workspace:
         self._made_for = (kernels.isa(), kernels.get_num_threads())
 
     @property
-    def fits(self) -> bool:
+    def is_current(self) -> bool:
         """Whether its bound ops are still those of the instruction set and number of threads in use."""
         return self._made_for == (kernels.isa(), kernels.get_num_threads())

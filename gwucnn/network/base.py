@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import NotBuiltError, check_flag, check_size, keywords_checked, look_up
+from gwucnn.common import NotBuiltError, check_flag, check_size, checks_arguments, look_up
 from gwucnn.data import Batches, as_images, inputs_of, is_stream, sample_shape
-from gwucnn.engine import Engine, Recipe, score_gradients
+from gwucnn.engine import Engine, TrainingConfig, score_gradients
 from gwucnn.layers import Layer
 from gwucnn.layers.inserting import Layers
 from gwucnn.memory import Parameter, Randomness, Space, assign
-from gwucnn.network.layer_row import Stack
+from gwucnn.network.layer_row import LayerRow
 from gwucnn.network.summary import summary
 
 __all__ = ["NetworkBase"]
@@ -26,7 +26,7 @@ SHOWN = {"data_format": "channels_last", "precision": "float32"}
 class NetworkBase:
     """Layers that are built as soon as their shapes are known, and used. `GWUNetwork` adds the training."""
 
-    @keywords_checked
+    @checks_arguments
     def __init__(
         self,
         layers: Iterable[Layer] = (),
@@ -40,16 +40,14 @@ class NetworkBase:
         formats = {"channels_last": False, "channels_first": True}
         self._channels_first = look_up("GWUNetwork", "data_format", data_format, formats)
         self.data_format = data_format
-        self._dtype = look_up(
-            "GWUNetwork", "precision", precision, {"float32": np.float32, "float64": np.float64}
-        )
+        self._dtype = look_up("GWUNetwork", "precision", precision, {"float32": np.float32, "float64": np.float64})
         self.precision = precision
         self.seed = None if seed is None else check_size("GWUNetwork", "seed", seed, 0)
         self.fuse = check_flag("GWUNetwork", "fuse", fuse)
         self.winograd = check_flag("GWUNetwork", "winograd", winograd)
-        self._stack = Stack(self._channels_first)
+        self._layer_row = LayerRow(self._channels_first)
         self._engine: Engine | None = None
-        self._compiled: Recipe | None = None
+        self._compiled: TrainingConfig | None = None
         self._generator: Any = None
         self._randomness = Randomness(self._key)
         self._warned: set[str] = set()  # of what one warning is enough
@@ -63,33 +61,33 @@ class NetworkBase:
     @property
     def layers(self) -> Layers:
         """The layers as they were added, from the bottom up: a tuple, which `add` alone makes longer."""
-        return Layers(self._stack.layers)
+        return Layers(self._layer_row.layers)
 
-    @keywords_checked
+    @checks_arguments
     def add(self, layer: Layer) -> None:
         """Put a layer on top.
 
         Raises TypeError for anything but a layer, ValueError for one that is in a network already, ShapeError
         if its input is known by now and does not fit.
         """
-        self._stack.add(layer)
+        self._layer_row.add(layer)
         self._engine = None
 
-    @keywords_checked
+    @checks_arguments
     def build(self, input_shape: Sequence[int | None] | int) -> None:
         """Make the weights for inputs of this shape: (H, W), (H, W, C) or D, with or without a leading None.
 
         Called by `fit` and `predict` if need be. Raises ShapeError if the layers do not fit on such inputs.
         """
-        self._build(self._stack.from_user(input_shape))
+        self._build(self._layer_row.from_user(input_shape))
 
     def _build(self, shape: tuple[int, ...]) -> Engine:
         """Return the engine for samples of this shape (channels last), made now if there is none."""
-        stack = self._stack
+        stack = self._layer_row
         stack.start(shape)
         if self._engine is None:
             if self._compiled is not None:
-                self._stack.check_loss(self._compiled[0])
+                self._layer_row.check_loss(self._compiled[0])
             for parameter in self.parameters:
                 if parameter.constant is None:
                     # Filled before it is kept: Ctrl-C in between must not leave weights that nobody drew.
@@ -124,7 +122,7 @@ class NetworkBase:
 
     # ---------------------------------------------------------------- using
 
-    @keywords_checked
+    @checks_arguments
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """Return the outputs for images (N, H, W) or (N, H, W, C), or features (N, D), in fresh memory.
 
@@ -138,14 +136,14 @@ class NetworkBase:
         engine = self._build(sample_shape(x, self.data_format))
         return self._as_shown(engine.predict(Batches(x, data_format=self.data_format), batch_size))
 
-    @keywords_checked
+    @checks_arguments
     def activations(self, x: Any) -> list[Any]:
         """Return what each layer makes of x: a list of arrays, channels in the network's order."""
         x = as_images("activations", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
         return [self._as_shown(a) for a in engine.activations(Batches(x, data_format=self.data_format))]
 
-    @keywords_checked
+    @checks_arguments
     def gradients(self, x: Any, labels: Any = None) -> tuple[list[Any], list[Any]]:
         """Return x and what each layer makes of it, and the gradients of class scores by all of that.
 
@@ -190,30 +188,28 @@ class NetworkBase:
         """All parameters, layer by layer."""
         return [parameter for layer in self.layers for parameter in layer.parameters]
 
-    def _need_weights(self, who: str) -> list[Parameter]:
+    def _require_weights(self, caller: str) -> list[Parameter]:
         if self._engine is None:
-            if self._stack.in_shape is None or not self.layers:
-                raise NotBuiltError(
-                    f"{who}: expected a built network; give input_size, or call build(input_shape)"
-                )
-            self._build(self._stack.in_shape)
+            if self._layer_row.in_shape is None or not self.layers:
+                raise NotBuiltError(f"{caller}: expected a built network; give input_size, or call build(input_shape)")
+            self._build(self._layer_row.in_shape)
         return self.parameters
 
     def get_weights(self) -> list[Any]:
         """Return copies of all weights, in Keras' order and layout."""
-        return [np.array(parameter.constant) for parameter in self._need_weights("get_weights")]
+        return [np.array(parameter.constant) for parameter in self._require_weights("get_weights")]
 
-    @keywords_checked
+    @checks_arguments
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Copy weights in, as `get_weights` or Keras' own returns them; all or, if one does not fit, none.
 
         Running statistics among them are taken as settled: see BatchNormalization.
         """
-        assign("set_weights", self._need_weights("set_weights"), weights)
+        assign("set_weights", self._require_weights("set_weights"), weights)
 
     def count_params(self) -> int:
         """Return how many numbers the weights are."""
-        return sum(parameter.size for parameter in self._need_weights("count_params"))
+        return sum(parameter.size for parameter in self._require_weights("count_params"))
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print the layers with their output shapes, numbers of weights, work and memory for one image.
@@ -221,14 +217,12 @@ class NetworkBase:
         Work is counted in multiplications with an addition; memory as if each layer kept what it makes, which
         fused layers do not. Training needs more, for gradients.
         """
-        stack, itemsize = self._stack, np.dtype(self._dtype).itemsize
+        stack, itemsize = self._layer_row, np.dtype(self._dtype).itemsize
         print_fn(summary(self.layers, len(stack.shapes), itemsize, self._channels_first))
 
     def __repr__(self) -> str:
         inside = "".join(f"\n    {layer!r}," for layer in self.layers)
         options = "".join(
-            f", {name}={getattr(self, name)!r}"
-            for name, usual in SHOWN.items()
-            if getattr(self, name) != usual
+            f", {name}={getattr(self, name)!r}" for name, usual in SHOWN.items() if getattr(self, name) != usual
         )
         return f"GWUNetwork([{inside}{bool(inside) * chr(10)}]{options})"

@@ -23,7 +23,7 @@ from gwucnn.engine import Engine
 from gwucnn.network.base import NetworkBase
 from gwucnn.optimizers import OPTIMIZERS, Optimizer
 
-__all__ = ["Intake", "refuse_misplaced"]
+__all__ = ["InputValidation", "refuse_misplaced"]
 
 
 def refuse_misplaced(**given: Any) -> None:
@@ -31,12 +31,11 @@ def refuse_misplaced(**given: Any) -> None:
     for name, value in given.items():
         if isinstance(value, str) and value in OPTIMIZERS:
             raise ValueError(
-                f"compile: expected {name}, got the optimizer {value!r} in its place; write "
-                f"optimizer={value!r}"
+                f"compile: expected {name}, got the optimizer {value!r} in its place; write optimizer={value!r}"
             )
 
 
-class Intake(NetworkBase):
+class InputValidation(NetworkBase):
     """A network that knows, by its loss, what targets it needs. `GWUNetwork` adds the training."""
 
     @property
@@ -44,21 +43,21 @@ class Intake(NetworkBase):
         """What moves the weights, with its learning rate `lr`; None before `compile`."""
         return None if self._compiled is None else self._compiled[1]
 
-    def _data(self, who: str, x: Any, y: Any) -> Batches:
+    def _data(self, caller: str, x: Any, y: Any) -> Batches:
         """Check inputs and targets against the network, which is built by then, and each other."""
         if self._compiled is None:
-            raise NotBuiltError(f"{who}: expected a compiled network; call compile(loss=...) first")
-        x = as_images(who, x, self.data_format)
+            raise NotBuiltError(f"{caller}: expected a compiled network; call compile(loss=...) first")
+        x = as_images(caller, x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
-        return with_targets(who, x, y, self._compiled[0], engine.out_shape, self.data_format)
+        return with_targets(caller, x, y, self._compiled[0], engine.out_shape, self.data_format)
 
-    def _feed(self, who: str, x: Any, y: Any, admit: Admit) -> tuple[Engine, Batches | Stream]:
+    def _feed(self, caller: str, x: Any, y: Any, admit: Admit) -> tuple[Engine, Batches | Stream]:
         """Return arrays, or batch by batch what a stream gives, as far as `admit` has nothing against it."""
         if y is None and isinstance(x, tuple) and len(x) == 2:
-            raise TypeError(f"{who}: expected y beside x, got both in one tuple; write {who}(x, y)")
+            raise TypeError(f"{caller}: expected y beside x, got both in one tuple; write {caller}(x, y)")
         streamed = y is None and is_stream(x) and self._compiled is not None
-        data = Stream(x, admit, who) if streamed else admit(who, x, y)
-        return self._build(self._stack.in_shape or ()), data
+        data = Stream(x, admit, caller) if streamed else admit(caller, x, y)
+        return self._build(self._layer_row.in_shape or ()), data
 
     @property
     def _classes(self) -> int:
@@ -79,12 +78,12 @@ class Intake(NetworkBase):
 
         return self._feed("fit: validation_data", x, y, admit)[1]
 
-    def _check_pixels(self, who: str, x: Any) -> None:
+    def _check_pixels(self, caller: str, x: Any) -> None:
         """Raise ValueError for pixels that are not finite; warn once about such as nobody scaled."""
-        low, high = check_finite(who, x)
-        if any(layer.rescales for layer in self.layers):
+        low, high = check_finite(caller, x)
+        if any(layer.rescales_pixels for layer in self.layers):
             return
-        if "pixels" not in self._warned and warn_unscaled(who.partition(":")[0], x, low, high):
+        if "pixels" not in self._warned and warn_unscaled(caller.partition(":")[0], x, low, high):
             self._warned.add("pixels")
 
     def _warn_missing(self, data: Batches, split: Batches | None) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 from gwucnn.activation_functions import SoftmaxActivation
 from gwucnn.common import NotBuiltError, Shape, ShapeError, check_size, warn_user
 from gwucnn.layers import Layer
-from gwucnn.layers.inserting import build_layer, need_new_layer, shown, stated
-from gwucnn.layers.last_activation import need_last, need_once, need_several
+from gwucnn.layers.inserting import build_layer, require_new_layer, shown, stated
+from gwucnn.layers.last_activation import require_applied_once, require_at_end, require_several_outputs
 from gwucnn.loss_functions import LossFunction
 
-__all__ = ["Stack"]
+__all__ = ["LayerRow"]
 
 
-class Stack:
+class LayerRow:
     """Takes layers one by one and builds each as soon as the shape of its input is known.
 
     Shapes are channels last here, whatever the user's order is; `shown` gives the user's.
@@ -47,7 +47,7 @@ class Stack:
 
     def add(self, layer: Layer) -> None:
         """Put a layer on top; leave everything as it was if it does not fit."""
-        need_new_layer("add", layer)
+        require_new_layer("add", layer)
         name = type(layer).__name__
         layer.label = f"{len(self.layers)}.{name}"
         if self.channels_first and hasattr(layer, "channels_first"):
@@ -136,12 +136,12 @@ class Stack:
         """Raise an error if a network that ends so cannot be trained with this loss."""
         if loss.partner is not None:
             loss.check_outputs(loss.partner, self.shapes[-1])
-            need_last(loss.name, self.layers, loss.partner)
+            require_at_end(loss.name, self.layers, loss.partner)
         loss.check_outputs(self.layers[-1].split_activation()[1], self.shapes[-1])
-        need_once(loss.name, self.layers, SoftmaxActivation)
+        require_applied_once(loss.name, self.layers, SoftmaxActivation)
         if loss.partner is not None:
-            need_once(loss.name, self.layers, loss.partner)
-        need_several(self.layers, SoftmaxActivation, self.shapes[-1][-1])
+            require_applied_once(loss.name, self.layers, loss.partner)
+        require_several_outputs(self.layers, SoftmaxActivation, self.shapes[-1][-1])
 
     def _propagate(self) -> None:
         """Build the layers whose input shape is known by now and that are not built yet."""

@@ -9,18 +9,18 @@ from typing import Any
 from gwucnn.callbacks.calling import Callbacks
 from gwucnn.callbacks.history import History
 from gwucnn.callbacks.state import check_states
-from gwucnn.common import FormatError, check_path, keywords_checked, write_atomically
+from gwucnn.common import FormatError, check_path, checks_arguments, write_atomically
 from gwucnn.files import decode, described, encode, own_classes, read, restored
 from gwucnn.layers import Layer
 from gwucnn.network.base import NetworkBase
-from gwucnn.network.inputs import Intake
+from gwucnn.network.inputs import InputValidation
 
 __all__ = ["Savable"]
 
 State = tuple[str, dict[str, Any]]
 
 
-class Savable(Intake):
+class Savable(InputValidation):
     """A network that can be saved and copied with all that its training needs. `GWUNetwork` trains it."""
 
     # Of the whole run, also while `fit` runs and after it was broken off.
@@ -70,7 +70,7 @@ class Savable(Intake):
         True
         """
         path = check_path("save", "path", path)
-        self._need_weights("save")
+        self._require_weights("save")
         write_atomically("save", path, encode("save", *described("save", self)))
 
     @classmethod
@@ -92,11 +92,11 @@ class Savable(Intake):
             If it cannot be read.
         """
         path = check_path("load", "path", path)
-        who = f"load {path!r}"
-        document, arrays = read(who, path)
+        caller = f"load {path!r}"
+        document, arrays = read(caller, path)
         if document.get("built") is not True:
-            raise FormatError(f"{who}: expected a network with its weights, got one that is not built")
-        return restored(who, document, arrays, cls._made)
+            raise FormatError(f"{caller}: expected a network with its weights, got one that is not built")
+        return restored(caller, document, arrays, cls._made)
 
     @classmethod
     def _made(cls, options: dict[str, Any]) -> Any:
@@ -113,13 +113,13 @@ class Savable(Intake):
         more = {name: value for name, value in vars(self).items() if name not in ours}
         return _unpickled, arguments, more or None
 
-    @keywords_checked
+    @checks_arguments
     def add(self, layer: Layer) -> None:
         super().add(layer)
         # What callbacks remember, such as the best weights, is of the network that it was.
         self._watchers, self._loaded_states = None, ()
 
-    add.__doc__ = Intake.add.__doc__
+    add.__doc__ = InputValidation.add.__doc__
 
     def _callback_states(self) -> list[dict[str, Any]]:
         states = self._loaded_states if self._watchers is None else self._watchers.states()

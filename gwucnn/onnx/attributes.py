@@ -56,8 +56,7 @@ def node_of(onnx: Any, proto: Any, opset: int) -> Node:
     name = proto.name or (proto.output[0] if proto.output else "")
     if proto.domain not in ("", "ai.onnx"):
         raise Unsupported(
-            f"onnx: expected operators of ONNX itself, got {proto.op_type} of {proto.domain!r} in node "
-            f"{name!r}"
+            f"onnx: expected operators of ONNX itself, got {proto.op_type} of {proto.domain!r} in node {name!r}"
         )
     return Node(proto.op_type, name, list(proto.input), list(proto.output), attributes, opset)
 

@@ -66,9 +66,7 @@ def run_model(model: Any, inputs: Any, device: str = "CPU", **options: Any) -> t
     return prepare(model, device).run(inputs)
 
 
-def run_node(
-    node: Any, inputs: Any, device: str = "CPU", outputs_info: Any = None, **options: Any
-) -> tuple[Any, ...]:
+def run_node(node: Any, inputs: Any, device: str = "CPU", outputs_info: Any = None, **options: Any) -> tuple[Any, ...]:
     """Return the outputs of one NodeProto; option opset_version, else the newest."""
     onnx = library("onnx.backend")
     need_whole("onnx.backend", onnx, node)
@@ -108,9 +106,7 @@ class Prepared:
     """A model that can be run; `prepare` makes it."""
 
     def __init__(self, onnx: Any, model: Any) -> None:
-        opset = max(
-            (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1
-        )
+        opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
         graph = model.graph
         self._nodes = [_known(node_of(onnx, node, opset)) for node in graph.node]
         self._constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}

@@ -21,13 +21,13 @@ OPSET, IR_VERSION = 20, 9
 FIRST, LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
-def library(who: str) -> Any:
+def library(caller: str) -> Any:
     """Return the package `onnx`, which need not be installed for anything else."""
     try:
         import onnx
     except ImportError as error:
         raise ImportError(
-            f"{who}: expected the package onnx, which is not installed; pip install 'gwucnn[onnx]'"
+            f"{caller}: expected the package onnx, which is not installed; pip install 'gwucnn[onnx]'"
         ) from error
     return onnx
 
@@ -63,7 +63,7 @@ class Drawing:
     def __init__(self, dtype: Any) -> None:
         self.dtype = np.dtype(dtype)
         self.onnx = library("export_onnx")
-        self.who = "network"
+        self.caller = "network"
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._taken: set[str] = set()
@@ -96,10 +96,10 @@ class Drawing:
         return self.node("Reshape", name, self.constant("shape", (0, *sizes), np.int64))
 
     def _name(self, what: str) -> str:
-        name, number = f"{self.who}.{what}", 1
+        name, number = f"{self.caller}.{what}", 1
         while name in self._taken:
             number += 1
-            name = f"{self.who}.{what}.{number}"
+            name = f"{self.caller}.{what}.{number}"
         self._taken.add(name)
         return name
 

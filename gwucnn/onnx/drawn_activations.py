@@ -18,8 +18,7 @@ def activation(graph: Drawing, function: Any, x: Value) -> str:
         return x.name
     if function.name not in ACTIVATIONS:
         raise ValueError(
-            f"export_onnx: expected activations {', '.join(ACTIVATIONS)}, got {function.name!r} in "
-            f"{graph.who}"
+            f"export_onnx: expected activations {', '.join(ACTIVATIONS)}, got {function.name!r} in {graph.caller}"
         )
     return ACTIVATIONS[function.name](graph, function.options, x)
 

@@ -22,7 +22,7 @@ Draw = Callable[[Drawing, Any, Value], str]
 
 def draw(graph: Drawing, layer: Layer, x: Value, norm: Norm | None = None) -> Value:
     """Add a layer's nodes, and those of a normalisation that its weights take over; return what it makes."""
-    graph.who = layer.label
+    graph.caller = layer.label
     if type(layer) not in DRAWN:
         raise ValueError(
             f"export_onnx: expected layers that ONNX has operators for, got {layer!r} as {layer.label}; "
@@ -87,9 +87,7 @@ def _depthwise(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -
 
 def _separable(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -> str:
     first = _by_channel(layer.depthwise_kernel.constant).transpose(3, 2, 0, 1)
-    filtered = graph.node(
-        "Conv", x.name, graph.constant("depthwise_kernel", first), group=x.shape[2], **_slide(layer)
-    )
+    filtered = graph.node("Conv", x.name, graph.constant("depthwise_kernel", first), group=x.shape[2], **_slide(layer))
     weights = _weights(graph, layer.kernel.constant, layer, norm, (3, 2, 0, 1))
     return _activated(graph, layer, graph.node("Conv", filtered, *weights, kernel_shape=(1, 1)))
 
@@ -211,9 +209,7 @@ def _lrn(graph: Drawing, layer: Any, x: Value) -> str:
 
 def _clip(graph: Drawing, layer: Any, x: Value) -> str:
     bounds = (layer.low, layer.high)
-    return graph.node(
-        "Clip", x.name, *("" if bound is None else graph.constant("bound", bound) for bound in bounds)
-    )
+    return graph.node("Clip", x.name, *("" if bound is None else graph.constant("bound", bound) for bound in bounds))
 
 
 def _log_softmax(graph: Drawing, layer: Any, x: Value) -> str:

@@ -74,7 +74,7 @@ def to_model(network: GWUNetwork, *, fold: bool = False, precision: str = "float
     if x.is_image and not first:
         x = Value(graph.channels_first(x.name), shape)
     y = _row(graph, network.layers, x, fold)
-    graph.who = "network"
+    graph.caller = "network"
     last = graph.node("Transpose", y.name, perm=(0, 2, 3, 1)) if y.is_image and not first else y.name
     graph.nodes.append(graph.onnx.helper.make_node("Identity", [last], ["y"], "y"))
     return _checked(graph, entrance, y.sizes if first else y.shape)
@@ -102,7 +102,7 @@ def _nested(graph: Drawing, layer: Layer, x: Value, fold: bool) -> Value:
     rows = layer.branches if isinstance(layer, Concatenate) else [layer.layers, layer.shortcut]  # type: ignore[attr-defined]
     made = [_row(graph, row, x, fold) for row in rows]
     names = [value.name for value in made]
-    graph.who = layer.label
+    graph.caller = layer.label
     if isinstance(layer, Concatenate):
         return Value(graph.node("Concat", *names, axis=1 if made[0].is_image else -1), layer.out_shape)
     return Value(graph.node("Add", *names), layer.out_shape)
@@ -113,8 +113,7 @@ def _checked(graph: Drawing, x_shape: tuple[int, ...], y_shape: tuple[int, ...])
     onnx, helper = graph.onnx, graph.onnx.helper
     kind = helper.np_dtype_to_tensor_dtype(graph.dtype)
     x, y = (
-        helper.make_tensor_value_info(name, kind, ("N", *shape))
-        for name, shape in (("x", x_shape), ("y", y_shape))
+        helper.make_tensor_value_info(name, kind, ("N", *shape)) for name, shape in (("x", x_shape), ("y", y_shape))
     )
     drawn = helper.make_graph(graph.nodes, "gwucnn", [x], [y], graph.constants)
     model = helper.make_model(

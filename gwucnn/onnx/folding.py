@@ -36,12 +36,8 @@ def _cast(node: Node, x: Any) -> Any:
     return x.astype(kinds[node.get("to")])
 
 
-def _slice(
-    node: Node, x: Any, starts: Any = None, ends: Any = None, axes: Any = None, steps: Any = None
-) -> Any:
-    starts, ends = (
-        np.asarray(node.get(name, given)).tolist() for name, given in (("starts", starts), ("ends", ends))
-    )
+def _slice(node: Node, x: Any, starts: Any = None, ends: Any = None, axes: Any = None, steps: Any = None) -> Any:
+    starts, ends = (np.asarray(node.get(name, given)).tolist() for name, given in (("starts", starts), ("ends", ends)))
     axes = np.asarray(node.get("axes", range(len(starts)) if axes is None else axes)).tolist()
     steps = [1] * len(starts) if steps is None else steps.tolist()
     cut = [slice(None)] * x.ndim

@@ -124,9 +124,7 @@ class _Import:
         try:
             network.build(self.in_shape)
         except ShapeError as error:
-            raise Unsupported(
-                f"import_onnx: expected layers that fit each other, got others: {error}"
-            ) from None
+            raise Unsupported(f"import_onnx: expected layers that fit each other, got others: {error}") from None
         inner = [leaf for layer in row for leaf in leaves(layer)]
         network.set_weights([array for layer in inner for array in self.weights.get(id(layer), [])])
         return network
@@ -151,8 +149,7 @@ class _Import:
         """Return what a node takes, computed tensors and constants, if it is one that is read here."""
         if node.kind not in READERS and node.kind not in KNOWN:
             raise Unsupported(
-                f"import_onnx: expected operators {', '.join(sorted(KNOWN))}, got {node.kind} in node "
-                f"{node.name!r}"
+                f"import_onnx: expected operators {', '.join(sorted(KNOWN))}, got {node.kind} in node {node.name!r}"
             )
         numbers, seen = self.graph.constants, self.seen
         unknown = [name for name in node.inputs if name and name not in seen and name not in numbers]

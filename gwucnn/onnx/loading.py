@@ -42,20 +42,18 @@ def load(onnx: Any, path: Any) -> Any:
     return model
 
 
-def need_whole(who: str, onnx: Any, proto: Any) -> None:
+def need_whole(caller: str, onnx: Any, proto: Any) -> None:
     """Raise an error for a model or a node with parts in other files, or written in a way not read here."""
     for tensor in _messages(proto, (onnx.TensorProto, onnx.SparseTensorProto)):
         if isinstance(tensor, onnx.SparseTensorProto):
-            raise Unsupported(f"{who}: expected dense constants, got a sparse one")
+            raise Unsupported(f"{caller}: expected dense constants, got a sparse one")
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise Unsupported(
-                f"{who}: expected all numbers inside of the model, got tensor {tensor.name!r} in another "
+                f"{caller}: expected all numbers inside of the model, got tensor {tensor.name!r} in another "
                 "file; save it with its numbers inside"
             )
     for function in getattr(proto, "functions", ()):
-        raise Unsupported(
-            f"{who}: expected operators of ONNX itself, got the function {function.name!r}; inline it"
-        )
+        raise Unsupported(f"{caller}: expected operators of ONNX itself, got the function {function.name!r}; inline it")
 
 
 def _need_steps(model: Any) -> None:

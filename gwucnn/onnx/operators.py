@@ -141,9 +141,7 @@ def _batch_norm(node: Node, x: Any, scale: Any, bias: Any, mean: Any, variance: 
     centre = ops.batch_statistics(channels, variance=spread)
     y = ops.batch_norm(channels, scale, bias, centre, spread, epsilon)
     keep = node.get("momentum", 0.9)
-    moved = [
-        (keep * old + (1 - keep) * new).astype(old.dtype) for old, new in ((mean, centre), (variance, spread))
-    ]
+    moved = [(keep * old + (1 - keep) * new).astype(old.dtype) for old, new in ((mean, centre), (variance, spread))]
     return (np.ascontiguousarray(np.moveaxis(y, -1, 1)), *moved)
 
 

@@ -49,9 +49,7 @@ def _clip(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     if any(node.inputs[place] and place not in constants for place in range(1, len(node.inputs))):
         raise node.refuse("min and max to be constants, got tensors that are computed,")
     low, high = (None if bound is None or abs(bound) > 3e38 else bound for bound in (low, high))
-    return Made(
-        [activation_layers.RELU() if (low, high) == (0, None) else imported.Clip(low, high)], x.layout
-    )
+    return Made([activation_layers.RELU() if (low, high) == (0, None) else imported.Clip(low, high)], x.layout)
 
 
 def _dropout(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
@@ -106,9 +104,7 @@ READERS: dict[str, Reader] = {
     "Clip": _clip,
     "Dropout": _dropout,
     "Elu": _plain(lambda node: activation_layers.ELU(node.get("alpha", 1.0))),
-    "Gelu": _plain(
-        lambda node: activation_layers.GELU(approximate=node.get("approximate", "none") == "tanh")
-    ),
+    "Gelu": _plain(lambda node: activation_layers.GELU(approximate=node.get("approximate", "none") == "tanh")),
     "GlobalAveragePool": _global_pool(layers.GlobalAveragePooling2D),
     "GlobalMaxPool": _global_pool(layers.GlobalMaxPooling2D),
     "LeakyRelu": _plain(lambda node: activation_layers.LeakyReLU(node.get("alpha", 0.01))),

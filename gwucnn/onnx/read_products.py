@@ -73,9 +73,7 @@ def _weighted(node: Node, before: list[Layer], layer: Any, kernel: Any, bias: An
     if bias is not None and bias.shape != (made,):
         raise node.refuse(f"a bias of shape ({made},), got {bias.shape}")
     layout = "rows" if is_dense else "first"
-    return Made(
-        [*before, layer], layout, [[] for _ in before] + [[kernel] if bias is None else [kernel, bias]]
-    )
+    return Made([*before, layer], layout, [[] for _ in before] + [[kernel] if bias is None else [kernel, bias]])
 
 
 def _gemm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:

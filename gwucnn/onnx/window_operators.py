@@ -188,9 +188,7 @@ def _average_pool(node: Node, x: Any) -> Any:
         axes = tuple(range(-len(window.size), 0))
         count = _windows(np.ones((1, 1, *x.shape[2:])), window, pads, 0).sum(axis=axes)
         return (_windows(x, window, pads, 0).sum(axis=axes) / count).astype(x.dtype)
-    y = ops.average_pool2d(
-        _last(x), _two(window.size, 1), strides=_two(window.strides, 1), padding=_two(pads, (0, 0))
-    )
+    y = ops.average_pool2d(_last(x), _two(window.size, 1), strides=_two(window.strides, 1), padding=_two(pads, (0, 0)))
     return _first(y, x.ndim - 2)
 
 

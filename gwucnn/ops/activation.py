@@ -36,20 +36,18 @@ __all__ = [
 ]
 
 
-def _forward(who: str, kernel: Any, x: Array, out: Array | None) -> Callable[[], Array]:
-    (x,) = as_arrays(who, x=x)
+def _forward(caller: str, kernel: Any, x: Array, out: Array | None) -> Callable[[], Array]:
+    (x,) = as_arrays(caller, x=x)
     # Number by number, a result may take the place of its argument.
-    out = as_output(who, out, x.shape, [x] if out is not x else [x[:0]])
+    out = as_output(caller, out, x.shape, [x] if out is not x else [x[:0]])
     return kernel(x, out)
 
 
-def _backward(
-    who: str, kernel: Any, dy: Array, y: Array, out: Array | None, name: str = "y"
-) -> Callable[[], Array]:
+def _backward(caller: str, kernel: Any, dy: Array, y: Array, out: Array | None, name: str = "y") -> Callable[[], Array]:
     """Bind a gradient that wants dy and another array, called `name`."""
-    dy, y = as_arrays(who, **{"dy": dy, name: y})
-    check_shape(who, name, y, dy.shape, "that of dy")
-    out = as_output(who, out, dy.shape, [dy, y] if out is not dy else [y])
+    dy, y = as_arrays(caller, **{"dy": dy, name: y})
+    check_shape(caller, name, y, dy.shape, "that of dy")
+    out = as_output(caller, out, dy.shape, [dy, y] if out is not dy else [y])
     return kernel(dy, y, out)
 
 
@@ -218,9 +216,7 @@ def gelu(x: Array, approximate: bool = False, *, out: Array | None = None) -> Ca
 
 
 @Op
-def gelu_backward(
-    dy: Array, x: Array, approximate: bool = False, *, out: Array | None = None
-) -> Callable[[], Array]:
+def gelu_backward(dy: Array, x: Array, approximate: bool = False, *, out: Array | None = None) -> Callable[[], Array]:
     """Return dx = dy * (P(x) + x * p(x)), p being the normal density, x being its input.
 
     dy, x : float32 or float64, of one shape. out : the same; may be dy itself. Returns an array like dy.

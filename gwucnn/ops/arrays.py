@@ -68,8 +68,7 @@ def rescale(x: Array, scale: Any, offset: Any = 0.0, *, out: Array | None = None
     for name, value in factors.items():
         if value.shape not in ((), x.shape[-1:]):
             raise ShapeError(
-                f"rescale: expected {name} to be one number or of shape (C,) = {x.shape[-1:]}, got "
-                f"{value.shape}"
+                f"rescale: expected {name} to be one number or of shape (C,) = {x.shape[-1:]}, got {value.shape}"
             )
     C = max(value.size for value in factors.values())
     pixels = x.size // max(C, 1)
@@ -138,18 +137,16 @@ def take_channels(x: Array, start: int, channels: int, *, out: Array | None = No
            [5., 6.]])
     """
     (x,) = as_arrays("take_channels", x=x)
-    start, channels, _ = _channels(
-        "take_channels", "x", x, start, check_size("take_channels", "channels", channels)
-    )
+    start, channels, _ = _channels("take_channels", "x", x, start, check_size("take_channels", "channels", channels))
     out = as_output("take_channels", out, (*x.shape[:-1], channels), [x])
     return kernels.active.CopyChannels(x, out, start, 0, channels)
 
 
-def _channels(who: str, name: str, array: Array, start: int, count: int) -> tuple[int, int, int]:
+def _channels(caller: str, name: str, array: Array, start: int, count: int) -> tuple[int, int, int]:
     """Check that `array` has `count` channels from `start` on; return both, and how many it has in all."""
-    start = check_size(who, "start", start, 0)
+    start = check_size(caller, "start", start, 0)
     if array.ndim == 0 or array.shape[-1] < start + count:
-        raise ShapeError(f"{who}: expected {name} with at least {start + count} channels, got {array.shape}")
+        raise ShapeError(f"{caller}: expected {name} with at least {start + count} channels, got {array.shape}")
     return start, count, array.shape[-1]
 
 
@@ -157,7 +154,7 @@ def _channels(who: str, name: str, array: Array, start: int, count: int) -> tupl
 def all_finite(x: Array, *, besides: Sequence[Any] = ()) -> Callable[[], bool]:
     """Return whether no number of x (float32 or float64, any shape) is NaN or infinite. One pass, no copy.
 
-    besides : bound ops that write to parts of x, with an attribute `vouches` which is true: what they wrote
+    besides : bound ops that write to parts of x, with an attribute `reports_finite` which is true: what they wrote
     last is not read again, as they know the answer.
     """
     (x,) = as_arrays("all_finite", x=x)

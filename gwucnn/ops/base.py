@@ -55,7 +55,7 @@ class Op:
         return f"<op {self.__name__}>"  # type: ignore[attr-defined]
 
 
-def as_arrays(who: str, **given: Any) -> list[Any]:
+def as_arrays(caller: str, **given: Any) -> list[Any]:
     """Return C-contiguous, aligned arrays of one floating type, copying only what is not so already.
 
     Raises TypeError unless all of them are float32 or all are float64 of the machine's byte order. None stays
@@ -64,10 +64,8 @@ def as_arrays(who: str, **given: Any) -> list[Any]:
     arrays = {name: None if a is None else np.asarray(a) for name, a in given.items()}
     dtypes = {name: a.dtype for name, a in arrays.items() if a is not None}
     if len(set(dtypes.values())) != 1 or next(iter(dtypes.values())) not in FLOATS:
-        got = ", ".join(
-            f"{name} {dtype.name if dtype.isnative else dtype.str}" for name, dtype in dtypes.items()
-        )
-        raise TypeError(f"{who}: expected one dtype, float32 or float64, got {got}; convert with astype")
+        got = ", ".join(f"{name} {dtype.name if dtype.isnative else dtype.str}" for name, dtype in dtypes.items())
+        raise TypeError(f"{caller}: expected one dtype, float32 or float64, got {got}; convert with astype")
     return [a if a is None or _plain(a) else aligned_copy(a) for a in arrays.values()]
 
 
@@ -77,28 +75,26 @@ def _plain(array: Array) -> bool:
     return flags.c_contiguous and flags.aligned
 
 
-def as_shape(who: str, name: str, shape: Any, letters: str) -> Shape:
+def as_shape(caller: str, name: str, shape: Any, letters: str) -> Shape:
     """Return a shape given by the user as a tuple of four ints, or raise a TypeError that names it."""
     try:
         sizes = tuple(index(size) for size in shape)
     except TypeError:
         sizes = ()
     if len(sizes) != 4:
-        raise TypeError(f"{who}: expected {name} to be four integers {letters}, got {shape!r}")
+        raise TypeError(f"{caller}: expected {name} to be four integers {letters}, got {shape!r}")
     return sizes
 
 
-def check_shape(who: str, name: str, array: Array, shape: tuple[int | None, ...], letters: str) -> None:
+def check_shape(caller: str, name: str, array: Array, shape: tuple[int | None, ...], letters: str) -> None:
     """Raise ShapeError unless `array` has `shape`, in which None is any size; `letters` names the axes."""
-    if array.ndim != len(shape) or any(
-        want not in (None, got) for want, got in zip(shape, array.shape, strict=True)
-    ):
+    if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):
         sizes = "" if None in shape else f" = {shape}"
-        raise ShapeError(f"{who}: expected {name} of shape {letters}{sizes}, got {array.shape}")
+        raise ShapeError(f"{caller}: expected {name} of shape {letters}{sizes}, got {array.shape}")
 
 
 def as_output(
-    who: str,
+    caller: str,
     out: Array | None,
     shape: tuple[int, ...],
     inputs: list[Array],
@@ -116,52 +112,48 @@ def as_output(
     if out is None:
         return aligned_empty(shape, dtype, least=WORTH_IT)
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise TypeError(
-            f"{who}: expected {name} to be an array of {dtype}, got {getattr(out, 'dtype', type(out))}"
-        )
+        raise TypeError(f"{caller}: expected {name} to be an array of {dtype}, got {getattr(out, 'dtype', type(out))}")
     if out.shape != shape:
-        raise ShapeError(f"{who}: expected {name} of shape {shape}, got {out.shape}")
+        raise ShapeError(f"{caller}: expected {name} of shape {shape}, got {out.shape}")
     flags = out.flags
     if not (flags.c_contiguous and flags.writeable and flags.aligned):
-        kind = (
-            "a non-contiguous"
-            if not flags.c_contiguous
-            else "an unaligned"
-            if flags.writeable
-            else "a read-only"
-        )
-        raise ValueError(f"{who}: expected {name} to be a writeable C-contiguous array, got {kind} one")
+        kind = "a non-contiguous" if not flags.c_contiguous else "an unaligned" if flags.writeable else "a read-only"
+        raise ValueError(f"{caller}: expected {name} to be a writeable C-contiguous array, got {kind} one")
     if any(a is not None and np.may_share_memory(a, out) for a in inputs):
-        raise ValueError(
-            f"{who}: expected {name} to have memory of its own, got an array that overlaps an input"
-        )
+        raise ValueError(f"{caller}: expected {name} to have memory of its own, got an array that overlaps an input")
     return out
 
 
 def filter_window(
-    who: str, x: str, x_shape: Shape, weight: str, weight_shape: Shape, groups: int, options: tuple[Any, ...]
+    caller: str,
+    x: str,
+    x_shape: Shape,
+    weight: str,
+    weight_shape: Shape,
+    groups: int,
+    options: tuple[Any, ...],
 ) -> Window:
     """Check that images, filters and groups fit each other, and return the filter's window.
 
     `x` and `weight` are what the op calls the arguments of which these are the shapes.
     """
-    check_size(who, "groups", groups)
+    check_size(caller, "groups", groups)
     if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
-        raise ShapeError(f"{who}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
+        raise ShapeError(f"{caller}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
     if len(weight_shape) != 4 or min(weight_shape) < 1:
-        raise ShapeError(f"{who}: expected {weight} of shape (KH, KW, C // groups, F), got {weight_shape}")
+        raise ShapeError(f"{caller}: expected {weight} of shape (KH, KW, C // groups, F), got {weight_shape}")
     C, (KH, KW, Cg, F) = x_shape[3], weight_shape
     if C % groups or F % groups:
         raise ShapeError(
-            f"{who}: expected channels and filters to be multiples of groups={groups}, got C={C}, F={F}"
+            f"{caller}: expected channels and filters to be multiples of groups={groups}, got C={C}, F={F}"
         )
     if Cg * groups != C:
         raise ShapeError(
-            f"{who}: expected {weight} for {C // groups} channels (C={C}, groups={groups}), "
+            f"{caller}: expected {weight} for {C // groups} channels (C={C}, groups={groups}), "
             f"got one for {Cg}; {x} {x_shape}, {weight} {weight_shape}"
         )
     strides, padding, dilation_rate = options
-    return Window.of(who, (KH, KW), strides, padding, dilation_rate, name=weight)
+    return Window.of(caller, (KH, KW), strides, padding, dilation_rate, name=weight)
 
 
 def conv_kernel(name: str, dtype: Any, weight_shape: Shape, groups: int, width: int) -> Callable[..., Any]:
@@ -269,22 +261,22 @@ def backward_weight_step(
     return kernel(x, dy, out, *geometry, accumulate)
 
 
-def check_channels(who: str, x: Array, **vectors: Array | None) -> int:
+def check_channels(caller: str, x: Array, **vectors: Array | None) -> int:
     """Return C, after a check that x is (..., C) and that the others are (C,)."""
     if x.ndim < 2 or x.shape[-1] < 1:
-        raise ShapeError(f"{who}: expected x of shape (N, ..., C) with at least one channel, got {x.shape}")
+        raise ShapeError(f"{caller}: expected x of shape (N, ..., C) with at least one channel, got {x.shape}")
     for name, vector in vectors.items():
         if vector is not None:
-            check_shape(who, name, vector, x.shape[-1:], f"(C,) with C={x.shape[-1]} channels as in x")
+            check_shape(caller, name, vector, x.shape[-1:], f"(C,) with C={x.shape[-1]} channels as in x")
     return x.shape[-1]
 
 
 def as_gradients(
-    who: str, C: int, arrays: list[Any], gamma_grad: Array | None, beta_grad: Array | None
+    caller: str, C: int, arrays: list[Any], gamma_grad: Array | None, beta_grad: Array | None
 ) -> list[Array | None]:
     """Check the arrays that gradients are added to; None stays None."""
     checked: list[Array | None] = []
     for name, grad in (("gamma_grad", gamma_grad), ("beta_grad", beta_grad)):
         given = [*arrays, *[g for g in checked if g is not None]]
-        checked.append(None if grad is None else as_output(who, grad, (C,), given, name=name))
+        checked.append(None if grad is None else as_output(caller, grad, (C,), given, name=name))
     return checked

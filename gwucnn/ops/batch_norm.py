@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gwucnn import kernels
-from gwucnn.common import check_not_negative
+from gwucnn.common import check_nonnegative
 from gwucnn.ops.base import Array, Op, as_arrays, as_gradients, as_output, check_channels, check_shape
 
 __all__ = [
@@ -17,9 +17,7 @@ __all__ = [
 
 
 @Op
-def batch_statistics(
-    x: Array, *, variance: Array | None = None, out: Array | None = None
-) -> Callable[[], Array]:
+def batch_statistics(x: Array, *, variance: Array | None = None, out: Array | None = None) -> Callable[[], Array]:
     """Return the mean of each channel over a batch, and fill `variance` with its biased variance.
 
     ::
@@ -53,11 +51,11 @@ def batch_statistics(
     >>> batch_statistics(np.array([[1.0, 5.0], [3.0, 5.0]]), variance=variance), variance
     (array([2., 5.]), array([1., 0.]))
     """
-    who = "batch_statistics"
-    (x,) = as_arrays(who, x=x)
-    C = check_channels(who, x)
-    out = as_output(who, out, (C,), [x])
-    variance = as_output(who, variance, (C,), [x, out], name="variance", dtype=x.dtype)
+    caller = "batch_statistics"
+    (x,) = as_arrays(caller, x=x)
+    C = check_channels(caller, x)
+    out = as_output(caller, out, (C,), [x])
+    variance = as_output(caller, variance, (C,), [x, out], name="variance", dtype=x.dtype)
     return kernels.active.BatchStatistics(x, out, variance)
 
 
@@ -101,13 +99,13 @@ def batch_norm(
     S. Ioffe and C. Szegedy, arXiv:1502.03167, algorithm 1. A variance that is NaN or infinite makes the
     channel NaN.
     """
-    who = "batch_norm"
-    epsilon = check_not_negative(who, "epsilon", epsilon)
+    caller = "batch_norm"
+    epsilon = check_nonnegative(caller, "epsilon", epsilon)
     x, gamma, beta, mean, variance = arrays = as_arrays(
-        who, x=x, gamma=gamma, beta=beta, mean=mean, variance=variance
+        caller, x=x, gamma=gamma, beta=beta, mean=mean, variance=variance
     )
-    check_channels(who, x, gamma=gamma, beta=beta, mean=mean, variance=variance)
-    out = as_output(who, out, x.shape, arrays if out is not x else arrays[1:])
+    check_channels(caller, x, gamma=gamma, beta=beta, mean=mean, variance=variance)
+    out = as_output(caller, out, x.shape, arrays if out is not x else arrays[1:])
     return kernels.active.BatchNorm(x, gamma, beta, mean, variance, out, epsilon)
 
 
@@ -149,13 +147,13 @@ def batch_norm_backward_sums(
     ShapeError, TypeError, ValueError
         As `batch_norm`.
     """
-    who = "batch_norm_backward_sums"
-    epsilon = check_not_negative(who, "epsilon", epsilon)
-    dy, x, mean, variance = arrays = as_arrays(who, dy=dy, x=x, mean=mean, variance=variance)
-    C = check_channels(who, x, mean=mean, variance=variance)
-    check_shape(who, "dy", dy, x.shape, "that of x")
-    out = as_output(who, out, (2, C), arrays)
-    grads = as_gradients(who, C, [*arrays, out], gamma_grad, beta_grad)
+    caller = "batch_norm_backward_sums"
+    epsilon = check_nonnegative(caller, "epsilon", epsilon)
+    dy, x, mean, variance = arrays = as_arrays(caller, dy=dy, x=x, mean=mean, variance=variance)
+    C = check_channels(caller, x, mean=mean, variance=variance)
+    check_shape(caller, "dy", dy, x.shape, "that of x")
+    out = as_output(caller, out, (2, C), arrays)
+    grads = as_gradients(caller, C, [*arrays, out], gamma_grad, beta_grad)
     return kernels.active.BatchNormBackwardSums(dy, x, mean, variance, out, *grads, epsilon)
 
 
@@ -199,14 +197,14 @@ def batch_norm_backward(
     ShapeError, TypeError, ValueError
         As `batch_norm`.
     """
-    who = "batch_norm_backward"
-    epsilon = check_not_negative(who, "epsilon", epsilon)
+    caller = "batch_norm_backward"
+    epsilon = check_nonnegative(caller, "epsilon", epsilon)
     dy, x, gamma, mean, variance, sums = arrays = as_arrays(
-        who, dy=dy, x=x, gamma=gamma, mean=mean, variance=variance, sums=sums
+        caller, dy=dy, x=x, gamma=gamma, mean=mean, variance=variance, sums=sums
     )
-    C = check_channels(who, x, gamma=gamma, mean=mean, variance=variance)
-    check_shape(who, "dy", dy, x.shape, "that of x")
+    C = check_channels(caller, x, gamma=gamma, mean=mean, variance=variance)
+    check_shape(caller, "dy", dy, x.shape, "that of x")
     if sums is not None:
-        check_shape(who, "sums", sums, (2, C), "(2, C)")
-    out = as_output(who, out, x.shape, arrays)
+        check_shape(caller, "sums", sums, (2, C), "(2, C)")
+    out = as_output(caller, out, x.shape, arrays)
     return kernels.active.BatchNormBackward(dy, x, gamma, mean, variance, sums, out, epsilon)

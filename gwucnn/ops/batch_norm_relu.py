@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gwucnn import kernels
-from gwucnn.common import check_not_negative
+from gwucnn.common import check_nonnegative
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_channels, check_shape
 
 __all__ = ["batch_norm_relu", "batch_norm_relu_backward", "batch_norm_relu_backward_sums"]
 
 
-def _channels(who: str, x: Array, epsilon: float, **vectors: Array) -> tuple[int, ...]:
+def _channels(caller: str, x: Array, epsilon: float, **vectors: Array) -> tuple[int, ...]:
     """Return (C,), after a check that x is (N, ..., C), that the others are (C,), and of epsilon."""
-    check_not_negative(who, "epsilon", epsilon)
-    return (check_channels(who, x, **vectors),)
+    check_nonnegative(caller, "epsilon", epsilon)
+    return (check_channels(caller, x, **vectors),)
 
 
 @Op
@@ -60,14 +60,14 @@ def batch_norm_relu(
     -----
     The bits are those of `batch_norm` and `relu`, one after the other; memory is passed through once.
     """
-    who = "batch_norm_relu"
+    caller = "batch_norm_relu"
     x, gamma, beta, mean, variance = arrays = as_arrays(
-        who, x=x, gamma=gamma, beta=beta, mean=mean, variance=variance
+        caller, x=x, gamma=gamma, beta=beta, mean=mean, variance=variance
     )
-    channels = _channels(who, x, epsilon, gamma=gamma, beta=beta, mean=mean, variance=variance)
-    out = as_output(who, out, x.shape, arrays if out is not x else arrays[1:])
+    channels = _channels(caller, x, epsilon, gamma=gamma, beta=beta, mean=mean, variance=variance)
+    out = as_output(caller, out, x.shape, arrays if out is not x else arrays[1:])
     if line is not None:
-        line = as_output(who, line, (2, *channels), [*arrays, out], name="line")
+        line = as_output(caller, line, (2, *channels), [*arrays, out], name="line")
     return kernels.active.BatchNorm(x, gamma, beta, mean, variance, out, epsilon, True, line)
 
 
@@ -113,17 +113,17 @@ def batch_norm_relu_backward_sums(
     ShapeError, TypeError, ValueError
         As `batch_norm_relu`.
     """
-    who = "batch_norm_relu_backward_sums"
-    dy, x, line, mean, variance = arrays = as_arrays(who, dy=dy, x=x, line=line, mean=mean, variance=variance)
-    channels = _channels(who, x, epsilon, mean=mean, variance=variance)
-    check_shape(who, "dy", dy, x.shape, "that of x")
-    check_shape(who, "line", line, (2, *channels), "(2, C)")
-    out = as_output(who, out, (2, *channels), arrays)
+    caller = "batch_norm_relu_backward_sums"
+    dy, x, line, mean, variance = arrays = as_arrays(caller, dy=dy, x=x, line=line, mean=mean, variance=variance)
+    channels = _channels(caller, x, epsilon, mean=mean, variance=variance)
+    check_shape(caller, "dy", dy, x.shape, "that of x")
+    check_shape(caller, "line", line, (2, *channels), "(2, C)")
+    out = as_output(caller, out, (2, *channels), arrays)
     if gamma_grad is not None:
-        gamma_grad = as_output(who, gamma_grad, channels, [*arrays, out], name="gamma_grad")
+        gamma_grad = as_output(caller, gamma_grad, channels, [*arrays, out], name="gamma_grad")
     if beta_grad is not None:
         others = [*arrays, out] if gamma_grad is None else [*arrays, out, gamma_grad]
-        beta_grad = as_output(who, beta_grad, channels, others, name="beta_grad")
+        beta_grad = as_output(caller, beta_grad, channels, others, name="beta_grad")
     step = kernels.active.BatchNormBackwardSums
     return step(dy, x, mean, variance, out, gamma_grad, beta_grad, epsilon, line)
 
@@ -170,13 +170,13 @@ def batch_norm_relu_backward(
     ShapeError, TypeError, ValueError
         As `batch_norm_relu`.
     """
-    who = "batch_norm_relu_backward"
+    caller = "batch_norm_relu_backward"
     dy, x, gamma, beta, mean, variance, sums = arrays = as_arrays(
-        who, dy=dy, x=x, gamma=gamma, beta=beta, mean=mean, variance=variance, sums=sums
+        caller, dy=dy, x=x, gamma=gamma, beta=beta, mean=mean, variance=variance, sums=sums
     )
-    channels = _channels(who, x, epsilon, gamma=gamma, beta=beta, mean=mean, variance=variance)
-    check_shape(who, "dy", dy, x.shape, "that of x")
+    channels = _channels(caller, x, epsilon, gamma=gamma, beta=beta, mean=mean, variance=variance)
+    check_shape(caller, "dy", dy, x.shape, "that of x")
     if sums is not None:
-        check_shape(who, "sums", sums, (2, *channels), "(2, C)")
-    out = as_output(who, out, x.shape, arrays)
+        check_shape(caller, "sums", sums, (2, *channels), "(2, C)")
+    out = as_output(caller, out, x.shape, arrays)
     return kernels.active.BatchNormBackward(dy, x, gamma, mean, variance, sums, out, epsilon, beta)

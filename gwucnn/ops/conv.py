@@ -43,10 +43,7 @@ def few_pixels(dtype: Any, out_shape: Shape, weight_shape: Shape) -> bool:
     N, OH, OW, F = out_shape
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     return (
-        0 < N * OH * OW <= MOST_PIXELS
-        and F % lanes == 0
-        and F >= LEAST_FILTERS
-        and weight_shape[2] >= LEAST_CHANNELS
+        0 < N * OH * OW <= MOST_PIXELS and F % lanes == 0 and F >= LEAST_FILTERS and weight_shape[2] >= LEAST_CHANNELS
     )
 
 
@@ -131,9 +128,7 @@ def conv2d(
            [20., 24.]], dtype=float32)
     """
     x, weight, bias = as_arrays("conv2d", x=x, weight=weight, bias=bias)
-    window = filter_window(
-        "conv2d", "x", x.shape, "weight", weight.shape, groups, (strides, padding, dilation_rate)
-    )
+    window = filter_window("conv2d", "x", x.shape, "weight", weight.shape, groups, (strides, padding, dilation_rate))
     N, H, W, _ = x.shape
     F = weight.shape[3]
     if bias is not None:
@@ -195,14 +190,14 @@ def conv2d_backward_input(
     -----
     Costs as much as the forward pass, with any stride: only products with real output pixels are computed.
     """
-    who = "conv2d_backward_input"
-    dy, weight = as_arrays(who, dy=dy, weight=weight)
-    input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
+    caller = "conv2d_backward_input"
+    dy, weight = as_arrays(caller, dy=dy, weight=weight)
+    input_shape = as_shape(caller, "input_shape", input_shape, "(N, H, W, C)")
     options = (strides, padding, dilation_rate)
-    window = filter_window(who, "input_shape", input_shape, "weight", weight.shape, groups, options)
+    window = filter_window(caller, "input_shape", input_shape, "weight", weight.shape, groups, options)
     N, H, W, C = input_shape
-    check_shape(who, "dy", dy, (N, *window.output((H, W)), weight.shape[3]), "(N, OH, OW, F)")
-    out = as_output(who, out, input_shape, [dy, weight])
+    check_shape(caller, "dy", dy, (N, *window.output((H, W)), weight.shape[3]), "(N, OH, OW, F)")
+    out = as_output(caller, out, input_shape, [dy, weight])
     if winograd and winograd_pays(dy.dtype, input_shape, weight.shape, window, groups):
         return kernels.active.WinogradConv2DBackwardInput(dy, weight, out, window.offset((H, W)), scratch)
     kernel = conv_kernel("Conv2DBackwardInput", dy.dtype, weight.shape, groups, C // groups)
@@ -260,16 +255,16 @@ def conv2d_backward_weight(
     depend on the number of threads, except for few filters and for small filter banks of few channels, where
     images are shared out between threads.
     """
-    who = "conv2d_backward_weight"
-    x, dy = as_arrays(who, x=x, dy=dy)
-    weight_shape = as_shape(who, "weight_shape", weight_shape, "(KH, KW, C // groups, F)")
+    caller = "conv2d_backward_weight"
+    x, dy = as_arrays(caller, x=x, dy=dy)
+    weight_shape = as_shape(caller, "weight_shape", weight_shape, "(KH, KW, C // groups, F)")
     options = (strides, padding, dilation_rate)
-    window = filter_window(who, "x", x.shape, "weight_shape", weight_shape, groups, options)
+    window = filter_window(caller, "x", x.shape, "weight_shape", weight_shape, groups, options)
     N, H, W, _ = x.shape
-    check_shape(who, "dy", dy, (N, *window.output((H, W)), weight_shape[3]), "(N, OH, OW, F)")
+    check_shape(caller, "dy", dy, (N, *window.output((H, W)), weight_shape[3]), "(N, OH, OW, F)")
     if accumulate and out is None:
-        raise ValueError(f"{who}: expected out= to add to with accumulate=True, got None")
-    out = as_output(who, out, weight_shape, [x, dy])
+        raise ValueError(f"{caller}: expected out= to add to with accumulate=True, got None")
+    out = as_output(caller, out, weight_shape, [x, dy])
     if winograd and winograd_sums_pay(x.dtype, x.shape, weight_shape, window, groups):
         offset = window.offset((H, W))
         return kernels.active.WinogradConv2DBackwardWeight(x, dy, out, offset, accumulate, scratch)

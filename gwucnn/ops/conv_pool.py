@@ -36,9 +36,7 @@ __all__ = [
 FEW_CHANNELS = 8
 
 
-def has_gradients(
-    dtype: Any, weight_shape: Shape, dilation: tuple[int, int], groups: int
-) -> tuple[bool, bool]:
+def has_gradients(dtype: Any, weight_shape: Shape, dilation: tuple[int, int], groups: int) -> tuple[bool, bool]:
     """Return whether there is a kernel for the gradient by weights, and by input, for filters of this shape.
 
     Both want one group. Lists of winners want 3x3 filters without dilation and channels in whole vectors;
@@ -52,7 +50,7 @@ def has_gradients(
 
 
 def _windows(
-    who: str,
+    caller: str,
     x: str,
     x_shape: Shape,
     weight: str,
@@ -64,19 +62,19 @@ def _windows(
 
     `x` and `weight` are what the op calls the arguments of which these are the shapes.
     """
-    window = filter_window(who, x, x_shape, weight, weight_shape, groups, options)
+    window = filter_window(caller, x, x_shape, weight, weight_shape, groups, options)
     OH, OW = window.output((x_shape[1], x_shape[2]))
     if min(OH, OW) < 2:
-        raise ShapeError(f"{who}: expected {x} to give a convolution of at least 2x2 pixels, got {OH}x{OW}")
+        raise ShapeError(f"{caller}: expected {x} to give a convolution of at least 2x2 pixels, got {OH}x{OW}")
     return window, (OH // 2, OW // 2)
 
 
-def _as_winner(who: str, winner: Any, shape: Shape) -> Array:
+def _as_winner(caller: str, winner: Any, shape: Shape) -> Array:
     """Return the winners that a forward pass recorded for outputs of `shape`, C-contiguous."""
     winner = np.ascontiguousarray(winner)
     if winner.dtype != np.uint8:
-        raise TypeError(f"{who}: expected winner of uint8, got {winner.dtype}")
-    check_shape(who, "winner", winner, shape, "(N, PH, PW, F)")
+        raise TypeError(f"{caller}: expected winner of uint8, got {winner.dtype}")
+    check_shape(caller, "winner", winner, shape, "(N, PH, PW, F)")
     return winner
 
 
@@ -107,22 +105,20 @@ def conv2d_relu_pool(
     out : dtype of x, shape (N, OH // 2, OW // 2, F), optional. Overwritten and returned.
     Raises ShapeError and TypeError as `conv2d`. NaN in a window gives NaN.
     """
-    who = "conv2d_relu_pool"
-    x, weight, bias = as_arrays(who, x=x, weight=weight, bias=bias)
+    caller = "conv2d_relu_pool"
+    x, weight, bias = as_arrays(caller, x=x, weight=weight, bias=bias)
     options = (strides, padding, dilation_rate)
-    window, pooled = _windows(who, "x", x.shape, "weight", weight.shape, options, groups)
+    window, pooled = _windows(caller, "x", x.shape, "weight", weight.shape, options, groups)
     N, H, W, _ = x.shape
     F = weight.shape[3]
     if bias is not None:
-        check_shape(who, "bias", bias, (F,), "(F,)")
-    out = as_output(who, out, (N, *pooled, F), [x, weight, bias])
+        check_shape(caller, "bias", bias, (F,), "(F,)")
+    out = as_output(caller, out, (N, *pooled, F), [x, weight, bias])
     if winner is not None:
-        winner = as_output(who, winner, out.shape, [x, weight, bias, out], name="winner", dtype=np.uint8)
+        winner = as_output(caller, winner, out.shape, [x, weight, bias, out], name="winner", dtype=np.uint8)
     offset = window.offset((H, W))
     if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
-        return kernels.active.WinogradConv2DPool(
-            x, weight, bias, out, winner, offset, relu, constant_weight, scratch
-        )
+        return kernels.active.WinogradConv2DPool(x, weight, bias, out, winner, offset, relu, constant_weight, scratch)
     return kernels.active.Conv2DPool(
         x, weight, bias, out, winner, window.strides, window.dilation, offset, groups, relu, constant_weight
     )
@@ -147,31 +143,29 @@ def conv2d_relu_pool_backward_weight(
     bias_grad : shape (F,), optional. out : shape (KH, KW, C, F), returned.
     Raises ShapeError for shapes that do not fit, ValueError for sizes without a kernel (see `has_gradients`).
     """
-    who = "conv2d_relu_pool_backward_weight"
-    x, dy = as_arrays(who, x=x, dy=dy)
+    caller = "conv2d_relu_pool_backward_weight"
+    x, dy = as_arrays(caller, x=x, dy=dy)
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"{who}: expected out to be an array to add to, got {type(out)}")
-    window, pooled = _windows(who, "x", x.shape, "out", out.shape, (strides, padding, dilation_rate))
+        raise TypeError(f"{caller}: expected out to be an array to add to, got {type(out)}")
+    window, pooled = _windows(caller, "x", x.shape, "out", out.shape, (strides, padding, dilation_rate))
     shape = (x.shape[0], *pooled, out.shape[3])
-    check_shape(who, "dy", dy, shape, "(N, PH, PW, F)")
-    winner = _as_winner(who, winner, shape)
-    out = as_output(who, out, out.shape, [x, dy, winner])
+    check_shape(caller, "dy", dy, shape, "(N, PH, PW, F)")
+    winner = _as_winner(caller, winner, shape)
+    out = as_output(caller, out, out.shape, [x, dy, winner])
     if bias_grad is not None:
-        bias_grad = as_output(who, bias_grad, out.shape[3:], [x, dy, winner, out], name="bias_grad")
+        bias_grad = as_output(caller, bias_grad, out.shape[3:], [x, dy, winner, out], name="bias_grad")
     listed = has_gradients(x.dtype, out.shape, window.dilation, 1)[1]
     lanes = kernels.active.LANES[x.dtype.char]
     if not listed and out.shape[3] % lanes:
         raise ValueError(
-            f"{who}: expected filters in multiples of {lanes}, or 3x3 filters without dilation of "
+            f"{caller}: expected filters in multiples of {lanes}, or 3x3 filters without dilation of "
             f"channels in multiples of {lanes}, got out {out.shape}; use max_pool2d_backward and "
             "conv2d_backward_weight"
         )
     offset = window.offset(x.shape[1:3])
     if listed:
         return kernels.active.WinnerBackwardWeight(x, dy, winner, out, bias_grad, window.strides, offset)
-    return kernels.active.MaskedBackwardWeight(
-        x, dy, winner, out, bias_grad, window.strides, window.dilation, offset
-    )
+    return kernels.active.MaskedBackwardWeight(x, dy, winner, out, bias_grad, window.strides, window.dilation, offset)
 
 
 @Op
@@ -192,18 +186,18 @@ def conv2d_relu_pool_backward_input(
     optional, overwritten and returned.
     Raises ShapeError for shapes that do not fit, ValueError for sizes without a kernel (see `has_gradients`).
     """
-    who = "conv2d_relu_pool_backward_input"
-    dy, weight = as_arrays(who, dy=dy, weight=weight)
-    input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
-    window, pooled = _windows(who, "input_shape", input_shape, "weight", weight.shape, (strides, padding, 1))
+    caller = "conv2d_relu_pool_backward_input"
+    dy, weight = as_arrays(caller, dy=dy, weight=weight)
+    input_shape = as_shape(caller, "input_shape", input_shape, "(N, H, W, C)")
+    window, pooled = _windows(caller, "input_shape", input_shape, "weight", weight.shape, (strides, padding, 1))
     shape = (input_shape[0], *pooled, weight.shape[3])
-    check_shape(who, "dy", dy, shape, "(N, PH, PW, F)")
-    winner = _as_winner(who, winner, shape)
-    out = as_output(who, out, input_shape, [dy, weight, winner])
+    check_shape(caller, "dy", dy, shape, "(N, PH, PW, F)")
+    winner = _as_winner(caller, winner, shape)
+    out = as_output(caller, out, input_shape, [dy, weight, winner])
     if not has_gradients(dy.dtype, weight.shape, (1, 1), 1)[1]:
         lanes = kernels.active.LANES[dy.dtype.char]
         raise ValueError(
-            f"{who}: expected 3x3 filters of channels in multiples of {lanes}, got weight {weight.shape}; "
+            f"{caller}: expected 3x3 filters of channels in multiples of {lanes}, got weight {weight.shape}; "
             "use max_pool2d_backward and conv2d_backward_input"
         )
     offset = window.offset((input_shape[1], input_shape[2]))

@@ -25,7 +25,7 @@ __all__ = ["conv2d_transpose", "conv2d_transpose_backward_input", "conv2d_transp
 
 
 def _window(
-    who: str,
+    caller: str,
     x: str,
     x_shape: Shape,
     weight: str,
@@ -37,20 +37,19 @@ def _window(
     output_padding: Size | None,
 ) -> TransposedWindow:
     """Check that images, filters and groups fit each other, and return the window."""
-    check_size(who, "groups", groups)
+    check_size(caller, "groups", groups)
     if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
-        raise ShapeError(f"{who}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
+        raise ShapeError(f"{caller}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
     if len(weight_shape) != 4 or min(weight_shape) < 1:
-        raise ShapeError(f"{who}: expected {weight} of shape (KH, KW, F // groups, C), got {weight_shape}")
+        raise ShapeError(f"{caller}: expected {weight} of shape (KH, KW, F // groups, C), got {weight_shape}")
     C = x_shape[3]
     if C != weight_shape[3]:
         raise ShapeError(
-            f"{who}: expected {weight} of shape (KH, KW, F // groups, C) for C={C} channels, got "
-            f"{weight_shape}"
+            f"{caller}: expected {weight} of shape (KH, KW, F // groups, C) for C={C} channels, got {weight_shape}"
         )
     if C % groups:
-        raise ShapeError(f"{who}: expected channels to be a multiple of groups={groups}, got C={C}")
-    return TransposedWindow.of(who, weight_shape[:2], strides, padding, dilation_rate, weight, output_padding)
+        raise ShapeError(f"{caller}: expected channels to be a multiple of groups={groups}, got C={C}")
+    return TransposedWindow.of(caller, weight_shape[:2], strides, padding, dilation_rate, weight, output_padding)
 
 
 @Op
@@ -130,15 +129,15 @@ def conv2d_transpose(
            [3., 3., 4., 4.],
            [3., 3., 4., 4.]], dtype=float32)
     """
-    who = "conv2d_transpose"
-    x, weight, bias = as_arrays(who, x=x, weight=weight, bias=bias)
+    caller = "conv2d_transpose"
+    x, weight, bias = as_arrays(caller, x=x, weight=weight, bias=bias)
     options = (strides, padding, dilation_rate, output_padding)
-    window = _window(who, "x", x.shape, "weight", weight.shape, groups, *options)
+    window = _window(caller, "x", x.shape, "weight", weight.shape, groups, *options)
     N, H, W, _ = x.shape
     F = weight.shape[2] * groups
     if bias is not None:
-        check_shape(who, "bias", bias, (F,), "(F,)")
-    out = as_output(who, out, (N, *window.output((H, W)), F), [x, weight, bias])
+        check_shape(caller, "bias", bias, (F,), "(F,)")
+    out = as_output(caller, out, (N, *window.output((H, W)), F), [x, weight, bias])
     geometry = window.strides, window.dilation, window.offset((H, W)), groups
     kernel = conv_kernel("Conv2DBackwardInput", x.dtype, weight.shape, groups, F // groups)
     return kernel(x, weight, out, *geometry, bias)
@@ -185,14 +184,14 @@ def conv2d_transpose_backward_input(
     ShapeError, TypeError, ValueError
         As `conv2d_transpose`, and if dy is not what it makes of `input_shape`.
     """
-    who = "conv2d_transpose_backward_input"
-    dy, weight = as_arrays(who, dy=dy, weight=weight)
-    input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
+    caller = "conv2d_transpose_backward_input"
+    dy, weight = as_arrays(caller, dy=dy, weight=weight)
+    input_shape = as_shape(caller, "input_shape", input_shape, "(N, H, W, C)")
     options = (strides, padding, dilation_rate, output_padding)
-    window = _window(who, "input_shape", input_shape, "weight", weight.shape, groups, *options)
+    window = _window(caller, "input_shape", input_shape, "weight", weight.shape, groups, *options)
     N, H, W, _ = input_shape
-    check_shape(who, "dy", dy, (N, *window.output((H, W)), weight.shape[2] * groups), "(N, OH, OW, F)")
-    out = as_output(who, out, input_shape, [dy, weight])
+    check_shape(caller, "dy", dy, (N, *window.output((H, W)), weight.shape[2] * groups), "(N, OH, OW, F)")
+    out = as_output(caller, out, input_shape, [dy, weight])
     geometry = window.strides, window.dilation, window.offset((H, W)), groups
     kernel = conv_kernel("Conv2D", dy.dtype, weight.shape, groups, weight.shape[3] // groups)
     return kernel(dy, weight, None, out, *geometry)
@@ -241,15 +240,15 @@ def conv2d_transpose_backward_weight(
     ShapeError, TypeError, ValueError
         As `conv2d_transpose`, and if dy is not what it makes of x.
     """
-    who = "conv2d_transpose_backward_weight"
-    x, dy = as_arrays(who, x=x, dy=dy)
-    weight_shape = as_shape(who, "weight_shape", weight_shape, "(KH, KW, F // groups, C)")
+    caller = "conv2d_transpose_backward_weight"
+    x, dy = as_arrays(caller, x=x, dy=dy)
+    weight_shape = as_shape(caller, "weight_shape", weight_shape, "(KH, KW, F // groups, C)")
     options = (strides, padding, dilation_rate, output_padding)
-    window = _window(who, "x", x.shape, "weight_shape", weight_shape, groups, *options)
+    window = _window(caller, "x", x.shape, "weight_shape", weight_shape, groups, *options)
     N, H, W, _ = x.shape
-    check_shape(who, "dy", dy, (N, *window.output((H, W)), weight_shape[2] * groups), "(N, OH, OW, F)")
+    check_shape(caller, "dy", dy, (N, *window.output((H, W)), weight_shape[2] * groups), "(N, OH, OW, F)")
     if accumulate and out is None:
-        raise ValueError(f"{who}: expected out= to add to with accumulate=True, got None")
-    out = as_output(who, out, weight_shape, [x, dy])
+        raise ValueError(f"{caller}: expected out= to add to with accumulate=True, got None")
+    out = as_output(caller, out, weight_shape, [x, dy])
     geometry = window.strides, window.dilation, window.offset((H, W)), groups
     return backward_weight_step(dy, x, out, geometry, accumulate)

@@ -28,9 +28,7 @@ def _pixels(rows: Array) -> Array:
 
 
 @Op
-def dense(
-    x: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
-) -> Callable[[], Array]:
+def dense(x: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None) -> Callable[[], Array]:
     """Multiply rows of features by a matrix: y = x @ weight + bias.
 
     Parameters
@@ -90,9 +88,7 @@ def dense_backward_input(dy: Array, weight: Array, *, out: Array | None = None) 
     """
     dy, weight = as_arrays("dense_backward_input", dy=dy, weight=weight)
     check_shape("dense_backward_input", "dy", dy, (None, None), "(N, U)")
-    check_shape(
-        "dense_backward_input", "weight", weight, (None, dy.shape[1]), f"(D, U) with U={dy.shape[1]} as in dy"
-    )
+    check_shape("dense_backward_input", "weight", weight, (None, dy.shape[1]), f"(D, U) with U={dy.shape[1]} as in dy")
     out = as_output("dense_backward_input", out, (dy.shape[0], weight.shape[0]), [dy, weight])
     if len(dy) <= FEW_ROWS:
         return kernels.active.DenseFewRowsBackwardInput(dy, weight, out)
@@ -126,17 +122,13 @@ def dense_backward_weight(
     """
     x, dy = as_arrays("dense_backward_weight", x=x, dy=dy)
     check_shape("dense_backward_weight", "x", x, (None, None), "(N, D)")
-    check_shape(
-        "dense_backward_weight", "dy", dy, (x.shape[0], None), f"(N, U) with N={x.shape[0]} rows as in x"
-    )
+    check_shape("dense_backward_weight", "dy", dy, (x.shape[0], None), f"(N, U) with N={x.shape[0]} rows as in x")
     if accumulate and out is None:
         raise ValueError("dense_backward_weight: expected out= to add to with accumulate=True, got None")
     out = as_output("dense_backward_weight", out, (x.shape[1], dy.shape[1]), [x, dy])
     if len(x) <= FEW_ROWS:
         return kernels.active.DenseFewRowsBackwardWeight(x, dy, out, accumulate)
-    step = kernels.active.Conv2DBackwardWeight(
-        _pixels(x), _pixels(dy), out[None, None], *ONE_PIXEL, accumulate
-    )
+    step = kernels.active.Conv2DBackwardWeight(_pixels(x), _pixels(dy), out[None, None], *ONE_PIXEL, accumulate)
     return _returning(step, out)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gwucnn import kernels
-from gwucnn.common import check_not_negative
+from gwucnn.common import check_nonnegative
 from gwucnn.ops.base import Array, Op, as_arrays, as_gradients, as_output, check_channels, check_shape
 
 __all__ = [
@@ -15,9 +15,7 @@ __all__ = [
 
 
 @Op
-def layer_norm(
-    x: Array, gamma: Array, beta: Array, epsilon: float, *, out: Array | None = None
-) -> Callable[[], Array]:
+def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float, *, out: Array | None = None) -> Callable[[], Array]:
     """Bring each row to mean 0 and variance 1, then stretch and shift its channels.
 
     ::
@@ -54,11 +52,11 @@ def layer_norm(
     >>> layer_norm(np.array([[1.0, 3.0]]), np.ones(2), np.zeros(2), 0)
     array([[-1.,  1.]])
     """
-    who = "layer_norm"
-    epsilon = check_not_negative(who, "epsilon", epsilon)
-    x, gamma, beta = arrays = as_arrays(who, x=x, gamma=gamma, beta=beta)
-    check_channels(who, x, gamma=gamma, beta=beta)
-    out = as_output(who, out, x.shape, arrays)
+    caller = "layer_norm"
+    epsilon = check_nonnegative(caller, "epsilon", epsilon)
+    x, gamma, beta = arrays = as_arrays(caller, x=x, gamma=gamma, beta=beta)
+    check_channels(caller, x, gamma=gamma, beta=beta)
+    out = as_output(caller, out, x.shape, arrays)
     return kernels.active.LayerNorm(x, gamma, beta, out, epsilon)
 
 
@@ -100,11 +98,11 @@ def layer_norm_backward(
     ShapeError, TypeError, ValueError
         As `layer_norm`.
     """
-    who = "layer_norm_backward"
-    epsilon = check_not_negative(who, "epsilon", epsilon)
-    dy, x, gamma = arrays = as_arrays(who, dy=dy, x=x, gamma=gamma)
-    C = check_channels(who, x, gamma=gamma)
-    check_shape(who, "dy", dy, x.shape, "that of x")
-    out = as_output(who, out, x.shape, arrays)
-    grads = as_gradients(who, C, [*arrays, out], gamma_grad, beta_grad)
+    caller = "layer_norm_backward"
+    epsilon = check_nonnegative(caller, "epsilon", epsilon)
+    dy, x, gamma = arrays = as_arrays(caller, dy=dy, x=x, gamma=gamma)
+    C = check_channels(caller, x, gamma=gamma)
+    check_shape(caller, "dy", dy, x.shape, "that of x")
+    out = as_output(caller, out, x.shape, arrays)
+    grads = as_gradients(caller, C, [*arrays, out], gamma_grad, beta_grad)
     return kernels.active.LayerNormBackward(dy, x, gamma, out, *grads, epsilon)

@@ -16,18 +16,18 @@ from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
 __all__ = ["absolute_error", "huber", "sigmoid_log_loss", "softmax_cross_entropy", "squared_error"]
 
 
-def _checked(who: str, target: Array, share: Array, gradient: Array, **given: Array) -> list[Array]:
+def _checked(caller: str, target: Array, share: Array, gradient: Array, **given: Array) -> list[Array]:
     """Return the network's outputs (given as z= or y=), target, share and gradient, checked."""
     ((name, z),) = given.items()
-    z, target, share = as_arrays(who, **given, target=target, share=share)
-    check_shape(who, name, z, (None, None), "(N, K)")
-    check_shape(who, "target", target, z.shape, "(N, K)")
-    check_shape(who, "share", share, z.shape[:1], "(N,)")
-    return [z, target, share, as_output(who, gradient, z.shape, [z, target, share], name="gradient")]
+    z, target, share = as_arrays(caller, **given, target=target, share=share)
+    check_shape(caller, name, z, (None, None), "(N, K)")
+    check_shape(caller, "target", target, z.shape, "(N, K)")
+    check_shape(caller, "share", share, z.shape[:1], "(N,)")
+    return [z, target, share, as_output(caller, gradient, z.shape, [z, target, share], name="gradient")]
 
 
 def _with_probability(
-    who: str,
+    caller: str,
     kernel: Any,
     z: Array,
     target: Array,
@@ -39,9 +39,9 @@ def _with_probability(
     outcomes: int | None,
 ) -> Callable[[], float]:
     """Bind a loss whose targets are smoothed: evenly over `outcomes`, by default the K of a row."""
-    z, target, share, gradient = _checked(who, target, share, gradient, z=z)
-    probability = as_output(who, probability, z.shape, [z, target, share, gradient], name="probability")
-    smoothing = check_fraction(who, "label_smoothing", smoothing)
+    z, target, share, gradient = _checked(caller, target, share, gradient, z=z)
+    probability = as_output(caller, probability, z.shape, [z, target, share, gradient], name="probability")
+    smoothing = check_fraction(caller, "label_smoothing", smoothing)
     keep, add = 1 - smoothing, smoothing / (outcomes or max(z.shape[1], 1))
     return kernel(z, target, share, probability, gradient, scale, keep, add)
 
@@ -92,9 +92,7 @@ def softmax_cross_entropy(
 
 
 @Op
-def squared_error(
-    y: Array, target: Array, share: Array, *, gradient: Array, scale: float = 1.0
-) -> Callable[[], float]:
+def squared_error(y: Array, target: Array, share: Array, *, gradient: Array, scale: float = 1.0) -> Callable[[], float]:
     """Compute the sum of squared errors, sum over k of (y - t)**2, with its gradient by y.
 
     y, target : float32 or float64, shape (N, K). share : shape (N,).

@@ -25,17 +25,15 @@ def winner_dtype(pool_size: tuple[int, int]) -> Any:
     return np.uint8 if pool_size[0] * pool_size[1] <= 255 else np.int32
 
 
-def _window(
-    who: str, x: str, x_shape: Shape, pool_size: Size, strides: Size | None, padding: Padding
-) -> Window:
+def _window(caller: str, x: str, x_shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Window:
     """Check that images and windows fit each other; `x` is what the op calls the argument of that shape."""
     if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
-        raise ShapeError(f"{who}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
-    window = Window.of(who, pool_size, pool_size if strides is None else strides, padding, name="pool_size")
+        raise ShapeError(f"{caller}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
+    window = Window.of(caller, pool_size, pool_size if strides is None else strides, padding, name="pool_size")
     pads = [pad for side in window.pad(x_shape[1:3]) for pad in side]
     if max(pads[:2]) >= window.size[0] or max(pads[2:]) >= window.size[1]:
         raise ShapeError(
-            f"{who}: expected padding smaller than the window {window.size}, got {padding!r}; "
+            f"{caller}: expected padding smaller than the window {window.size}, got {padding!r}; "
             "a window in the padding alone would have no value"
         )
     return window
@@ -136,23 +134,19 @@ def max_pool2d_backward(
     ShapeError, TypeError
         If the arrays are not what `max_pool2d` makes of `input_shape`.
     """
-    who = "max_pool2d_backward"
-    (dy,) = as_arrays(who, dy=dy)
-    input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
-    window = _window(who, "input_shape", input_shape, pool_size, strides, padding)
+    caller = "max_pool2d_backward"
+    (dy,) = as_arrays(caller, dy=dy)
+    input_shape = as_shape(caller, "input_shape", input_shape, "(N, H, W, C)")
+    window = _window(caller, "input_shape", input_shape, pool_size, strides, padding)
     N, H, W, C = input_shape
     shape = (N, *window.output((H, W)), C)
-    check_shape(who, "dy", dy, shape, "(N, OH, OW, C)")
+    check_shape(caller, "dy", dy, shape, "(N, OH, OW, C)")
     winner = np.ascontiguousarray(winner)
     if winner.dtype != winner_dtype(window.size):
-        raise TypeError(
-            f"{who}: expected winner of {np.dtype(winner_dtype(window.size))}, got {winner.dtype}"
-        )
-    check_shape(who, "winner", winner, shape, "(N, OH, OW, C)")
-    out = as_output(who, out, input_shape, [dy, winner])
-    return kernels.active.MaxPool2DBackward(
-        dy, winner, out, window.size, window.strides, window.offset((H, W))
-    )
+        raise TypeError(f"{caller}: expected winner of {np.dtype(winner_dtype(window.size))}, got {winner.dtype}")
+    check_shape(caller, "winner", winner, shape, "(N, OH, OW, C)")
+    out = as_output(caller, out, input_shape, [dy, winner])
+    return kernels.active.MaxPool2DBackward(dy, winner, out, window.size, window.strides, window.offset((H, W)))
 
 
 @Op
@@ -204,18 +198,18 @@ def average_pool2d(
     >>> average_pool2d(x, 2).item()
     4.0
     """
-    who = "average_pool2d"
-    (x,) = as_arrays(who, x=x)
-    window = _window(who, "x", x.shape, pool_size, strides, padding)
+    caller = "average_pool2d"
+    (x,) = as_arrays(caller, x=x)
+    window = _window(caller, "x", x.shape, pool_size, strides, padding)
     N, H, W, C = x.shape
-    out = as_output(who, out, (N, *window.output((H, W)), C), [x])
+    out = as_output(caller, out, (N, *window.output((H, W)), C), [x])
     return kernels.active.AveragePool2D(
         x,
         out,
         window.size,
         window.strides,
         window.offset((H, W)),
-        check_flag(who, "count_include_pad", count_include_pad),
+        check_flag(caller, "count_include_pad", count_include_pad),
     )
 
 
@@ -250,18 +244,18 @@ def average_pool2d_backward(
     ShapeError, TypeError
         If dy is not what `average_pool2d` makes of `input_shape`.
     """
-    who = "average_pool2d_backward"
-    (dy,) = as_arrays(who, dy=dy)
-    input_shape = as_shape(who, "input_shape", input_shape, "(N, H, W, C)")
-    window = _window(who, "input_shape", input_shape, pool_size, strides, padding)
+    caller = "average_pool2d_backward"
+    (dy,) = as_arrays(caller, dy=dy)
+    input_shape = as_shape(caller, "input_shape", input_shape, "(N, H, W, C)")
+    window = _window(caller, "input_shape", input_shape, pool_size, strides, padding)
     N, H, W, C = input_shape
-    check_shape(who, "dy", dy, (N, *window.output((H, W)), C), "(N, OH, OW, C)")
-    out = as_output(who, out, input_shape, [dy])
+    check_shape(caller, "dy", dy, (N, *window.output((H, W)), C), "(N, OH, OW, C)")
+    out = as_output(caller, out, input_shape, [dy])
     return kernels.active.AveragePool2DBackward(
         dy,
         out,
         window.size,
         window.strides,
         window.offset((H, W)),
-        check_flag(who, "count_include_pad", count_include_pad),
+        check_flag(caller, "count_include_pad", count_include_pad),
     )

@@ -21,12 +21,12 @@ from gwucnn.ops.base import Array, Op, as_arrays, as_output
 __all__ = ["dropout", "random_mask", "random_uniform"]
 
 
-def _as_state(who: str, state: Any) -> Array:
+def _as_state(caller: str, state: Any) -> Array:
     """Return the state, which is written to, so that a copy of it would not do."""
     if not isinstance(state, np.ndarray) or state.dtype != np.uint64 or state.shape != (2,):
         kind = f"{state.dtype} {state.shape}" if isinstance(state, np.ndarray) else type(state).__name__
-        raise TypeError(f"{who}: expected state to be an array of two uint64, key and count, got {kind}")
-    return as_output(who, state, (2,), [], name="state", dtype=np.uint64)
+        raise TypeError(f"{caller}: expected state to be an array of two uint64, key and count, got {kind}")
+    return as_output(caller, state, (2,), [], name="state", dtype=np.uint64)
 
 
 @Op
@@ -59,10 +59,10 @@ def random_uniform(state: Array, *, out: Array) -> Callable[[], Array]:
     >>> bool((first != second).all()), int(state[1])
     (True, 2)
     """
-    who = "random_uniform"
-    state = _as_state(who, state)
-    (given,) = as_arrays(who, out=out)
-    return kernels.active.RandomUniform(state, as_output(who, out, given.shape, [state], dtype=given.dtype))
+    caller = "random_uniform"
+    state = _as_state(caller, state)
+    (given,) = as_arrays(caller, out=out)
+    return kernels.active.RandomUniform(state, as_output(caller, out, given.shape, [state], dtype=given.dtype))
 
 
 @Op
@@ -82,10 +82,10 @@ def random_mask(state: Array, rate: float, *, out: Array) -> Callable[[], Array]
     TypeError, ValueError
         For a rate outside of its range; a state or an `out` that cannot be written to as it is.
     """
-    who = "random_mask"
-    threshold = min(round(check_fraction(who, "rate", rate) * 2**32), 2**32 - 1)
-    state = _as_state(who, state)
-    out = as_output(who, out, np.shape(out), [state], dtype=np.uint8)
+    caller = "random_mask"
+    threshold = min(round(check_fraction(caller, "rate", rate) * 2**32), 2**32 - 1)
+    state = _as_state(caller, state)
+    out = as_output(caller, out, np.shape(out), [state], dtype=np.uint8)
     return kernels.active.RandomMask(state, out, threshold)
 
 
@@ -124,17 +124,17 @@ def dropout(x: Array, mask: Array, rate: float, *, out: Array | None = None) -> 
     >>> dropout(np.array([1.0, 2.0, 3.0]), np.array([1, 0, 1], np.uint8), 0.5)
     array([2., 0., 6.])
     """
-    who = "dropout"
-    scale = 1 / (1 - check_fraction(who, "rate", rate))
-    (x,) = as_arrays(who, x=x)
+    caller = "dropout"
+    scale = 1 / (1 - check_fraction(caller, "rate", rate))
+    (x,) = as_arrays(caller, x=x)
     mask = np.ascontiguousarray(mask)
     if mask.dtype != np.uint8:
-        raise TypeError(f"{who}: expected mask of uint8, got {mask.dtype}")
+        raise TypeError(f"{caller}: expected mask of uint8, got {mask.dtype}")
     channels = x.ndim > 2 and mask.shape == (x.shape[0], x.shape[-1])
     if not channels and mask.shape != x.shape:
         whole = f" or {(x.shape[0], x.shape[-1])}" if x.ndim > 2 else ""
-        raise ShapeError(f"{who}: expected mask of shape {x.shape}{whole}, got {mask.shape}")
-    out = as_output(who, out, x.shape, [x, mask] if out is not x else [mask], dtype=x.dtype)
+        raise ShapeError(f"{caller}: expected mask of shape {x.shape}{whole}, got {mask.shape}")
+    out = as_output(caller, out, x.shape, [x, mask] if out is not x else [mask], dtype=x.dtype)
     if channels and prod(x.shape[1:-1]) > 1:
         return kernels.active.DropoutChannels(x, mask, out, scale)
     return kernels.active.Dropout(x, mask, out, scale)

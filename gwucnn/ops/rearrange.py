@@ -51,15 +51,15 @@ def zero_pad2d_backward(dy: Array, padding: Border = 1, *, out: Array | None = N
     out : shape (N, H, W, C). Returns that shape, with the dtype of dy.
     Raises TypeError for other dtypes, ShapeError if nothing is left within the border.
     """
-    who = "zero_pad2d_backward"
-    (dy,) = as_arrays(who, dy=dy)
-    check_shape(who, "dy", dy, IMAGES, "(N, H, W, C)")
-    (top, bottom), (left, right) = border(who, padding)
+    caller = "zero_pad2d_backward"
+    (dy,) = as_arrays(caller, dy=dy)
+    check_shape(caller, "dy", dy, IMAGES, "(N, H, W, C)")
+    (top, bottom), (left, right) = border(caller, padding)
     N, OH, OW, C = dy.shape
     H, W = OH - top - bottom, OW - left - right
     if H < 0 or W < 0:
-        raise ShapeError(f"{who}: expected dy to be larger than its border {padding}, got {dy.shape}")
-    out = as_output(who, out, (N, H, W, C), [dy])
+        raise ShapeError(f"{caller}: expected dy to be larger than its border {padding}, got {dy.shape}")
+    out = as_output(caller, out, (N, H, W, C), [dy])
     return kernels.active.Crop2D(dy, out, top, left)
 
 
@@ -93,14 +93,14 @@ def upsample2d_backward(dy: Array, size: Size = 2, *, out: Array | None = None) 
     Returns that shape, with the dtype of dy.
     Raises TypeError for other dtypes, ShapeError for sizes that are no multiples.
     """
-    who = "upsample2d_backward"
-    (dy,) = as_arrays(who, dy=dy)
-    check_shape(who, "dy", dy, IMAGES, "(N, H*SH, W*SW, C)")
-    SH, SW = pair(who, "size", size)
+    caller = "upsample2d_backward"
+    (dy,) = as_arrays(caller, dy=dy)
+    check_shape(caller, "dy", dy, IMAGES, "(N, H*SH, W*SW, C)")
+    SH, SW = pair(caller, "size", size)
     N, OH, OW, C = dy.shape
     if OH % SH or OW % SW:
-        raise ShapeError(f"{who}: expected rows and columns of dy in multiples of {SH, SW}, got {dy.shape}")
-    out = as_output(who, out, (N, OH // SH, OW // SW, C), [dy])
+        raise ShapeError(f"{caller}: expected rows and columns of dy in multiples of {SH, SW}, got {dy.shape}")
+    out = as_output(caller, out, (N, OH // SH, OW // SW, C), [dy])
     return kernels.active.Upsample2DBackward(dy, out, (SH, SW))
 
 
@@ -111,11 +111,11 @@ def to_channels_first(x: Array, *, out: Array | None = None) -> Callable[[], Arr
     x : float32 or float64. out : shape (N, C, H, W). Returns that shape, with the dtype of x.
     Raises TypeError for other dtypes, ShapeError for another number of axes.
     """
-    who = "to_channels_first"
-    (x,) = as_arrays(who, x=x)
-    check_shape(who, "x", x, IMAGES, "(N, H, W, C)")
+    caller = "to_channels_first"
+    (x,) = as_arrays(caller, x=x)
+    check_shape(caller, "x", x, IMAGES, "(N, H, W, C)")
     N, H, W, C = x.shape
-    return kernels.active.SwapAxes(x, as_output(who, out, (N, C, H, W), [x]), N, H * W, C)
+    return kernels.active.SwapAxes(x, as_output(caller, out, (N, C, H, W), [x]), N, H * W, C)
 
 
 @Op
@@ -125,8 +125,8 @@ def to_channels_last(x: Array, *, out: Array | None = None) -> Callable[[], Arra
     x : float32 or float64. out : shape (N, H, W, C). Returns that shape, with the dtype of x.
     Raises TypeError for other dtypes, ShapeError for another number of axes.
     """
-    who = "to_channels_last"
-    (x,) = as_arrays(who, x=x)
-    check_shape(who, "x", x, IMAGES, "(N, C, H, W)")
+    caller = "to_channels_last"
+    (x,) = as_arrays(caller, x=x)
+    check_shape(caller, "x", x, IMAGES, "(N, C, H, W)")
     N, C, H, W = x.shape
-    return kernels.active.SwapAxes(x, as_output(who, out, (N, H, W, C), [x]), N, C, H * W)
+    return kernels.active.SwapAxes(x, as_output(caller, out, (N, H, W, C), [x]), N, C, H * W)

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.common import ShapeError, check_not_negative
+from gwucnn.common import ShapeError, check_nonnegative
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
 
 __all__ = [
@@ -48,13 +48,13 @@ def move_statistics(
     out : dtype of running_variance, shape (C,)
         The running mean: changed in place and returned.
     """
-    who = "move_statistics"
-    (mean, variance) = arrays = as_arrays(who, mean=mean, variance=variance)
-    check_shape(who, "mean", mean, (None,), "(C,)")
-    check_shape(who, "variance", variance, mean.shape, "that of mean")
-    out = as_output(who, out, mean.shape, arrays)
-    running_variance = as_output(who, running_variance, mean.shape, [*arrays, out], name="running_variance")
-    updates = as_output(who, updates, (1,), arrays, name="updates", dtype=np.int64)
+    caller = "move_statistics"
+    (mean, variance) = arrays = as_arrays(caller, mean=mean, variance=variance)
+    check_shape(caller, "mean", mean, (None,), "(C,)")
+    check_shape(caller, "variance", variance, mean.shape, "that of mean")
+    out = as_output(caller, out, mean.shape, arrays)
+    running_variance = as_output(caller, running_variance, mean.shape, [*arrays, out], name="running_variance")
+    updates = as_output(caller, updates, (1,), arrays, name="updates", dtype=np.int64)
     return kernels.active.MoveStatistics(out, running_variance, updates, mean, variance, momentum)
 
 
@@ -99,18 +99,18 @@ def fold_batch_norm(
     ShapeError, TypeError, ValueError
         For arrays that do not fit each other, differ in dtype, or an epsilon below 0.
     """
-    who = "fold_batch_norm"
-    epsilon = check_not_negative(who, "epsilon", epsilon)
+    caller = "fold_batch_norm"
+    epsilon = check_nonnegative(caller, "epsilon", epsilon)
     weight, bias, gamma, beta, mean, variance = arrays = as_arrays(
-        who, weight=weight, bias=bias, gamma=gamma, beta=beta, mean=mean, variance=variance
+        caller, weight=weight, bias=bias, gamma=gamma, beta=beta, mean=mean, variance=variance
     )
-    check_shape(who, "gamma", gamma, (None,), "(F,)")
+    check_shape(caller, "gamma", gamma, (None,), "(F,)")
     F = gamma.size
     for name, vector in (("bias", bias), ("beta", beta), ("mean", mean), ("variance", variance)):
         if vector is not None:
-            check_shape(who, name, vector, (F,), "(F,)")
+            check_shape(caller, name, vector, (F,), "(F,)")
     if not any(prod(weight.shape[axis:]) == F for axis in range(weight.ndim)):
-        raise ShapeError(f"{who}: expected weight of shape (..., F) with F={F} as gamma, got {weight.shape}")
-    out = as_output(who, out, weight.shape, arrays)
-    bias_out = as_output(who, bias_out, (F,), [*arrays, out], name="bias_out", dtype=weight.dtype)
+        raise ShapeError(f"{caller}: expected weight of shape (..., F) with F={F} as gamma, got {weight.shape}")
+    out = as_output(caller, out, weight.shape, arrays)
+    bias_out = as_output(caller, bias_out, (F,), [*arrays, out], name="bias_out", dtype=weight.dtype)
     return kernels.active.FoldBatchNorm(weight, bias, gamma, beta, mean, variance, out, bias_out, epsilon)

@@ -39,7 +39,7 @@ FLIPS = {
 }
 
 
-def check_factor(who: str, name: str, factor: Any) -> tuple[float, float]:
+def check_factor(caller: str, name: str, factor: Any) -> tuple[float, float]:
     """Return a factor as a range (low, high), (-f, f) for a number f, or raise a ValueError that names it."""
     given = factor if isinstance(factor, (tuple, list)) else (factor, factor)
     known = len(given) == 2 and all(isinstance(f, Real) and not isinstance(f, bool) for f in given)
@@ -48,16 +48,13 @@ def check_factor(who: str, name: str, factor: Any) -> tuple[float, float]:
         low = -low
     if not -1 <= low <= high <= 1:
         raise ValueError(
-            f"{who}: expected {name} to be a number from 0 to 1, or a pair (low, high) from -1 to 1, got "
-            f"{factor!r}"
+            f"{caller}: expected {name} to be a number from 0 to 1, or a pair (low, high) from -1 to 1, got {factor!r}"
         )
     return low, high
 
 
 @Op
-def affine_warp(
-    x: Array, matrices: Array, fill_value: float = 0.0, *, out: Array | None = None
-) -> Callable[[], Array]:
+def affine_warp(x: Array, matrices: Array, fill_value: float = 0.0, *, out: Array | None = None) -> Callable[[], Array]:
     """Take each pixel from where its image's matrix says, mixed from the four pixels around that place.
 
     ::
@@ -113,14 +110,14 @@ def affine_warp_backward(dy: Array, matrices: Array, *, out: Array | None = None
     return kernels.active.WarpBackward(dy, matrices, out)
 
 
-def _images(who: str, name: str, x: Array, matrices: Array, out: Array | None) -> tuple[Array, Array, Array]:
-    x, matrices = as_arrays(who, **{name: x, "matrices": matrices})
-    check_shape(who, name, x, (None, None, None, None), "(N, H, W, C)")
-    check_shape(who, "matrices", matrices, (x.shape[0], 2, 3), "(N, 2, 3)")
+def _images(caller: str, name: str, x: Array, matrices: Array, out: Array | None) -> tuple[Array, Array, Array]:
+    x, matrices = as_arrays(caller, **{name: x, "matrices": matrices})
+    check_shape(caller, name, x, (None, None, None, None), "(N, H, W, C)")
+    check_shape(caller, "matrices", matrices, (x.shape[0], 2, 3), "(N, 2, 3)")
     _, H, W, C = x.shape
     if min(H, W, C) < 1 or (H + 2) * (W + 2) >= 2**31:
-        raise ShapeError(f"{who}: expected {name} of at least one pixel and less than 2**31, got {x.shape}")
-    return x, matrices, as_output(who, out, x.shape, [x, matrices])
+        raise ShapeError(f"{caller}: expected {name} of at least one pixel and less than 2**31, got {x.shape}")
+    return x, matrices, as_output(caller, out, x.shape, [x, matrices])
 
 
 @Op
@@ -155,16 +152,14 @@ def translation_matrices(
     >>> translation_matrices(np.array([[0.75, 0.5]]), (10, 20), 0.2, 0.3)[0, :, 2].tolist()
     [-1.0, -0.0]
     """
-    who = "translation_matrices"
-    rows = check_factor(who, "height_factor", height_factor)
-    columns = check_factor(who, "width_factor", width_factor)
-    return _matrices(who, kernels.active.TranslationMatrices, numbers, size, (rows, columns), out)
+    caller = "translation_matrices"
+    rows = check_factor(caller, "height_factor", height_factor)
+    columns = check_factor(caller, "width_factor", width_factor)
+    return _matrices(caller, kernels.active.TranslationMatrices, numbers, size, (rows, columns), out)
 
 
 @Op
-def rotation_matrices(
-    numbers: Array, size: Size, factor: Factor, *, out: Array | None = None
-) -> Callable[[], Array]:
+def rotation_matrices(numbers: Array, size: Size, factor: Factor, *, out: Array | None = None) -> Callable[[], Array]:
     """Make matrices that turn images about their middle.
 
     numbers : float32 or float64, shape (N, 1), from 0 to less than 1: where in the range. size : int or (H,
@@ -172,9 +167,9 @@ def rotation_matrices(
     stands for (-f, f). out : shape (N, 2, 3). Returns that shape, with the dtype of numbers.
     Raises ShapeError, TypeError or ValueError for other numbers or factors.
     """
-    who = "rotation_matrices"
-    ranges = (check_factor(who, "factor", factor),)
-    return _matrices(who, kernels.active.RotationMatrices, numbers, size, ranges, out)
+    caller = "rotation_matrices"
+    ranges = (check_factor(caller, "factor", factor),)
+    return _matrices(caller, kernels.active.RotationMatrices, numbers, size, ranges, out)
 
 
 @Op
@@ -194,11 +189,11 @@ def zoom_matrices(
     Returns that shape, with the dtype of numbers.
     Raises ShapeError, TypeError or ValueError for other numbers or factors.
     """
-    who = "zoom_matrices"
-    ranges: tuple[Any, ...] = (check_factor(who, "height_factor", height_factor),)
+    caller = "zoom_matrices"
+    ranges: tuple[Any, ...] = (check_factor(caller, "height_factor", height_factor),)
     if width_factor is not None:
-        ranges = (*ranges, check_factor(who, "width_factor", width_factor))
-    return _matrices(who, kernels.active.ZoomMatrices, numbers, size, ranges, out)
+        ranges = (*ranges, check_factor(caller, "width_factor", width_factor))
+    return _matrices(caller, kernels.active.ZoomMatrices, numbers, size, ranges, out)
 
 
 @Op
@@ -212,13 +207,13 @@ def flip_matrices(
     out : shape (N, 2, 3). Returns that shape, with the dtype of numbers.
     Raises ShapeError, TypeError or ValueError for other numbers or modes.
     """
-    who = "flip_matrices"
-    flips = look_up(who, "mode", mode, FLIPS)
-    return _matrices(who, kernels.active.FlipMatrices, numbers, size, flips, out, sum(flips))
+    caller = "flip_matrices"
+    flips = look_up(caller, "mode", mode, FLIPS)
+    return _matrices(caller, kernels.active.FlipMatrices, numbers, size, flips, out, sum(flips))
 
 
 def _matrices(
-    who: str,
+    caller: str,
     kernel: Any,
     numbers: Array,
     size: Size,
@@ -226,9 +221,9 @@ def _matrices(
     out: Array | None,
     draws: int | None = None,
 ) -> Callable[[], Array]:
-    (numbers,) = as_arrays(who, numbers=numbers)
+    (numbers,) = as_arrays(caller, numbers=numbers)
     K = len(options) if draws is None else draws
-    check_shape(who, "numbers", numbers, (None, K), f"(N, {K})")
-    out = as_output(who, out, (numbers.shape[0], 2, 3), [numbers])
-    step: Callable[[], Array] = kernel(numbers, out, pair(who, "size", size), *options)
+    check_shape(caller, "numbers", numbers, (None, K), f"(N, {K})")
+    out = as_output(caller, out, (numbers.shape[0], 2, 3), [numbers])
+    step: Callable[[], Array] = kernel(numbers, out, pair(caller, "size", size), *options)
     return step

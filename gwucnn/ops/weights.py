@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.common import check_not_negative, check_positive
+from gwucnn.common import check_nonnegative, check_positive
 from gwucnn.ops.base import Array, Op, as_arrays, as_output
 
 __all__ = ["clip_norm", "weight_penalty"]
@@ -37,9 +37,9 @@ def weight_penalty(
     weight : float32 or float64, any shape. l1, l2 : at least 0. gradient : shape of weight, added to, not
     overwritten; None leaves it out. Returns the penalty, a float, summed in float64.
     """
-    who = "weight_penalty"
-    (weight,) = as_arrays(who, weight=weight)
-    l1, l2 = check_not_negative(who, "l1", l1), check_not_negative(who, "l2", l2)
+    caller = "weight_penalty"
+    (weight,) = as_arrays(caller, weight=weight)
+    l1, l2 = check_nonnegative(caller, "l1", l1), check_nonnegative(caller, "l2", l2)
     if gradient is not None:
-        gradient = as_output(who, gradient, weight.shape, [weight], name="gradient")
+        gradient = as_output(caller, gradient, weight.shape, [weight], name="gradient")
     return kernels.active.Penalty(weight, gradient, l1, l2)

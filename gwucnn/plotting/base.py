@@ -26,7 +26,7 @@ def pyplot() -> Any:
     return pyplot
 
 
-def one_image(who: str, network: GWUNetwork, x: Any) -> Any:
+def one_image(caller: str, network: GWUNetwork, x: Any) -> Any:
     """Return one image as a batch of one."""
     x = np.asarray(x)
     if x.ndim in (2, 3) and not (x.ndim == 3 and len(x) == 1):
@@ -34,9 +34,7 @@ def one_image(who: str, network: GWUNetwork, x: Any) -> Any:
     first = network.data_format == "channels_first"
     if x.ndim not in (3, 4) or len(x) != 1:
         axes = "(C, H, W)" if first else "(H, W, C)"
-        raise ShapeError(
-            f"{who}: expected one image, (H, W) or {axes}, got {x.shape}; pick one, such as x[0]"
-        )
+        raise ShapeError(f"{caller}: expected one image, (H, W) or {axes}, got {x.shape}; pick one, such as x[0]")
     if x.ndim == 4:
         return x
     return x[:, None] if first else x[..., None]
@@ -83,9 +81,7 @@ def draw_tiles(axis: Any, grid: Any, *, between: str, numbered: bool = False, **
     image = axis.imshow(canvas, interpolation="nearest", **options)
     axis.set_facecolor(between)  # shows through where there is no number
     axis.spines[:].set_visible(False)
-    places = [
-        [n * (size + gap) + size / 2 - 0.5 for n in range(count)] for count, size in ((columns, w), (rows, h))
-    ]
+    places = [[n * (size + gap) + size / 2 - 0.5 for n in range(count)] for count, size in ((columns, w), (rows, h))]
     axis.set_xticks(places[0] if numbered else [])
     axis.set_yticks(places[1] if numbered else [])
     if numbered:

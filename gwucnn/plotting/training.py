@@ -39,9 +39,7 @@ def learning_curves(history: Any) -> Figure:
     ['training', 'validation']
     """
     if not isinstance(history, (History, Mapping)):
-        raise TypeError(
-            f"learning_curves: expected a History, got {type(history).__name__}; pass what fit returned"
-        )
+        raise TypeError(f"learning_curves: expected a History, got {type(history).__name__}; pass what fit returned")
     curves = history.history if isinstance(history, History) else dict(history)
     names = [name for name in curves if not name.startswith("val_") and name != "lr"]
     if not names:

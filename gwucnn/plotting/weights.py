@@ -39,13 +39,10 @@ def filters(layer: Layer) -> Figure:
     weights = [p.constant for p in getattr(layer, "parameters", ()) if len(p.shape) == 4]
     if not weights or weights[0] is None or layer.children:
         raise ValueError(
-            "filters: expected a layer with filters in a built network, such as network.layers[0], got "
-            f"{layer!r}"
+            f"filters: expected a layer with filters in a built network, such as network.layers[0], got {layer!r}"
         )
     kernel = (
-        weights[0].transpose(3, 2, 0, 1)
-        if isinstance(layer, Conv2DTranspose)
-        else weights[0].transpose(2, 3, 0, 1)
+        weights[0].transpose(3, 2, 0, 1) if isinstance(layer, Conv2DTranspose) else weights[0].transpose(2, 3, 0, 1)
     )
     rows, columns = kernel.shape[:2]
     tiles = kernel[:MOST_ROWS, :MOST_COLUMNS] if rows > 1 else wrapped(kernel[0, : MOST_ROWS * MOST_COLUMNS])
@@ -53,9 +50,7 @@ def filters(layer: Layer) -> Figure:
     figure, axis = pyplot().subplots(figsize=size_of(tiles, 0.45), layout="constrained")
     most = float(np.abs(kernel).max()) or 1.0
     image = draw_tiles(axis, tiles, between="0.5", numbered=rows > 1, cmap="RdBu_r", vmin=-most, vmax=most)
-    axis.set_title(
-        f"{layer.label}: {columns} filters of {rows} channel{'s' * (rows > 1)}{shown}", fontsize=10
-    )
+    axis.set_title(f"{layer.label}: {columns} filters of {rows} channel{'s' * (rows > 1)}{shown}", fontsize=10)
     if rows > 1:
         axis.set(xlabel="filter", ylabel="channel")
     figure.colorbar(image, shrink=0.8, label="weight")

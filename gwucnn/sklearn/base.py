@@ -85,7 +85,7 @@ class CNNBase(BaseEstimator):
         return tags
 
     @property
-    def _who(self) -> str:
+    def _caller(self) -> str:
         return type(self).__name__
 
     # ---------------------------------------------------------------- training
@@ -111,9 +111,9 @@ class CNNBase(BaseEstimator):
         ValueError
             For data or options that do not fit; ShapeError is one.
         """
-        epochs = check_size(self._who, "epochs", self.epochs)
-        go_on = check_flag(self._who, "warm_start", self.warm_start) and hasattr(self, "network_")
-        stops = check_flag(self._who, "early_stopping", self.early_stopping)
+        epochs = check_size(self._caller, "epochs", self.epochs)
+        go_on = check_flag(self._caller, "warm_start", self.warm_start) and hasattr(self, "network_")
+        stops = check_flag(self._caller, "early_stopping", self.early_stopping)
         x, targets, weights = self._prepared(X, y, sample_weight, reset=not go_on)
         held_out, callbacks = None, []
         if stops:
@@ -123,9 +123,9 @@ class CNNBase(BaseEstimator):
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, *, announced: bool = False) -> Any:
         """Train for one epoch, from where training stands. announced : what y can be is known already."""
-        if check_flag(self._who, "early_stopping", self.early_stopping):
+        if check_flag(self._caller, "early_stopping", self.early_stopping):
             raise ValueError(
-                f"{self._who}: expected early_stopping=False for partial_fit, which holds out no samples, "
+                f"{self._caller}: expected early_stopping=False for partial_fit, which holds out no samples, "
                 "got True; call fit, or leave it out"
             )
         reset = not hasattr(self, "network_")
@@ -141,7 +141,7 @@ class CNNBase(BaseEstimator):
         if reset:
             self._rng = check_random_state(self.random_state)
             network = make_network(
-                self._who,
+                self._caller,
                 self.model,
                 self._input_shape,
                 self._outputs,
@@ -186,10 +186,8 @@ class CNNBase(BaseEstimator):
     def _train(self, x: Any, targets: Any, weights: Any, epochs: int, **options: Any) -> Any:
         size = self.batch_size
         automatic = isinstance(size, str) and size == "auto"
-        size = min(BATCH, len(x)) if automatic else check_size(self._who, "batch_size", size)
-        history = self.network_.fit(
-            x, targets, epochs, size, sample_weight=weights, verbose=self.verbose, **options
-        )
+        size = min(BATCH, len(x)) if automatic else check_size(self._caller, "batch_size", size)
+        history = self.network_.fit(x, targets, epochs, size, sample_weight=weights, verbose=self.verbose, **options)
         for name, values in history.history.items():
             self.history_.setdefault(name, []).extend(values)
         self.n_iter_ += len(history.epoch)
@@ -211,7 +209,7 @@ class CNNBase(BaseEstimator):
             self._input_shape = (x.shape[1],) if plain else self.image_shape_
         elif given is not None and _with_channels(given) != self.image_shape_:
             raise ShapeError(
-                f"{self._who}: expected images {self.image_shape_}, as in fit, got {given}; resize them"
+                f"{self._caller}: expected images {self.image_shape_}, as in fit, got {given}; resize them"
             )
         return x.reshape(len(x), *self._input_shape), y
 
@@ -221,13 +219,13 @@ class CNNBase(BaseEstimator):
             return (1, features, 1) if given is None else _with_channels(given)
         if not isinstance(self.image_shape, (tuple, list)) or len(self.image_shape) not in (2, 3):
             raise ValueError(
-                f"{self._who}: expected image_shape to be (H, W) or (H, W, C), got {self.image_shape!r}"
+                f"{self._caller}: expected image_shape to be (H, W) or (H, W, C), got {self.image_shape!r}"
             )
-        sizes = tuple(check_size(self._who, "image_shape", size) for size in self.image_shape)
+        sizes = tuple(check_size(self._caller, "image_shape", size) for size in self.image_shape)
         if prod(sizes) != features or (given is not None and _with_channels(given) != _with_channels(sizes)):
             got = f"{features} features" if given is None else f"images {given}"
             raise ShapeError(
-                f"{self._who}: expected {prod(sizes)} features, image_shape={sizes}, got {got}; state the "
+                f"{self._caller}: expected {prod(sizes)} features, image_shape={sizes}, got {got}; state the "
                 "shape that the images have"
             )
         return _with_channels(sizes)

@@ -132,7 +132,7 @@ class CNNClassifier(ClassifierMixin, CNNBase):
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
-                f"{self._who}: expected class_weight to be a dict or None for partial_fit, which does not "
+                f"{self._caller}: expected class_weight to be a dict or None for partial_fit, which does not "
                 f"see all samples, got {self.class_weight!r}; give sample_weight"
             )
         _check_partial_fit_first_call(self, classes)
@@ -159,7 +159,7 @@ class CNNClassifier(ClassifierMixin, CNNBase):
         found = np.unique(y)
         if len(found if reset else self.classes_) < 2:
             raise ValueError(
-                f"{self._who}: expected y of at least two classes, got one class, {found.tolist()[0]!r}; "
+                f"{self._caller}: expected y of at least two classes, got one class, {found.tolist()[0]!r}; "
                 "give samples of another"
             )
         if reset:
@@ -167,7 +167,7 @@ class CNNClassifier(ClassifierMixin, CNNBase):
         unknown = np.setdiff1d(found, self.classes_)
         if len(unknown):
             raise ValueError(
-                f"{self._who}: expected y of the classes {self.classes_.tolist()}, got "
+                f"{self._caller}: expected y of the classes {self.classes_.tolist()}, got "
                 f"{unknown.tolist()[0]!r}; give the first partial_fit all classes, or call fit without "
                 "warm_start"
             )
@@ -179,7 +179,7 @@ class CNNClassifier(ClassifierMixin, CNNBase):
             return "log_loss"
         if shape != (self._outputs,):
             raise ShapeError(
-                f"{self._who}: expected a model with an output for each of the {self._outputs} classes, got "
+                f"{self._caller}: expected a model with an output for each of the {self._outputs} classes, got "
                 f"outputs of shape {shape}; end it with Dense({self._outputs}, activation='softmax')"
             )
         return "cross_entropy"

@@ -26,7 +26,7 @@ def is_automatic(model: Any) -> bool:
 
 
 def make_network(
-    who: str, model: Any, shape: tuple[int, ...], outputs: int, activation: str | None, **options: Any
+    caller: str, model: Any, shape: tuple[int, ...], outputs: int, activation: str | None, **options: Any
 ) -> GWUNetwork:
     """Return a network, built but not compiled, that shares nothing with what the user gave.
 
@@ -35,7 +35,7 @@ def make_network(
     """
     weights: list[Any] = []
     if isinstance(model, str):
-        layers = _named(who, model, shape, outputs, activation)
+        layers = _named(caller, model, shape, outputs, activation)
     else:
         given = model(shape, outputs) if callable(model) else model
         if isinstance(given, GWUNetwork) and callable(model):
@@ -44,7 +44,7 @@ def make_network(
             if all(parameter.constant is not None for parameter in given.parameters):
                 weights = given.get_weights() if given.parameters else []
             given = given.layers
-        layers = [_copied(layer) for layer in _checked(who, given)]
+        layers = [_copied(layer) for layer in _checked(caller, given)]
     network = GWUNetwork(layers, **options)
     network.build(shape)
     if weights:
@@ -52,12 +52,12 @@ def make_network(
     return network
 
 
-def _checked(who: str, given: Any) -> Sequence[Layer]:
+def _checked(caller: str, given: Any) -> Sequence[Layer]:
     """Return a list of layers, or raise TypeError."""
     if isinstance(given, (list, tuple)) and given and all(isinstance(layer, Layer) for layer in given):
         return given
     raise TypeError(
-        f"{who}: expected model to be a name, a list of layers, or a function (image_shape, n_outputs) that "
+        f"{caller}: expected model to be a name, a list of layers, or a function (image_shape, n_outputs) that "
         f"returns layers or a GWUNetwork, got {given!r}; write model='auto' or model=[Conv2D(8), ...]"
     )
 
@@ -70,9 +70,9 @@ def _copied(layer: Layer) -> Layer:
     return type(layer)(**layer.config() | measured)
 
 
-def _named(who: str, model: str, shape: tuple[int, ...], outputs: int, activation: str | None) -> list[Layer]:
+def _named(caller: str, model: str, shape: tuple[int, ...], outputs: int, activation: str | None) -> list[Layer]:
     """Return the layers of a network of `gwucnn.models`, or of the one that fits these samples."""
-    make = look_up(who, "model", model, {"auto": None, **NAMED})
+    make = look_up(caller, "model", model, {"auto": None, **NAMED})
     *layers, last = _auto(shape, outputs) if make is None else map(_copied, make(outputs).layers)
     return [*layers, Dense(**last.config() | {"activation": activation})]
 

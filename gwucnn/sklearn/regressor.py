@@ -76,7 +76,7 @@ class CNNRegressor(RegressorMixin, CNNBase):
             self._flat, self.n_outputs_ = flat, y.shape[1]
         if y.shape[1] != self.n_outputs_:
             raise ShapeError(
-                f"{self._who}: expected {self.n_outputs_} quantities for each sample, as before, got "
+                f"{self._caller}: expected {self.n_outputs_} quantities for each sample, as before, got "
                 f"{y.shape[1]}; call fit without warm_start"
             )
         return y
@@ -85,7 +85,7 @@ class CNNRegressor(RegressorMixin, CNNBase):
         shape = network.layers[-1].out_shape
         if shape != (self.n_outputs_,):
             raise ShapeError(
-                f"{self._who}: expected a model with {self.n_outputs_} outputs, as many as y has columns, "
+                f"{self._caller}: expected a model with {self.n_outputs_} outputs, as many as y has columns, "
                 f"got outputs of shape {shape}; end it with Dense({self.n_outputs_})"
             )
         return "mse"

@@ -9,7 +9,7 @@ from typing import Any
 from gwucnn.callbacks.calling import Callbacks
 from gwucnn.callbacks.history import History
 from gwucnn.data import Batches, Run, Stream
-from gwucnn.engine import ALONE, Engine, OthersFailed, Sweeper, Team, Totals
+from gwucnn.engine import ALONE, Engine, OtherRankFailed, Sweeper, Team, Totals
 from gwucnn.training.progress import Progress
 
 __all__ = ["evaluate", "train", "train_some", "train_step"]
@@ -26,7 +26,7 @@ def train_step(where: str, engine: Engine, data: Batches, indices: Any, totals: 
     draws = engine.randomness.draws
     try:
         return engine.train_step(data, indices, totals)
-    except OthersFailed:
+    except OtherRankFailed:
         engine.randomness.draws = draws
         raise
     except FloatingPointError as error:
@@ -41,9 +41,9 @@ def train_some(sweeper: Sweeper, run: Run, first: int, totals: Totals) -> int:
     done = sweeper(run, first, totals)
     if not done:
         engine = sweeper.engine
-        indices = engine.team.part(run.data, run.indices(first))
+        indices = engine.team.shard(run.data, run.indices(first))
         train_step(run.name(first), engine, run.data, indices, totals)
-        engine.team.level()
+        engine.team.average_statistics()
     return done or 1
 
 
@@ -80,11 +80,11 @@ def train(
                 where = f"fit: epoch {epoch + 1}, validation_data"
                 record |= evaluate(where, engine, held_out, size, team).record("val_")
             record |= {"lr": engine.optimizer.lr, "seconds": time.perf_counter() - start}  # type: ignore[union-attr]
-            record = team.first(record)
+            record = team.broadcast(record)
             for history in histories:
                 history.append(record)
             bar.end(record, data.samples)
-            if team.any(callbacks.end_epoch(record)):
+            if team.any_rank(callbacks.end_epoch(record)):
                 break
     finally:
         bar.close()
@@ -106,14 +106,14 @@ def _epoch(step: Step, engine: Engine, runs: Iterable[Run], bar: Progress, team:
             batches = step(sweeper, run, done, totals)
             bar.advance(batches * run.size, totals)
             done += batches
-    team.merge(totals)
+    team.merge_totals(totals)
     return totals
 
 
-def evaluate(who: str, engine: Engine, data: Data, size: int, team: Team = ALONE) -> Totals:
+def evaluate(caller: str, engine: Engine, data: Data, size: int, team: Team = ALONE) -> Totals:
     """Return loss and accuracy of all samples; weights stay as they are."""
     totals = engine.totals()
-    for part in data.parts(who):
-        engine.evaluate(part.subset(team.part(part, slice(None))), size, totals)
-    team.merge(totals)
+    for part in data.parts(caller):
+        engine.evaluate(part.subset(team.shard(part, slice(None))), size, totals)
+    team.merge_totals(totals)
     return totals

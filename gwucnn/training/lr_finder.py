@@ -89,9 +89,7 @@ class LearningRates:
 
 def rates(min_lr: Any, max_lr: Any, steps: Any) -> list[float]:
     """Return learning rates from the smallest to the largest, with the same ratio from each to the next."""
-    low, high = (
-        check_between("lr_find", name, lr, LEAST) for name, lr in (("min_lr", min_lr), ("max_lr", max_lr))
-    )
+    low, high = (check_between("lr_find", name, lr, LEAST) for name, lr in (("min_lr", min_lr), ("max_lr", max_lr)))
     if low >= high:
         raise ValueError(
             f"lr_find: expected min_lr below max_lr, got {min_lr} and {max_lr}; give the smaller one first"

@@ -12,13 +12,13 @@ def _interactive() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
-def make_progress(who: str, verbose: Any, unit: str = "images", *, shown: bool = True) -> Progress:
+def make_progress(caller: str, verbose: Any, unit: str = "images", *, shown: bool = True) -> Progress:
     """Return what `verbose` asks for: 0 nothing, 1 a bar, 2 a line an epoch, 'auto' a bar on a terminal.
 
     Nothing where it is not to be `shown`, as other processes show the same.
     """
     if verbose not in (0, 1, 2, "auto"):
-        raise ValueError(f"{who}: expected verbose to be 0, 1, 2 or 'auto', got {verbose!r}")
+        raise ValueError(f"{caller}: expected verbose to be 0, 1, 2 or 'auto', got {verbose!r}")
     if not shown:
         return Progress(unit)
     if verbose == "auto":

@@ -134,9 +134,7 @@ def call_all(variant, at):
     for dtype in ("float32", "float64"):
         for why, op, arrays, args, options in calls(np.random.default_rng(0), dtype):
             print(f"{op}, {dtype}, {why}", flush=True)
-            want = getattr(ops, op)(
-                *copies(arrays), *args, **dict(zip(options, copies(options.values()), strict=True))
-            )
+            want = getattr(ops, op)(*copies(arrays), *args, **dict(zip(options, copies(options.values()), strict=True)))
             before = options["out"] if "out" in options else np.full_like(want, np.nan)
             out = guarded(before, at)
             options = {k: guarded(v, at) if isinstance(v, np.ndarray) else v for k, v in options.items()}

@@ -57,9 +57,7 @@ def calls(dtype):
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     for case in CONV_POOL:
         KH, KW, C, F = case.weight
-        lists = (
-            (KH, KW) == (3, 3) and C % lanes == 0 and not case.options.keys() & {"groups", "dilation_rate"}
-        )
+        lists = (KH, KW) == (3, 3) and C % lanes == 0 and not case.options.keys() & {"groups", "dilation_rate"}
         yield forward, case
         if lists or (F % lanes == 0 and "groups" not in case.options):
             yield backward_weight, case

@@ -133,9 +133,7 @@ def settings(tmp_path):
 
 def run_row(everyone, settings, name="seed-b1", mode="train"):
     ticks = []
-    row = compare.compare(
-        WORKLOADS[name], mode, 1000, everyone, contestants.REFERENCE, settings, ticks.append
-    )
+    row = compare.compare(WORKLOADS[name], mode, 1000, everyone, contestants.REFERENCE, settings, ticks.append)
     assert len(ticks) == len(everyone) * (1 + settings.rounds)
     return row
 
@@ -207,9 +205,7 @@ def test_operations_are_those_of_direct_convolution():
     # 555,422,720 multiplications in ResNet-18 at 32 x 32, as torch.utils.flop_counter has them.
     assert workloads.operations(WORKLOADS["resnet18-b1"], "predict") == 2 * 555_422_720
     depthwise, mixed = 2 * 16 * 16 * 64 * 9, 2 * 16 * 16 * 64 * 128
-    only = workloads.Workload(
-        "one block", 1, (32, 32, 64), workloads.separable(128, 2), "cross_entropy", 1e-4
-    )
+    only = workloads.Workload("one block", 1, (32, 32, 64), workloads.separable(128, 2), "cross_entropy", 1e-4)
     assert workloads.operations(only, "predict") == depthwise + mixed
 
 
@@ -260,9 +256,7 @@ def test_a_peer_that_answers_rightly_is_timed(fake, settings):
         assert len(result["ms_of_rounds"]) == settings.rounds
 
 
-@pytest.mark.parametrize(
-    ("form", "mode"), [("wrong", "predict"), ("wrong", "train"), ("learns wrongly", "train")]
-)
+@pytest.mark.parametrize(("form", "mode"), [("wrong", "predict"), ("wrong", "train"), ("learns wrongly", "train")])
 def test_a_wrong_answer_is_not_timed(fake, settings, form, mode):
     row = run_row([fake(form)], settings, mode=mode)
     result = row["results"]["fake"]
@@ -313,10 +307,7 @@ def test_a_library_that_is_not_there(fake, settings):
     peer = contestants.Contestant("torch", contestants.Library("of_dreams"), sys.executable)
     result = run_row([peer], settings)["results"]["torch"]
     assert result["status"] == "failed"
-    assert (
-        "expected a reply to its start, got ImportError: No module named 'with_of_dreams'"
-        in result["message"]
-    )
+    assert "expected a reply to its start, got ImportError: No module named 'with_of_dreams'" in result["message"]
 
 
 @pytest.mark.parametrize(
@@ -387,9 +378,7 @@ def test_kernels_answer_as_numpy_does(case, rng, monkeypatch):
 
 def test_a_wrong_kernel_is_not_timed(monkeypatch):
     monkeypatch.setattr(kernel_cases.Convolution, "_forward", lambda *_: np.ones((1, 7, 6, 6)))
-    with pytest.raises(
-        ArithmeticError, match=r"conv2d \S+ \* 3x3x4x6 same: expected numpy's answer to 0\.0001"
-    ):
+    with pytest.raises(ArithmeticError, match=r"conv2d \S+ \* 3x3x4x6 same: expected numpy's answer to 0\.0001"):
         kernel_grid.time_kernels(CASES[:1], 1, 0.001, lambda text: None)
 
 
@@ -435,9 +424,7 @@ def test_scaling_prints_tables_and_draws(tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(scaling, "SWEEPS", (scaling.Sweep("side", (6, 12), "pixels of an image", 2),))
     file, picture = tmp_path / "scaling.json", tmp_path / "scaling.png"
-    assert (
-        bench.main(["--scaling", "--only", "side", *QUICK, "--json", str(file), "--plot", str(picture)]) == 0
-    )
+    assert bench.main(["--scaling", "--only", "side", *QUICK, "--json", str(file), "--plot", str(picture)]) == 0
     output = capsys.readouterr().out
     assert re.search(r"^side 12 +pixels of an image +144 +\S+ +\S+$", output, re.MULTILINE)
     assert re.search(r"^pixels of an image +train +-?\d\.\d\d +-?\d\.\d\d$", output, re.MULTILINE)
@@ -447,9 +434,7 @@ def test_scaling_prints_tables_and_draws(tmp_path, capsys, monkeypatch):
 
 def test_drawing_without_matplotlib_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(
-        ImportError, match=r"--plot: expected matplotlib, got .*; pip install 'gwucnn\[plot\]'"
-    ):
+    with pytest.raises(ImportError, match=r"--plot: expected matplotlib, got .*; pip install 'gwucnn\[plot\]'"):
         scaling_plot.plot({}, "scaling.png")
 
 
@@ -462,9 +447,7 @@ def test_comparison_prints_tables_and_json(fake, tmp_path, capsys, monkeypatch):
     options = ["--only", "seed-b1", "--peer", "a=x", "--peer", "b=x", *QUICK, "--json", str(file)]
     assert bench.main(options) == 1
     captured = capsys.readouterr()
-    assert re.search(
-        r"^workload +gwucnn +a +b +fastest peer +ratio +GF/s +of peak$", captured.out, re.MULTILINE
-    )
+    assert re.search(r"^workload +gwucnn +a +b +fastest peer +ratio +GF/s +of peak$", captured.out, re.MULTILINE)
     assert re.search(r"^seed-b1 train +\S+ +\S+ +wrong +a +\S+ +\S+ +\d+%$", captured.out, re.MULTILINE)
     assert "seed-b1 predict: mismatch: b: expected the reference's answer" in captured.out
     assert "0/12" in captured.err, "progress"

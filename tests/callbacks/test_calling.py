@@ -23,9 +23,7 @@ def test_a_callback_is_a_function_of_the_record(data):
     small().fit(*data, epochs=2, batch_size=4, callbacks=[records.append])
     assert [list(record) for record in records] == [["epoch", "loss", "accuracy", "lr", "seconds"]] * 2
     assert [record["epoch"] for record in records] == [0, 1]
-    assert all(
-        0 <= record["accuracy"] <= 1 and record["seconds"] > 0 and record["lr"] == 0.1 for record in records
-    )
+    assert all(0 <= record["accuracy"] <= 1 and record["seconds"] > 0 and record["lr"] == 0.1 for record in records)
 
 
 def test_true_stops_and_all_callbacks_have_seen_it(data):
@@ -140,7 +138,7 @@ def test_a_bar_is_closed_when_training_breaks_off(data, capsys):
 class Divide(Layer):
     """Brings pixels to 0..1, and says so."""
 
-    rescales = True
+    rescales_pixels = True
 
     def forward(self, x, space):
         return x / 255

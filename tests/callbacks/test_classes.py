@@ -331,17 +331,13 @@ def test_wrong_callbacks(call, kind, message):
 
 @pytest.mark.parametrize("make", [CSVLogger, ModelCheckpoint])
 def test_a_place_where_nothing_can_be_written_is_said_before_anything_moves(make, data, tmp_path):
-    who, network, missing = make.__name__, small(), tmp_path / "runs" / "today"
+    caller, network, missing = make.__name__, small(), tmp_path / "runs" / "today"
     with pytest.raises(FileNotFoundError) as caught:
         network.fit(*data, epochs=1, callbacks=[make(missing / "file")])
-    assert (
-        str(caught.value) == f"{who}: expected a folder {str(missing)!r} to save in, got none; make it first"
-    )
+    assert str(caught.value) == f"{caller}: expected a folder {str(missing)!r} to save in, got none; make it first"
     with pytest.raises(IsADirectoryError) as caught:
         network.fit(*data, epochs=1, callbacks=[make(tmp_path)])
-    assert str(caught.value) == (
-        f"{who}: expected the path of a file, got the folder {str(tmp_path)!r}; add a name"
-    )
+    assert str(caught.value) == (f"{caller}: expected the path of a file, got the folder {str(tmp_path)!r}; add a name")
     assert network.history.epoch == []
     makes = LambdaCallback(on_train_begin=lambda: missing.mkdir(parents=True))
     network.fit(*data, epochs=1, callbacks=[makes, make(os.fsencode(missing / "file"))])

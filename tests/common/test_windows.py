@@ -58,9 +58,7 @@ def test_a_window_that_does_not_fit():
         "2.Conv2D: expected kernel_size to fit in an image of 3x7, got a window of 5x5 pixels; use a smaller window, "
         "larger images or padding='same'"
     )
-    with pytest.raises(
-        ShapeError, match=r"pool_size to fit in an image of 3x7 padded to 5x9, got .* 6x6 pixels"
-    ):
+    with pytest.raises(ShapeError, match=r"pool_size to fit in an image of 3x7 padded to 5x9, got .* 6x6 pixels"):
         Window.of("max_pool2d", 6, 1, 1, name="pool_size").output((3, 7))
     with pytest.raises(ShapeError, match="a window of 9x9 pixels"):
         Window.of("conv2d", 3, 1, "valid", 4).output((8, 8))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D
-from gwucnn.common.chunked import CHUNK, chunks, extremes
+from gwucnn.common.chunked import CHUNK, chunks, min_and_max
 from gwucnn.data.batches import Batches
 from gwucnn.memory.workspace import Space
 from trainees import small, weights
@@ -92,7 +92,7 @@ def test_gathering_takes_every_layout(layout, rng):
 def test_extremes_are_those_of_the_whole(rows, rng):
     """Rows of a kB and of far more than a piece."""
     array = rng.standard_normal((rows, 300 * 4000 // rows))
-    assert extremes(array) == (array.min(), array.max())
+    assert min_and_max(array) == (array.min(), array.max())
     assert sum(len(piece) for _, piece in chunks(array)) == rows
     assert all(len(piece) == 1 or piece.nbytes <= CHUNK for _, piece in chunks(array))
     assert next(chunks(array))[0] == 0
@@ -100,13 +100,13 @@ def test_extremes_are_those_of_the_whole(rows, rng):
 
 def test_extremes_of_what_is_not_finite_and_of_nothing(rng):
     array = np.zeros((5000, 300))
-    assert extremes(array[:0]) == (0, 0) == extremes(array[:, :0])
+    assert min_and_max(array[:0]) == (0, 0) == min_and_max(array[:, :0])
     array[4999, 299] = np.inf
-    assert extremes(array) == (0, np.inf)
+    assert min_and_max(array) == (0, np.inf)
     array[2500, 0] = np.nan
-    assert np.isnan(extremes(array)).all()
-    assert extremes(np.array([True, False])) == (0, 1)
-    assert extremes(np.array([3, 250], np.uint8)) == (3, 250)
+    assert np.isnan(min_and_max(array)).all()
+    assert min_and_max(np.array([True, False])) == (0, 1)
+    assert min_and_max(np.array([3, 250], np.uint8)) == (3, 250)
 
 
 def test_the_first_image_that_is_not_finite_is_found_in_any_piece(rng):

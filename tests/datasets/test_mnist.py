@@ -170,9 +170,7 @@ def test_idx_labels_must_match_images(tmp_path, arrays):
     arrays["y_test"] = np.zeros(4, np.uint8)
     for name, file_name in NAMES.items():
         (tmp_path / file_name).write_bytes(idx_bytes(arrays[name]))
-    with pytest.raises(
-        FormatError, match=r"as many labels as images, got 3 in t10k-images.* and 4 in t10k-labels"
-    ):
+    with pytest.raises(FormatError, match=r"as many labels as images, got 3 in t10k-images.* and 4 in t10k-labels"):
         datasets.load_mnist(tmp_path)
     (tmp_path / NAMES["y_test"]).write_bytes(idx_bytes(np.array([1, 2, 10], np.uint8)))
     with pytest.raises(FormatError, match="expected labels 0 to 9, got float64 from 1 to 10"):
@@ -185,9 +183,7 @@ def test_missing_and_unknown_sources(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"expected a folder or file, got .*nowhere; check the path"):
         datasets.load_mnist(tmp_path / "nowhere")
     (tmp_path / "mnist.txt").write_text("0")
-    with pytest.raises(
-        ValueError, match=r"expected a folder of the four IDX files, \.npz, \.csv or \.csv\.gz"
-    ):
+    with pytest.raises(ValueError, match=r"expected a folder of the four IDX files, \.npz, \.csv or \.csv\.gz"):
         datasets.load_mnist(tmp_path / "mnist.txt")
 
 
@@ -215,9 +211,7 @@ def test_npz_of_other_content(tmp_path, arrays):
     with pytest.raises(FormatError, match="y_test: expected numbers, got object"):
         datasets.load_mnist(path)
     np.savez(path, **arrays | {"x_train": arrays["x_train"] / 255})
-    with pytest.raises(
-        FormatError, match="x_train: expected whole grey values 0 to 255, got float64 from 0 to 1"
-    ):
+    with pytest.raises(FormatError, match="x_train: expected whole grey values 0 to 255, got float64 from 0 to 1"):
         datasets.load_mnist(path)
 
 
@@ -233,10 +227,7 @@ def test_damaged_npz(tmp_path, arrays):
 
 
 def test_npz_that_declares_more_than_it_holds(tmp_path):
-    header = (
-        b"\x93NUMPY\1\0\x76\0"
-        + b"{'descr': '|u1', 'fortran_order': False, 'shape': (9000000000,), }".ljust(118)
-    )
+    header = b"\x93NUMPY\1\0\x76\0" + b"{'descr': '|u1', 'fortran_order': False, 'shape': (9000000000,), }".ljust(118)
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive:
         archive.writestr("x.npy", header + bytes(10))
     with pytest.raises(FormatError, match=r"x: expected 9000000128 bytes for \(9000000000,\), got 138"):

@@ -59,9 +59,7 @@ def write_openml_cache(home: Path, x, y) -> None:
         "list/data_name/mnist_784/limit/2/data_version/1": {"data": {"dataset": [entry]}},
         "554": {"data_set_description": description},
         "features/554": {"data_features": {"feature": features}},
-        "qualities/554": {
-            "data_qualities": {"quality": [{"name": "NumberOfInstances", "value": str(len(y))}]}
-        },
+        "qualities/554": {"data_qualities": {"quality": [{"name": "NumberOfInstances", "value": str(len(y))}]}},
     }
     contents = {f"api/v1/json/data/{path}": json.dumps(answer).encode() for path, answer in answers.items()}
     # scikit-learn from 1.7 on asks for the named file, before for the number alone.

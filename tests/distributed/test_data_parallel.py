@@ -456,9 +456,7 @@ class FailingBatches:
         return self.batches[index]
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("torn page"), OSError("torn page"), KeyboardInterrupt("torn page")]
-)
+@pytest.mark.parametrize("error", [ValueError("torn page"), OSError("torn page"), KeyboardInterrupt("torn page")])
 @pytest.mark.parametrize("at", [1, 2, 3, 9, 13])
 def test_an_error_on_one_rank_ends_all(data, error, at):
     """While it looks at the first batch, trains, validates, or comes to the last batch of all."""
@@ -725,17 +723,13 @@ def test_ctrl_c_at_the_end_is_not_told_to_ranks_that_have_left(data, ctrl_c):
 def test_what_is_no_team_is_refused(data, given, got):
     with pytest.raises(TypeError) as caught:
         small().fit(*data, distributed=given)
-    assert f"fit: expected distributed to be a gwucnn.distributed.DataParallel, got {got}" in str(
-        caught.value
-    )
+    assert f"fit: expected distributed to be a gwucnn.distributed.DataParallel, got {got}" in str(caught.value)
     assert str(caught.value).endswith("; write distributed=DataParallel()")
 
 
 @pytest.mark.parametrize("given", [3, "world", Communicator, object()])
 def test_what_is_no_communicator_is_refused(given):
-    with pytest.raises(
-        TypeError, match="DataParallel: expected a communicator of mpi4py, got .*; leave it out"
-    ):
+    with pytest.raises(TypeError, match="DataParallel: expected a communicator of mpi4py, got .*; leave it out"):
         DataParallel(given)
 
 
@@ -775,11 +769,11 @@ def test_shares_are_even_and_whole(count, size):
 
     data, order = Batches(np.zeros((20, 3))), np.random.default_rng(0).permutation(20)
     teams = [DataParallel(Communicator(Meeting(size), rank)) for rank in range(size)]
-    parts = [team.part(data, order[3 : 3 + count]) for team in teams]
+    parts = [team.shard(data, order[3 : 3 + count]) for team in teams]
     np.testing.assert_array_equal(np.concatenate(parts), order[3 : 3 + count])
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1 and sizes == sorted(sizes, reverse=True)
-    slices = [team.part(data, slice(3, 3 + count)) for team in teams]
+    slices = [team.shard(data, slice(3, 3 + count)) for team in teams]
     assert [list(range(20)[part]) for part in slices] == [
         part.tolist() for part in np.split(np.arange(3, 3 + count), np.cumsum(sizes)[:-1])
     ]

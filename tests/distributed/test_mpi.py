@@ -71,15 +71,11 @@ def test_layers_that_draw_do_so_in_the_same_way_in_each_run(found, threads):
         assert found[0]["drawing weights"].tobytes() == alone.tobytes()
 
 
-@pytest.mark.parametrize(
-    "name, text", [("error", "OSError: torn page"), ("interrupted", "KeyboardInterrupt: ")]
-)
+@pytest.mark.parametrize("name, text", [("error", "OSError: torn page"), ("interrupted", "KeyboardInterrupt: ")])
 def test_an_error_on_one_rank_ends_fit_on_all(found, name, text):
     *others, last = (str(rank[name]) for rank in found)
     assert last == text
-    expected = (
-        f"RuntimeError: fit: expected all ranks to go on, but rank {len(others)} ended with {text}; see there"
-    )
+    expected = f"RuntimeError: fit: expected all ranks to go on, but rank {len(others)} ended with {text}; see there"
     assert others == [expected] * len(others)
 
 

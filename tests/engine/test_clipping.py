@@ -23,9 +23,7 @@ def test_a_norm_above_the_limit_is_cut_to_it(size, part, isa, dtype, rng):
     if part > 1:
         np.testing.assert_array_equal(cut, x)
     else:
-        np.testing.assert_allclose(
-            cut, part * x.astype("float64"), rtol=1e-14 if dtype == "float64" else 1e-6
-        )
+        np.testing.assert_allclose(cut, part * x.astype("float64"), rtol=1e-14 if dtype == "float64" else 1e-6)
 
 
 def test_any_shape_and_none(isa, dtype):
@@ -101,9 +99,7 @@ def test_the_gradient_of_all_weights_together_is_cut(rng):
     for limit in (norm / 3, norm / 1e6, norm * 1.001):
         made = deep()
         made.compile("cross_entropy", lr=1.0, global_clipnorm=limit)
-        np.testing.assert_allclose(
-            move(made, x, y), whole * min(1, limit / norm), rtol=1e-7, atol=limit * 1e-9
-        )
+        np.testing.assert_allclose(move(made, x, y), whole * min(1, limit / norm), rtol=1e-7, atol=limit * 1e-9)
 
 
 def test_frozen_weights_do_not_count(rng):
@@ -125,7 +121,7 @@ def test_replayed_batches_are_cut_too(optimizer, rng):
     for made in (replayed, called):
         made.compile("cross_entropy", optimizer=optimizer(), global_clipnorm=0.05)
     called.build((6, 6))
-    called._engine._replays = False
+    called._engine._replayable = False
     for made in (replayed, called, free):
         made.fit(x, y, epochs=4, batch_size=5)
     np.testing.assert_array_equal(weights(replayed), weights(called))
@@ -157,6 +153,4 @@ def test_what_is_no_limit(limit):
     with pytest.raises(ValueError) as caught:
         small().compile("mse", global_clipnorm=limit)
     quoted = "; write 1 without quotes" if limit == "1" else ""
-    assert str(caught.value) == (
-        f"compile: expected global_clipnorm to be a positive number, got {limit!r}{quoted}"
-    )
+    assert str(caught.value) == (f"compile: expected global_clipnorm to be a positive number, got {limit!r}{quoted}")

@@ -141,7 +141,7 @@ def test_a_step_speaks_as_its_convolution_and_shares_its_parameters():
     assert (step.in_shape, step.out_shape) == ((9, 9, 1), (3, 3, 4))
     assert len(step.parameters) == 2
     assert all(a is b for a, b in zip(step.parameters, layers[0].parameters, strict=True))
-    assert step.replays
+    assert step.replayable
 
 
 # -------------------------------------------------------------------------------- the same network for its user
@@ -171,9 +171,7 @@ def test_layers_are_never_edited(net, rng):
 @every_net
 def test_predictions_agree_to_the_last_bit(net, isa, dtype, rng):
     """Without Winograd's algorithm, whose transforms round."""
-    fused, plain = (
-        networks.build(net, fuse=fuse, winograd=False, precision=dtype.name) for fuse in (True, False)
-    )
+    fused, plain = (networks.build(net, fuse=fuse, winograd=False, precision=dtype.name) for fuse in (True, False))
     for parameter in fused.parameters:
         parameter.value[...] = rng.standard_normal(parameter.shape) / 3
     plain.set_weights(fused.get_weights())
@@ -273,17 +271,13 @@ def test_normalisation_and_relu_change_no_bit(frozen, kind, isa, dtype, rng):
 
 
 CHECKED = [
-    networks.Net(
-        "lists behind masks", (12, 11, 1), lambda: [conv(8), MaxPooling2D(), conv(5), MaxPooling2D()]
-    ),
+    networks.Net("lists behind masks", (12, 11, 1), lambda: [conv(8), MaxPooling2D(), conv(5), MaxPooling2D()]),
     networks.Net(
         "no activation",
         (12, 12, 1),
         lambda: [conv(8, activation=None), MaxPooling2D(), conv(3, activation=None), MaxPooling2D()],
     ),
-    networks.Net(
-        "relu as a layer", (9, 10, 2), lambda: [conv(8, 2, activation=None), RELU(), MaxPooling2D()]
-    ),
+    networks.Net("relu as a layer", (9, 10, 2), lambda: [conv(8, 2, activation=None), RELU(), MaxPooling2D()]),
     networks.Net("no kernel", (11, 12, 1), lambda: [conv(3), MaxPooling2D(), conv(5, 2), MaxPooling2D()]),
 ]
 

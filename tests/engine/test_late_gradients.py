@@ -32,12 +32,12 @@ def test_an_update_that_forms_gradients_moves_by_the_same_bits(sizes, isa, dtype
     grads[sizes[0] : sizes[0] + sizes[1] * sizes[2]] = np.nan
     update = kernels.active.SGD(values, grads, None, 0.0, False)
     update.lr = 0.1
-    update.postpone([step])
+    update.defer_gradients([step])
     step()
     assert np.isnan(grads).sum() == sizes[1] * sizes[2]
     update()
     assert values.tobytes() == plain.tobytes()
-    update.catch_up()
+    update.apply_deferred()
     assert grads.tobytes() == plain_grads.tobytes()
     grads[...] = 0
     step()
@@ -54,7 +54,7 @@ def test_threads_that_share_an_update_form_its_gradients(isa, dtype, threads, rn
     update()
     plain = values.copy()
     values[...] = before
-    update.postpone([step])
+    update.defer_gradients([step])
     grads[sizes[0] : -5] = np.nan
     update()
     assert values.tobytes() == plain.tobytes()
@@ -72,12 +72,12 @@ def test_several_layers_in_any_order_and_more_than_can_be_formed(isa, dtype, rng
         steps.append(kernels.active.DenseFewRowsBackwardWeight(x, dy, dweight, False))
     update = kernels.active.SGD(values, grads, None, 0.0, False)
     update.lr = 1.0
-    update.postpone(steps[::-1])
+    update.defer_gradients(steps[::-1])
     for step in steps:
         step()
     before = values.copy()
     update()
-    update.catch_up()
+    update.apply_deferred()
     np.testing.assert_array_equal(values, before - grads)
 
 
@@ -101,11 +101,11 @@ def test_what_cannot_be_formed_is_read(isa, dtype, rng):
         ),
         (kernels.active.SGD(values, grads, None, 0.0, False), kernels.active.FillZero(grads)),
     ]:
-        update.postpone([late])
+        update.defer_gradients([late])
         grads[...] = 7
         late()
         assert not (grads == 7).all()
-        update.catch_up()
+        update.apply_deferred()
 
 
 def test_memory_that_another_step_holds_is_not_unread(dtype, rng):
@@ -180,9 +180,12 @@ def test_gradients_are_postponed_and_written_at_last(rng):
     made = network()
     made.fit(x, y)
     optimizer, told = made.optimizer, []
-    postpone, catch_up = optimizer.postpone, optimizer.catch_up
-    optimizer.postpone = lambda steps: (told.append(len(steps)), postpone(steps))
-    optimizer.catch_up = lambda: (told.append(np.array(made.layers[3].parameters[0].grad)), catch_up())
+    defer_gradients, apply_deferred = optimizer.defer_gradients, optimizer.apply_deferred
+    optimizer.defer_gradients = lambda steps: (told.append(len(steps)), defer_gradients(steps))
+    optimizer.apply_deferred = lambda: (
+        told.append(np.array(made.layers[3].parameters[0].grad)),
+        apply_deferred(),
+    )
     made.fit(x, y)
     assert told[0] >= 2
     assert not np.array_equal(told[1], made.layers[3].parameters[0].grad)

@@ -39,7 +39,7 @@ def twins(net, optimizer=lambda: SGD(0.05, momentum=0.9), **options):
     pair = networks.build(net, **options), networks.build(net, **options)
     for network in pair:
         network.compile(loss="cross_entropy", optimizer=optimizer())
-    pair[1]._engine._replays = False
+    pair[1]._engine._replayable = False
     return pair
 
 
@@ -59,7 +59,7 @@ def train(pair, *batches):
 def replays(network):
     """Return the recorded batches that can be run again: what they do, and how many samples they have."""
     workspace = network._engine._training
-    return {key for key, replay in workspace.replays.items() if replay.moves == workspace.tape.moves}
+    return {key for key, replay in workspace.replays.items() if replay.generation == workspace.tape.generation}
 
 
 # -------------------------------------------------------------------------------------------- the same training
@@ -106,7 +106,7 @@ def test_layers_are_called_once_for_each_size_of_batch(rng, monkeypatch):
     called = []
     network = networks.build(FUSED)
     network.compile(loss="cross_entropy")
-    for step in (network._engine.steps[0], network._engine._steps_in_use[0]):
+    for step in (network._engine.steps[0], network._engine._inference_steps[0]):
         forward = step.forward
         monkeypatch.setattr(
             step, "forward", lambda x, space, forward=forward: called.append(len(x)) or forward(x, space)
@@ -135,9 +135,7 @@ def test_many_sizes_of_batches_do_not_pile_up(task, rng):
 
     def run(network, n):
         x, y = images[:n], labels[:n]
-        {"train": network.train_on_batch, "evaluate": network.evaluate}.get(
-            task, lambda x, _: network.predict(x)
-        )(x, y)
+        {"train": network.train_on_batch, "evaluate": network.evaluate}.get(task, lambda x, _: network.predict(x))(x, y)
 
     images, labels = networks.data(FUSED, rng, 40, "float32")
     kept = []

@@ -25,7 +25,7 @@ from gwucnn.models import mobilenet_small
 class Twice(Layer):
     """A layer of a user's, of which nobody knows whether it looks at other samples."""
 
-    replays = True
+    replayable = True
 
     def forward(self, x, space):
         return space.run("twice", lambda a: a + a, x)

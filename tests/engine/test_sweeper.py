@@ -139,9 +139,7 @@ def test_a_batch_that_is_not_sound_ends_the_sweep_with_everything_as_it_was(rng)
         ):
             made.fit(x, y, shuffle=False)
         assert sum(calls.swept) == 8
-        ends.append(
-            (state(made), made._engine.randomness.draws, made.optimizer.updates, made._engine.arena.version)
-        )
+        ends.append((state(made), made._engine.randomness.draws, made.optimizer.updates, made._engine.arena.version))
     for swept, plain in zip(*ends, strict=True):
         np.testing.assert_array_equal(swept, plain)
 

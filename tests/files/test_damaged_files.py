@@ -52,9 +52,7 @@ def test_cut_off_anywhere(sound, path):
     places |= {int(place) for place in np.linspace(8 + length, len(sound) - 1, 100)}
     assert len(places) > 200
     for place in sorted(places):
-        assert re.search(
-            r"expected \d+ bytes of .*, got \d+; the file is cut off$", complaint(path, sound[:place])
-        )
+        assert re.search(r"expected \d+ bytes of .*, got \d+; the file is cut off$", complaint(path, sound[:place]))
 
 
 def test_bytes_too_many(sound, path):
@@ -243,9 +241,7 @@ def test_a_layer_that_says_it_is_huge_takes_no_memory(sound, path):
     data = damage.rewritten(sound, change)
     tracemalloc.start()
     try:
-        assert "expected '6.Dense.kernel' to be float32 of shape (36, 1000000000000), got" in complaint(
-            path, data
-        )
+        assert "expected '6.Dense.kernel' to be float32 of shape (36, 1000000000000), got" in complaint(path, data)
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
@@ -265,9 +261,7 @@ def places_of_numbers(document, *parts):
 def test_no_number_of_a_layer_takes_memory(case, path):
     """Of a layer by itself, each number that describes it: the file is refused, or the layer needs no weights."""
     first = "channels_first" in case.why
-    network = GWUNetwork(
-        [case.layer(**case.options)], data_format="channels_first" if first else "channels_last"
-    )
+    network = GWUNetwork([case.layer(**case.options)], data_format="channels_first" if first else "channels_last")
     x = inputs(case, 4, "float32")
     network.build(x.transpose(0, 3, 1, 2).shape[1:] if first and x.ndim == 4 else x.shape[1:])
     network.save(path)
@@ -332,9 +326,7 @@ def test_a_long_list_of_layers_makes_no_long_message(sound, path):
 def test_newer_formats_say_so(sound, path):
     for version in (2, 10**9):
         data = damage.rewritten(sound, lambda document, version=version: document | {"format": version})
-        assert f"expected format 1 at most, got {version}; a newer gwucnn wrote this, update" in complaint(
-            path, data
-        )
+        assert f"expected format 1 at most, got {version}; a newer gwucnn wrote this, update" in complaint(path, data)
     for version in (0, -1, "1", 1.0, None, True, [1]):
         data = damage.rewritten(sound, lambda document, version=version: document | {"format": version})
         assert "expected the number of a format" in complaint(path, data)
@@ -376,9 +368,7 @@ def test_each_part_of_the_document_missing(sound, path):
     assert refused > 50
 
 
-@pytest.mark.parametrize(
-    "other", [None, -1, 0.5, "x", [], {}, [[]], {"class_name": "Dense", "config": {}}, 10**40]
-)
+@pytest.mark.parametrize("other", [None, -1, 0.5, "x", [], {}, [[]], {"class_name": "Dense", "config": {}}, 10**40])
 def test_each_part_of_the_document_something_else(other, sound, path):
     """It is refused, or it is a value that a network can have."""
     document = json.loads(damage.split(sound)[0]["__metadata__"]["gwucnn"])
@@ -451,13 +441,9 @@ def test_arrays_of_another_shape_or_dtype(sound, path):
             {"shape": [*header[name]["shape"], 1]},
             {"dtype": "I32" if header[name]["dtype"] == "F32" else "F64"},
         ):
-            data = damage.rearranged(
-                sound, lambda header, name=name, change=change: header[name].update(change)
-            )
+            data = damage.rearranged(sound, lambda header, name=name, change=change: header[name].update(change))
             assert f"expected {name!r} to be " in complaint(path, data)
-        data = damage.rearranged(
-            sound, lambda header, name=name: header.update({"x" + name: header.pop(name)})
-        )
+        data = damage.rearranged(sound, lambda header, name=name: header.update({"x" + name: header.pop(name)}))
         assert f"expected an array {name!r}, got none" in complaint(path, data)
 
 

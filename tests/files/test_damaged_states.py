@@ -95,9 +95,7 @@ def test_states_of_callbacks(name, sound, path):
 @pytest.mark.parametrize("callback", range(5))
 def test_states_without_a_part(callback, sound, path):
     for name in document_of(sound)["callbacks"][callback]["state"]:
-        message = refused(
-            path, sound, lambda d, name=name: d["callbacks"][callback]["state"].pop(name) and None
-        )
+        message = refused(path, sound, lambda d, name=name: d["callbacks"][callback]["state"].pop(name) and None)
         assert "expected a state of best, wait" in message
 
 
@@ -152,9 +150,7 @@ def test_what_no_callback_can_remember_is_not_saved(path, rng):
     stop, network = EarlyStopping("loss"), small()
     network.fit(*small_data(rng), callbacks=[stop], verbose=0)
     stop.wait = "long"
-    with pytest.raises(
-        ValueError, match=r"^EarlyStopping: expected wait to be an integer of at least 0, got 'long'"
-    ):
+    with pytest.raises(ValueError, match=r"^EarlyStopping: expected wait to be an integer of at least 0, got 'long'"):
         network.save(path)
     assert not path.exists()
 
@@ -247,27 +243,21 @@ def test_epochs_that_do_not_go_up(epochs, sound, path):
 def test_more_epochs_than_were_done(sound, path):
     message = complaint(path, with_numbers(sound, "history.epoch", [0, 2], np.int64))
     assert "expected a history of 2 epochs, got number 2 in it" in message
-    assert "expected a history of 1 epochs, got number 1 in it" in refused(
-        path, sound, set_in("epochs", value=1)
-    )
+    assert "expected a history of 1 epochs, got number 1 in it" in refused(path, sound, set_in("epochs", value=1))
 
 
 def test_records_that_are_no_arrays(sound, path):
     for value in ([0.5, 0.25], None, 1.5, "x", {}):
         message = refused(path, sound, set_in("history", "records", "loss", value=value))
         assert "expected 'loss' to be ndarray, got" in message
-    assert "expected a history of records, epoch, seconds" in refused(
-        path, sound, set_in("history", "x", value=1)
-    )
+    assert "expected a history of records, epoch, seconds" in refused(path, sound, set_in("history", "x", value=1))
 
 
 def test_a_history_that_was_changed_by_hand_is_not_saved(path, rng):
     network = small()
     network.fit(*small_data(rng), 2, verbose=0)
     network.history.history["note"] = ["a", "b"]
-    with pytest.raises(
-        ValueError, match=r"^save: expected 2 numbers of 'note', one an epoch, got \['a', 'b'\]"
-    ):
+    with pytest.raises(ValueError, match=r"^save: expected 2 numbers of 'note', one an epoch, got \['a', 'b'\]"):
         network.save(path)
     with pytest.raises(ValueError, match=r"^fit: expected 2 numbers of 'note', one an epoch"):
         network.fit(*small_data(rng), 3, initial_epoch=2, verbose=0)

@@ -135,9 +135,7 @@ def test_a_real_limit(old):
         "network = GWUNetwork([Dense(300, input_size=300)], seed=1)\n"
         "try:\n    network.save(sys.argv[1])\nexcept OSError as error:\n    print(error.errno)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", program, old], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-P", "-c", program, old], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(errno.EFBIG)]
     assert seed_of(old) == 0 and names(old) == [old.name]
 
@@ -152,9 +150,7 @@ def test_a_network_that_cannot_be_written_down_touches_no_file(old, monkeypatch)
 
 
 def test_what_is_no_place_for_a_file(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"^save: expected a folder '.*no' to save in, got none; make it"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"^save: expected a folder '.*no' to save in, got none; make it"):
         network(0).save(tmp_path / "no" / "net")
     with pytest.raises(IsADirectoryError, match=r"^save: expected the path of a file, got the folder"):
         network(0).save(tmp_path)
@@ -184,9 +180,7 @@ def test_a_folder_that_may_only_be_read():
         os.chmod(folder / "net", 0o644)
         os.seteuid(65534)
     try:
-        with pytest.raises(
-            PermissionError, match="save: expected a folder to write in, got one that you may only"
-        ):
+        with pytest.raises(PermissionError, match="save: expected a folder to write in, got one that you may only"):
             network(1).save(folder / "net")
         assert seed_of(folder / "net") == 0
     finally:

@@ -143,7 +143,7 @@ def test_a_network_that_is_not_built_yet(way, data):
     for network in (small(), GWUNetwork(), GWUNetwork([Dense(2, input_size=3)], seed=1)):
         twin = way(network, None)
         assert repr(twin) == repr(network)
-        assert twin._stack.shapes == network._stack.shapes
+        assert twin._layer_row.shapes == network._layer_row.shapes
     first, second = small(), small()
     second = way(second, None)
     for each in (first, second):
@@ -175,9 +175,7 @@ def test_layers_that_were_frozen_since_and_not_compiled(way, path, data):
 
 
 def test_saving_needs_weights_and_loading_a_file(path):
-    with pytest.raises(
-        NotBuiltError, match=r"^save: expected a built network; give input_size, or call build"
-    ):
+    with pytest.raises(NotBuiltError, match=r"^save: expected a built network; give input_size, or call build"):
         small().save(path)
     assert not path.exists()
     with pytest.raises(FileNotFoundError):
@@ -252,9 +250,7 @@ def test_a_run_from_a_checkpoint_is_the_run_that_never_stopped(whole, epochs, tm
     history = resumed.train(loaded, tmp_path, first=epochs)
     assert resumed.state(loaded) == resumed.state(network)
     assert loaded.history.history == network.history.history
-    assert (
-        loaded.history.epoch == list(range(resumed.EPOCHS)) and len(loaded.history.seconds) == resumed.EPOCHS
-    )
+    assert loaded.history.epoch == list(range(resumed.EPOCHS)) and len(loaded.history.seconds) == resumed.EPOCHS
     assert history.epoch == list(range(epochs, resumed.EPOCHS))
     for key, values in network.history.history.items():
         assert history.history[key] == values[epochs:], key
@@ -267,9 +263,7 @@ def test_a_run_from_a_checkpoint_is_the_run_that_never_stopped(whole, epochs, tm
 def test_also_in_another_process(whole, tmp_path):
     name, network, folder = whole
     resumed.train(run_of(name), tmp_path, epochs=3)
-    subprocess.run(
-        [sys.executable, resumed.__file__, tmp_path / "every-3", tmp_path, tmp_path / "last"], check=True
-    )
+    subprocess.run([sys.executable, resumed.__file__, tmp_path / "every-3", tmp_path, tmp_path / "last"], check=True)
     assert resumed.state(GWUNetwork.load(tmp_path / "last")) == resumed.state(network)
     assert table(tmp_path) == table(folder)
 
@@ -518,9 +512,7 @@ def test_a_class_that_nobody_has_defined(path):
     network = GWUNetwork([Dense(2, input_size=3), gone()])
     network.save(path)
     del CLASSES["Gone"]
-    with pytest.raises(
-        FormatError, match="expected layer 1 to be of a class that is known, got 'Gone'; define"
-    ):
+    with pytest.raises(FormatError, match="expected layer 1 to be of a class that is known, got 'Gone'; define"):
         GWUNetwork.load(path)
     with pytest.raises(ValueError, match=r"^save: expected 1\.Gone to be of a class"):
         network.save(path)
@@ -542,9 +534,7 @@ def test_a_callback_state_that_no_file_can_hold(path, data):
 
     own, network = Own(), small()
     network.fit(*data, callbacks=[own], verbose=0)
-    with pytest.raises(
-        TypeError, match=r"^save: expected callbacks\.0\.state\.seen to be numbers, texts, None"
-    ):
+    with pytest.raises(TypeError, match=r"^save: expected callbacks\.0\.state\.seen to be numbers, texts, None"):
         network.save(path)
     own.seen = {"deep": [1, (2.5, None), np.arange(3), np.float32(0.5), np.zeros((0, 2))]}
     ((name, state),) = saved(network, path)._loaded_states

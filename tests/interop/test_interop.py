@@ -217,9 +217,7 @@ def test_layers_that_pytorch_does_not_have(rng):
         numbers(rng, **{"0.weight": (2, 90)}),
     )
     interop.load_torch_state_dict(network, state)
-    want = ((x - x.mean((0, 1, 2))) / x.std((0, 1, 2))).transpose(0, 3, 1, 2).reshape(20, -1) @ state[
-        "0.weight"
-    ].T
+    want = ((x - x.mean((0, 1, 2))) / x.std((0, 1, 2))).transpose(0, 3, 1, 2).reshape(20, -1) @ state["0.weight"].T
     np.testing.assert_allclose(network.predict(x), want, rtol=1e-6, atol=1e-6)
     network = build([Weighted(), Flatten(), Dense(2)], "channels_last")
     with pytest.raises(ValueError, match="that PyTorch has modules for, got 0.Weighted; use set_weights"):
@@ -228,9 +226,7 @@ def test_layers_that_pytorch_does_not_have(rng):
 
 def test_normalisations_without_scale_and_offset():
     network = build([BatchNormalization()], "channels_last")
-    with pytest.raises(
-        ValueError, match="got running_mean, running_var in 'n'; make the module with affine=True"
-    ):
+    with pytest.raises(ValueError, match="got running_mean, running_var in 'n'; make the module with affine=True"):
         interop.load_torch_state_dict(network, {"n.running_mean": np.zeros(3), "n.running_var": np.ones(3)})
 
 
@@ -254,9 +250,7 @@ def test_what_does_not_fit_is_named_and_changes_nothing(rng):
         ShapeError, match=r"expected conv.weight of shape \(4, 3, 3, 3\) for 0.Conv2D, got \(4, 3, 5, 5\)"
     ):
         load(network, state | {"conv.weight": np.zeros((4, 3, 5, 5))})
-    with pytest.raises(
-        ValueError, match="expected weight for 5.Dense, got weight, bias in 'one'; check add_bias"
-    ):
+    with pytest.raises(ValueError, match="expected weight for 5.Dense, got weight, bias in 'one'; check add_bias"):
         load(network, {**{k: state[k] for k in state if k < "one.x" or k[0] == "n"}, "one.bias": np.zeros(5)})
     with pytest.raises(ValueError, match="expected weights for 6.Dense, got no more of them"):
         load(network, {key: value for key, value in state.items() if not key.startswith("two")})
@@ -286,9 +280,7 @@ def test_a_flatten_that_was_imported_has_its_own_order(order, data_format, rng):
 def test_orders_that_cannot_be_kept_apart():
     network = build([Reshape((10, 3, 3)), Conv2D(2), Flatten(), Dense(1)], "channels_last")
     with pytest.raises(ValueError, match="expected no Reshape of images .* got 0.Reshape"):
-        interop.load_torch_state_dict(
-            network, {"0.weight": np.zeros((2, 3, 3, 3)), "1.weight": np.zeros((1, 16))}
-        )
+        interop.load_torch_state_dict(network, {"0.weight": np.zeros((2, 3, 3, 3)), "1.weight": np.zeros((1, 16))})
 
 
 # -------------------------------------------------------------------------------------------------- Keras
@@ -311,14 +303,10 @@ def test_keras_weights(rng, data_format):
     y = reference.max_pool2d(reference.conv2d(x, *weights[:2]), (2, 2), (2, 2), "valid")[0].reshape(2, -1)
     want = reference.batch_norm(y, *weights[2:6], 1e-3) @ weights[6] + weights[7]
     np.testing.assert_allclose(network.predict(in_order(network, x)), want, rtol=1e-10)
-    with pytest.raises(
-        ShapeError, match="load_keras_weights: expected 8 arrays, one a parameter, got 7 arrays"
-    ):
+    with pytest.raises(ShapeError, match="load_keras_weights: expected 8 arrays, one a parameter, got 7 arrays"):
         interop.load_keras_weights(network, weights[1:])
     weights[6] = weights[6].T
-    with pytest.raises(
-        ShapeError, match=r"expected array 6, 4.Dense's kernel, of shape \(8, 2\), got \(2, 8\)"
-    ):
+    with pytest.raises(ShapeError, match=r"expected array 6, 4.Dense's kernel, of shape \(8, 2\), got \(2, 8\)"):
         interop.load_keras_weights(network, weights)
 
 

@@ -52,9 +52,7 @@ FROZEN = [
     Case("one of two frozen", Residual, {"layers": inside(Dense(4, trainable=False), Dense(6, True, "tanh"))}, (6,)),
 ]  # fmt: skip
 LEARNING = [*(case for case in CASES if not by_chance(case)), *FROZEN]
-every_case = pytest.mark.parametrize(
-    "case", LEARNING, ids=[f"{case.layer.__name__}-{case.why}" for case in LEARNING]
-)
+every_case = pytest.mark.parametrize("case", LEARNING, ids=[f"{case.layer.__name__}-{case.why}" for case in LEARNING])
 
 
 def surrounded(case, precision="float64", **options):
@@ -76,9 +74,7 @@ def filled(network):
         if parameter.name in ("moving_variance", "variance"):
             parameter.value[...] = rng.uniform(0.5, 2, parameter.shape)
         else:
-            parameter.value[...] = rng.uniform(0.1, 0.4, parameter.shape) * rng.choice(
-                [-1, 1], parameter.shape
-            )
+            parameter.value[...] = rng.uniform(0.1, 0.4, parameter.shape) * rng.choice([-1, 1], parameter.shape)
     return network
 
 
@@ -112,9 +108,7 @@ def theirs_of(network, data, optimizer, loss=F.cross_entropy, clipnorm=None):
 def ours_of(network, data, optimizer, loss="cross_entropy", **options):
     network.compile(loss, optimizer=optimizer, **options)
     first = network.data_format == "channels_first"
-    losses = [
-        network.train_on_batch(np.moveaxis(x, -1, 1) if first and x.ndim == 4 else x, y) for x, y in data
-    ]
+    losses = [network.train_on_batch(np.moveaxis(x, -1, 1) if first and x.ndim == 4 else x, y) for x, y in data]
     return np.array(losses), network.get_weights()
 
 

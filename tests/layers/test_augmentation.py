@@ -59,9 +59,7 @@ def trained(data, **options):
 
 
 def same(one, other):
-    return all(
-        a.tobytes() == b.tobytes() for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
-    )
+    return all(a.tobytes() == b.tobytes() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
 
 # -------------------------------------------------------------------------------------------------- one layer
@@ -76,9 +74,7 @@ def test_every_image_is_moved_in_its_own_way(layer, shape, dtype, rng):
     space = Space(dtype, training=True)
     y = layer.forward(x, space)
     matrices = space.saved["matrices"]
-    np.testing.assert_allclose(
-        y, reference.affine_warp(x, matrices, layer.fill_value), atol=100 * np.finfo(dtype).eps
-    )
+    np.testing.assert_allclose(y, reference.affine_warp(x, matrices, layer.fill_value), atol=100 * np.finfo(dtype).eps)
     assert len(np.unique(matrices, axis=0)) >= (2 if isinstance(layer, RandomFlip) else 12)
 
 
@@ -86,7 +82,7 @@ def test_every_image_is_moved_in_its_own_way(layer, shape, dtype, rng):
 def test_in_use_it_is_not_there(layer):
     layer.build((3, 4, 2))
     x = np.ones((2, 3, 4, 2))
-    for space in (Space("float64"), Space("float64", goes_back=True)):
+    for space in (Space("float64"), Space("float64", backward_follows=True)):
         assert layer.forward(x, space) is x
         assert layer.backward(x, space) is x
 
@@ -157,17 +153,11 @@ def test_wrong_uses():
         RandomTranslation(0.1, (0.3, 0.1))
     with pytest.raises(ValueError, match="^RandomZoom: expected factor .* got None"):
         RandomZoom(None)
-    with pytest.raises(
-        ValueError, match="^RandomZoom: expected fill_mode to be one of 'constant', got 'reflect'"
-    ):
+    with pytest.raises(ValueError, match="^RandomZoom: expected fill_mode to be one of 'constant', got 'reflect'"):
         RandomZoom(0.1, fill_mode="reflect")
-    with pytest.raises(
-        ValueError, match="^RandomZoom: expected fill_value to be a finite number, got 'white'"
-    ):
+    with pytest.raises(ValueError, match="^RandomZoom: expected fill_value to be a finite number, got 'white'"):
         RandomZoom(0.1, fill_value="white")
-    with pytest.raises(
-        ValueError, match="^RandomFlip: expected mode .* got 'vertically'; did you mean 'vertical'"
-    ):
+    with pytest.raises(ValueError, match="^RandomFlip: expected mode .* got 'vertically'; did you mean 'vertical'"):
         RandomFlip("vertically")
     with pytest.raises(ShapeError, match=r"^RandomFlip: expected images \(H, W, C\), got \(5,\)"):
         RandomFlip().build((5,))
@@ -201,7 +191,7 @@ def test_a_seed_repeats_the_run(data, threads):
 def test_replayed_or_not(data):
     called = made()
     called.build((9, 8))
-    called._engine._replays = False
+    called._engine._replayable = False
     called.fit(*data, epochs=3, batch_size=8, verbose=0)
     replayed = trained(data)
     assert replayed._engine._training.replays and not called._engine._training.replays
@@ -220,9 +210,7 @@ def test_no_two_batches_move_alike(data):
 
 def test_using_a_network_moves_nothing(data):
     network = trained(data)
-    still = GWUNetwork(
-        [Conv2D(6, activation="relu"), Flatten(), Dense(3, activation="softmax")], precision="float32"
-    )
+    still = GWUNetwork([Conv2D(6, activation="relu"), Flatten(), Dense(3, activation="softmax")], precision="float32")
     still.build((9, 8))
     still.set_weights(network.get_weights())
     draws = network._randomness.draws

@@ -64,9 +64,7 @@ def test_every_padding_trains(padding, rng):
 
 def check_gradients(layers, image, rng, **options):
     """Fail unless a network that begins with `layers` moves its weights by the gradient of its loss."""
-    network = GWUNetwork(
-        [*layers, Flatten(), Dense(3, activation="softmax")], precision="float64", seed=3, **options
-    )
+    network = GWUNetwork([*layers, Flatten(), Dense(3, activation="softmax")], precision="float64", seed=3, **options)
     network.compile("cross_entropy", lr=1.0)
     network.build(image)
     x, labels = spaced(rng, (2, *image)), np.array([0, 2])
@@ -129,7 +127,7 @@ def test_replayed_batches_give_the_same_bits(dtype, rng):
     for network in pair:
         network.compile("mse", optimizer=SGD(0.05, momentum=0.9))
         network.build((6, 4, 2))
-    pair[1]._engine._replays = False
+    pair[1]._engine._replayable = False
     for n in (4, 4, 2, 4, 6, 4, 1):
         x, y = rng.standard_normal((n, 6, 4, 2)), rng.standard_normal((n, 2))
         losses = [network.train_on_batch(x, y) for network in pair]

@@ -34,9 +34,7 @@ def trained(data, **options):
 
 
 def same(one, other):
-    return all(
-        a.tobytes() == b.tobytes() for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
-    )
+    return all(a.tobytes() == b.tobytes() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
 
 # -------------------------------------------------------------------------------------------------- one layer
@@ -80,9 +78,7 @@ def test_in_use_it_is_not_there():
 
 
 def test_wrong_uses():
-    with pytest.raises(
-        ValueError, match="^Dropout: expected rate to be a number from 0 to less than 1, got 50"
-    ):
+    with pytest.raises(ValueError, match="^Dropout: expected rate to be a number from 0 to less than 1, got 50"):
         Dropout(50)
     with pytest.raises(TypeError):
         Dropout()
@@ -122,7 +118,7 @@ def test_replayed_or_not(data):
     """Replays draw new masks: the same as when every layer is called each time."""
     called = made()
     called.build((7, 8))
-    called._engine._replays = False
+    called._engine._replayable = False
     called.fit(*data, epochs=3, batch_size=8, verbose=0)
     replayed = trained(data)
     assert replayed._engine._training.replays and not called._engine._training.replays
@@ -194,7 +190,7 @@ def test_a_batch_that_was_not_finite_draws_nothing(data):
 class Noisy(Layer):
     """A layer of a user that adds random numbers in training."""
 
-    replays = True
+    replayable = True
 
     def forward(self, x, space):
         if not space.training:
@@ -210,7 +206,7 @@ def test_layers_of_a_users_own_draw_from_the_same_state(data):
     networks = []
     for _ in range(2):
         network = GWUNetwork([Noisy(), Flatten(), Dense(3, activation="softmax")], seed=2)
-        Noisy.replays = False
+        Noisy.replayable = False
         network.compile(loss="cross_entropy")
         network.fit(*data, batch_size=10, verbose=0)
         networks.append(network)

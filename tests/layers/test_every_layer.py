@@ -88,7 +88,7 @@ def test_gradient_by_the_input(case):
 def test_gradient_by_the_input_in_use(case):
     """What saliency maps are made of: backward after a forward pass that is not training."""
     layer, x, dy = no_kinks(case)
-    space = Space("float64", goes_back=True)
+    space = Space("float64", backward_follows=True)
     layer.forward(x, space)
     dx = np.array(layer.backward(dy, space))
     assert_gradient(dx, lambda: np.vdot(layer.forward(x, space), dy), x)
@@ -167,9 +167,7 @@ def test_batches_of_every_size_one_after_another(case):
     space = Space("float64", training=True)
     for N in (2, 0, 1, 5, 2):
         results = passes(case, N, space, layer, arena)
-        for got, fresh in zip(
-            results, passes(case, N, Space(training=True, dtype="f8"), layer, arena), strict=True
-        ):
+        for got, fresh in zip(results, passes(case, N, Space(training=True, dtype="f8"), layer, arena), strict=True):
             np.testing.assert_array_equal(got, fresh)
         assert results[0].shape == (N, *out_shape)
         if N == 0:

@@ -129,9 +129,7 @@ def test_the_same_seed_gives_the_same_bits(isa, rng):
 
 def test_two_blocks_share_a_gradient(rng):
     """dx of a shared input is a sum: three ways that hand it on give three times dy."""
-    made = GWUNetwork(
-        [Dense(3, input_size=2), Residual(Residual(Concatenate([[]])))], precision="float64", seed=0
-    )
+    made = GWUNetwork([Dense(3, input_size=2), Residual(Residual(Concatenate([[]])))], precision="float64", seed=0)
     made.compile("mse", optimizer=SGD(1.0))
     x, y = rng.standard_normal((5, 2)), rng.standard_normal((5, 3))
     (kernel,) = made.get_weights()
@@ -177,13 +175,11 @@ def test_what_runs_inside_is_fused_and_shares_the_weights():
     assert steps[2].children[0].parameters is made.layers[3].children[0].parameters
     assert steps[2].children[0].label == "3.Concatenate.0.0.Conv2D"
     assert [p for layer in leaves(steps[2]) for p in layer.parameters] == list(made.layers[3].parameters)
-    assert steps[1].replays and plain._engine.steps[1].replays
+    assert steps[1].replayable and plain._engine.steps[1].replayable
 
 
 def test_a_block_at_the_bottom_leaves_out_the_gradient_by_the_images(rng):
-    made = GWUNetwork(
-        [Residual([conv(4), conv(4)], conv(4, 5)), Flatten(), Dense(3, activation="softmax")], seed=0
-    )
+    made = GWUNetwork([Residual([conv(4), conv(4)], conv(4, 5)), Flatten(), Dense(3, activation="softmax")], seed=0)
     made.compile("cross_entropy", lr=0.1)
     made.train_on_batch(*data(rng))
     space = made._engine._training.spaces[0]
@@ -209,7 +205,7 @@ def test_relu_after_a_sum_is_fused_also_inside(rng):
 
 def test_replayed_batches_are_the_same(rng):
     pair = compiled(), compiled()
-    pair[1]._engine._replays = False
+    pair[1]._engine._replayable = False
     for n in (4, 4, 2, 4, 6, 2, 6):
         x, y = data(rng, n)
         assert pair[0].train_on_batch(x, y) == pair[1].train_on_batch(x, y)
@@ -287,9 +283,7 @@ def test_what_is_kept_of_weights_inside_does_not_outlive_them(rng):
             Conv2D(32, padding="same", activation="relu"),
             MaxPooling2D(),
         ]
-        made = GWUNetwork(
-            [Residual(inside, MaxPooling2D()), Flatten(), Dense(3, activation="softmax")], seed=2
-        )
+        made = GWUNetwork([Residual(inside, MaxPooling2D()), Flatten(), Dense(3, activation="softmax")], seed=2)
         made.compile("cross_entropy", lr=0.01)
         made.build((12, 12, 32))
         return made
@@ -297,7 +291,7 @@ def test_what_is_kept_of_weights_inside_does_not_outlive_them(rng):
     made, x = network(), rng.random((2, 12, 12, 32), "float32")
     made.predict(x)
     made.predict(x)
-    assert made._engine._idle[0].spaces[0].child((0, 0)).keeps_weights
+    assert made._engine._idle[0].spaces[0].child((0, 0)).constant_weights
     made.train_on_batch(x, [0, 2])
     other = network()
     other.set_weights(made.get_weights())
@@ -431,11 +425,7 @@ def test_a_block_that_did_not_fit_can_be_added_elsewhere():
 def test_a_stated_size_inside_is_corrected():
     made = GWUNetwork([Conv2D(3, input_size=10)])
     with pytest.warns(SizeMismatchWarning) as caught:
-        made.add(
-            Concatenate(
-                [Conv2D(input_size=9, padding="same"), [Conv2D(padding=1), RELU(), Flatten((7, 8))]][:1]
-            )
-        )
+        made.add(Concatenate([Conv2D(input_size=9, padding="same"), [Conv2D(padding=1), RELU(), Flatten((7, 8))]][:1]))
         made.add(
             Residual(
                 [MaxPooling2D(2, input_size=(8, 7)), Flatten(3), Dense(5, input_size=7)],
@@ -538,9 +528,7 @@ def test_channels_first_reaches_what_is_inside(rng):
 def test_config_holds_what_is_inside():
     block = Residual(Conv2D(3, add_bias=True), shortcut=[Concatenate([[], RELU()]), Halve()], name="b")
     assert block.config() == {
-        "layers": [
-            {"class_name": "Conv2D", "config": {"filters": 3, "kernel_size": (3, 3), "add_bias": True}}
-        ],
+        "layers": [{"class_name": "Conv2D", "config": {"filters": 3, "kernel_size": (3, 3), "add_bias": True}}],
         "shortcut": [
             {
                 "class_name": "Concatenate",
@@ -634,9 +622,7 @@ def test_what_is_no_block(error, text, make):
 
 def test_a_layer_has_one_place():
     relu = RELU()
-    with pytest.raises(
-        ValueError, match=r"^Residual: expected layers of which each has one place, got RELU\(\) t"
-    ):
+    with pytest.raises(ValueError, match=r"^Residual: expected layers of which each has one place, got RELU\(\) t"):
         Residual([relu, relu])
     with pytest.raises(ValueError, match=r"^Concatenate: .* twice; make one for each place$"):
         Concatenate([relu, [RELU(), relu]])
@@ -646,15 +632,11 @@ def test_a_layer_has_one_place():
         ValueError, match=r"^Residual: expected a layer that is in no network yet, got Residual\.0\.RELU"
     ):
         Residual(relu)
-    with pytest.raises(
-        ValueError, match=r"^add: expected a layer that is in no network yet, got Residual\.0\.RELU"
-    ):
+    with pytest.raises(ValueError, match=r"^add: expected a layer that is in no network yet, got Residual\.0\.RELU"):
         GWUNetwork([relu])
     layer = Conv2D()
     GWUNetwork([layer])
-    with pytest.raises(
-        ValueError, match=r"^Concatenate: expected a layer that is in no network yet, got 0\.Conv2D"
-    ):
+    with pytest.raises(ValueError, match=r"^Concatenate: expected a layer that is in no network yet, got 0\.Conv2D"):
         Concatenate([layer])
 
 
@@ -685,9 +667,7 @@ def test_shapes_are_shown_in_the_users_order():
     with pytest.raises(ShapeError, match=r"same shape, got \(4, 4, 5\) and \(3, 6, 7\);"):
         made.build((3, 6, 7))
     made = GWUNetwork([Concatenate([Conv2D(4), []])], data_format="channels_first")
-    with pytest.raises(
-        ShapeError, match=r"alone, got \(4, 4, 5\) from branch 0 and \(3, 6, 7\) from branch 1"
-    ):
+    with pytest.raises(ShapeError, match=r"alone, got \(4, 4, 5\) from branch 0 and \(3, 6, 7\) from branch 1"):
         made.build((3, 6, 7))
 
 

@@ -58,9 +58,7 @@ def running(network, number=0):
 
 
 def same(one, other):
-    return all(
-        a.tobytes() == b.tobytes() for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
-    )
+    return all(a.tobytes() == b.tobytes() for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
 
 # -------------------------------------------------------------------------------------------- running statistics
@@ -167,7 +165,7 @@ def test_the_learning_rate_finder_leaves_no_trace(data):
 
 def test_replays_move_the_statistics_the_same(data, isa, dtype):
     replayed, called = (made(*usual(), precision=dtype.name) for _ in range(2))
-    called._engine._replays = False
+    called._engine._replayable = False
     for network in (replayed, called):
         for size in (6, 6, 3, 6, 9, 6, 6):
             network.train_on_batch(data[0][:size], data[1][:size])
@@ -318,9 +316,7 @@ def pair(stack, **options):
     fused, plain = (made(*STACKS[stack](), fuse=fuse, **options) for fuse in (True, False))
     rng = np.random.default_rng(7)
     weights = [
-        rng.uniform(0.5, 2, p.shape)
-        if p.name in ("gamma", "moving_variance")
-        else rng.standard_normal(p.shape) / 2
+        rng.uniform(0.5, 2, p.shape) if p.name in ("gamma", "moving_variance") else rng.standard_normal(p.shape) / 2
         for p in fused.parameters
     ]
     for network in (fused, plain):
@@ -340,9 +336,7 @@ def test_folded_predictions_are_those_of_the_layers(stack, isa, dtype, data):
     assert np.ptp(want) > 0.1
     np.testing.assert_allclose(fused.predict(x), want, atol=ROOM[dtype.name], rtol=0)
     np.testing.assert_allclose(fused.predict(x, batch_size=7), want, atol=ROOM[dtype.name], rtol=0)
-    assert fused.evaluate(*data) == pytest.approx(
-        plain.evaluate(*data), rel=1e-4 if dtype == "float32" else 1e-12
-    )
+    assert fused.evaluate(*data) == pytest.approx(plain.evaluate(*data), rel=1e-4 if dtype == "float32" else 1e-12)
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -377,9 +371,7 @@ def test_folded_weights_follow_every_change(stack, data):
 
 def test_folding_leaves_the_layers_alone(data):
     fused, plain = pair("pooled")
-    assert_exact(
-        np.array([w.sum() for w in fused.get_weights()]), [w.sum() for w in plain.get_weights()], "float32"
-    )
+    assert_exact(np.array([w.sum() for w in fused.get_weights()]), [w.sum() for w in plain.get_weights()], "float32")
     fused.predict(data[0])
     assert same(fused, plain)
     assert repr(fused) == repr(plain)
@@ -389,9 +381,7 @@ def test_folding_leaves_the_layers_alone(data):
 @pytest.mark.parametrize("stack", STACKS)
 def test_training_is_the_same_with_and_without_fusion(stack, data):
     fused, plain = pair(stack, precision="float64")
-    losses = [
-        network.fit(*data, epochs=2, batch_size=8, verbose=0).history["loss"] for network in (fused, plain)
-    ]
+    losses = [network.fit(*data, epochs=2, batch_size=8, verbose=0).history["loss"] for network in (fused, plain)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-10)
     for got, want in zip(fused.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-10)
@@ -457,9 +447,7 @@ def test_momentum_out_of_range_is_refused(momentum):
 
 @pytest.mark.parametrize("layer", [BatchNormalization, LayerNormalization])
 def test_other_wrong_uses(layer):
-    with pytest.raises(
-        ValueError, match=f"^{layer.__name__}: expected epsilon to be a number of at least 0, got -1"
-    ):
+    with pytest.raises(ValueError, match=f"^{layer.__name__}: expected epsilon to be a number of at least 0, got -1"):
         layer(epsilon=-1)
     with pytest.raises(ValueError, match=f"^{layer.__name__}: expected trainable to be True or False"):
         layer(trainable="no")

@@ -81,15 +81,11 @@ WITHOUT_EFFECT = ("name", "input_size", "fill_mode")
 
 def public_layers():
     kinds = [getattr(gwucnn, name) for name in gwucnn.__all__]
-    return [
-        kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer
-    ]
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Layer) and kind is not Layer]
 
 
 OPTIONS = [
-    (kind, option)
-    for kind in public_layers()
-    for option in list(inspect.signature(kind.__init__).parameters)[1:]
+    (kind, option) for kind in public_layers() for option in list(inspect.signature(kind.__init__).parameters)[1:]
 ]
 
 
@@ -106,9 +102,7 @@ def experience(network, shape):
     return losses, network.predict(x[0]), x[0]
 
 
-@pytest.mark.parametrize(
-    ("kind", "option"), OPTIONS, ids=[f"{kind.__name__}-{option}" for kind, option in OPTIONS]
-)
+@pytest.mark.parametrize(("kind", "option"), OPTIONS, ids=[f"{kind.__name__}-{option}" for kind, option in OPTIONS])
 def test_every_option(kind, option, tmp_path):
     shape = (7,) if kind is Dense else SHAPE
     needed = dict(NEEDED.get(kind.__name__, {}))

@@ -110,8 +110,7 @@ def test_weights_move_by_the_gradient_of_the_loss(layer, data):
     for _ in range(2):
         before = [parameter.value.copy() for parameter in trained.parameters]
         slopes = [
-            numerical_gradient(lambda: trained.evaluate(x, y), parameter.value)
-            for parameter in trained.parameters
+            numerical_gradient(lambda: trained.evaluate(x, y), parameter.value) for parameter in trained.parameters
         ]
         trained.train_on_batch(x, y)
         for parameter, old, slope in zip(trained.parameters, before, slopes, strict=True):
@@ -166,13 +165,9 @@ def test_a_layer_without_forward_or_backward_says_so(data):
             return x
 
     x, y = data
-    with pytest.raises(
-        NotImplementedError, match=r"^1\.Nothing: expected a layer that defines forward\(x, space\)$"
-    ):
+    with pytest.raises(NotImplementedError, match=r"^1\.Nothing: expected a layer that defines forward\(x, space\)$"):
         network(Nothing()).predict(x)
-    with pytest.raises(
-        NotImplementedError, match=r"^1\.NoBackward: expected a layer that defines backward\(dy"
-    ):
+    with pytest.raises(NotImplementedError, match=r"^1\.NoBackward: expected a layer that defines backward\(dy"):
         network(NoBackward()).fit(x, y, verbose=0)
 
 
@@ -184,10 +179,7 @@ def test_a_build_that_returns_no_shape(made, data):
 
     with pytest.raises(TypeError) as caught:
         network(Wrong()).predict(data[0])
-    assert (
-        str(caught.value)
-        == f"1.Wrong: expected build to return a tuple, the shape of one output, got {made!r}"
-    )
+    assert str(caught.value) == f"1.Wrong: expected build to return a tuple, the shape of one output, got {made!r}"
 
 
 @pytest.mark.parametrize("method", ["predict", "fit", "activations"])
@@ -215,11 +207,7 @@ def test_outputs_that_are_not_what_build_says(method, forward, kind, message):
 
 
 def test_arguments_that_no_init_takes():
-    with pytest.raises(
-        TypeError, match=r"^Halve: expected no arguments, got \(3,\); define __init__ to take them$"
-    ):
+    with pytest.raises(TypeError, match=r"^Halve: expected no arguments, got \(3,\); define __init__ to take them$"):
         Halve(3)
-    with pytest.raises(
-        TypeError, match=r"^Scale: expected the arguments start, got 'strat'; did you mean 'start'\?$"
-    ):
+    with pytest.raises(TypeError, match=r"^Scale: expected the arguments start, got 'strat'; did you mean 'start'\?$"):
         Scale(strat="ones")

@@ -61,9 +61,7 @@ def test_nobody_warns_about_pixels_that_are_rescaled(first, bytes_of_images):
 @pytest.mark.parametrize("kind", ["uint8", "float32", ">f8", "bool"])
 def test_adapted_data_has_mean_0_and_variance_1(shape, kind, precision, rng):
     x = (rng.integers(0, 256, shape) > 100 if kind == "bool" else rng.integers(0, 256, shape)).astype(kind)
-    network = GWUNetwork(
-        [Normalization().adapt(x), Dense(1) if x.ndim == 2 else Conv2D()], precision=precision
-    )
+    network = GWUNetwork([Normalization().adapt(x), Dense(1) if x.ndim == 2 else Conv2D()], precision=precision)
     y = network.activations(x)[0]
     x, axes = x.astype("float64"), tuple(range(x.ndim if x.ndim == 3 else x.ndim - 1))
     want = (x - x.mean(axis=axes)) / x.std(axis=axes)
@@ -198,9 +196,7 @@ def test_channels_first(adapt_first, rng):
     scaled = GWUNetwork([Rescaling([1, 2, 3], input_size=(3, 6, 5))], data_format="channels_first")
     np.testing.assert_allclose(scaled.predict(x), x * [[[1]], [[2]], [[3]]], rtol=1e-6)
     early = Normalization().adapt(x)
-    with pytest.raises(
-        ShapeError, match="^0.Normalization: expected data of 3 channels, got 5; .* channels first"
-    ):
+    with pytest.raises(ShapeError, match="^0.Normalization: expected data of 3 channels, got 5; .* channels first"):
         GWUNetwork([early, Conv2D()], data_format="channels_first").build((3, 6, 5))
 
 
@@ -226,9 +222,7 @@ def test_wrong_uses(rng):
         Normalization(mean=0, variance=[1, 2]).build((3,))
     with pytest.raises(ValueError, match="^Normalization.adapt: expected finite x, got NaN or infinity"):
         Normalization().adapt(np.array([[1.0], [np.inf]]))
-    with pytest.raises(
-        TypeError, match="^Normalization.adapt: expected x to be an array of numbers, got texts"
-    ):
+    with pytest.raises(TypeError, match="^Normalization.adapt: expected x to be an array of numbers, got texts"):
         Normalization().adapt(["a", "b"])
     for x, text in ((np.zeros(3), r"of shape \(N, H, W\)"), (np.zeros((0, 3)), "with at least one sample")):
         with pytest.raises(ShapeError, match=f"^Normalization.adapt: expected x {text}"):

@@ -21,7 +21,7 @@ from gwucnn import (
     SigmoidActivation,
     SoftmaxActivation,
 )
-from gwucnn.common.configurable import written
+from gwucnn.common.configurable import to_config
 from gwucnn.common.errors import NotBuiltError, ShapeError
 from gwucnn.engine.loss_head import LossHead
 from gwucnn.loss_functions import loss_function
@@ -36,9 +36,7 @@ PAIRS = [
     (MAE, reference.mae, None),
     (Huber, reference.huber, None),
 ]
-every_loss = pytest.mark.parametrize(
-    ("loss", "twin", "activation"), PAIRS, ids=[row[0].name for row in PAIRS]
-)
+every_loss = pytest.mark.parametrize(("loss", "twin", "activation"), PAIRS, ids=[row[0].name for row in PAIRS])
 TWINS = {"sigmoid": reference.sigmoid, "softmax": reference.softmax, "relu": reference.relu}
 
 
@@ -112,9 +110,7 @@ def test_cross_entropy_does_not_apply_softmax_again():
 
 
 @pytest.mark.parametrize("loss", [LogLoss, BinaryCrossentropy, CrossEntropy, MSE, MAE, Huber])
-@pytest.mark.parametrize(
-    "shapes", [((3, 2), (2, 2)), ((4,), (2, 2)), ((2, 3), (3, 2)), ((1, 2), (2, 2)), ((), (2,))]
-)
+@pytest.mark.parametrize("shapes", [((3, 2), (2, 2)), ((4,), (2, 2)), ((2, 3), (3, 2)), ((1, 2), (2, 2)), ((), (2,))])
 def test_other_shapes_are_an_error(loss, shapes):
     y_true, y_pred = np.full(shapes[0], 0.5), np.full(shapes[1], 0.5)
     with pytest.raises(ShapeError) as caught:
@@ -194,9 +190,7 @@ def test_each_row_counts_by_its_share(loss, twin, activation, rng):
     share = np.array([0.2, 0.5, 0.3])
     value, gradient, _ = run_head(loss, activation, z, t, share)
     rows = [twin(z[n : n + 1], t[n : n + 1]) for n in range(3)]
-    assert value == pytest.approx(
-        sum(part * row[0] for part, row in zip(share, rows, strict=True)), rel=1e-12
-    )
+    assert value == pytest.approx(sum(part * row[0] for part, row in zip(share, rows, strict=True)), rel=1e-12)
     weighted = [part * row[1] for part, row in zip(share, rows, strict=True)]
     np.testing.assert_allclose(gradient, np.concatenate(weighted), rtol=1e-12, atol=1e-15)
 
@@ -233,9 +227,7 @@ def test_a_head_without_a_loss():
     head, space = LossHead(SigmoidActivation, None), Space("float64")
     np.testing.assert_allclose(head.outputs(z, space), reference.sigmoid(z), rtol=1e-14)
     assert LossHead(None, None).outputs(z, space) is z
-    with pytest.raises(
-        NotBuiltError, match=r"^loss: expected a network with a loss, .* call compile\(loss=\.\.\.\)"
-    ):
+    with pytest.raises(NotBuiltError, match=r"^loss: expected a network with a loss, .* call compile\(loss=\.\.\.\)"):
         head.loss(z, z, np.ones(1), space)
 
 
@@ -247,9 +239,7 @@ OPTIONS = [
     (CrossEntropy(label_smoothing=0.2), reference.categorical_crossentropy, SoftmaxActivation),
     (Huber(0.25), lambda z, t: reference.huber(z, t, 0.25), None),
 ]
-every_option = pytest.mark.parametrize(
-    ("loss", "twin", "activation"), OPTIONS, ids=[f"{row[0]}" for row in OPTIONS]
-)
+every_option = pytest.mark.parametrize(("loss", "twin", "activation"), OPTIONS, ids=[f"{row[0]}" for row in OPTIONS])
 
 
 def smooth(loss, t):
@@ -274,7 +264,7 @@ def test_options_hold_in_heads_and_as_functions(loss, twin, activation, rng):
 
 @every_option
 def test_options_are_written_down(loss, twin, activation):
-    again = loss_function(json.loads(json.dumps(written(loss))))
+    again = loss_function(json.loads(json.dumps(to_config(loss))))
     assert type(again) is type(loss) and again.config() == loss.config() != {}
     assert repr(again) == repr(loss) == repr(eval(repr(loss)))
 
@@ -294,9 +284,7 @@ def test_what_is_no_option():
         MSE(0.5)
 
 
-@pytest.mark.parametrize(
-    "loss", [CrossEntropy(label_smoothing=0.3), LogLoss(label_smoothing=0.3), Huber(0.1), MAE()]
-)
+@pytest.mark.parametrize("loss", [CrossEntropy(label_smoothing=0.3), LogLoss(label_smoothing=0.3), Huber(0.1), MAE()])
 def test_networks_train_on_losses_with_options(loss, rng):
     """What fit, evaluate and train_on_batch report is the loss with its options."""
     x, y = rng.standard_normal((12, 5)), np.eye(3)[rng.integers(0, 3, 12)]

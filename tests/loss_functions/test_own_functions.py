@@ -66,4 +66,4 @@ def test_a_derived_loss_that_computes_by_itself_is_not_replayed():
         def step(self, *args):
             return 2 * super().step(*args)
 
-    assert not Doubled.replays
+    assert not Doubled.replayable

@@ -131,10 +131,10 @@ def test_targets_of_several_lengths():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_by_name_as_a_class_and_as_an_object(name):
-    by_name = loss_function(name)
-    assert type(by_name) is LOSSES[name]
+    classes_by_name = loss_function(name)
+    assert type(classes_by_name) is LOSSES[name]
     assert type(loss_function(LOSSES[name])) is LOSSES[name]
-    assert loss_function(by_name) is by_name
+    assert loss_function(classes_by_name) is classes_by_name
 
 
 @pytest.mark.parametrize(

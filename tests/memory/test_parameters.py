@@ -7,9 +7,7 @@ from gwucnn.memory.parameters import Arena, Parameter
 
 
 def declared(*sizes, trainable=()):
-    return [
-        Parameter(f"weight {number}", shape, zeros, number in trainable) for number, shape in enumerate(sizes)
-    ]
+    return [Parameter(f"weight {number}", shape, zeros, number in trainable) for number, shape in enumerate(sizes)]
 
 
 def test_a_declared_parameter_has_no_arrays():
@@ -57,15 +55,15 @@ def test_a_new_arena_takes_values_along():
 def test_an_arena_no_longer_fits_when_layers_were_frozen_or_freed():
     parameters = declared((2,), (2,), (3,), trainable=(0, 1))
     arena = Arena(parameters, "float64")
-    assert arena.fits
+    assert arena.is_current
     parameters[1].trainable = False
-    assert not arena.fits
+    assert not arena.is_current
     parameters[2].trainable = True
-    assert not arena.fits, "a hole in the prefix"
+    assert not arena.is_current, "a hole in the prefix"
     parameters[0].trainable, parameters[1].trainable, parameters[2].trainable = True, True, False
-    assert arena.fits
+    assert arena.is_current
     parameters[0].trainable, parameters[2].trainable = False, True
-    assert not arena.fits
+    assert not arena.is_current
 
 
 def test_the_largest_begins_a_cache_line(dtype):

@@ -101,7 +101,7 @@ def test_modes_and_needs():
 @pytest.mark.parametrize("flag", [True, False])
 def test_a_space_inside_a_space_differs_in_its_buffers_alone(flag):
     """Whatever flag a space has, what works inside must see it."""
-    workspace = Workspace(2, "float64", training=flag, winograd=not flag, keeps_weights=flag)
+    workspace = Workspace(2, "float64", training=flag, winograd=not flag, constant_weights=flag)
     space = workspace.spaces[1]
     child, other = space.child((0, 1)), space.child("first", needs_dx=False)
     assert space.child((0, 1)) is child and child not in (space, other)
@@ -111,21 +111,21 @@ def test_a_space_inside_a_space_differs_in_its_buffers_alone(flag):
             assert vars(child)[name] is value or vars(child)[name] == value, name
     y = child.array("y", (3,))
     assert not np.shares_memory(y, space.array("y", (3,))) and child.array("y", (3,)) is y
-    assert workspace.tape.moves == 2
+    assert workspace.tape.generation == 2
 
 
 def test_a_workspace_fits_until_the_kernels_change(threads):
     workspace = Workspace(1, "float32", training=False)
-    assert workspace.fits
+    assert workspace.is_current
     before = kernels.isa()
     for name in kernels.supported():
         kernels.select(name)
-        assert workspace.fits == (name == before)
+        assert workspace.is_current == (name == before)
     kernels.select(before)
-    assert workspace.fits
+    assert workspace.is_current
     now = kernels.get_num_threads()
     threads(now + 1)
-    assert workspace.fits == (kernels.get_num_threads() == now)
+    assert workspace.is_current == (kernels.get_num_threads() == now)
 
 
 @pytest.mark.parametrize("rounds", [20])

@@ -27,9 +27,7 @@ def test_channels_first_is_the_same_network_on_permuted_images(rng):
 
 def test_channels_first_trains_as_channels_last_does(rng):
     x, y = rng.random((12, 2, 10, 9)), rng.integers(0, 3, 12)
-    first, last = (
-        every_kind(data_format=order, precision="float64") for order in ("channels_first", "channels_last")
-    )
+    first, last = (every_kind(data_format=order, precision="float64") for order in ("channels_first", "channels_last"))
     for network, images in ((first, x), (last, x.transpose(0, 2, 3, 1))):
         network.build(images.shape[1:])
         network.compile("cross_entropy", lr=0.5)
@@ -59,9 +57,7 @@ def test_channels_first_reads_and_shows_sizes_in_its_order():
 def test_channels_first_images_come_out_as_they_went_in(rng):
     """A network without Flatten: images in, images out, and targets like them."""
     x, y = rng.random((5, 2, 8, 7)), rng.random((5, 3, 6, 5))
-    network = GWUNetwork(
-        [Conv2D(3, input_size=(2, 8, 7))], data_format="channels_first", precision="float64", seed=0
-    )
+    network = GWUNetwork([Conv2D(3, input_size=(2, 8, 7))], data_format="channels_first", precision="float64", seed=0)
     twin = GWUNetwork([Conv2D(3, input_size=(8, 7, 2))], precision="float64", seed=0)
     for each in (network, twin):
         each.compile("mse", lr=0.1)

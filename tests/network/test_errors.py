@@ -214,13 +214,9 @@ def test_images_of_several_sizes():
 
 def test_sizes_are_in_the_networks_own_order():
     network = GWUNetwork([Conv2D(input_size=(3, 6, 7))], data_format="channels_first")
-    with pytest.raises(
-        ShapeError, match=r"expected inputs of shape \(N, 3, 6, 7\), got \(N, 6, 7, 3\); as input_size"
-    ):
+    with pytest.raises(ShapeError, match=r"expected inputs of shape \(N, 3, 6, 7\), got \(N, 6, 7, 3\); as input_size"):
         network.predict(np.zeros((1, 6, 7, 3)))
-    with pytest.raises(
-        ShapeError, match=r"expected x of shape \(N, H, W\), \(N, C, H, W\) or \(N, D\), got \(3,\)"
-    ):
+    with pytest.raises(ShapeError, match=r"expected x of shape \(N, H, W\), \(N, C, H, W\) or \(N, D\), got \(3,\)"):
         network.predict(np.zeros(3))
     with pytest.raises(ShapeError, match=r"\(H, W\), \(C, H, W\) or \(D,\), got \(1, 3, 6, 7\)"):
         network.build((1, 3, 6, 7))

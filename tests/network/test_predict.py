@@ -74,9 +74,7 @@ def test_predictions_change_with_the_weights(rng):
     network, x = every_kind(precision="float64"), rng.random((300, 10, 10))
     for seed in range(3):
         network.predict(x)
-        network.set_weights(
-            [np.random.default_rng(seed).standard_normal(w.shape) for w in network.get_weights()]
-        )
+        network.set_weights([np.random.default_rng(seed).standard_normal(w.shape) for w in network.get_weights()])
         np.testing.assert_allclose(network.predict(x), forwards(network, x[..., None])[-1], rtol=1e-9)
 
 

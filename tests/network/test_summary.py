@@ -78,9 +78,7 @@ def test_layers_inside_a_layer_stand_below_it_and_are_counted_once():
 def test_double_precision_and_channels_first():
     made = {}
     for precision in ("float32", "float64"):
-        network = GWUNetwork(
-            [Conv2D(2, input_size=(3, 8, 9))], precision=precision, data_format="channels_first"
-        )
+        network = GWUNetwork([Conv2D(2, input_size=(3, 8, 9))], precision=precision, data_format="channels_first")
         network.build((3, 8, 9))
         made[precision] = lines_of(network)[2].split()
     assert made["float32"] == ["0.Conv2D", "(N,", "2,", "6,", "7)", "54", "2,268", "552"]
@@ -107,9 +105,7 @@ def test_multiply_adds_of_known_layers(layer, in_shape, count):
     assert layer.multiply_adds == count
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case.layer in (Conv2D, Dense)], ids=lambda case: case.why
-)
+@pytest.mark.parametrize("case", [case for case in CASES if case.layer in (Conv2D, Dense)], ids=lambda case: case.why)
 def test_multiply_adds_are_weights_times_places(case):
     """As a sum: with all weights and pixels 1 and no border, an output is the number of products in it."""
     options = case.options | {"activation": None, "add_bias": False}
@@ -118,9 +114,7 @@ def test_multiply_adds_are_weights_times_places(case):
         layer.build(case.in_shape)
     except ValueError:
         pytest.skip("the image is too small without its border")
-    network = GWUNetwork(
-        [layer.__class__(**layer.config() | {"kernel_initializer": "ones"})], precision="float64"
-    )
+    network = GWUNetwork([layer.__class__(**layer.config() | {"kernel_initializer": "ones"})], precision="float64")
     assert network.predict(np.ones((1, *case.in_shape))).sum() == layer.multiply_adds
 
 

@@ -120,16 +120,12 @@ def test_what_is_outside_is_named():
         backend.prepare(model)
     assert not backend.is_compatible(model)
     model = graph(helper.make_node("Relu", ["x"], ["y"], "own", domain="mine"), domain="mine")
-    with pytest.raises(
-        ValueError, match="expected operators of ONNX itself, got Relu of 'mine' in node 'own'"
-    ):
+    with pytest.raises(ValueError, match="expected operators of ONNX itself, got Relu of 'mine' in node 'own'"):
         backend.prepare(model)
     assert backend.is_opset_supported(model) == (False, "operators of 'mine'")
     model = graph(helper.make_node("Pad", ["x", "pads"], ["y"], "edge", mode="odd"),
                   constants=[numpy_helper.from_array(np.array([0, 0, 1, 1]), "pads")])  # fmt: skip
-    with pytest.raises(
-        ValueError, match="expected mode constant, reflect, edge or wrap, got 'odd' in Pad node 'edge'"
-    ):
+    with pytest.raises(ValueError, match="expected mode constant, reflect, edge or wrap, got 'odd' in Pad node 'edge'"):
         backend.run_model(model, [np.zeros((2, 2), "float32")])
     dilated, xs = node("MaxPool", (1, 1, 5, 5), kernel_shape=[2, 2], dilations=[2, 2])
     dilated.output.append("indices")

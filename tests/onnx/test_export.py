@@ -100,9 +100,7 @@ def test_batch_is_free_and_the_model_says_who_made_it():
 
 
 def test_float64():
-    network = GWUNetwork(
-        [Conv2D(3, add_bias=True), BatchNormalization(), Flatten(), Dense(2)], precision="float64"
-    )
+    network = GWUNetwork([Conv2D(3, add_bias=True), BatchNormalization(), Flatten(), Dense(2)], precision="float64")
     x = inputs(with_weights(network, (6, 5, 2)), (6, 5, 2)).astype("float64")
     model = to_model(network, precision="float64")
     assert {constant.data_type for constant in model.graph.initializer} == {TensorProto.DOUBLE}

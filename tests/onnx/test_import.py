@@ -149,9 +149,7 @@ def test_swish_is_a_layer_and_constants_are_frozen(tmp_path):
     made = import_onnx(model(tmp_path, IMAGE, nodes, **constants)).layers
     assert all(isinstance(layer, BatchNormalization) and not layer.trainable for layer in made)
     nodes, constants = SINGLE["flat, turned"]
-    assert isinstance(
-        import_onnx(model(tmp_path, IMAGE, nodes, **constants)).layers[0], imported.OrderedFlatten
-    )
+    assert isinstance(import_onnx(model(tmp_path, IMAGE, nodes, **constants)).layers[0], imported.OrderedFlatten)
 
 
 # ----------------------------------------------------------------------------------------------- branches
@@ -196,9 +194,7 @@ def test_branches_that_cross_are_refused(tmp_path):
         ("Relu", "x", "a", {}), ("Tanh", "x", "b", {}), ("Add", "a b", "c", {}), ("Sigmoid", "a", "d", {}),
         ("Concat", "c d b", "y", {"axis": 1}),
     ]  # fmt: skip
-    with pytest.raises(
-        ValueError, match="expected branches that leave from one place and meet in one, got node"
-    ):
+    with pytest.raises(ValueError, match="expected branches that leave from one place and meet in one, got node"):
         import_onnx(model(tmp_path, IMAGE, nodes))
 
 
@@ -259,7 +255,5 @@ def test_other_files_are_never_opened(tmp_path):
     file = model(tmp_path, IMAGE, SINGLE["conv"][0], **SINGLE["conv"][1])
     proto = onnx.load(file)
     onnx.save(proto, file, save_as_external_data=True, location="weights", size_threshold=0)
-    with pytest.raises(
-        ValueError, match="expected all numbers inside of the model, got tensor .* in another file"
-    ):
+    with pytest.raises(ValueError, match="expected all numbers inside of the model, got tensor .* in another file"):
         import_onnx(file)

@@ -93,7 +93,5 @@ def test_what_is_outside_is_named(text, tmp_path):
 def test_the_backend_normalises_in_use_alone(opset, attributes):
     node = onnx.helper.make_node("BatchNormalization", list("xabcd"), ["y"], "norm", **attributes)
     x = np.ones((1, 4, 2, 2), "float32")
-    with pytest.raises(
-        ValueError, match=r"expected (is_test=1|spatial=1), got 0 in BatchNormalization node 'norm'"
-    ):
+    with pytest.raises(ValueError, match=r"expected (is_test=1|spatial=1), got 0 in BatchNormalization node 'norm'"):
         backend.run_node(node, [x, *NORM.values()], opset_version=opset)

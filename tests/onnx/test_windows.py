@@ -61,9 +61,7 @@ def test_conv(folder, window, sizes, bias):
     assume(attributes["dilations"] == [1, 1] or not attributes.get("auto_pad", "").startswith("SAME"))
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((filters * groups, each, *attributes["kernel_shape"])).astype("float32")
-    constants = {"w": weight} | (
-        {"b": rng.standard_normal(filters * groups).astype("float32")} if bias else {}
-    )
+    constants = {"w": weight} | ({"b": rng.standard_normal(filters * groups).astype("float32")} if bias else {})
     node = ("Conv", " ".join(["x", *constants]), "y", attributes | {"group": groups})
     check(folder, groups * each, image, node, **constants)
 
@@ -74,9 +72,7 @@ def test_conv_transpose(folder, window, sizes, bias, longer):
     (image, attributes), (groups, each, filters) = window, sizes
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((each * groups, filters, *attributes["kernel_shape"])).astype("float32")
-    constants = {"w": weight} | (
-        {"b": rng.standard_normal(filters * groups).astype("float32")} if bias else {}
-    )
+    constants = {"w": weight} | ({"b": rng.standard_normal(filters * groups).astype("float32")} if bias else {})
     if longer and "auto_pad" not in attributes:
         attributes = attributes | {"output_padding": [s - 1 for s in attributes["strides"]]}
     node = ("ConvTranspose", " ".join(["x", *constants]), "y", attributes | {"group": groups})

@@ -266,7 +266,7 @@ def vouching(rng, dtype, sizes=((5, 3), (4, 7))):
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_all_finite_besides_what_steps_vouch_for(where, wrong, dtype, isa, rng):
     grads, steps, sources = vouching(rng, dtype)
-    assert all(step.vouches for step in steps)
+    assert all(step.reports_finite for step in steps)
     look = ops.all_finite.bind(grads, besides=steps)
     for step in steps:
         step()
@@ -305,7 +305,7 @@ def test_a_product_that_overflows_is_found(dtype, isa, rng):
 def test_only_steps_that_vouch_for_parts_of_the_array_are_taken(rng):
     grads, steps, _ = vouching(rng, "float32")
     batch = ops.dense_backward_weight.bind(np.ones((2, 5), "float32"), np.ones((2, 3), "float32"))
-    assert not batch.vouches
+    assert not batch.reports_finite
     for array, others, text in (
         (grads, [batch], "vouch for what they write"),
         (grads, ["no step"], "vouch for what they write"),

@@ -133,7 +133,5 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(ShapeError, match=rf"^batch_norm_relu[a-z_]*: expected {name} "):
             call()
     for epsilon in (-1e-9, np.nan, np.inf):
-        with pytest.raises(
-            ValueError, match=r"^batch_norm_relu: expected epsilon to be a number of at least 0"
-        ):
+        with pytest.raises(ValueError, match=r"^batch_norm_relu: expected epsilon to be a number of at least 0"):
             ops.batch_norm_relu(x, c, c, c, c, epsilon)

@@ -226,14 +226,10 @@ def test_new_arrays_begin_at_a_cache_line(dtype, rng):
     """Of several, for one in four of numpy's own does so by chance."""
     kept = [ops.relu(rng.random((count, 5), dtype)) for count in range(1000, 1020)]
     assert all(begins_at_a_line(y) and y.flags.c_contiguous and y.flags.writeable for y in kept)
-    laid_out = as_arrays(
-        "test", **{f"x{n}": every_second(rng.random((n, 5), dtype)) for n in range(1000, 1020)}
-    )
+    laid_out = as_arrays("test", **{f"x{n}": every_second(rng.random((n, 5), dtype)) for n in range(1000, 1020)})
     assert all(map(begins_at_a_line, laid_out))
     winner = [np.empty(0)]
-    assert all(
-        begins_at_a_line(as_output("test", None, (n, 4, 4, 16), winner, dtype="uint8")) for n in range(16, 36)
-    )
+    assert all(begins_at_a_line(as_output("test", None, (n, 4, 4, 16), winner, dtype="uint8")) for n in range(16, 36))
 
 
 # ----------------------------------------------------------------------------------------------------- dtypes

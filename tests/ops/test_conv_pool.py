@@ -50,9 +50,7 @@ def test_equals_the_three_ops_to_the_last_bit(case, relu, isa, dtype, rng):
         want = ops.max_pool2d(ops.relu(z) if relu else z, 2, winner=want_winner)
         if case.options.get("groups", 1) > 1:
             # conv2d may have another kernel for groups, with its sums in another order; a network fuses none of them.
-            magnitude = ops.conv2d(
-                abs(x), abs(weight), None if bias is None else abs(bias), **case.options
-            ).max()
+            magnitude = ops.conv2d(abs(x), abs(weight), None if bias is None else abs(bias), **case.options).max()
             assert_within(y, want, magnitude, 2 * weight[..., 0].size + 1)
             continue
         assert y.tobytes() == want.tobytes()

@@ -108,9 +108,7 @@ def test_rounding_stays_in_its_bound(x_shape, weight_shape, options, isa, dtype,
     terms = dy[..., 0].size
     want = chain.backward_weight(x, dy, winner, weight_shape, **options)
     sizes = chain.backward_weight(abs(x), abs(dy), winner, weight_shape, **options)
-    for got, accurate, size in zip(
-        backward_weight(x, dy, winner, weight_shape, **options), want, sizes, strict=True
-    ):
+    for got, accurate, size in zip(backward_weight(x, dy, winner, weight_shape, **options), want, sizes, strict=True):
         assert_within(got, accurate, size, terms)
     if x_shape[3] % kernels.active.LANES[dtype.char] == 0:
         want = chain.backward_input(dy, winner, weight, x_shape, **options)

@@ -100,9 +100,7 @@ def test_gradients_of_smoothed_losses(name, isa, rng):
 @pytest.mark.parametrize("name", SMOOTHED)
 @pytest.mark.parametrize("smoothing", [-0.1, 1, 1.5, "0.1", True, np.nan])
 def test_what_is_no_smoothing(name, smoothing):
-    with pytest.raises(
-        ValueError, match=f"^{name}: expected label_smoothing to be a number from 0 to less than 1"
-    ):
+    with pytest.raises(ValueError, match=f"^{name}: expected label_smoothing to be a number from 0 to less than 1"):
         run(name, zeros(2, 3), zeros(2, 3), zeros(2), label_smoothing=smoothing)
 
 
@@ -173,9 +171,7 @@ def test_no_samples_have_no_loss(name, isa, dtype):
 def test_a_bound_step_computes_from_what_the_arrays_hold_by_then(name, isa, dtype, rng):
     """And remembers the value, for who calls it through a program."""
     z, t, share = normals(rng, (3, 5), dtype), targets(name, rng, (3, 5), dtype), np.ones(3, dtype)
-    arrays = {
-        key: np.empty_like(z) for key in ("gradient", "probability")[: 1 + (LOSSES[name][1] is not None)]
-    }
+    arrays = {key: np.empty_like(z) for key in ("gradient", "probability")[: 1 + (LOSSES[name][1] is not None)]}
     step = getattr(ops, name).bind(z, t, share, **arrays)
     first = step()
     z += 1

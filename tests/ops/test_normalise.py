@@ -119,9 +119,7 @@ def test_batch_norm_backward(shape, isa, dtype, rng):
     """By a bound that counts the magnitudes of what cancels, and the errors of statistics and sums that it is given."""
     x, dy, gamma, _, mean, variance = draw(rng, shape, dtype, mean=2)
     gamma_grad, beta_grad = np.ones_like(gamma), np.full_like(gamma, 2)
-    sums = ops.batch_norm_backward_sums(
-        dy, x, mean, variance, EPSILON, gamma_grad=gamma_grad, beta_grad=beta_grad
-    )
+    sums = ops.batch_norm_backward_sums(dy, x, mean, variance, EPSILON, gamma_grad=gamma_grad, beta_grad=beta_grad)
     dx, dgamma, dbeta = reference.batch_norm_backward(dy, x, gamma, EPSILON)
     rows, gradients = abs(reference.rows_of(x)), abs(reference.rows_of(dy))
     root = 1 / np.sqrt(np.float64(variance) + EPSILON)
@@ -131,12 +129,7 @@ def test_batch_norm_backward(shape, isa, dtype, rng):
     assert_within(beta_grad, 2 + dbeta, 2 + sizes[1], 40)
     got = ops.batch_norm_backward(dy, x, gamma, mean, variance, EPSILON, sums=sums)
     z = (rows + abs(mean)) * root
-    terms = (
-        gamma
-        * root
-        * (gradients + sizes[1] / len(rows) + z * sizes[0] / len(rows))
-        * (1 + (z**2).mean(axis=0))
-    )
+    terms = gamma * root * (gradients + sizes[1] / len(rows) + z * sizes[0] / len(rows)) * (1 + (z**2).mean(axis=0))
     assert_within(got.reshape(-1, shape[-1]), dx.reshape(-1, shape[-1]), terms, 40)
 
 
@@ -207,9 +200,7 @@ def test_layer_norm(shape, isa, dtype, rng):
     root = 1 / np.sqrt(np.var(np.float64(x), axis=-1, keepdims=True) + EPSILON)
     z = (abs(x) + abs(np.float64(x)).mean(axis=-1, keepdims=True)) * root
     sizes = gamma * z * (1 + (z**2).mean(axis=-1, keepdims=True)) + abs(beta)
-    assert_within(
-        ops.layer_norm(x, gamma, beta, EPSILON), reference.layer_norm(x, gamma, beta, EPSILON), sizes, C
-    )
+    assert_within(ops.layer_norm(x, gamma, beta, EPSILON), reference.layer_norm(x, gamma, beta, EPSILON), sizes, C)
     gamma_grad, beta_grad = np.ones_like(gamma), np.full_like(gamma, 2)
     dx = ops.layer_norm_backward(dy, x, gamma, EPSILON, gamma_grad=gamma_grad, beta_grad=beta_grad)
     want, dgamma, dbeta = reference.layer_norm_backward(dy, x, gamma, EPSILON)

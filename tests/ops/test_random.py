@@ -59,12 +59,8 @@ def test_threads_and_pieces_change_nothing(threads, dtype):
     mask = ops.random_mask(state_of(7), 0.3, out=np.empty(100_001, np.uint8))
     for n in (2, 3):
         threads(n)
-        assert_exact(
-            ops.random_uniform(state_of(7), out=np.empty((7, 14_286), dtype)).ravel()[:100_001], alone, dtype
-        )
-        np.testing.assert_array_equal(
-            ops.random_mask(state_of(7), 0.3, out=np.empty(100_001, np.uint8)), mask
-        )
+        assert_exact(ops.random_uniform(state_of(7), out=np.empty((7, 14_286), dtype)).ravel()[:100_001], alone, dtype)
+        np.testing.assert_array_equal(ops.random_mask(state_of(7), 0.3, out=np.empty(100_001, np.uint8)), mask)
 
 
 def test_a_bound_step_draws_anew_each_time_and_the_state_is_all_there_is():
@@ -83,14 +79,10 @@ def test_an_empty_draw_is_none():
 
 
 @pytest.mark.parametrize("op", ["random_uniform", "random_mask"])
-@pytest.mark.parametrize(
-    "state", [[1, 0], np.zeros(2), np.zeros(3, np.uint64), np.zeros((2, 1), np.uint64), None]
-)
+@pytest.mark.parametrize("state", [[1, 0], np.zeros(2), np.zeros(3, np.uint64), np.zeros((2, 1), np.uint64), None])
 def test_a_state_that_is_none_is_refused(op, state):
     arguments = (0.5,) if op == "random_mask" else ()
-    with pytest.raises(
-        TypeError, match=rf"^{op}: expected state to be an array of two uint64, key and count, got "
-    ):
+    with pytest.raises(TypeError, match=rf"^{op}: expected state to be an array of two uint64, key and count, got "):
         getattr(ops, op)(state, *arguments, out=np.empty(3, "uint8" if arguments else "float32"))
 
 
@@ -132,9 +124,7 @@ def test_dropout_of_channels(shape, isa, dtype, rng, threads):
 def test_what_is_dropped_is_gone_and_what_stays_keeps_its_nan():
     x = np.array([np.nan, np.inf, np.nan, -np.inf, 1.0])
     with np.errstate(invalid="ignore"):
-        assert_exact(
-            ops.dropout(x, np.array([0, 0, 1, 1, 0], "uint8"), 0.5), [0, 0, np.nan, -np.inf, 0], "float64"
-        )
+        assert_exact(ops.dropout(x, np.array([0, 0, 1, 1, 0], "uint8"), 0.5), [0, 0, np.nan, -np.inf, 0], "float64")
 
 
 @pytest.mark.parametrize("rate", [1, -0.1, 1.5, np.nan, True, "half", None])
@@ -150,9 +140,7 @@ def test_rates_out_of_range_are_refused(rate):
 def test_masks_that_do_not_fit_are_refused():
     x = np.ones((2, 3, 4))
     for shape in [(2, 3), (3, 4), (2,), (2, 4, 3), (2, 1, 4)]:
-        with pytest.raises(
-            ShapeError, match=r"^dropout: expected mask of shape \(2, 3, 4\) or \(2, 4\), got "
-        ):
+        with pytest.raises(ShapeError, match=r"^dropout: expected mask of shape \(2, 3, 4\) or \(2, 4\), got "):
             ops.dropout(x, np.ones(shape, "uint8"), 0.5)
     with pytest.raises(TypeError, match="^dropout: expected mask of uint8, got bool"):
         ops.dropout(x, np.ones(x.shape, bool), 0.5)

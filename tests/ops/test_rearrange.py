@@ -72,9 +72,7 @@ def test_adjoint(op, options, isa, rng):
     x = rng.standard_normal((2, 4, 5, 3))
     y = getattr(ops, op)(x, **options)
     dy = rng.standard_normal(y.shape)
-    assert np.vdot(y, dy) == pytest.approx(
-        np.vdot(x, getattr(ops, f"{op}_backward")(dy, **options)), rel=1e-12
-    )
+    assert np.vdot(y, dy) == pytest.approx(np.vdot(x, getattr(ops, f"{op}_backward")(dy, **options)), rel=1e-12)
 
 
 def test_numbers_are_moved_as_they_are(isa, dtype):

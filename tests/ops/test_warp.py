@@ -123,13 +123,9 @@ def test_threads_change_no_bit(threads, dtype, rng):
 
 def test_arrays_that_do_not_fit():
     x, matrices = np.zeros((2, 4, 4, 1)), np.zeros((2, 2, 3))
-    with pytest.raises(
-        ShapeError, match=r"^affine_warp: expected x of shape \(N, H, W, C\), got \(2, 4, 4\)"
-    ):
+    with pytest.raises(ShapeError, match=r"^affine_warp: expected x of shape \(N, H, W, C\), got \(2, 4, 4\)"):
         ops.affine_warp(x[..., 0], matrices)
-    with pytest.raises(
-        ShapeError, match=r"^affine_warp: expected matrices .* = \(2, 2, 3\), got \(1, 2, 3\)"
-    ):
+    with pytest.raises(ShapeError, match=r"^affine_warp: expected matrices .* = \(2, 2, 3\), got \(1, 2, 3\)"):
         ops.affine_warp(x, matrices[:1])
     with pytest.raises(ShapeError, match=r"^affine_warp_backward: expected dy of at least one pixel"):
         ops.affine_warp_backward(x[:, :0], matrices)
@@ -180,9 +176,7 @@ def test_rotation_is_about_the_middle(isa, dtype, rng):
 def test_a_quarter_turn_is_counter_clockwise(isa, dtype, rng):
     x = normals(rng, (1, 6, 6, 2), dtype)
     quarter = ops.rotation_matrices(np.array([[0.75]], dtype), 6, 0.5)
-    np.testing.assert_allclose(
-        ops.affine_warp(x, quarter), np.rot90(x, axes=(1, 2)), atol=40 * np.finfo(dtype).eps
-    )
+    np.testing.assert_allclose(ops.affine_warp(x, quarter), np.rot90(x, axes=(1, 2)), atol=40 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -249,16 +243,12 @@ def test_factors_out_of_range(factor):
         (ops.translation_matrices, (0.5, factor)),
     ):
         numbers = np.zeros((3, 1 if len(args) == 1 else 2))
-        with pytest.raises(
-            ValueError, match=r"_matrices: expected (height_|width_)?factor to be a number from 0"
-        ):
+        with pytest.raises(ValueError, match=r"_matrices: expected (height_|width_)?factor to be a number from 0"):
             op(numbers, 5, *args)
 
 
 def test_numbers_and_modes_that_do_not_fit():
-    with pytest.raises(
-        ShapeError, match=r"^rotation_matrices: expected numbers of shape \(N, 1\), got \(3, 2\)"
-    ):
+    with pytest.raises(ShapeError, match=r"^rotation_matrices: expected numbers of shape \(N, 1\), got \(3, 2\)"):
         ops.rotation_matrices(np.zeros((3, 2)), 5, 0.1)
     with pytest.raises(ShapeError, match=r"^zoom_matrices: expected numbers of shape \(N, 2\), got \(3, 1\)"):
         ops.zoom_matrices(np.zeros((3, 1)), 5, 0.1, 0.2)
@@ -269,9 +259,7 @@ def test_numbers_and_modes_that_do_not_fit():
 # ------------------------------------------------------------------------------------------------------ rescale
 
 
-@pytest.mark.parametrize(
-    "shape", [(), (1,), (7,), (5, 1), (3, 5, 2), (2, 32, 32, 3), (4, 70), (2, 50, 41, 5), (0, 3)]
-)
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (5, 1), (3, 5, 2), (2, 32, 32, 3), (4, 70), (2, 50, 41, 5), (0, 3)])
 def test_rescale(shape, isa, dtype, rng):
     x = np.asarray(integers(rng, shape, dtype))
     C = shape[-1:]
@@ -287,9 +275,7 @@ def test_rescale(shape, isa, dtype, rng):
 
 
 def test_rescale_refuses_other_channels():
-    with pytest.raises(
-        ShapeError, match=r"^rescale: expected scale to be one number or .* = \(3,\), got \(2,\)"
-    ):
+    with pytest.raises(ShapeError, match=r"^rescale: expected scale to be one number or .* = \(3,\), got \(2,\)"):
         ops.rescale(np.zeros((4, 3)), [1, 2])
     with pytest.raises(ShapeError, match="^rescale: expected offset"):
         ops.rescale(np.zeros((4, 3)), 1, np.zeros((4, 3)))

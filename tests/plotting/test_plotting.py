@@ -83,9 +83,7 @@ def test_learning_curves_of_a_dict_and_of_a_rate_that_changes(plt):
     for nothing in (History(), {}, {"val_loss": [1.0]}):
         with pytest.raises(ValueError, match=r"^learning_curves: expected a history with a loss, got "):
             plotting.learning_curves(nothing)
-    with pytest.raises(
-        TypeError, match="^learning_curves: expected a History, got GWUNetwork; pass what fit"
-    ):
+    with pytest.raises(TypeError, match="^learning_curves: expected a History, got GWUNetwork; pass what fit"):
         plotting.learning_curves(GWUNetwork())
 
 
@@ -94,9 +92,7 @@ def test_confusion_matrix(plt):
     figure = plotting.confusion_matrix(true, predicted)
     ((shares,),) = drawn(figure)[:1]
     np.testing.assert_allclose(shares, [[2 / 3, 1 / 3, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]])
-    texts = {
-        (text.get_position()[1], text.get_position()[0]): text.get_text() for text in figure.axes[0].texts
-    }
+    texts = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in figure.axes[0].texts}
     assert texts == {(0, 0): "2", (0, 1): "1", (1, 1): "2", (3, 0): "1"}
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("predicted", "true")
 
@@ -165,9 +161,7 @@ def test_of_many_filters_the_first_are_drawn(plt):
     assert titles(figure)[0].endswith("40 filters of 17 channels, the first of them")
 
 
-@pytest.mark.parametrize(
-    "layer", [Conv2D(), Dense(3), Flatten(), Residual([Conv2D(2, padding="same")]), None, 3]
-)
+@pytest.mark.parametrize("layer", [Conv2D(), Dense(3), Flatten(), Residual([Conv2D(2, padding="same")]), None, 3])
 def test_what_has_no_filters(layer):
     with pytest.raises(ValueError, match=r"^filters: expected a layer with filters in a built network"):
         plotting.filters(layer)
@@ -242,9 +236,7 @@ def test_the_answer_of_one_output(plt, rng):
     x = rng.random((6, 6))
     answer = int(made.predict(x[None])[0, 0] > 0.5)
     assert titles(plotting.saliency(made, x))[1].endswith(f"class {answer} (answer: {answer})")
-    assert titles(plotting.grad_cam(made, x, 1 - answer))[1].endswith(
-        f"class {1 - answer} (answer: {answer})"
-    )
+    assert titles(plotting.grad_cam(made, x, 1 - answer))[1].endswith(f"class {1 - answer} (answer: {answer})")
 
 
 @pytest.mark.parametrize("layer", [3, 4, 9, -1, "2.Conv2D", 1.0, Conv2D(2)])
@@ -273,10 +265,7 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError) as caught:
         plotting.learning_curves({"loss": [1.0]})
-    assert (
-        str(caught.value)
-        == "plotting: expected matplotlib, which is not installed; pip install 'gwucnn[plot]'"
-    )
+    assert str(caught.value) == "plotting: expected matplotlib, which is not installed; pip install 'gwucnn[plot]'"
 
 
 def test_matplotlib_is_loaded_by_the_first_picture():

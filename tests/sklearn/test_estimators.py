@@ -326,9 +326,7 @@ def test_early_stopping_keeps_the_best_weights(few):
     seed = np.random.RandomState(0)
     seed.randint(2**31 - 1)
     _, held_out = train_test_split(np.arange(100), test_size=0.2, random_state=seed, stratify=y)
-    assert classifier.network_.evaluate(x[held_out].reshape(-1, 8, 8), y[held_out]) == pytest.approx(
-        min(losses)
-    )
+    assert classifier.network_.evaluate(x[held_out].reshape(-1, 8, 8), y[held_out]) == pytest.approx(min(losses))
     regressor = CNNRegressor(epochs=200, early_stopping=True, random_state=0, lr=0.01)
     assert regressor.fit(x, y, sample_weight=np.ones(100)).n_iter_ < 200
 
@@ -345,9 +343,7 @@ def test_weights_of_samples_and_of_classes_multiply(few):
     np.testing.assert_allclose(balanced, quick(class_weight=share).fit(x, y).predict_proba(x))
     assert abs(balanced - quick().fit(x, y).predict_proba(x)).max() > 1e-4
     named = quick(class_weight={"a": 1.0, "b": 2.0, "c": 0.5}).fit(x, np.array(list("abc"))[y])
-    np.testing.assert_array_equal(
-        named.predict_proba(x), quick(class_weight=weight_of).fit(x, y).predict_proba(x)
-    )
+    np.testing.assert_array_equal(named.predict_proba(x), quick(class_weight=weight_of).fit(x, y).predict_proba(x))
 
 
 def test_a_seed_repeats_and_none_does_not(few):

@@ -37,10 +37,7 @@ FEW = [
         for F in (1, 2, 3, 4, 5, 7, 8)
     ),
     *(Conv(f"one filter, OW = {OW}", (1, 4, OW + 2, 6), (3, 3, 6, 1)) for OW in (1, 6, 7, 13, 14, 15, 29)),
-    *(
-        Conv(f"one channel and filter, OW = {OW}", (2, 9, OW + 2, 1), (3, 3, 1, 1))
-        for OW in (15, 16, 17, 32, 33)
-    ),
+    *(Conv(f"one channel and filter, OW = {OW}", (2, 9, OW + 2, 1), (3, 3, 1, 1)) for OW in (15, 16, 17, 32, 33)),
     Conv("few filters, strides", (2, 15, 36, 3), (3, 3, 3, 2), {"strides": (2, 3), "padding": "same"}),
     Conv(
         "few filters of many channels, strides",
@@ -51,9 +48,7 @@ FEW = [
     Conv("few filters, dilation", (1, 9, 23, 2), (3, 3, 2, 3), {"dilation_rate": (2, 3), "padding": (3, 1)}),
     Conv("few filters, dilation of many channels", (1, 9, 12, 33), (3, 3, 33, 2), {"dilation_rate": (3, 2)}),
     Conv("few filters, four paddings", (2, 6, 17, 1), (3, 2, 1, 4), {"padding": ((0, 2), (3, 1))}),
-    Conv(
-        "few filters, larger padding than filter", (1, 3, 4, 17), (2, 2, 17, 2), {"padding": ((4, 3), (5, 6))}
-    ),
+    Conv("few filters, larger padding than filter", (1, 3, 4, 17), (2, 2, 17, 2), {"padding": ((4, 3), (5, 6))}),
     Conv("few filters, 1 x 1", (3, 5, 7, 40), (1, 1, 40, 3)),
     Conv("few filters, same", (2, 8, 19, 1), (5, 5, 1, 2), {"padding": "same"}),
     Conv("few filters in groups", (2, 6, 9, 34), (3, 3, 17, 6), {"groups": 2}),
@@ -214,37 +209,25 @@ CONV = [
             ((0, 0), (1, 1)),
         )
     ),
-    *(
-        Conv(f"depthwise, {H} rows", (1, H, 5, 16), (3, 3, 1, 16), {"groups": 16, "padding": 1})
-        for H in (1, 2, 3)
-    ),
+    *(Conv(f"depthwise, {H} rows", (1, H, 5, 16), (3, 3, 1, 16), {"groups": 16, "padding": 1}) for H in (1, 2, 3)),
     Conv("depthwise, no padding", (1, 9, 8, 19), (3, 3, 1, 19), {"groups": 19}),
     Conv("depthwise, 1 x 1", (2, 3, 9, 18), (1, 1, 1, 18), {"groups": 18}),
     Conv("depthwise, 5 x 5", (1, 8, 9, 20), (5, 5, 1, 20), {"groups": 20, "padding": 2}),
-    Conv(
-        "depthwise, stride 2", (2, 8, 17, 18), (3, 3, 1, 18), {"groups": 18, "padding": "same", "strides": 2}
-    ),
+    Conv("depthwise, stride 2", (2, 8, 17, 18), (3, 3, 1, 18), {"groups": 18, "padding": "same", "strides": 2}),
     Conv(
         "depthwise, strides and dilation",
         (1, 11, 12, 18),
         (3, 2, 1, 18),
         {"groups": 18, "padding": ((1, 2), (4, 0)), "strides": (3, 2), "dilation_rate": (2, 3)},
     ),
-    Conv(
-        "depthwise, stride larger than the filter", (1, 9, 9, 17), (2, 1, 1, 17), {"groups": 17, "strides": 3}
-    ),
+    Conv("depthwise, stride larger than the filter", (1, 9, 9, 17), (2, 1, 1, 17), {"groups": 17, "strides": 3}),
     Conv("depthwise, no images", (0, 5, 6, 17), (3, 3, 1, 17), {"groups": 17, "padding": 1}),
-    *(
-        Conv(f"multiplier {m}", (2, 5, 6, 9), (3, 3, 1, 9 * m), {"groups": 9, "padding": 1})
-        for m in (2, 3, 4, 7)
-    ),
+    *(Conv(f"multiplier {m}", (2, 5, 6, 9), (3, 3, 1, 9 * m), {"groups": 9, "padding": 1}) for m in (2, 3, 4, 7)),
     *(
         Conv(f"groups of {c} and {f}", (1, 6, 7, 5 * c), (3, 3, c, 5 * f), {"groups": 5, "padding": 1})
         for c, f in ((2, 2), (3, 1), (4, 4), (5, 3), (2, 6), (8, 8))
     ),
-    Conv(
-        "many groups, stride 2", (2, 7, 6, 36), (3, 3, 4, 36), {"groups": 9, "strides": 2, "padding": "same"}
-    ),
+    Conv("many groups, stride 2", (2, 7, 6, 36), (3, 3, 4, 36), {"groups": 9, "strides": 2, "padding": "same"}),
     Conv("many groups, 1 x 1", (2, 4, 5, 40), (1, 1, 4, 20), {"groups": 10}),
     Conv(
         "windows beside the image",
@@ -356,10 +339,7 @@ DENSE = [
     # Few rows take the weights where they lie: four features at a time, sums of 32 products side by side.
     *(Dense(f"1 row, {D} features", (1, D), 35) for D in (2, 3, 4, 5, 8, 11)),
     # The gradients take a vector of rows at a time, and rows of at least a vector in vectors that reach into the next.
-    *(
-        Dense(f"1 row, {U} outputs", (1, 37), U)
-        for U in (2, 3, 4, 7, 8, 9, 16, 17, 24, 48, 100, 128, 129, 150)
-    ),
+    *(Dense(f"1 row, {U} outputs", (1, 37), U) for U in (2, 3, 4, 7, 8, 9, 16, 17, 24, 48, 100, 128, 129, 150)),
     *(Dense(f"{N} rows, {U} outputs", (N, 6), U) for N in (2, 4, 5) for U in (1, 31, 32, 33, 64, 71)),
     Dense("many rows", (65, 9), 16),
     Dense("144 outputs", (70, 5), 144),

@@ -47,7 +47,7 @@ from gwucnn import (
 )
 from gwucnn.layers import imported
 from gwucnn.layers.augmentation import RandomWarp
-from gwucnn.layers.base import WeightedLayer, as_written, leaves
+from gwucnn.layers.base import WeightedLayer, layer_config, leaves
 from gwucnn.memory import workspace
 from gwucnn.memory.parameters import Arena
 
@@ -87,7 +87,7 @@ class Case(NamedTuple):
 
 def inside(*layers):
     """Describe layers inside of another: a case builds them more than once."""
-    return [as_written(layer) for layer in layers]
+    return [layer_config(layer) for layer in layers]
 
 
 def filters(n, size=3, **options):
@@ -295,10 +295,7 @@ def product(layer, x, size):
         return reference.conv2d_transpose(size(x), kernel, bias, **options, **more)
     if isinstance(layer, (DepthwiseConv2D, SeparableConv2D)):
         first = layer.parameters[0].value
-        made = [
-            reference.conv2d(size(x[..., c : c + 1]), size(first[:, :, c : c + 1]), **options)
-            for c in range(C)
-        ]
+        made = [reference.conv2d(size(x[..., c : c + 1]), size(first[:, :, c : c + 1]), **options) for c in range(C)]
         z = np.concatenate(made, axis=3)
         if isinstance(layer, SeparableConv2D):
             return reference.conv2d(z, kernel, bias)
@@ -333,9 +330,7 @@ def expected(layer, x, magnitude=False):
     size = abs if magnitude else np.asarray
     if isinstance(layer, (Residual, Concatenate)):
         rows = layer.branches if isinstance(layer, Concatenate) else (layer.layers, layer.shortcut)
-        made = [
-            functools.reduce(lambda x, inner: expected(inner, x, magnitude), row, size(x)) for row in rows
-        ]
+        made = [functools.reduce(lambda x, inner: expected(inner, x, magnitude), row, size(x)) for row in rows]
         return np.concatenate(made, axis=-1) if isinstance(layer, Concatenate) else made[0] + made[1]
     if isinstance(layer, WeightedLayer):
         z = product(layer, x, size)

@@ -29,9 +29,7 @@ def drawing(team=None):
     layers = [Flatten(), BatchNormalization(), Dropout(0.3), Dense(3, True, "softmax")]
     network = GWUNetwork(layers, seed=3)
     network.compile("cross_entropy", optimizer="adam", global_clipnorm=0.5)
-    network.fit(
-        *small_data(np.random.default_rng(5)), 4, 6, validation_split=0.3, distributed=team, verbose=0
-    )
+    network.fit(*small_data(np.random.default_rng(5)), 4, 6, validation_split=0.3, distributed=team, verbose=0)
     return weights(network), [network._randomness.draws]
 
 
@@ -43,9 +41,7 @@ def failing(team, error):
             error()
 
     try:
-        small().fit(
-            *small_data(np.random.default_rng(5)), 9, 6, callbacks=[fail], distributed=team, verbose=0
-        )
+        small().fit(*small_data(np.random.default_rng(5)), 9, 6, callbacks=[fail], distributed=team, verbose=0)
     except BaseException as caught:
         return f"{type(caught).__name__}: {caught}"
     return "nothing"

@@ -51,17 +51,13 @@ def run(model, x):
         import onnxruntime
     except ImportError:
         return ReferenceEvaluator(model).run(None, {"x": x})[0]
-    sizes = [
-        a.i for node in model.graph.node if node.op_type == "LRN" for a in node.attribute if a.name == "size"
-    ]
+    sizes = [a.i for node in model.graph.node if node.op_type == "LRN" for a in node.attribute if a.name == "size"]
     if any(size % 2 == 0 for size in sizes):
         # onnxruntime takes odd sizes alone; the evaluator of 1.23 wants as many images as channels, here 5.
         return ReferenceEvaluator(model).run(None, {"x": np.resize(x, (5, *x.shape[1:]))})[0][: len(x)]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it raises is enough
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(None, {"x": x})[0]
 
 

@@ -239,9 +239,7 @@ def _counts(input_shape, pool_size, strides, padding, count_include_pad):
     return ones.sum(axis=(4, 5))
 
 
-def average_pool2d_backward(
-    dy, input_shape, pool_size, strides=None, padding="valid", *, count_include_pad=False
-):
+def average_pool2d_backward(dy, input_shape, pool_size, strides=None, padding="valid", *, count_include_pad=False):
     """dx (N, H, W, C): each window's gradient in equal shares to its pixels."""
     strides = pool_size if strides is None else strides
     share = np.float64(dy) / _counts(input_shape, pool_size, strides, padding, count_include_pad)

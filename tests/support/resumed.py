@@ -59,9 +59,7 @@ def network(optimizer, seed=7, *, augmented=False):
 
 
 OPTIMIZERS = {
-    "momentum and a schedule": lambda: SGD(
-        CosineDecay(0.2, 40, warmup_target=0.3, warmup_steps=7), 0.9, True
-    ),
+    "momentum and a schedule": lambda: SGD(CosineDecay(0.2, 40, warmup_target=0.3, warmup_steps=7), 0.9, True),
     "adamw": lambda: AdamW(0.01),
     "rmsprop": lambda: RMSprop(OneCycle(0.02, 60), momentum=0.5, centered=True),
     "adagrad": lambda: Adagrad(0.05),
@@ -87,9 +85,7 @@ def callbacks(folder, scheduled):
 def train(made, folder, epochs=EPOCHS, first=0):
     x, y = data()
     watchers = callbacks(folder, made.optimizer.schedule is not None)
-    return made.fit(
-        x, y, epochs, 8, initial_epoch=first, validation_split=0.25, callbacks=watchers, verbose=0
-    )
+    return made.fit(x, y, epochs, 8, initial_epoch=first, validation_split=0.25, callbacks=watchers, verbose=0)
 
 
 def state(made):

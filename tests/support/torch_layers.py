@@ -172,9 +172,7 @@ MADE = {
     BatchNormalization: batch_normalised,
     LayerNormalization: layer_normalised,
     Rescaling: lambda layer, x, _: x * double(layer.scale) + double(layer.offset),
-    Normalization: lambda layer, x, weights: (
-        (x - weights[layer.mean]) / (weights[layer.variance] + 1e-14).sqrt()
-    ),
+    Normalization: lambda layer, x, weights: (x - weights[layer.mean]) / (weights[layer.variance] + 1e-14).sqrt(),
     MaxPooling2D: lambda layer, x, _: max_pooled(layer, x),
     AveragePooling2D: lambda layer, x, _: average_pooled(layer, x),
     GlobalAveragePooling2D: lambda layer, x, _: F.adaptive_avg_pool2d(first(x), 1)[:, :, 0, 0],

@@ -109,9 +109,7 @@ def test_initial_epoch_goes_on_counting(data):
 
 def test_the_same_seed_gives_the_same_bits(data):
     first, second, other = (small(seed=seed) for seed in (7, 7, 8))
-    losses = [
-        network.fit(*data, epochs=3, batch_size=4).history["loss"] for network in (first, second, other)
-    ]
+    losses = [network.fit(*data, epochs=3, batch_size=4).history["loss"] for network in (first, second, other)]
     np.testing.assert_array_equal(weights(first), weights(second))
     assert losses[0] == losses[1] != losses[2]
     assert (weights(first) != weights(other)).all()
@@ -136,13 +134,13 @@ def test_networks_with_a_seed_leave_numpys_state_alone_and_others_draw_from_it(d
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "1"])
 def test_what_is_no_seed(seed):
-    for who, call in (
+    for caller, call in (
         ("GWUNetwork", lambda: GWUNetwork(seed=seed)),
         ("set_random_seed", lambda: set_random_seed(seed)),
     ):
         with pytest.raises(ValueError) as caught:
             call()
-        assert str(caught.value) == f"{who}: expected seed to be an integer of at least 0, got {seed!r}" + (
+        assert str(caught.value) == f"{caller}: expected seed to be an integer of at least 0, got {seed!r}" + (
             "; write 1 without quotes" if seed == "1" else ""
         )
 

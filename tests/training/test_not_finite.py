@@ -74,9 +74,7 @@ def test_a_gradient_that_is_not_finite_though_the_loss_is():
     made.set_weights([[[1e-30]], [[1e30]]])
     x, y = np.array([[1e10]]), [0.0]
     text = broken(lambda: made.train_on_batch(x, y), made)
-    assert text == (
-        "train_on_batch: expected finite numbers, but the gradient of 0.Dense's kernel is not finite" + END
-    )
+    assert text == ("train_on_batch: expected finite numbers, but the gradient of 0.Dense's kernel is not finite" + END)
     assert made.evaluate(x, y) == pytest.approx(1e20)
 
 

@@ -62,9 +62,7 @@ def lenet5():
 
 def in_torch_order(value):
     """Return a kernel (kh, kw, C, F) or matrix (K, F), or what belongs to channels, as PyTorch keeps it."""
-    return torch.from_numpy(
-        np.ascontiguousarray(value.transpose({4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[value.ndim]))
-    )
+    return torch.from_numpy(np.ascontiguousarray(value.transpose({4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[value.ndim])))
 
 
 def tensors(model):
@@ -124,9 +122,7 @@ def test_lenet5_learns_as_in_torch(precision, tolerance):
     (x, y), _ = datasets.load_sample()
     order = np.random.default_rng(3).permutation(len(x))
     x, y = (x[order] / np.float32(255)).astype(np.float32), y[order].astype(np.int64)
-    batches = [
-        (x.take(i, 0, mode="wrap"), y.take(i, mode="wrap")) for i in np.arange(STEPS * 32).reshape(-1, 32)
-    ]
+    batches = [(x.take(i, 0, mode="wrap"), y.take(i, mode="wrap")) for i in np.arange(STEPS * 32).reshape(-1, 32)]
     ours, theirs = curves(
         models.lenet5(seed=1, precision=precision), lenet5(), batches, momentum(0.02), precision=precision
     )

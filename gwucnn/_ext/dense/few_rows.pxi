@@ -79,21 +79,21 @@ cdef class DenseFewRowsBackwardInput(FewRows):
 
 cdef class DenseFewRowsBackwardWeight(FewRows):
     cdef bint accumulate
-    cdef bint late                  # only look whether it would be finite: who moves the weights forms it
+    cdef bint deferred                  # only look whether it would be finite: who moves the weights forms it
 
     def __init__(self, x, dy, dweight, bint accumulate):
         self.hold(x, dweight, dy, False, True, False)
         self.accumulate = accumulate
         self.out = dweight
-        self.vouches = self.N == 1 and not accumulate
+        self.reports_finite = self.N == 1 and not accumulate
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         # Whether all products are finite: if the largest, which is one of them, is.
-        if self.vouches and self.is_double:
-            self.sound = is_finite(largest(<double *>self.x, self.D) * largest(<double *>self.y, self.U))
-        elif self.vouches:
-            self.sound = is_finite(<float>largest(<float *>self.x, self.D) * <float>largest(<float *>self.y, self.U))
-        if not self.late:
+        if self.reports_finite and self.is_double:
+            self.found_finite = is_finite(largest(<double *>self.x, self.D) * largest(<double *>self.y, self.U))
+        elif self.reports_finite:
+            self.found_finite = is_finite(<float>largest(<float *>self.x, self.D) * <float>largest(<float *>self.y, self.U))
+        if not self.deferred:
             FewRows.compute(self, first, last, threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:

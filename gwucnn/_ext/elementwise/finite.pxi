@@ -9,7 +9,7 @@ cdef class AllFinite(Step):
 
     cdef readonly bint value        # the answer for the numbers that were looked at last
     cdef readonly tuple others
-    cdef bint vouched               # their answer
+    cdef bint others_finite               # their answer
     cdef void *x
     cdef Py_ssize_t *gaps           # (gap_count, 2): first and last number, not included, to look at
     cdef Py_ssize_t gap_count
@@ -32,14 +32,14 @@ cdef class AllFinite(Step):
         return self.value
 
     cdef int run(self, bint same_weights=False) except -1:
-        self.vouched = True
+        self.others_finite = True
         for other in self.others:
-            self.vouched = self.vouched and (<Step>other).sound
+            self.others_finite = self.others_finite and (<Step>other).found_finite
         return Step.run(self, same_weights)
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         cdef Py_ssize_t k
-        self.value = self.vouched
+        self.value = self.others_finite
         for k in range(self.gap_count):
             if self.is_double:
                 self.value = self.value and gap_is_finite(<double *>self.x, self.gaps + 2 * k)
@@ -49,7 +49,7 @@ cdef class AllFinite(Step):
 
 def place_in(Py_ssize_t begin, x, step):
     """Return which numbers of x a step writes, from the first up to, not including, the last."""
-    if not isinstance(step, Step) or not step.vouches or step.out.dtype != x.dtype:
+    if not isinstance(step, Step) or not step.reports_finite or step.out.dtype != x.dtype:
         raise ValueError(f"AllFinite: expected steps that vouch for what they write, got {step!r}")
     first = (<Py_ssize_t>step.out.__array_interface__["data"][0] - begin) // <Py_ssize_t>x.itemsize
     return first, first + step.out.size

@@ -54,13 +54,13 @@ cdef class SGD(Update):
     """velocity = momentum * velocity + grad; value -= lr * velocity (nesterov: lr * (grad + momentum * velocity)).
 
     Without momentum a gradient is used once. Those of a dense layer that saw one image can be formed then, instead of
-    being written to memory and read again: see `postpone`.
+    being written to memory and read again: see `defer_gradients`.
     """
 
     cdef void *velocity             # NULL without momentum
     cdef double momentum
     cdef bint nesterov
-    cdef list late                  # steps whose gradients are formed here ...
+    cdef list deferred                  # steps whose gradients are formed here ...
     cdef Products products[MOST_FORMED]     # ... these, in order
     cdef int formed
 
@@ -68,29 +68,29 @@ cdef class SGD(Update):
         Update.__init__(self, value, grad)
         self.momentum = momentum
         self.nesterov = nesterov
-        self.late = []
+        self.deferred = []
         if velocity is not None:
             self.velocity = self.real(velocity, self.size, True)
 
-    def postpone(self, steps):
+    def defer_gradients(self, steps):
         """Let these steps, if they are of a kind for which this pass can do it, not write their gradients.
 
-        Until `catch_up`, which writes those of the last batch. Nobody else may read them in between.
+        Until `apply_deferred`, which writes those of the last batch. Nobody else may read them in between.
         """
-        self.catch_up()
+        self.apply_deferred()
         places = [(self.place_of(step), step) for step in steps if self.forms(step)]
         for first, step in sorted(places, key=lambda pair: pair[0])[:MOST_FORMED]:
             hold_products(&self.products[self.formed], first, step)
-            self.late.append(step)
+            self.deferred.append(step)
             self.formed += 1
 
-    def catch_up(self):
+    def apply_deferred(self):
         """Let the steps that were postponed write their gradients, now and whenever they are called."""
         self.formed = 0
-        for step in self.late:
-            (<DenseFewRowsBackwardWeight>step).late = False
+        for step in self.deferred:
+            (<DenseFewRowsBackwardWeight>step).deferred = False
             step()
-        self.late = []
+        self.deferred = []
 
     cdef Py_ssize_t place_of(self, DenseFewRowsBackwardWeight step):
         return (<char *>step.weight - <char *>self.grad) // (8 if self.is_double else 4)
@@ -100,7 +100,7 @@ cdef class SGD(Update):
         if self.velocity != NULL or not isinstance(given, DenseFewRowsBackwardWeight):
             return False
         step = given
-        return (step.vouches and step.is_double == self.is_double and step.U >= lanes_of(self.is_double)
+        return (step.reports_finite and step.is_double == self.is_double and step.U >= lanes_of(self.is_double)
                 and 0 <= self.place_of(step) <= self.size - step.D * step.U)
 
     cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
@@ -136,7 +136,7 @@ cdef class SGD(Update):
 cdef int hold_products(Products *products, Py_ssize_t first, DenseFewRowsBackwardWeight step) except -1:
     products.first, products.last, products.U = first, first + step.D * step.U, step.U
     products.x, products.dy = step.x, step.y
-    step.late = True
+    step.deferred = True
     return 0
 
 

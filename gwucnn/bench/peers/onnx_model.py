@@ -29,9 +29,7 @@ def model(case: dict[str, Any], arrays: dict[str, Any]) -> bytes:
 
     for number, (told, weights) in enumerate(channels_first.layers(case, arrays)):
         names = [f"{number}.{place}" for place in range(len(weights))]
-        constants += [
-            numpy_helper.from_array(array, name) for name, array in zip(names, weights, strict=True)
-        ]
+        constants += [numpy_helper.from_array(array, name) for name, array in zip(names, weights, strict=True)]
         match told["kind"]:
             case "conv" | "depthwise":
                 same, strides = told["size"] // 2, [told["strides"]] * 2

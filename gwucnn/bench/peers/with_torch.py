@@ -79,9 +79,7 @@ class Chain(nn.Module):
         """Return all weights, also running means and variances, layer by layer."""
         every = []
         for layer in self.layers:
-            every += [
-                t for name, t in layer.state_dict(keep_vars=True).items() if name != "num_batches_tracked"
-            ]
+            every += [t for name, t in layer.state_dict(keep_vars=True).items() if name != "num_batches_tracked"]
         return every
 
 
