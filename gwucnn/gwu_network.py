@@ -1,4 +1,4 @@
-"""The network: layers in a row, trained by gradient descent. What it is before training is its base's."""
+"""`GWUNetwork`: a network of layers, trained by gradient descent. Everything except training is in its base classes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from gwucnn.callbacks.history import History
 from gwucnn.common import check_flag, check_positive, check_size, checks_arguments
-from gwucnn.data import Batches, batch_weights, is_stream, refuse_beside_stream, sample_weights, split_off
+from gwucnn.data import Batches, is_stream, refuse_beside_stream, sample_weights
 from gwucnn.engine import Team, Totals, TrainingConfig, check_metrics, team_of
 from gwucnn.loss_functions import loss_function
-from gwucnn.network import Savable, refuse_misplaced
+from gwucnn.network import Savable, refuse_optimizer_names
 from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.training import (
     LearningRates,
@@ -19,7 +19,7 @@ from gwucnn.training import (
     rates,
     sweep,
     train,
-    train_some,
+    train_next_batches,
     train_step,
 )
 
@@ -27,25 +27,25 @@ __all__ = ["GWUNetwork"]
 
 
 class GWUNetwork(Savable):
-    """A network of layers in a row.
+    """A network of layers, each of which takes the output of the one before.
 
     Parameters
     ----------
     layers : iterable of Layer
-        Or add them one by one.
+        They can also be added one by one.
     data_format : 'channels_last' or 'channels_first'
-        Order of images that go in, (N, H, W, C) or (N, C, H, W), and of the sizes that are stated or shown.
+        Order of the axes of images, (N, H, W, C) or (N, C, H, W), and of all sizes that are stated or shown.
     precision : 'float32' or 'float64'
-        Of weights and of all computing.
+        dtype of the weights and of all computations.
     seed : int, optional
-        Of the network's own random numbers: first weights, shuffling. By default drawn from numpy's global
-        state, so that `np.random.seed` before building repeats a run.
+        Seed of the network's own random numbers, for initial weights, shuffling, dropout and augmentation. By default
+        it is drawn from numpy's global state, so that `np.random.seed` before building makes a run repeatable.
     fuse : bool
-        Compute runs of layers such as convolution, relu and pooling in one step. False computes layer by
-        layer: the same but for rounding, and slower.
+        Compute sequences of layers such as convolution, relu and pooling in one step. False computes layer by layer,
+        which is slower and differs only by rounding.
     winograd : bool
-        Let 3x3 convolutions of many channels take Winograd's algorithm: twice as fast, with a larger rounding
-        error in float32 (see `gwucnn.ops.base.winograd_pays`).
+        Allow Winograd's algorithm for 3x3 convolutions of many channels: twice as fast, with a larger rounding error in
+        float32 (see `gwucnn.ops.base.winograd_pays`).
 
     Examples
     --------
@@ -69,35 +69,36 @@ class GWUNetwork(Savable):
         metrics: Sequence[str] = ("accuracy",),
         global_clipnorm: float | None = None,
     ) -> None:
-        """Say what training shall make small, and how.
+        """Choose the loss, the optimizer and the metrics.
 
-        May be called again, to change that, or after a layer's `trainable` was changed.
+        Call it again to change them, or after changing a layer's `trainable`.
 
         Parameters
         ----------
         loss : str, LossFunction class or object
-            'log_loss', 'binary_crossentropy', 'cross_entropy', 'mse', 'mae' or 'huber'. A class or an object
-            can have options, such as CrossEntropy(label_smoothing=0.1).
+            'log_loss', 'binary_crossentropy', 'cross_entropy', 'mse', 'mae' or 'huber'. An object may have options,
+            such as CrossEntropy(label_smoothing=0.1).
         lr : float or Schedule, optional
-            Learning rate of an optimizer given by name; by default that optimizer's own. See
-            `gwucnn.schedules` for rates that change.
+            Learning rate for an optimizer given by name; by default that optimizer's own. See `gwucnn.schedules` for
+            learning rates that change during training.
         optimizer : str, Optimizer class or object
             'sgd', 'adam', 'adamw', 'rmsprop' or 'adagrad'.
         metrics : sequence of str
-            'accuracy' (left out for losses of quantities), 'top_k_accuracy' (k = 5; 'top_3_accuracy' for
-            another k), 'precision', 'recall', 'f1': see `gwucnn.metrics`. Of each epoch and of validation,
-            each sample with its weight.
+            'accuracy' (ignored with regression losses), 'top_k_accuracy' (k = 5; 'top_3_accuracy' for another k),
+            'precision', 'recall', 'f1': see `gwucnn.metrics`. Reported for each epoch and for validation, weighted by
+            sample.
         global_clipnorm : float, optional
-            Largest norm of the gradient of all trainable weights together; a longer one is scaled down.
+            Largest norm of the gradient of all trainable weights together; a gradient with a larger norm is scaled
+            down.
 
         Raises
         ------
         ValueError
-            For unknown names, lr beside an optimizer object, or a loss that does not fit the last layer.
+            For unknown names, for lr together with an optimizer object, for a loss that does not fit the last layer.
         """
         if global_clipnorm is not None:
             global_clipnorm = check_positive("compile", "global_clipnorm", global_clipnorm)
-        refuse_misplaced(loss=loss, lr=lr)
+        refuse_optimizer_names(loss=loss, lr=lr)
         checked = loss_function(loss)
         metrics = check_metrics(metrics, checked)
         if self._layer_row.complete:
@@ -109,7 +110,7 @@ class GWUNetwork(Savable):
         if self._engine is not None and self._engine.arena.is_current:
             self._engine.compile(self._compiled)
         elif self._engine is not None and self._layer_row.in_shape is not None:
-            self._engine = None  # layers were frozen or freed since: weights that are trained lie first
+            self._engine = None  # layers were frozen or unfrozen: trainable weights have to come first in the arena
             self._build(self._layer_row.in_shape)
 
     @checks_arguments
@@ -130,60 +131,58 @@ class GWUNetwork(Savable):
         verbose: int | str = "auto",
         distributed: Team | None = None,
     ) -> History:
-        """Train on all samples, `epochs` times.
+        """Train on all samples for a number of epochs.
 
         Parameters
         ----------
         x : array of numbers, shape (N, H, W), (N, H, W, C) or (N, D)
-            An array that is mapped from a file stays there: no more of it is read at a time than some MB and
-            a batch. Or, without y, any object whose `x[i]` is batch number i, a pair (x, y), for i less than
-            `len(x)`; then the batches are shuffled, not the samples.
+            A memory-mapped array is never loaded as a whole: at most a few MB and a batch are read at a time. Or,
+            without y, any object with a length whose `x[i]` is batch number i, a pair (x, y). Then the order of the
+            batches is shuffled, not that of the samples.
         y : shape (N,), (N, 1) or (N, outputs)
-            Labels, one-hot rows or quantities, as the loss wants.
+            Labels, one-hot rows or real values, depending on the loss.
         epochs : int
-            Number of the last epoch, counted from 1.
+            Number of the last epoch, counting from 1.
         batch_size : int, optional
-            Samples between two updates of the weights; by default one, as on the slides. Not beside batches
-            that come as they are.
+            Samples per update of the weights; by default 1, as on the slides. Not allowed with an object that returns
+            batches.
         validation_split : float from 0 to less than 1
-            This last part of x and y is not trained on but evaluated after each epoch.
-        validation_data : (x, y), (x, y, sample_weight) or an object that gives batches (x, y), optional
-            Evaluated after each epoch, instead.
+            This last part of x and y is left out of training and evaluated after each epoch.
+        validation_data : (x, y), (x, y, sample_weight) or an object that returns batches (x, y), optional
+            Evaluated after each epoch, instead of validation_split.
         shuffle : bool
-            Take the samples in a new random order in each epoch.
+            Visit the samples in a new random order in each epoch.
         callbacks : iterable
-            See `gwucnn.callbacks`: functions of an epoch's record, a true answer stops.
+            See `gwucnn.callbacks`. The simplest one is a function of an epoch's record that returns True to stop.
         class_weight : dict of label to float, optional
-            How much each class counts; 1 where not named.
+            Weight of the samples of each class; 1 for classes that are not listed.
         sample_weight : array, shape (N,), optional
-            How much each sample counts.
+            Weight of each sample.
         initial_epoch : int
-            Number of epochs done before, to go on counting: of a run, in a file or not, that stopped there.
-            `network.history` keeps them, those that are done again excepted.
+            Number of epochs already done, to continue a run. `network.history` keeps the records of those epochs.
         verbose : 0, 1, 2 or 'auto'
-            Nothing, a progress bar, a line an epoch; 'auto' is a bar on a terminal or in a notebook.
+            Nothing, a progress bar, or a line per epoch; 'auto' shows a bar on a terminal and in a notebook.
         distributed : DataParallel, optional
-            Other processes to share each batch with; see `gwucnn.distributed`.
+            Shares each batch among several processes; see `gwucnn.distributed`.
 
         Returns
         -------
         History
-            Of these epochs; `network.history` is that of all the run.
+            The records of these epochs; `network.history` has those of the whole run.
 
         Raises
         ------
         FloatingPointError
-            If the loss or a gradient is not finite: names epoch, batch and layer; the weights are those
-            before that batch.
+            If the loss or a gradient is not finite. The message names epoch, batch and layer, and the weights are as
+            they were before that batch.
         ShapeError, TypeError, ValueError, NotBuiltError
-            For data and options that do not fit, before anything chosen.
+            For data and options that do not fit, before anything is changed.
         RuntimeError
-            If `fit` ended with an error on another rank.
+            If `fit` failed on another rank.
         """
         team = team_of("fit", distributed)
         with team.collective():
-            streamed = y is None and is_stream(x)
-            if streamed:
+            if y is None and is_stream(x):
                 refuse_beside_stream(
                     "fit",
                     batch_size=batch_size is not None,
@@ -194,41 +193,28 @@ class GWUNetwork(Savable):
             epochs = check_size("fit", "epochs", epochs, 0)
             initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
             shuffle = check_flag("fit", "shuffle", shuffle)
-
-            def admit(where: str, x: Any, y: Any) -> Batches:
-                data = self._data(where, x, y)
-                self._check_pixels(where, data.x)
-                weigh = batch_weights if streamed else sample_weights
-                data.weights = weigh(data.targets, self._classes, class_weight, sample_weight)
-                return data
-
-            engine, data = self._feed("fit", x, y, admit)
-            held_out = None
-            if validation_data is not None:
-                held_out = self._validation(validation_data)
-            elif isinstance(data, Batches):
-                data, held_out = split_off(data, validation_split)
-                self._warn_missing(data, held_out)
+            engine, data = self._training_data(x, y, class_weight, sample_weight)
+            data, validation = self._with_validation(data, validation_data, validation_split)
             bar = make_progress("fit", verbose, shown=team.rank == 0)
-            watchers = self._watch(callbacks, initial_epoch, writes=team.rank == 0)
+            checked_callbacks = self._watch(callbacks, initial_epoch, writes=team.rank == 0)
             history, run = self._begin_histories(initial_epoch)
             train(
                 self._train,
                 engine,
                 data,
-                held_out,
+                validation,
                 epochs=range(initial_epoch, epochs),
                 batch_size=batch_size,
                 rng=self._rng if shuffle else None,
-                callbacks=watchers,
+                callbacks=checked_callbacks,
                 bar=bar,
                 histories=(history,) if run is history else (history, run),
                 team=team,
             )
         return history
 
-    # Some batches. Stands here so that a watcher may take its place.
-    _train = staticmethod(train_some)
+    # How `fit` trains on the next batches. An attribute, so that it can be replaced by a wrapper on one network.
+    _train = staticmethod(train_next_batches)
 
     @checks_arguments
     def lr_find(
@@ -242,16 +228,16 @@ class GWUNetwork(Savable):
         steps: int = 100,
         verbose: int | str = "auto",
     ) -> LearningRates:
-        """Try learning rates from small to large, a batch each, and suggest one.
+        """Try learning rates from small to large, one batch each, and suggest one.
 
-        Afterwards weights, optimizer and random numbers are as they were. The sweep ends early when the loss
-        has become far too large.
+        Weights, optimizer and random numbers are restored afterwards. The sweep ends early once the loss has become far
+        too large.
 
         Parameters
         ----------
         x, y : as for `fit`
         batch_size : int, optional
-            The one to train with later, on which a good learning rate depends; by default 32.
+            The batch size to be used for training, on which a good learning rate depends; by default 32.
         min_lr, max_lr : float
         steps : int
             Number of batches.
@@ -261,7 +247,7 @@ class GWUNetwork(Savable):
         Returns
         -------
         LearningRates
-            With `suggestion`, and `lrs` and `losses` to look at.
+            Has the `suggestion`, and the `lrs` and `losses` behind it.
 
         Examples
         --------
@@ -276,18 +262,12 @@ class GWUNetwork(Savable):
             refuse_beside_stream("lr_find", batch_size=batch_size is not None)
         batch_size = 32 if batch_size is None else check_size("lr_find", "batch_size", batch_size)
         lrs, bar = rates(min_lr, max_lr, steps), make_progress("lr_find", verbose, "batches")
-
-        def admit(where: str, x: Any, y: Any) -> Batches:
-            data = self._data(where, x, y)
-            self._check_pixels(where, data.x)
-            return data
-
-        engine, data = self._feed("lr_find", x, y, admit)
+        engine, data = self._feed("lr_find", x, y, self._finite_data)
         return sweep(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
 
     @checks_arguments
     def train_on_batch(self, x: Any, y: Any) -> float:
-        """Move the weights once by the mean gradient of these samples; return their loss before."""
+        """Update the weights once, by the mean gradient of these samples; return their loss before the update."""
         engine, data = self._feed("train_on_batch", x, y, self._data)
         return train_step("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
 
@@ -301,15 +281,15 @@ class GWUNetwork(Savable):
         sample_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Return the mean loss of these samples, or with return_dict a dict with the loss and all metrics.
+        """Return the mean loss of these samples, or with return_dict=True a dict of the loss and all metrics.
 
-        x, y : as for `fit`, also an object that gives batches. sample_weight : as for `fit`. The network's
-        weights stay as they are.
+        x, y : as for `fit`, including objects that return batches. sample_weight : as for `fit`. The weights of the
+        network do not change.
         """
         batch_size = check_size("evaluate", "batch_size", batch_size)
         return_dict = check_flag("evaluate", "return_dict", return_dict)
         if sample_weight is not None and y is None:
-            raise ValueError("evaluate: expected sample_weight beside arrays only, got it without y; give y")
+            raise ValueError("evaluate: expected y with sample_weight, got none; give arrays x and y")
 
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)

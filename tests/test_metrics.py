@@ -337,9 +337,9 @@ def test_metrics_that_do_not_fit_the_network():
     with pytest.raises(ValueError) as caught:
         made.compile("mse", metrics=["accuracy", "recall"])
     assert str(caught.value) == (
-        "compile: expected metrics of classes beside a loss of classes, got 'recall' beside 'mse'; leave it out"
+        "compile: expected no classification metric with a regression loss, got 'recall' with 'mse'; leave it out"
     )
-    message = "compile: expected top_k_accuracy of a network of at least 2 outputs, got one of 1; use 'accuracy'"
+    message = "compile: expected at least 2 outputs for top_k_accuracy, got 1; use 'accuracy'"
     made.compile("log_loss", metrics=["top_k_accuracy"])
     with pytest.raises(ValueError) as caught:
         made.build(3)
@@ -388,9 +388,7 @@ def test_the_best_k_of_fewer_classes():
     made.build((6, 6))
     with pytest.raises(ValueError) as caught:
         made.compile("cross_entropy", metrics=["top_4_accuracy"])
-    assert str(caught.value) == (
-        "compile: expected top_4_accuracy of a network of at least 4 outputs, got one of 3; use 'top_2_accuracy'"
-    )
+    assert str(caught.value) == ("compile: expected at least 4 outputs for top_4_accuracy, got 3; use 'top_2_accuracy'")
 
 
 def test_metrics_in_a_network_have_the_weights_of_its_loss(rng):
@@ -432,5 +430,5 @@ def test_weights_that_evaluate_does_not_take(weights, message, rng):
 
 
 def test_weights_beside_batches_that_come_as_they_are(rng):
-    with pytest.raises(ValueError, match="^evaluate: expected sample_weight beside arrays only"):
+    with pytest.raises(ValueError, match="^evaluate: expected y with sample_weight, got none"):
         small().evaluate([small_data(rng)], sample_weight=np.ones(20))

@@ -1,4 +1,4 @@
-"""Steps that do the work of several layers at once: they share the layers' parameters, and hold no others."""
+"""Steps that compute several layers at once. They share the parameters of those layers and own none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ConvPool", "ConvRelu", "NormRelu"]
 
 
 class ConvRelu(Layer):
-    """Convolution, bias and relu in one step; holds the layer's own parameters.
+    """Convolution, bias and relu in one step.
 
     conv : Conv2D or DepthwiseConv2D
     """
@@ -33,7 +33,7 @@ class ConvRelu(Layer):
         y = space.array("y", (x.shape[0], *self.out_shape))
         self._conv.multiply(x, y, space, relu=True)
         space.saved["x"] = x
-        space.saved["before activation"] = space.saved["y"] = y  # relu's gradient looks at its output alone
+        space.saved["before activation"] = space.saved["y"] = y  # the gradient of relu needs only its output
         return y
 
     def backward(self, dy: Any, space: Space) -> Any:
@@ -41,7 +41,7 @@ class ConvRelu(Layer):
 
 
 class ConvPool(Layer):
-    """Convolution, bias, relu (or none) and 2x2 max pooling in one step; holds the layers' own parameters."""
+    """Convolution, bias, optionally relu, and 2x2 max pooling in one step."""
 
     replayable = True
 
@@ -76,17 +76,19 @@ class ConvPool(Layer):
 
     def backward(self, dy: Any, space: Space) -> Any:
         conv, x, winner = self._conv, space.saved["x"], space.saved["winner"]
-        by_weight, by_input = has_gradients(space.dtype, conv.kernel.shape, conv.dilation_rate, conv.groups)
-        # Otherwise the gradient of the full-size images is written out after all.
+        has_weight_kernel, has_input_kernel = has_gradients(
+            space.dtype, conv.kernel.shape, conv.dilation_rate, conv.groups
+        )
+        # Where there is no kernel for pooled gradients, the gradient at full size is written out first.
         dz = None
-        if (self.trainable and not by_weight) or (space.needs_dx and not by_input):
-            dz = self._spread(dy, winner, space)
+        if (self.trainable and not has_weight_kernel) or (space.needs_dx and not has_input_kernel):
+            dz = self._unpool(dy, winner, space)
         if self.trainable:
-            self._backward_weight(x, dy, winner, dz if not by_weight else None, space)
+            self._backward_weight(x, dy, winner, dz if not has_weight_kernel else None, space)
         if not space.needs_dx:
             return None
         dx = space.array("dx", x.shape)
-        if dz is not None and not by_input:
+        if dz is not None and not has_input_kernel:
             conv.multiply_backward_input(dz, dx, space)
             return dx
         op = ops.conv2d_relu_pool_backward_input
@@ -94,11 +96,11 @@ class ConvPool(Layer):
             "winner_input", op, dy, winner, conv.kernel.constant, input_shape=x.shape, out=dx, **self._options
         )
 
-    def _spread(self, dy: Any, winner: Any, space: Space) -> Any:
-        """Return the gradient before relu and pooling. A winner of 4, shut by relu, is no pixel."""
+    def _unpool(self, dy: Any, winner: Any, space: Space) -> Any:
+        """Return the gradient with respect to the input of relu and pooling. Winner 4 marks a window closed by relu."""
         shape = (dy.shape[0], *self._conv.out_shape)
         out = space.array("dz", shape)
-        return space.run("spread", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out)
+        return space.run("unpool", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out)
 
     def _backward_weight(self, x: Any, dy: Any, winner: Any, dz: Any, space: Space) -> None:
         conv = self._conv
@@ -121,7 +123,7 @@ class ConvPool(Layer):
 
 
 class NormRelu(Layer):
-    """Batch normalisation and relu in one step; holds the layer's own parameters."""
+    """Batch normalisation and relu in one step."""
 
     replayable = True
 

@@ -1,8 +1,8 @@
-"""What runs instead of what was written.
+"""The plan: which steps run in place of the layers that the user wrote.
 
-`network.layers` is what the user wrote and is never edited; the plan is what runs. It is made once, when the
-network is built, and shares the layers' parameters, so that saving, counting and printing never notice it. A
-network with `fuse=False` runs the layers one by one: the fused steps' oracle.
+`network.layers` is what the user wrote and is never edited; the plan is what runs. It is made once, when the network is
+built, and shares the parameters of the layers, so that saving, counting and printing are not affected. A network with
+`fuse=False` runs the layers one by one, and serves as the oracle for the fused steps.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ __all__ = ["ConvPool", "plan"]
 def plan(
     layers: Sequence[Layer], *, fuse: bool = True, training: bool = True
 ) -> tuple[list[Layer], type[ActivationFunction] | None]:
-    """Return the steps to run in order, and the last activation, which runs together with the loss.
+    """Return the steps to run, in order, and the final activation, which runs together with the loss.
 
-    Without `training` they are those of a network in use, which have no backward.
+    With `training=False` they are for inference, and have no backward pass.
     """
     if not layers:
         return [], None
@@ -47,44 +47,44 @@ def plan(
     steps = [*layers[:-1], *([] if last is None else [last])]
     if not fuse:
         return steps, activation
-    return _fused(steps) if training else sliced(_in_use(steps)), activation
+    return _fused(steps) if training else sliced(_for_inference(steps)), activation
 
 
-def _in_use(steps: list[Layer]) -> list[Layer]:
-    """The same as `_fused` for a network in use: no dropout, normalisations folded into the layer before."""
-    steps = [step.planned(_in_use) if isinstance(step, Nested) else step for step in steps]
+def _for_inference(steps: list[Layer]) -> list[Layer]:
+    """Do what `_fused` does, and also drop dropout and fold batch normalisation into the layer before it."""
+    steps = [step.planned(_for_inference) if isinstance(step, Nested) else step for step in steps]
     folded: list[Layer] = []
     for step in steps:
         if type(step) in (Dropout, SpatialDropout2D):
             continue
-        made = _folded(folded[-1], step) if folded else None
-        if made is None:
+        combined = _folded(folded[-1], step) if folded else None
+        if combined is None:
             folded.append(step)
         else:
-            folded[-1] = made
+            folded[-1] = combined
     return _fused(folded)
 
 
-# Up to half a vector of filters is computed another way (see few_outputs.pxi).
+# Up to this many filters, half an AVX-512 vector, run in other kernels (see few_outputs.pxi).
 FEW_FILTERS = 8
 
-# Layers whose filters lie along the last axis of the kernel, or along the last ones together.
+# Layers whose filters are indexed by the last axis of the kernel, or by the last axes together.
 FOLDS = (Conv2D, Dense, DepthwiseConv2D, SeparableConv2D)
 
 
-def _folded(layer: Layer, behind: Layer) -> Layer | None:
-    """Return a layer that does the work of both, or None."""
+def _folded(layer: Layer, following: Layer) -> Layer | None:
+    """Return one layer that computes both, or None."""
     if type(layer) not in FOLDS or not isinstance(layer, WeightedLayer) or layer.activation:
         return None
-    if type(behind) is RELU:
+    if type(following) is RELU:
         return layer.with_activation(RELUActivation)
-    if type(behind) is not BatchNormalization or layer._make_weights is not None:
+    if type(following) is not BatchNormalization or layer._make_weights is not None:
         return None
-    norm = behind
+    norm = following
 
     def weights(kernel: Any, bias: Any, space: Space) -> tuple[Any, Any]:
         folded_bias = space.array("folded bias", norm.gamma.shape)
-        made = space.run(
+        folded_kernel = space.run(
             "fold",
             ops.fold_batch_norm,
             kernel,
@@ -94,13 +94,13 @@ def _folded(layer: Layer, behind: Layer) -> Layer | None:
             bias_out=folded_bias,
             out=space.array("folded kernel", kernel.shape),
         )
-        return made, folded_bias
+        return folded_kernel, folded_bias
 
     return layer.with_weights(weights)
 
 
 def _fused(steps: list[Layer]) -> list[Layer]:
-    """Replace runs of layers that one step can do, also inside of layers that hold others."""
+    """Replace sequences of layers that a single step can compute, also inside layers that contain others."""
     steps = [step.planned(_fused) if isinstance(step, Nested) else step for step in steps]
     fused: list[Layer] = []
     while steps:
@@ -121,7 +121,7 @@ def _norm_relu(norm: Layer, relu: Layer) -> Layer | None:
 
 
 def _conv_relu(conv: Layer, relu: Layer | None = None) -> Layer | None:
-    """Fuse a convolution with its own relu, or with the layer behind; kernels for few filters cannot."""
+    """Fuse a convolution with its own relu, or with a following relu layer. Kernels for few filters have no relu."""
     if not isinstance(conv, Conv2D | DepthwiseConv2D):
         return None
     if isinstance(conv, Conv2D) and (conv.groups > 1 or conv.filters <= FEW_FILTERS):
@@ -132,7 +132,7 @@ def _conv_relu(conv: Layer, relu: Layer | None = None) -> Layer | None:
 
 
 def _conv_pool(conv: Layer, pool: Layer) -> Layer | None:
-    """Fuse a convolution, with or without relu, and a pooling of 2x2 windows side by side, or return None."""
+    """Fuse a convolution, with or without relu, and max pooling over adjacent 2x2 windows."""
     if not isinstance(conv, Conv2D) or conv.activation not in (None, RELUActivation) or conv.groups > 1:
         return None
     if not isinstance(pool, MaxPooling2D) or pool.padding != "valid":
@@ -143,18 +143,18 @@ def _conv_pool(conv: Layer, pool: Layer) -> Layer | None:
 
 
 def _conv_relu_pool(conv: Layer, relu: Layer, pool: Layer) -> Layer | None:
-    """The same with relu as a layer of its own."""
+    """Do what `_conv_pool` does for a relu that is a separate layer."""
     if not isinstance(conv, Conv2D) or conv.activation is not None:
         return None
     return _conv_pool(conv.with_activation(RELUActivation), pool)
 
 
 def _residual_relu(block: Layer, relu: Layer) -> Layer | None:
-    """Apply relu while the sum is in registers."""
+    """Apply relu while the sum of the branches is in registers."""
     return block.with_relu() if isinstance(block, Residual) else None
 
 
-# Longest first. A maker may decline by returning None.
+# Longest first. A function may decline by returning None.
 PATTERNS: dict[tuple[type[Layer], ...], Any] = {
     (Conv2D, RELU, MaxPooling2D): _conv_relu_pool,
     (Conv2D, MaxPooling2D): _conv_pool,

@@ -1,4 +1,4 @@
-"""The end of a network: its last activation together with its loss."""
+"""The end of the plan: the final activation together with the loss."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ __all__ = ["LossHead"]
 
 
 class LossHead:
-    """The end of a network: its last activation, and the loss once it is compiled.
+    """The final activation, and the loss once the network is compiled.
 
-    The plan before it makes z. If the activation is the loss's partner, the two run as one; otherwise the
-    activation runs, then the loss, and backward comes through the activation's own gradient.
+    The steps before it compute z. If the activation is the partner of the loss, as softmax is of cross-entropy, the two
+    run as one step with a stable gradient. Otherwise the activation runs, then the loss, and the backward pass goes
+    through the gradient of the activation.
     """
 
     def __init__(self, activation: type[ActivationFunction] | None, loss: LossFunction | None) -> None:
@@ -27,19 +28,19 @@ class LossHead:
 
     @property
     def replayable(self) -> bool:
-        """Whether a batch's loss comes from a step that can be called again by itself."""
+        """Whether the loss is computed by a compiled step, which can be replayed."""
         return self.loss_function is not None and self.loss_function.replayable
 
     def outputs(self, z: Any, space: Space) -> Any:
-        """Return the network's outputs, a buffer of `space`."""
+        """Return the outputs of the network, in a buffer of `space`."""
         if self.activation is None:
             return z
         return self.activation.forward(z, space.array("outputs", z.shape), space)
 
     def loss(self, z: Any, target: Any, share: Any, space: Space) -> tuple[float, Any, Any]:
-        """Return the loss of a batch, its gradient by z, and the outputs. All arrays are buffers of `space`.
+        """Return the loss of a batch, its gradient with respect to z, and the outputs, in buffers of `space`.
 
-        target : shape of z. share : shape (N,), each row's part of the batch, summing to 1.
+        target : shape of z. share : shape (N,), the weight of each row in the mean, summing to 1.
         """
         if self.loss_function is None:
             raise NotBuiltError("loss: expected a network with a loss, got none; call compile(loss=...) first")

@@ -1,9 +1,9 @@
-"""Takes a batch through a network in use a few samples at a time: what layers make then stays in the cache.
+"""Inference on a batch a few samples at a time, so that activations stay in the cache from layer to layer.
 
-A layer of 64 channels of 32x32 pixels makes 8 MB of a batch of 32, which the next layer reads again from far
-away; of two samples it reads them where they were left. The weights are then read once for each slice: that
-pays where they are few beside what layers make of a slice, as in MobileNet, not in VGG. (mobilenet-b32
-predict: 16.7 ms before, 14.2 after.)
+For a batch of 32, a layer with 64 channels of 32x32 pixels writes 8 MB, which the next layer has to read from main
+memory; for two samples they are still in the L2 cache. The price is that the weights are read once per slice. That pays
+if they are small compared with the activations of a slice, as in MobileNet, but not in VGG. (mobilenet-b32 predict:
+16.7 ms before, 14.2 after.)
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from gwucnn.memory import Space
 
 __all__ = ["Slices", "sliced"]
 
-# What a layer reads and writes of a slice, in numbers: 1 MB of float32, the second-level cache of a core.
-NUMBERS = 1 << 18
+# Elements that a layer may read and write per slice: 1 MB of float32, the L2 cache of a core.
+SLICE_ELEMENTS = 1 << 18
 
-# Of smaller images than this allows, a usual batch fits the caches well enough.
+# If more samples fit a slice, the images are so small that a usual batch fits the caches well enough.
 MOST_SAMPLES = 16
 
-# Winograd's filters are so many times as large.
-WINOGRAD = 4
+# Factor by which Winograd's algorithm enlarges 3x3 filters: 36 elements for 9.
+WINOGRAD_FACTOR = 4
 
 
 def sliced(steps: list[Layer]) -> list[Layer]:
-    """Return the steps as one that takes slices of a batch, or as they are where that would not pay."""
+    """Return a single step that runs these steps slice by slice, or the steps themselves if that would not pay."""
     inside = [leaf for step in steps for leaf in leaves(step)]
-    if not inside or not all(leaf.replayable and _ours(leaf) for leaf in [*steps, *inside]):
+    if not inside or not all(leaf.replayable and _is_per_sample(leaf) for leaf in [*steps, *inside]):
         return steps
-    size = NUMBERS // max(prod(leaf.in_shape) + prod(leaf.out_shape) for leaf in inside)
-    made = sum(prod(leaf.out_shape) for leaf in inside)
+    size = SLICE_ELEMENTS // max(prod(leaf.in_shape) + prod(leaf.out_shape) for leaf in inside)
+    activations = sum(prod(leaf.out_shape) for leaf in inside)
     weights = sum(_weights(leaf) for leaf in inside)
-    return [Slices(steps, size)] if 0 < size <= MOST_SAMPLES and weights <= size * made else steps
+    return [Slices(steps, size)] if 0 < size <= MOST_SAMPLES and weights <= size * activations else steps
 
 
-def _ours(layer: Layer) -> bool:
-    """Whether it is known that a sample's output does not depend on the rest of the batch."""
+def _is_per_sample(layer: Layer) -> bool:
+    """Whether the output for a sample is known not to depend on the rest of the batch: the package's own layers."""
     return type(layer).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _weights(layer: Layer) -> int:
-    """Return how many numbers are read for the layer's weights, as a convolution may hold them."""
+    """Return how many elements a layer reads for its weights, in the form in which a convolution may keep them."""
     return sum(
-        parameter.size * (WINOGRAD if parameter.shape[:2] == (3, 3) and parameter.shape[-1] > 1 else 1)
+        parameter.size * (WINOGRAD_FACTOR if parameter.shape[:2] == (3, 3) and parameter.shape[-1] > 1 else 1)
         for parameter in layer.parameters
     )
 
 
 class Slices(Layer):
-    """Steps of a network in use, for `size` samples a thread at a time."""
+    """Inference steps that run on `size` samples per thread at a time."""
 
     replayable = True
 
@@ -66,7 +66,7 @@ class Slices(Layer):
 
     def forward(self, x: Any, space: Space) -> Any:
         size = self._size * kernels.get_num_threads()
-        if len(x) <= size or not space.constant_weights:  # else weights would be prepared for each slice
+        if len(x) <= size or not space.constant_weights:  # otherwise weights would be transformed again for each slice
             return self._through(x, space)
         y = space.array("y", (len(x), *self.out_shape))
         all_x, all_y = space.view("all x", x, (1, x.size)), space.view("all y", y, (1, y.size))

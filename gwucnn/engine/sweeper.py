@@ -1,4 +1,4 @@
-"""Training on many small batches at once, by the compiled loop of `_ext/sweep.pyx`."""
+"""Training on many small batches per call, by the compiled loop of `_ext/sweep.pyx`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import numpy as np
 
 from gwucnn._ext.sweep import KINDS, Sweep, unread
 from gwucnn.data import Batches, Run
-from gwucnn.engine.engine import Engine, Totals
-from gwucnn.engine.recorded import Recorded
+from gwucnn.engine.engine import Engine
+from gwucnn.engine.epoch_totals import Totals
+from gwucnn.engine.recorded import TrainingRecording
 from gwucnn.engine.team import ALONE
 
 __all__ = ["Sweeper"]
 
 
 class Sweeper:
-    """Trains on batches that are rows of arrays and nothing else, once their step is recorded.
+    """Trains on runs of batches that are plain rows of arrays, once the training step of their size is recorded.
 
-    It gives the same bits as `Engine.train_step` batch by batch, and leaves to that whatever else there is:
-    the first batch of its size, samples with weights, images that must be turned, batches that are not sound,
-    and those that are shared with other processes.
+    The results are bit-identical to calling `Engine.train_step` batch by batch. All other cases are left to
+    `train_step`: the first batch of each size, samples with weights, images whose axes must be permuted, batches with a
+    loss or gradients that are not finite, and data-parallel training.
 
     Parameters
     ----------
@@ -33,61 +34,62 @@ class Sweeper:
         self._sweep: _BoundSweep | None = None
 
     def __call__(self, run: Run, first: int, totals: Totals) -> int:
-        """Train on batches of a run, from number `first` on; return how many, which may be none."""
+        """Train on the batches of a run from number `first` on; return how many were trained on, possibly none."""
         sweep = self._bound(run)
         return 0 if sweep is None else sweep.train(run, first, totals)
 
     def _bound(self, run: Run) -> _BoundSweep | None:
-        """Return the sweep for a run's batches, the same one until another size or other data come."""
-        if not _sweeps(run.data) or self.engine.team is not ALONE:
+        """Return the sweep for the batches of a run, the same one as long as neither data nor batch size change."""
+        if not _is_sweepable(run.data) or self.engine.team is not ALONE:
             return None
-        recorded = self.engine.recorded(run.size)
-        if recorded is None:
+        recording = self.engine.training_recording(run.size)
+        if recording is None:
             return None
-        made_for = (run.data, recorded.steps)
+        made_for = (run.data, recording.steps)
         if self._made_for is None or any(a is not b for a, b in zip(self._made_for, made_for, strict=True)):
             self._made_for = made_for
-            self._sweep = _BoundSweep(self.engine, recorded, run)
+            self._sweep = _BoundSweep(self.engine, recording, run)
         return self._sweep
 
 
-def _sweeps(data: Batches) -> bool:
+def _is_sweepable(data: Batches) -> bool:
     return data.plain and data.x.dtype.char in KINDS and data.targets.dtype.char in KINDS
 
 
 class _BoundSweep:
-    """A sweep over batches of one size of these data, at most as many as this run has."""
+    """A sweep bound to one data set and one batch size, for runs at most as long as `run`."""
 
-    def __init__(self, engine: Engine, recorded: Recorded, run: Run) -> None:
-        self._engine, self._space = engine, recorded.space
-        self._batch = run.data.batch(run.indices(0), engine.out_shape, recorded.space)
+    def __init__(self, engine: Engine, recording: TrainingRecording, run: Run) -> None:
+        self._engine, self._space = engine, recording.space
+        self._batch = run.data.batch(run.indices(0), engine.out_shape, recording.space)
         self._numbers = np.zeros(len(run) * run.size, np.int64)
         self._losses = np.zeros(len(run))
         # Targets and outputs of all batches, for the metrics.
         rows = (len(self._numbers), *engine.out_shape)
-        self._rows = [np.empty(rows, engine.dtype) for _ in range(2)] if engine.measures else []
-        # Gradients that only the optimizer reads: a clipped one is read, and changed, before.
-        vouching = recorded.finite.others if engine.unclipped else ()
-        self._late = [step for step in vouching if unread(step, recorded.steps, recorded.finite)]
+        self._rows = [np.empty(rows, engine.dtype) for _ in range(2)] if engine.has_metrics else []
+        # Gradients that only the optimizer reads need not be written: it can compute them while it updates the weights.
+        # Clipping reads, and changes, gradients before that.
+        self_checking = () if engine.clips_gradients else recording.finite.others
+        self._unread = [step for step in self_checking if unread(step, recording.steps, recording.finite)]
         self._sweep = Sweep(
-            recorded.steps,
-            recorded.loss,
-            recorded.finite,
-            recorded.updates,
+            recording.steps,
+            recording.loss,
+            recording.finite,
+            recording.updates,
             feeds=[(run.data.x, self._batch.x), (run.data.targets, self._batch.target)],
-            kept=list(zip((self._batch.target, recorded.outputs), self._rows, strict=False)),
+            kept=list(zip((self._batch.target, recording.outputs), self._rows, strict=False)),
             numbers=self._numbers,
             losses=self._losses,
             draws=engine.randomness.state if engine.randomness.begun else None,
         )
 
     def train(self, run: Run, first: int, totals: Totals) -> int:
-        """Train on the run's batches from number `first` on; return how many were sound."""
+        """Train on the batches of the run from number `first` on; return how many were finite."""
         numbers = run.numbers[first * run.size :]
         self._numbers[: len(numbers)] = numbers
         run.data.fill_shares(run.indices(first), self._batch, self._space)
         optimizer: Any = self._engine.optimizer
-        optimizer.defer_gradients(self._late)
+        optimizer.defer_gradients(self._unread)
         try:
             self._sweep.train(len(numbers) // run.size)
         finally:

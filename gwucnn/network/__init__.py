@@ -1,9 +1,18 @@
-"""TODO."""
+"""What a network is before it is trained: layers, weights, predictions, input checks, saving.
 
-from gwucnn.network.inputs import refuse_misplaced
+Four classes, each a step on the way to `GWUNetwork`, which adds `compile` and `fit`:
+
+- `base.NetworkBase`: layers, weights, `predict`, `activations`, `gradients`, `summary`
+- `inputs.InputValidation`: checks samples and targets against the network and its loss
+- `saving.Savable`: files, pickles and copies, and the history of a run that continues
+
+`layer_row.LayerRow` builds layers as their shapes become known; `summary.py` formats the table.
+"""
+
+from gwucnn.network.inputs import refuse_optimizer_names
 from gwucnn.network.saving import Savable
 
 __all__ = [
     "Savable",
-    "refuse_misplaced",
+    "refuse_optimizer_names",
 ]

@@ -1,4 +1,4 @@
-"""A network as a thing: its layers, their weights, what it makes of images and says of itself."""
+"""The base of `GWUNetwork`: layers, their weights, and what can be computed without training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from gwucnn.common import NotBuiltError, check_flag, check_size, checks_arguments, look_up
 from gwucnn.data import Batches, as_images, inputs_of, is_stream, sample_shape
-from gwucnn.engine import Engine, TrainingConfig, score_gradients
+from gwucnn.engine import Engine, TrainingConfig, layer_outputs, score_gradients
 from gwucnn.layers import Layer
 from gwucnn.layers.inserting import Layers
 from gwucnn.memory import Parameter, Randomness, Space, assign
@@ -19,12 +19,12 @@ from gwucnn.network.summary import summary
 __all__ = ["NetworkBase"]
 
 
-# Options that decide what stated sizes and weights are, and their defaults; repr leaves these out.
-SHOWN = {"data_format": "channels_last", "precision": "float32"}
+# Options that change the meaning of sizes or the dtype of weights, with the defaults that repr leaves out.
+SHOWN_OPTIONS = {"data_format": "channels_last", "precision": "float32"}
 
 
 class NetworkBase:
-    """Layers that are built as soon as their shapes are known, and used. `GWUNetwork` adds the training."""
+    """Layers that are built as soon as their shapes are known, for inference. `GWUNetwork` adds the training."""
 
     @checks_arguments
     def __init__(
@@ -50,7 +50,7 @@ class NetworkBase:
         self._compiled: TrainingConfig | None = None
         self._generator: Any = None
         self._randomness = Randomness(self._key)
-        self._warned: set[str] = set()  # of what one warning is enough
+        self._warned: set[str] = set()  # kinds of warnings that were given: each is given once
         if isinstance(layers, (str, dict)) or not isinstance(layers, Iterable):
             raise TypeError(f"GWUNetwork: expected a list of layers, got {layers!r}; write GWUNetwork([...])")
         for layer in layers:
@@ -60,43 +60,43 @@ class NetworkBase:
 
     @property
     def layers(self) -> Layers:
-        """The layers as they were added, from the bottom up: a tuple, which `add` alone makes longer."""
+        """The layers in the order in which they were added. A tuple: use `add` to append to it."""
         return Layers(self._layer_row.layers)
 
     @checks_arguments
     def add(self, layer: Layer) -> None:
-        """Put a layer on top.
+        """Append a layer.
 
-        Raises TypeError for anything but a layer, ValueError for one that is in a network already, ShapeError
-        if its input is known by now and does not fit.
+        Raises TypeError for anything but a layer, ValueError for a layer that already belongs to a network, ShapeError
+        if the shape of its input is known and does not fit.
         """
         self._layer_row.add(layer)
         self._engine = None
 
     @checks_arguments
     def build(self, input_shape: Sequence[int | None] | int) -> None:
-        """Make the weights for inputs of this shape: (H, W), (H, W, C) or D, with or without a leading None.
+        """Create the weights for inputs of shape (H, W), (H, W, C) or D, with or without a leading None.
 
-        Called by `fit` and `predict` if need be. Raises ShapeError if the layers do not fit on such inputs.
+        `fit` and `predict` call it if necessary. Raises ShapeError if the layers do not fit such inputs.
         """
         self._build(self._layer_row.from_user(input_shape))
 
     def _build(self, shape: tuple[int, ...]) -> Engine:
-        """Return the engine for samples of this shape (channels last), made now if there is none."""
-        stack = self._layer_row
-        stack.start(shape)
+        """Return the engine for samples of this shape (channels last); create it if there is none."""
+        row = self._layer_row
+        row.start(shape)
         if self._engine is None:
             if self._compiled is not None:
-                self._layer_row.check_loss(self._compiled[0])
+                row.check_loss(self._compiled.loss)
             for parameter in self.parameters:
                 if parameter.constant is None:
-                    # Filled before it is kept: Ctrl-C in between must not leave weights that nobody drew.
+                    # Filled before it is assigned, so that Ctrl-C in between cannot leave uninitialized weights behind.
                     value = np.empty(parameter.shape, self._dtype)
                     parameter.initializer(value, self._rng)
                     parameter.value = value
             engine = Engine(
                 self.layers,
-                stack.shapes[-1],
+                row.shapes[-1],
                 self._dtype,
                 fuse=self.fuse,
                 winograd=self.winograd,
@@ -115,69 +115,70 @@ class NetworkBase:
         return self._generator
 
     def _key(self) -> int:
-        """Return a key for the layers' random numbers: of the seed, so that asking moves no generator."""
+        """Return the key of the layers' random numbers: derived from the seed, without drawing from the generator."""
         seed = self._rng.bit_generator.seed_seq
         child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 1))
         return int(child.generate_state(1, np.uint64)[0])
 
-    # ---------------------------------------------------------------- using
+    # ---------------------------------------------------------------- inference
 
     @checks_arguments
     def predict(self, x: Any, batch_size: int = 256) -> Any:
-        """Return the outputs for images (N, H, W) or (N, H, W, C), or features (N, D), in fresh memory.
+        """Return the outputs for images (N, H, W) or (N, H, W, C), or features (N, D), in a new array.
 
-        x may also be an object that gives batches, as for `fit`. Threads may predict with one network at the
-        same time. A NaN in an image makes that image's outputs NaN.
+        x may also be an object that returns batches, as for `fit`. Several threads may predict with one network at the
+        same time. NaN in an image makes only the outputs for that image NaN.
         """
         batch_size = check_size("predict", "batch_size", batch_size)
-        if is_stream(x) and not isinstance(x, list):  # a list of tuples is samples of so many features
+        if is_stream(x) and not isinstance(x, list):  # a list of tuples holds samples, one tuple of features each
             return np.concatenate([self.predict(part, batch_size) for part in inputs_of(x, "predict")])
         x = as_images("predict", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
-        return self._as_shown(engine.predict(Batches(x, data_format=self.data_format), batch_size))
+        return self._in_user_order(engine.predict(Batches(x, data_format=self.data_format), batch_size))
 
     @checks_arguments
     def activations(self, x: Any) -> list[Any]:
-        """Return what each layer makes of x: a list of arrays, channels in the network's order."""
-        x = as_images("activations", x, self.data_format)
-        engine = self._build(sample_shape(x, self.data_format))
-        return [self._as_shown(a) for a in engine.activations(Batches(x, data_format=self.data_format))]
+        """Return the output of each layer for x: a list of arrays, channels in the network's order."""
+        return [self._in_user_order(a) for a in layer_outputs(self.layers, self._inputs("activations", x))]
 
     @checks_arguments
     def gradients(self, x: Any, labels: Any = None) -> tuple[list[Any], list[Any]]:
-        """Return x and what each layer makes of it, and the gradients of class scores by all of that.
+        """Return x and the output of each layer, and the gradients of class scores with respect to all of them.
 
-        What saliency maps and Grad-CAM are made of; see `gwucnn.plotting`. Overwrites the parameters' `grad`,
-        so not while another thread trains the network.
+        The basis of saliency maps and Grad-CAM; see `gwucnn.plotting`. It overwrites the `grad` of the parameters, so
+        do not call it while another thread trains the network.
 
         Parameters
         ----------
         x : images (N, H, W) or (N, H, W, C), or features (N, D)
         labels : int or int array of shape (N,), optional
-            The class whose score each sample is asked about; by default the one with the largest. The score
-            is the output before the last activation, which would flatten it. One output stands for two
-            classes.
+            The class of each sample whose score is differentiated; by default the class with the largest score. The
+            score is the input of the final activation, which would flatten the gradient. A single output stands for
+            two classes.
 
         Returns
         -------
         values : list of array
-            x as the network computes with it, then each layer's output, channels in the network's order.
-        slopes : list of array
-            By how much the score grows with each of these numbers, in use (not in training), of their shapes.
+            x in the network's dtype, then the output of each layer, channels in the network's order.
+        gradients : list of array
+            The gradient of the score with respect to each of these arrays, of the same shapes, in inference mode.
 
         Raises
         ------
         ValueError
-            For labels that the network has no output for.
+            For labels without an output in the network.
         """
-        x = as_images("gradients", x, self.data_format)
-        engine = self._build(sample_shape(x, self.data_format))
-        images = Batches(x, data_format=self.data_format).inputs(slice(None), Space(engine.dtype))
-        values, slopes = score_gradients(self.layers, images, labels)
-        return [self._as_shown(a) for a in values], [self._as_shown(a) for a in slopes]
+        values, gradients = score_gradients(self.layers, self._inputs("gradients", x), labels)
+        return [self._in_user_order(a) for a in values], [self._in_user_order(a) for a in gradients]
 
-    def _as_shown(self, outputs: Any) -> Any:
-        """Return a layer's outputs with their channels where the network has them."""
+    def _inputs(self, caller: str, x: Any) -> Any:
+        """Return x checked, channels last, in the network's dtype and in memory of its own; build if need be."""
+        x = as_images(caller, x, self.data_format)
+        engine = self._build(sample_shape(x, self.data_format))
+        return Batches(x, data_format=self.data_format).inputs(slice(None), Space(engine.dtype))
+
+    def _in_user_order(self, outputs: Any) -> Any:
+        """Return the outputs of a layer with the axes in the network's order."""
         images = self._channels_first and outputs.ndim == 4
         return np.ascontiguousarray(outputs.transpose(0, 3, 1, 2)) if images else outputs
 
@@ -201,28 +202,28 @@ class NetworkBase:
 
     @checks_arguments
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Copy weights in, as `get_weights` or Keras' own returns them; all or, if one does not fit, none.
+        """Set all weights from a list as `get_weights`, also Keras' own, returns it; none if one does not fit.
 
-        Running statistics among them are taken as settled: see BatchNormalization.
+        Running statistics among them count as averages over many batches: see BatchNormalization.
         """
         assign("set_weights", self._require_weights("set_weights"), weights)
 
     def count_params(self) -> int:
-        """Return how many numbers the weights are."""
+        """Return the total number of weights."""
         return sum(parameter.size for parameter in self._require_weights("count_params"))
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Print the layers with their output shapes, numbers of weights, work and memory for one image.
+        """Print a table of the layers: output shape, number of weights, work and memory for one image.
 
-        Work is counted in multiplications with an addition; memory as if each layer kept what it makes, which
-        fused layers do not. Training needs more, for gradients.
+        Work is counted in multiply-adds. Memory assumes that each layer keeps its output, which fused layers do not;
+        training needs more, for the gradients.
         """
-        stack, itemsize = self._layer_row, np.dtype(self._dtype).itemsize
-        print_fn(summary(self.layers, len(stack.shapes), itemsize, self._channels_first))
+        itemsize = np.dtype(self._dtype).itemsize
+        print_fn(summary(self.layers, len(self._layer_row.shapes), itemsize, self._channels_first))
 
     def __repr__(self) -> str:
         inside = "".join(f"\n    {layer!r}," for layer in self.layers)
         options = "".join(
-            f", {name}={getattr(self, name)!r}" for name, usual in SHOWN.items() if getattr(self, name) != usual
+            f", {name}={getattr(self, name)!r}" for name, usual in SHOWN_OPTIONS.items() if getattr(self, name) != usual
         )
         return f"GWUNetwork([{inside}{bool(inside) * chr(10)}]{options})"

@@ -1,4 +1,4 @@
-"""What a network takes in: samples with targets, arrays or streams of batches, checked before training."""
+"""Input validation: samples with targets, as arrays or streams of batches, checked before training touches anything."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from gwucnn.data import (
     Batches,
     Stream,
     as_images,
+    batch_weights,
     check_finite,
     data_to_validate,
     is_stream,
     sample_shape,
     sample_weights,
+    split_off,
     warn_missing,
     warn_unscaled,
     with_targets,
@@ -23,12 +25,14 @@ from gwucnn.engine import Engine
 from gwucnn.network.base import NetworkBase
 from gwucnn.optimizers import OPTIMIZERS, Optimizer
 
-__all__ = ["InputValidation", "refuse_misplaced"]
+__all__ = ["InputValidation", "refuse_optimizer_names"]
+
+Data = Batches | Stream
 
 
-def refuse_misplaced(**given: Any) -> None:
+def refuse_optimizer_names(**arguments: Any) -> None:
     """Raise ValueError if one of these arguments of `compile` is the name of an optimizer."""
-    for name, value in given.items():
+    for name, value in arguments.items():
         if isinstance(value, str) and value in OPTIMIZERS:
             raise ValueError(
                 f"compile: expected {name}, got the optimizer {value!r} in its place; write optimizer={value!r}"
@@ -36,38 +40,66 @@ def refuse_misplaced(**given: Any) -> None:
 
 
 class InputValidation(NetworkBase):
-    """A network that knows, by its loss, what targets it needs. `GWUNetwork` adds the training."""
+    """A network that knows from its loss which targets it needs. `GWUNetwork` adds the training.
+
+    The functions that `_feed` takes, of type `Admit`, check one array of samples, or one batch of a stream, and return
+    it as `Batches`.
+    """
 
     @property
     def optimizer(self) -> Optimizer | None:
-        """What moves the weights, with its learning rate `lr`; None before `compile`."""
-        return None if self._compiled is None else self._compiled[1]
+        """The optimizer, with its learning rate `lr`; None before `compile`."""
+        return None if self._compiled is None else self._compiled.optimizer
 
-    def _data(self, caller: str, x: Any, y: Any) -> Batches:
-        """Check inputs and targets against the network, which is built by then, and each other."""
-        if self._compiled is None:
-            raise NotBuiltError(f"{caller}: expected a compiled network; call compile(loss=...) first")
-        x = as_images(caller, x, self.data_format)
-        engine = self._build(sample_shape(x, self.data_format))
-        return with_targets(caller, x, y, self._compiled[0], engine.out_shape, self.data_format)
-
-    def _feed(self, caller: str, x: Any, y: Any, admit: Admit) -> tuple[Engine, Batches | Stream]:
-        """Return arrays, or batch by batch what a stream gives, as far as `admit` has nothing against it."""
+    def _feed(self, caller: str, x: Any, y: Any, admit: Admit) -> tuple[Engine, Data]:
+        """Return the engine and the data: arrays checked by `admit`, or a stream whose batches it will check."""
         if y is None and isinstance(x, tuple) and len(x) == 2:
             raise TypeError(f"{caller}: expected y beside x, got both in one tuple; write {caller}(x, y)")
         streamed = y is None and is_stream(x) and self._compiled is not None
         data = Stream(x, admit, caller) if streamed else admit(caller, x, y)
         return self._build(self._layer_row.in_shape or ()), data
 
-    @property
-    def _classes(self) -> int:
-        """How many classes the outputs tell apart, 0 for quantities."""
-        loss, engine = self._compiled[0], self._engine  # type: ignore[index]
-        return max(engine.out_shape[0], 2) if loss.classifies else 0  # type: ignore[union-attr]
+    def _data(self, caller: str, x: Any, y: Any) -> Batches:
+        """Check inputs and targets against the network, which this builds, and against each other."""
+        if self._compiled is None:
+            raise NotBuiltError(f"{caller}: expected a compiled network; call compile(loss=...) first")
+        x = as_images(caller, x, self.data_format)
+        engine = self._build(sample_shape(x, self.data_format))
+        return with_targets(caller, x, y, self._compiled.loss, engine.out_shape, self.data_format)
 
-    def _validation(self, given: Any) -> Batches | Stream:
-        """Return validation_data, checked."""
+    def _finite_data(self, caller: str, x: Any, y: Any) -> Batches:
+        """Do what `_data` does, refuse inputs that are not finite, and warn once about pixels that are not scaled."""
+        data = self._data(caller, x, y)
+        low, high = check_finite(caller, data.x)
+        rescaled = any(layer.rescales_pixels for layer in self.layers)
+        if not rescaled and "pixels" not in self._warned and warn_unscaled(caller.partition(":")[0], data.x, low, high):
+            self._warned.add("pixels")
+        return data
 
+    def _training_data(self, x: Any, y: Any, class_weight: Any, sample_weight: Any) -> tuple[Engine, Data]:
+        """Return the engine and the data of `fit`, weighted by sample and by class."""
+        weights_of = batch_weights if y is None and is_stream(x) else sample_weights
+
+        def admit(where: str, x: Any, y: Any) -> Batches:
+            data = self._finite_data(where, x, y)
+            data.weights = weights_of(data.targets, self._classes, class_weight, sample_weight)
+            return data
+
+        return self._feed("fit", x, y, admit)
+
+    def _with_validation(self, data: Data, validation_data: Any, share: float) -> tuple[Data, Data | None]:
+        """Return the data to train on and to validate on: validation_data, or else the last part of the samples."""
+        if validation_data is not None:
+            return data, self._validation_data(validation_data)
+        if not isinstance(data, Batches):
+            return data, None
+        data, validation = split_off(data, share)
+        compares = validation is not None and self._classes > 0 and "classes" not in self._warned
+        if compares and warn_missing(data.targets, validation.targets):  # type: ignore[union-attr]
+            self._warned.add("classes")
+        return data, validation
+
+    def _validation_data(self, given: Any) -> Data:
         x, y, weights = (given, None, None) if is_stream(given) else data_to_validate(given)
 
         def admit(where: str, x: Any, y: Any) -> Batches:
@@ -78,17 +110,8 @@ class InputValidation(NetworkBase):
 
         return self._feed("fit: validation_data", x, y, admit)[1]
 
-    def _check_pixels(self, caller: str, x: Any) -> None:
-        """Raise ValueError for pixels that are not finite; warn once about such as nobody scaled."""
-        low, high = check_finite(caller, x)
-        if any(layer.rescales_pixels for layer in self.layers):
-            return
-        if "pixels" not in self._warned and warn_unscaled(caller.partition(":")[0], x, low, high):
-            self._warned.add("pixels")
-
-    def _warn_missing(self, data: Batches, split: Batches | None) -> None:
-        """Warn once about classes that are learnt but not in the part that was split off."""
-        if split is None or not self._classes or "classes" in self._warned:
-            return
-        if warn_missing(data.targets, split.targets):
-            self._warned.add("classes")
+    @property
+    def _classes(self) -> int:
+        """The number of classes that the outputs distinguish, 0 for regression."""
+        loss, engine = self._compiled.loss, self._engine  # type: ignore[union-attr]
+        return max(engine.out_shape[0], 2) if loss.classifies else 0  # type: ignore[union-attr]

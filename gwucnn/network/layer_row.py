@@ -1,4 +1,4 @@
-"""Layers in a row, and the shapes between them as far as they are known."""
+"""The layers of a network in order, built one by one as their input shapes become known."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["LayerRow"]
 class LayerRow:
     """Takes layers one by one and builds each as soon as the shape of its input is known.
 
-    Shapes are channels last here, whatever the user's order is; `shown` gives the user's.
+    Shapes are channels last here, whatever the user's order is; `shown` converts to the user's order.
 
     Attributes
     ----------
     layers : list of Layer
     in_shape : tuple of int or None
-        Of one input: stated by the first layer, or given by `start`.
+        The shape of one input: stated by the first layer, or passed to `start`.
     shapes : list of tuple of int
-        Of one output of each layer that is built.
+        The shape of one output of each layer that is built.
     """
 
     def __init__(self, channels_first: bool) -> None:
@@ -46,7 +46,7 @@ class LayerRow:
         return shown(shape, self.channels_first)
 
     def add(self, layer: Layer) -> None:
-        """Put a layer on top; leave everything as it was if it does not fit."""
+        """Append a layer; if it does not fit, raise an error and change nothing."""
         require_new_layer("add", layer)
         name = type(layer).__name__
         layer.label = f"{len(self.layers)}.{name}"
@@ -63,14 +63,14 @@ class LayerRow:
             raise
 
     def start(self, shape: Shape) -> None:
-        """Take the shape of one input, and build all layers if they are not built yet.
+        """Set the shape of one input, and build all layers that are not built yet.
 
-        Raises ShapeError if it is not the shape that is known already, or if a layer does not fit.
+        Raises ShapeError if another input shape is already known, or if a layer does not fit.
         """
         if not self.layers:
             raise NotBuiltError("GWUNetwork: expected at least one layer, got none; call add(layer) first")
         if self.in_shape is None:
-            self._warn_turned(shape)
+            self._warn_swapped_axes(shape)
             self.in_shape = shape
             try:
                 self._propagate()
@@ -84,29 +84,29 @@ class LayerRow:
                 f"{first.label}: expected inputs of shape ({want}), got ({got}); {self._other_shape(shape)}"
             )
 
-    def _warn_turned(self, shape: Shape) -> None:
-        """Warn about images of 1 or 3 rows and as many columns as channels: they lie on their side."""
+    def _warn_swapped_axes(self, shape: Shape) -> None:
+        """Warn about images with 1 or 3 rows, and as many columns as channels: their axes are probably swapped."""
         if len(shape) != 3 or not self.layers[0].takes_images or max(shape) <= 4:
             return
         H, W, C = shape
-        order, other, turned = "(N, H, W, C)", "channels_first", H in (1, 3) and W == C
+        order, other, swapped = "(N, H, W, C)", "channels_first", H in (1, 3) and W == C
         if self.channels_first:
-            order, other, turned = "(N, C, H, W)", "channels_last", W in (1, 3) and C == H
-        if turned:
+            order, other, swapped = "(N, C, H, W)", "channels_last", W in (1, 3) and C == H
+        if swapped:
             warn_user(
                 f"GWUNetwork: expected images {order}, got samples {self.shown(shape)}; if their channels "
                 f"are in the other place, write GWUNetwork(data_format={other!r})"
             )
 
     def _other_shape(self, shape: Shape) -> str:
-        """Return why inputs of this shape do not fit, and what to do about it."""
+        """Return why inputs of this shape do not fit, and how to fix it."""
         known: Any = self.in_shape
         why = "as input_size states" if self.layers[0].input_size is not None else "as the network was built"
         if shape == known[1:2] or (not self.channels_first and shape == (*known[1:], 1)):
             return f"{why}; for one image pass x[None]"
         if len(shape) == len(known) == 3:
-            turned = (shape[2], *shape[:2]) if self.channels_first else (*shape[1:], shape[0])
-            if turned == known:
+            permuted = (shape[2], *shape[:2]) if self.channels_first else (*shape[1:], shape[0])
+            if permuted == known:
                 axes = "0, 3, 1, 2" if self.channels_first else "0, 2, 3, 1"
                 return f"{why}; move the channels by x.transpose({axes}), or give another data_format"
             if shape[:2] == known[:2]:
@@ -115,7 +115,7 @@ class LayerRow:
         return f"{why}; give inputs like those, or make a network for such"
 
     def from_user(self, input_shape: Any) -> Shape:
-        """Return the input shape a user gave, channels last: two or three sizes, or D; a first None is N."""
+        """Return a user's input shape, channels last: (H, W), three sizes or D. A leading None stands for N."""
         shape: Any = (input_shape,) if isinstance(input_shape, Integral) else input_shape
         if not isinstance(shape, (tuple, list)):
             raise TypeError(f"build: expected input_shape to be sizes such as (28, 28), got {input_shape!r}")
@@ -133,7 +133,7 @@ class LayerRow:
         return (*shape[1:], shape[0]) if len(shape) == 3 and self.channels_first else shape
 
     def check_loss(self, loss: LossFunction) -> None:
-        """Raise an error if a network that ends so cannot be trained with this loss."""
+        """Raise an error if a network with this final layer cannot be trained with this loss."""
         if loss.partner is not None:
             loss.check_outputs(loss.partner, self.shapes[-1])
             require_at_end(loss.name, self.layers, loss.partner)
@@ -144,7 +144,7 @@ class LayerRow:
         require_several_outputs(self.layers, SoftmaxActivation, self.shapes[-1][-1])
 
     def _propagate(self) -> None:
-        """Build the layers whose input shape is known by now and that are not built yet."""
+        """Build the layers that are not built yet and whose input shape is known."""
         if self.in_shape is None:
             return
         for layer in self.layers[len(self.shapes) :]:

@@ -1,4 +1,4 @@
-"""A network that can be kept: in a file, in a pickle, as a copy."""
+"""Saving and loading: a network as a file, a pickle or a copy, and the continuation of its training."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ State = tuple[str, dict[str, Any]]
 
 
 class Savable(InputValidation):
-    """A network that can be saved and copied with all that its training needs. `GWUNetwork` trains it."""
+    """A network that can be saved and copied with everything its training needs. `GWUNetwork` adds the training."""
 
-    # Of the whole run, also while `fit` runs and after it was broken off.
+    # Of the whole run; up to date while `fit` runs and after it was interrupted.
     history: History | None = None
-    _first_epoch = 0  # of the last fit
-    _watchers: Callbacks | None = None
-    _loaded_states: tuple[State, ...] = ()  # of callbacks, until a fit that goes on begins
+    _first_epoch = 0  # of the last call of fit
+    _callbacks: Callbacks | None = None
+    _loaded_states: tuple[State, ...] = ()  # states of callbacks in a loaded file, until `fit` continues the run
 
     @property
     def epochs_done(self) -> int:
-        """How many epochs of training there were: what `fit` takes as initial_epoch to go on."""
+        """The number of completed epochs: the `initial_epoch` with which `fit` continues the run."""
         done = self.history.epoch if self.history is not None else []
         return max(done[-1] + 1 if done else 0, self._first_epoch)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network into one safetensors file.
+        """Write the network to a single safetensors file.
 
-        Layers and weights, and all that a training needs that shall go on later as if it had never stopped:
-        loss, optimizer with what it remembers, counts of updates and epochs, state of the random numbers,
-        running statistics, history, and what callbacks remember.
+        The file holds the layers and weights, and everything needed to continue training as if it had never stopped:
+        loss, optimizer and its slots, counts of updates and epochs, the state of the random numbers, running
+        statistics, the history, and the states of callbacks.
 
         Parameters
         ----------
         path : path
-            A file there is replaced as a whole: whatever happens meanwhile, there is the old one or the new.
-            The network may have been loaded from it.
+            An existing file is replaced atomically: at any time there is either the old file or the new one. It may be
+            the file that the network was loaded from.
 
         Raises
         ------
         OSError
-            If the file cannot be written; the old one is as it was.
+            If the file cannot be written. The old file is left as it was.
         NotBuiltError
-            If nobody knows yet what weights there are.
+            If the network has no weights yet.
         TypeError, ValueError
-            For layers of your own that could not be made again from their `config()`.
+            For layers of your own that cannot be recreated from their `config()`.
 
         Examples
         --------
@@ -77,19 +77,18 @@ class Savable(InputValidation):
     def load(cls, path: str | os.PathLike[str]) -> Any:
         """Return the network that `save` wrote.
 
-        Layers, losses and the like are looked up by name among the package's classes and those that your
-        program has defined before; nothing in a file is run or imported. To go on training, give `fit` the
-        same data and callbacks, and `initial_epoch=network.epochs_done`: on the same instruction set and
-        number of threads weights and `network.history` become, to the last bit, those of a training never
-        stopped, but for the seconds.
+        Classes of layers, losses and the like are looked up by name, among the package's own and those that your
+        program has defined before the call; nothing in a file is executed or imported. To continue training, pass `fit`
+        the same data and callbacks, and `initial_epoch=network.epochs_done`. On the same instruction set and number of
+        threads, weights and `network.history` (except for the seconds) are then bit-identical to an uninterrupted run.
 
         Raises
         ------
         FormatError
-            If the file is damaged, cut off, of a newer version of gwucnn or no network at all, or needs a
-            class that nobody has defined. The message names what was found.
+            If the file is damaged, truncated, written by a newer version of gwucnn or not a network, or needs a class
+            that is not defined. The message names what was found.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
         """
         path = check_path("load", "path", path)
         caller = f"load {path!r}"
@@ -100,40 +99,40 @@ class Savable(InputValidation):
 
     @classmethod
     def _made(cls, options: dict[str, Any]) -> Any:
-        """Return a network without layers; a derived class's own constructor is not called, as in pickles."""
+        """Return a network without layers. As with pickles, the constructor of a derived class is not called."""
         network = cls.__new__(cls)
         NetworkBase.__init__(network, **options)
         return network
 
     def __reduce__(self) -> tuple[Any, ...]:
         data = encode("pickle", *described("pickle", self))
-        # The classes go along, so that whoever unpickles has them.
+        # The classes are part of the pickle, so that they are imported before the network is restored.
         arguments = (type(self), data, own_classes(self))
-        ours = vars(NetworkBase()).keys() | vars(Savable).keys() | {"_train"}
-        more = {name: value for name, value in vars(self).items() if name not in ours}
-        return _unpickled, arguments, more or None
+        restored_by_us = vars(NetworkBase()).keys() | vars(Savable).keys() | {"_train"}
+        user_attributes = {name: value for name, value in vars(self).items() if name not in restored_by_us}
+        return _unpickled, arguments, user_attributes or None
 
     @checks_arguments
     def add(self, layer: Layer) -> None:
         super().add(layer)
-        # What callbacks remember, such as the best weights, is of the network that it was.
-        self._watchers, self._loaded_states = None, ()
+        # The states of callbacks, such as the best weights, belong to the network as it was before.
+        self._callbacks, self._loaded_states = None, ()
 
     add.__doc__ = InputValidation.add.__doc__
 
     def _callback_states(self) -> list[dict[str, Any]]:
-        states = self._loaded_states if self._watchers is None else self._watchers.states()
+        states = self._loaded_states if self._callbacks is None else self._callbacks.states()
         check_states(states, [parameter.constant for parameter in self.parameters])
         return [{"class_name": name, "state": state} for name, state in states]
 
     def _put_back(self, epochs: int, history: History | None, states: Iterable[State]) -> None:
-        """Take what `epochs_done`, `history` and `_callback_states` were, or raise ValueError."""
+        """Restore `epochs_done`, `history` and the states of callbacks, or raise ValueError."""
         states = tuple(states)
         check_states(states, [parameter.constant for parameter in self.parameters])
         self._first_epoch, self.history, self._loaded_states = epochs, history, states
 
     def _begin_histories(self, first_epoch: int) -> tuple[History, History]:
-        """Return the history of a fit and that of its run; one and the same where a run begins."""
+        """Return the history of this `fit` and that of the whole run: the same object if the run starts here."""
         fit, run = History(), self.history if first_epoch else None
         if run is not None:
             run.check("fit")
@@ -141,12 +140,12 @@ class Savable(InputValidation):
         return fit, self.history
 
     def _watch(self, callbacks: Iterable[Any], first_epoch: int, *, writes: bool = True) -> Callbacks:
-        """Return what calls the callbacks of a fit, which go on as they were if that fit goes on."""
-        watchers = Callbacks(callbacks, self, writes=writes)
+        """Return the callbacks, checked; their states are restored if `fit` continues where the run stopped."""
+        checked = Callbacks(callbacks, self, writes=writes)
         if first_epoch and first_epoch == self.epochs_done:
-            watchers.restore(self._loaded_states)
-        self._watchers, self._loaded_states, self._first_epoch = watchers, (), first_epoch
-        return watchers
+            checked.restore(self._loaded_states)
+        self._callbacks, self._loaded_states, self._first_epoch = checked, (), first_epoch
+        return checked
 
 
 def _unpickled(kind: type[Savable], data: bytes, classes: list[type]) -> Any:

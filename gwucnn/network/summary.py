@@ -1,4 +1,4 @@
-"""A network as a table: shapes, weights, work and memory, layer by layer."""
+"""The table that `network.summary()` prints: shapes, weights, work and memory of each layer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ UNKNOWN = "?"
 
 
 def summary(layers: Sequence[Layer], built: int, itemsize: int, channels_first: bool) -> str:
-    """Return a table of layers: what each makes of an image, its weights, and what that costs.
+    """Return a table of the layers: output shape, number of weights, and cost of each.
 
-    The first `built` layers are; of the others '?' stands for what is not known yet. Multiply-adds are those
-    for one image; bytes are those of the weights and of what the layer makes of one image.
+    Only the first `built` layers are built; '?' stands for what is not known yet about the others. Multiply-adds are
+    counted for one image, bytes for the weights and the output for one image.
     """
     rows: list[tuple[str, ...]] = [HEAD]
     for number, layer in enumerate(layers):
@@ -30,7 +30,7 @@ def summary(layers: Sequence[Layer], built: int, itemsize: int, channels_first: 
 
 
 def _padded(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
-    """Yield the cells of a row: words to the left, numbers to the right."""
+    """Yield the cells of a row, words aligned left and numbers aligned right."""
     for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
         yield cell.ljust(width) if column < 2 else cell.rjust(width)
 
@@ -38,7 +38,7 @@ def _padded(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
 def _rows(
     layer: Layer, built: bool, itemsize: int, channels_first: bool, indent: str = ""
 ) -> Iterator[tuple[str, ...]]:
-    """Yield the row of a layer, and below it those of the layers that it holds."""
+    """Yield the row of a layer, followed by the rows of the layers inside it."""
     name = indent + (layer.label if layer.name is None else f"{layer.label} ({layer.name})")
     if built:
         shape = ", ".join(map(str, ("N", *shown(layer.out_shape, channels_first))))
@@ -63,16 +63,16 @@ def _totals(layers: Sequence[Layer], built: int, itemsize: int) -> list[str]:
         return ["not built yet; call build(input_shape), or fit"]
     weights = sum(map(_weights, layers))
     frozen = sum(p.size for layer in layers for p in layer.parameters if not p.trainable)
-    made = sum(prod(layer.out_shape) for layer in layers)
+    activations = sum(prod(layer.out_shape) for layer in layers)
     return [
         f"{weights:,} weights" + (f", {frozen:,} of them frozen" if frozen else ""),
-        f"{sum(layer.multiply_adds for layer in layers):,} multiply-adds an image",
-        f"{_size(weights * itemsize)} of weights, {_size(made * itemsize)} an image of what layers make",
+        f"{sum(layer.multiply_adds for layer in layers):,} multiply-adds per image",
+        f"{_size(weights * itemsize)} of weights, {_size(activations * itemsize)} of activations per image",
     ]
 
 
 def _size(count: float) -> str:
-    """Return a number of bytes for people: '16.9 kB'."""
+    """Return a number of bytes with a unit: '16.9 kB'."""
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:
             return f"{count:.4g} {unit}"

@@ -1,6 +1,10 @@
-"""TODO."""
+"""The loop of `fit`, the search for a learning rate, and the progress that both show.
 
-from gwucnn.training.loop import evaluate, train, train_some, train_step
+Start with `loop.py`: `train` runs the epochs and `evaluate` the validation. What happens to a single batch is in
+`gwucnn.engine`.
+"""
+
+from gwucnn.training.loop import evaluate, train, train_next_batches, train_step
 from gwucnn.training.lr_finder import LearningRates, rates, sweep
 from gwucnn.training.progress import make_progress
 
@@ -11,6 +15,6 @@ __all__ = [
     "rates",
     "sweep",
     "train",
-    "train_some",
+    "train_next_batches",
     "train_step",
 ]

@@ -1,4 +1,4 @@
-"""The loop of `fit`: epochs of batches, each epoch's record shown, kept and handed to the callbacks."""
+"""The loop of `fit`: trains epoch by epoch, shows and stores the record of each, and calls the callbacks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from gwucnn.data import Batches, Run, Stream
 from gwucnn.engine import ALONE, Engine, OtherRankFailed, Sweeper, Team, Totals
 from gwucnn.training.progress import Progress
 
-__all__ = ["evaluate", "train", "train_some", "train_step"]
+__all__ = ["evaluate", "train", "train_next_batches", "train_step"]
 
-# Validation moves no weights, so that its batches need not be as small as those of training.
-VALIDATION_BATCH = 256
+# Validation does not update weights, so its batches may be larger than those of training.
+LEAST_VALIDATION_BATCH = 256
 
 Data = Batches | Stream
 Step = Callable[[Sweeper, Run, int, Totals], int]
 
 
 def train_step(where: str, engine: Engine, data: Batches, indices: Any, totals: Totals) -> float:
-    """Move the weights once by these samples and return their loss; `where` stands before what goes wrong."""
+    """Update the weights once from these samples and return their loss; error messages begin with `where`."""
     draws = engine.randomness.draws
     try:
         return engine.train_step(data, indices, totals)
@@ -36,8 +36,11 @@ def train_step(where: str, engine: Engine, data: Batches, indices: Any, totals: 
         ) from None
 
 
-def train_some(sweeper: Sweeper, run: Run, first: int, totals: Totals) -> int:
-    """Train on the batches of a run from number `first` on, as many as go at once; return how many."""
+def train_next_batches(sweeper: Sweeper, run: Run, first: int, totals: Totals) -> int:
+    """Train on one or more batches of a run, from number `first` on; return how many.
+
+    The sweeper takes all it can in one compiled call; otherwise a single batch is trained on here.
+    """
     done = sweeper(run, first, totals)
     if not done:
         engine = sweeper.engine
@@ -51,7 +54,7 @@ def train(
     step: Step,
     engine: Engine,
     data: Data,
-    held_out: Data | None,
+    validation: Data | None,
     *,
     epochs: range,
     batch_size: int,
@@ -61,24 +64,25 @@ def train(
     histories: Iterable[History],
     team: Team = ALONE,
 ) -> None:
-    """Train for these epochs, or until a callback stops, and add their records to each of `histories`.
+    """Train for these epochs, or until a callback stops, and append their records to each of `histories`.
 
-    step : trains on some batches, as `train_some` does. rng : shuffles in each epoch; None keeps the order.
+    step : trains on one or more batches, as `train_next_batches` does. rng : shuffles before each epoch; None keeps the
+    order.
     """
-    validated = None if held_out is None else held_out.samples
+    validated = None if validation is None else validation.samples
     facts = {"epochs": epochs, "batch_size": batch_size, "shuffle": rng is not None}
     team.begin(engine, rng, facts | {"samples": data.samples, "samples to validate": validated})
-    callbacks.begin(_names(engine, held_out))
+    callbacks.begin(_names(engine, validation))
     try:
         for epoch in epochs:
             start = time.perf_counter()
             bar.begin(f"epoch {epoch + 1}/{epochs.stop}", data.samples)
             totals = _epoch(step, engine, data.epoch(batch_size, rng, f"fit: epoch {epoch + 1}"), bar, team)
             record = {"epoch": epoch, **totals.record()}
-            if held_out is not None:
-                size = max(batch_size, VALIDATION_BATCH)
+            if validation is not None:
+                size = max(batch_size, LEAST_VALIDATION_BATCH)
                 where = f"fit: epoch {epoch + 1}, validation_data"
-                record |= evaluate(where, engine, held_out, size, team).record("val_")
+                record |= evaluate(where, engine, validation, size, team).record("val_")
             record |= {"lr": engine.optimizer.lr, "seconds": time.perf_counter() - start}  # type: ignore[union-attr]
             record = team.broadcast(record)
             for history in histories:
@@ -91,10 +95,10 @@ def train(
     callbacks.end()
 
 
-def _names(engine: Engine, held_out: Data | None) -> list[str]:
-    """Return what a record holds, known before the first is there."""
+def _names(engine: Engine, validation: Data | None) -> list[str]:
+    """Return the names in the records of epochs, before there is a record."""
     reported = engine.totals()
-    validated = reported.record("val_") if held_out is not None else ()
+    validated = reported.record("val_") if validation is not None else ()
     return ["epoch", *reported.record(), *validated, "lr", "seconds"]
 
 
@@ -111,7 +115,7 @@ def _epoch(step: Step, engine: Engine, runs: Iterable[Run], bar: Progress, team:
 
 
 def evaluate(caller: str, engine: Engine, data: Data, size: int, team: Team = ALONE) -> Totals:
-    """Return loss and accuracy of all samples; weights stay as they are."""
+    """Return the loss and metrics of all samples; weights do not change."""
     totals = engine.totals()
     for part in data.parts(caller):
         engine.evaluate(part.subset(team.shard(part, slice(None))), size, totals)

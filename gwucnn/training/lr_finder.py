@@ -1,4 +1,4 @@
-"""A learning rate that fits: train some batches with larger and larger ones, and see where the loss falls.
+"""The search for a learning rate: train on batches with increasing rates, and see where the loss falls.
 
 L. Smith, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186, section 3.3.
 """
@@ -20,32 +20,33 @@ from gwucnn.training.progress import Progress
 
 __all__ = ["LearningRates", "rates", "sweep"]
 
-# How much of the smoothed loss is kept at each step: an average over about ten batches.
-KEPT = 0.9
-# The sweep ends when the smoothed loss is so many times its smallest.
-TOO_LARGE = 4.0
-# Where the loss falls fastest in a sweep that lasts a few batches a decade is too fast for long.
+# Decay of the smoothed loss per batch: an average over about ten batches.
+DECAY = 0.9
+# The sweep ends when the smoothed loss exceeds its minimum by this factor.
+DIVERGED = 4.0
+# The suggestion is divided by this factor: the rate at which the loss falls fastest in a short sweep is too high for
+# a long training.
 SAFETY = 3.0
-# A loss that falls by less than this part is one that does not fall.
-FALL = 0.01
-# The smallest learning rate that can be tried.
-LEAST = 1e-12
+# A loss that falls by less than this fraction counts as one that does not fall.
+LEAST_FALL = 0.01
+# The smallest learning rate that may be tried.
+LEAST_LR = 1e-12
 
 
 class LearningRates:
-    """Losses at learning rates that grow.
+    """The losses measured at increasing learning rates.
 
     Attributes
     ----------
     lrs : list of float
-        Learning rates, each of one batch.
+        The learning rate of each batch.
     losses : list of float
-        Smoothed losses: a mean of those so far in which each counts 0.9 times as much as the next.
+        Smoothed losses: an exponential moving average with decay 0.9.
     raw_losses : list of float
-        Of each batch by itself.
+        The loss of each batch.
     suggestion : float or None
-        A third of the learning rate at which the smoothed loss has fallen half of the way to its smallest;
-        None if it does not fall.
+        A third of the learning rate at which the smoothed loss has fallen half of the way to its minimum; None if it
+        does not fall.
     """
 
     def __init__(self) -> None:
@@ -55,22 +56,22 @@ class LearningRates:
         self._mean = 0.0
 
     def append(self, lr: float, loss: float) -> bool:
-        """Add a batch's loss; return whether to go on."""
-        self._mean = KEPT * self._mean + (1 - KEPT) * loss
+        """Add the loss of a batch; return whether to continue."""
+        self._mean = DECAY * self._mean + (1 - DECAY) * loss
         self.lrs.append(lr)
         self.raw_losses.append(loss)
-        # The mean began at 0, which the divisor makes good.
-        self.losses.append(self._mean / (1 - KEPT ** len(self.lrs)))
-        return self.losses[-1] <= TOO_LARGE * min(self.losses)
+        # The average starts at 0; the divisor corrects that bias.
+        self.losses.append(self._mean / (1 - DECAY ** len(self.lrs)))
+        return self.losses[-1] <= DIVERGED * min(self.losses)
 
     @property
     def suggestion(self) -> float | None:
-        """A learning rate at which the loss falls fast, or None if it never fell."""
+        """A learning rate at which the loss falls fast, or None if it never falls."""
         if not self.losses:
             return None
         first = float(np.mean(self.raw_losses[: max(1, len(self.lrs) // 10)]))
         index = int(np.argmin(self.losses))
-        if self.losses[index] > (1 - FALL) * first:
+        if self.losses[index] > (1 - LEAST_FALL) * first:
             return None
         half = (first + self.losses[index]) / 2
         while index and self.losses[index - 1] <= half:
@@ -78,7 +79,7 @@ class LearningRates:
         return max(self.lrs[index] / SAFETY, self.lrs[0])
 
     def record(self) -> dict[str, float]:
-        """Return what a bar shows."""
+        """Return the numbers that the progress bar shows."""
         return {"loss": self.losses[-1] if self.losses else float("nan")}
 
     def __repr__(self) -> str:
@@ -88,8 +89,8 @@ class LearningRates:
 
 
 def rates(min_lr: Any, max_lr: Any, steps: Any) -> list[float]:
-    """Return learning rates from the smallest to the largest, with the same ratio from each to the next."""
-    low, high = (check_between("lr_find", name, lr, LEAST) for name, lr in (("min_lr", min_lr), ("max_lr", max_lr)))
+    """Return learning rates from the smallest to the largest, in a geometric sequence."""
+    low, high = (check_between("lr_find", name, lr, LEAST_LR) for name, lr in (("min_lr", min_lr), ("max_lr", max_lr)))
     if low >= high:
         raise ValueError(
             f"lr_find: expected min_lr below max_lr, got {min_lr} and {max_lr}; give the smaller one first"
@@ -100,10 +101,10 @@ def rates(min_lr: Any, max_lr: Any, steps: Any) -> list[float]:
 def sweep(
     engine: Engine, data: Batches | Stream, lrs: list[float], *, batch_size: int, rng: Any, bar: Progress
 ) -> LearningRates:
-    """Train on one batch with each learning rate, until the loss is far too large, and undo it all."""
+    """Train on one batch with each learning rate until the loss diverges, and restore everything afterwards."""
     found = LearningRates()
     optimizer: Any = engine.optimizer
-    with _undone(engine, rng):
+    with _restored_afterwards(engine, rng):
         try:
             start = time.perf_counter()
             bar.begin("lr_find", len(lrs))
@@ -114,9 +115,9 @@ def sweep(
                     loss = engine.train_step(batch, indices, Totals())
                 except FloatingPointError:
                     break
-                goes_on = isfinite(loss) and found.append(lr, loss)
+                proceed = isfinite(loss) and found.append(lr, loss)
                 bar.advance(1, found)
-                if not goes_on:
+                if not proceed:
                     break
             bar.end(found.record() | {"seconds": time.perf_counter() - start}, len(found.lrs))
         finally:
@@ -131,8 +132,8 @@ def _endless(data: Batches | Stream, batch_size: int, rng: Any) -> Iterator[tupl
 
 
 @contextmanager
-def _undone(engine: Engine, rng: Any) -> Iterator[None]:
-    """Put weights, optimizer and random states back as they were, whatever happens."""
+def _restored_afterwards(engine: Engine, rng: Any) -> Iterator[None]:
+    """Restore weights, optimizer and random states on exit, also after an exception."""
     optimizer: Any = engine.optimizer
     values, state = engine.arena.values.copy(), rng.bit_generator.state
     slots = {name: slot.copy() for name, slot in optimizer.slots.items()}

@@ -400,7 +400,7 @@ def test_summary(order):
     assert [line.split() for line in unbuilt[2:-2]] == [f"{name} ? ? ? ?".split() for name, _, _ in rows]
     assert table[-3] == "929 weights, 142 of them frozen"
     inside = sum(leaf.multiply_adds for layer in made.layers for leaf in leaves(layer))
-    assert table[-2] == f"{inside:,} multiply-adds an image"
+    assert table[-2] == f"{inside:,} multiply-adds per image"
     assert made.count_params() == 929
 
 

@@ -47,8 +47,8 @@ def test_before_and_after():
         "2.Dense (digits)  (N, 10)          54,090         54,080  216,400",
         "-----------------------------------------------------------------",
         "54,162 weights",
-        "102,752 multiply-adds an image",
-        "216.6 kB of weights, 43.3 kB an image of what layers make",
+        "102,752 multiply-adds per image",
+        "216.6 kB of weights, 43.3 kB of activations per image",
     ]
 
 
@@ -56,7 +56,7 @@ def test_a_network_that_is_built_in_part_shows_what_is_known():
     """The layer that cannot be is named by an error, those before it are there."""
     lines = lines_of(GWUNetwork([Dense(3, input_size=2), Dense(1)]))
     assert lines[2].split() == ["0.Dense", "(N,", "3)", "6", "6", "36"]
-    assert lines_of(GWUNetwork())[-1] == "0 bytes of weights, 0 bytes an image of what layers make"
+    assert lines_of(GWUNetwork())[-1] == "0 bytes of weights, 0 bytes of activations per image"
 
 
 def test_frozen_weights(capsys):
@@ -72,7 +72,7 @@ def test_layers_inside_a_layer_stand_below_it_and_are_counted_once():
         "0.Residual", "  0.Residual.0.Conv2D", "  0.Residual.1.Sigmoid",
     ]  # fmt: skip
     assert lines[2].split()[-3:] == lines[3].split()[-3:] == ["9", "324", "180"]
-    assert lines[-3:-1] == ["9 weights", "324 multiply-adds an image"]
+    assert lines[-3:-1] == ["9 weights", "324 multiply-adds per image"]
 
 
 def test_double_precision_and_channels_first():

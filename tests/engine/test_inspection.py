@@ -127,7 +127,7 @@ def test_training_goes_on_as_if_nobody_had_asked(rng):
         (-1, "gradients: expected labels from 0 to 2, got -1"),
         ([0.5, 1], "gradients: expected labels from 0 to 2, got [0.5, 1.0]"),
         ("cat", "gradients: expected labels from 0 to 2, got cat"),
-        ([0, 1, 2], "gradients: expected one label, or 2 for as many samples, got (3,)"),
+        ([0, 1, 2], "gradients: expected one label, or one for each of the 2 samples, got shape (3,)"),
     ],
 )
 def test_labels_that_there_are_not(labels, text, rng):

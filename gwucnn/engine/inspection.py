@@ -1,0 +1,80 @@
+"""Looking inside: what each layer computes, and the gradients of class scores with respect to all of it.
+
+The layers run one by one as the user wrote them, not by the fused plan, because fused steps skip what lies between.
+
+K. Simonyan, A. Vedaldi and A. Zisserman, "Deep inside convolutional networks", arXiv:1312.6034, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gwucnn.engine.fusion import plan
+from gwucnn.layers import Layer
+from gwucnn.layers.inserting import check_made
+from gwucnn.memory import Space
+
+__all__ = ["layer_outputs", "score_gradients", "score_output_gradients"]
+
+
+def layer_outputs(layers: Sequence[Layer], x: Any) -> list[Any]:
+    """Return the output of each layer for the inputs x, in new arrays.
+
+    x : shape (N, ...), channels last, of the dtype to compute in
+    """
+    outputs, dtype = [], x.dtype
+    for layer in layers:
+        x = layer.forward(x, Space(dtype))
+        check_made(layer, x, dtype)
+        x = np.array(x)
+        outputs.append(x)
+    return outputs
+
+
+def score_gradients(layers: Sequence[Layer], x: Any, labels: Any) -> tuple[list[Any], list[Any]]:
+    """Return x and the output of each layer, and the gradients of the class scores with respect to each of them.
+
+    The layers run as in inference. The final activation is left out: a score is its input.
+
+    x : shape (N, ...), channels last, of the dtype to compute in
+    labels : as for `score_output_gradients`
+    """
+    steps, _ = plan(layers, fuse=False)
+    spaces = [Space(x.dtype, backward_follows=True) for _ in steps]
+    values = [x]
+    for step, space in zip(steps, spaces, strict=True):
+        values.append(step.forward(values[-1], space))
+    gradients = [score_output_gradients(values[-1], labels)]
+    for step, space in zip(reversed(steps), reversed(spaces), strict=True):
+        gradients.append(step.backward(gradients[-1], space))
+    return [np.array(value) for value in values], [np.array(gradient) for gradient in reversed(gradients)]
+
+
+def score_output_gradients(z: Any, labels: Any) -> Any:
+    """Return the gradient, with respect to z, of the sum over the samples of the score of each sample's label.
+
+    z : shape (N, ..., K)
+        The score of class k is z[..., k], summed over pixels if z holds images. A single output stands for two
+        classes: it is the score of class 1, and its negative is the score of class 0.
+    labels : int, or integers of shape (N,); None for the class with the highest score
+    """
+    K = z.shape[-1]
+    scores = z.reshape(len(z), -1, K).sum(axis=1)
+    if labels is None:
+        labels = scores.argmax(axis=1) if K > 1 else scores[:, 0] > 0
+    classes, labels = max(K, 2), np.asarray(labels)
+    integers = labels.dtype.kind in "biu"
+    if not integers or (labels.size and not 0 <= labels.min() <= labels.max() < classes):
+        raise ValueError(f"gradients: expected labels from 0 to {classes - 1}, got {labels.tolist()}")
+    if labels.shape not in ((), (len(z),)):
+        raise ValueError(
+            f"gradients: expected one label, or one for each of the {len(z)} samples, got shape {labels.shape}"
+        )
+    labels = np.broadcast_to(labels, len(z)).astype(np.int64)
+    row = np.where(labels > 0, 1, -1)[:, None] if K == 1 else np.eye(K)[labels]
+    gradient = np.empty_like(z)
+    gradient[...] = row.reshape(len(z), *[1] * (z.ndim - 2), K)
+    return gradient

@@ -1,0 +1,89 @@
+"""The workspaces of a network: one for training, and one for each thread that is in `predict` or `evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gwucnn.layers import Layer
+from gwucnn.memory import Arena, Randomness, Workspace
+
+__all__ = ["Workspaces"]
+
+
+class Workspaces:
+    """Lends out buffers for the passes of one network.
+
+    Parameters
+    ----------
+    training_steps, inference_steps : sequence of Layer
+        The plans that run over them.
+    arena : Arena
+    dtype : numpy dtype
+    winograd : bool
+        Whether convolutions may use Winograd's algorithm.
+    randomness : Randomness
+        Where layers draw random numbers in training.
+    """
+
+    def __init__(
+        self,
+        training_steps: Sequence[Layer],
+        inference_steps: Sequence[Layer],
+        arena: Arena,
+        dtype: Any,
+        *,
+        winograd: bool,
+        randomness: Randomness,
+    ) -> None:
+        self._training_steps, self._inference_steps = training_steps, inference_steps
+        self._arena, self._dtype, self._winograd, self._randomness = arena, dtype, winograd, randomness
+        self._idle: list[Workspace] = []
+        self._training: Workspace | None = None
+
+    def clear(self) -> None:
+        """Drop all workspaces, and with them whatever was recorded."""
+        self._idle.clear()
+        self._training = None
+
+    @property
+    def current_training(self) -> Workspace | None:
+        """The training workspace if there is one and its bound steps still apply."""
+        return self._training if self._training is not None and self._training.is_current else None
+
+    def training(self) -> Workspace:
+        """Return the training workspace, the same one for every batch."""
+        workspace = self.current_training
+        if workspace is None:
+            workspace = self._training = Workspace(
+                len(self._training_steps),
+                self._dtype,
+                training=True,
+                winograd=self._winograd,
+                randomness=self._randomness,
+            )
+            for step, space in zip(self._training_steps, workspace.spaces, strict=True):
+                space.accumulates = not step.overwrites_grads
+        return workspace
+
+    def borrow(self) -> Workspace:
+        """Return an inference workspace that no other thread uses, until `give_back`."""
+        # list.pop and list.append are atomic: threads that predict at the same time get a workspace each.
+        try:
+            workspace = self._idle.pop()
+        except IndexError:
+            workspace = None
+        constant = self._arena.tracked
+        if workspace is None or not workspace.is_current or workspace.constant_weights != constant:
+            workspace = Workspace(
+                len(self._inference_steps),
+                self._dtype,
+                training=False,
+                winograd=self._winograd,
+                constant_weights=constant,
+            )
+        return workspace
+
+    def give_back(self, workspace: Workspace) -> None:
+        """Take a workspace back for the next call. One whose pass raised an exception is not given back."""
+        self._idle.append(workspace)
