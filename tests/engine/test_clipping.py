@@ -1,4 +1,4 @@
-"""Gradients cut to a norm: the op in every variant, and what compile(global_clipnorm=...) makes of a training."""
+"""Clipping gradients to a norm: the op in every variant, and compile(global_clipnorm=...)."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ SIZES = [1, 2, 15, 16, 17, 100, 4099]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("part", [0.01, 0.5, 1.01, 100])
-def test_a_norm_above_the_limit_is_cut_to_it(size, part, isa, dtype, rng):
+def test_a_norm_above_the_limit_is_clipped_to_it(size, part, isa, dtype, rng):
     x = rng.standard_normal(size).astype(dtype)
     norm = np.linalg.norm(x.astype("float64"))
     cut = x.copy()
@@ -45,7 +45,7 @@ def test_squares_that_overflow(size, isa):
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 17, 39])
-def test_numbers_that_are_not_finite_are_left_for_others_to_find(wrong, place, isa, dtype):
+def test_non_finite_gradients_are_not_changed(wrong, place, isa, dtype):
     x = np.ones(40, dtype)
     x[place] = wrong
     before = x.copy()
@@ -54,7 +54,7 @@ def test_numbers_that_are_not_finite_are_left_for_others_to_find(wrong, place, i
     np.testing.assert_array_equal(x, before)
 
 
-def test_a_bound_step_clips_what_is_there_by_then(dtype):
+def test_a_bound_step_clips_the_current_values(dtype):
     x = np.zeros(30, dtype)
     step = ops.clip_norm.bind(limit=1.0, out=x)
     assert step() == step.value == 0
@@ -85,14 +85,14 @@ def test_what_does_not_fit(error, limit, out):
 
 
 def move(made, x, y):
-    """Return by how much one batch moves the weights of a network whose lr is 1."""
+    """Return the change of the weights after one batch, in a network whose lr is 1."""
     made.build(x.shape[1:])
     before = weights(made)
     made.train_on_batch(x, y)
     return weights(made) - before
 
 
-def test_the_gradient_of_all_weights_together_is_cut(rng):
+def test_the_norm_is_that_of_all_weights_together(rng):
     x, y = deep_data(rng)
     whole = move(deep(), x, y)
     norm = np.linalg.norm(whole)
@@ -115,7 +115,7 @@ def test_frozen_weights_do_not_count(rng):
 
 
 @pytest.mark.parametrize("optimizer", [lambda: SGD(0.1, 0.9), lambda: Adam(0.01)], ids=["sgd", "adam"])
-def test_replayed_batches_are_cut_too(optimizer, rng):
+def test_replayed_batches_are_clipped_too(optimizer, rng):
     x, y = small_data(rng)
     replayed, called, free = (small(lr=None, optimizer=optimizer()) for _ in range(3))
     for made in (replayed, called):
@@ -136,8 +136,8 @@ def test_compiling_again_without_it_ends_it(rng):
     np.testing.assert_array_equal(move(made, x, y), move(free, x, y))
 
 
-def test_numbers_that_are_not_finite_are_still_found(rng):
-    """Cut, an infinite gradient would be 0 and NaN."""
+def test_non_finite_gradients_are_still_found(rng):
+    """If it were clipped, an infinite gradient would become 0 and NaN."""
     made = small(lr=1.0)
     made.compile("cross_entropy", lr=1.0, global_clipnorm=1.0)
     made.build((6, 6))
@@ -149,7 +149,7 @@ def test_numbers_that_are_not_finite_are_still_found(rng):
 
 
 @pytest.mark.parametrize("limit", [0, -1, "1", float("nan"), float("inf"), True])
-def test_what_is_no_limit(limit):
+def test_invalid_limits(limit):
     with pytest.raises(ValueError) as caught:
         small().compile("mse", global_clipnorm=limit)
     quoted = "; write 1 without quotes" if limit == "1" else ""

@@ -1,4 +1,4 @@
-"""What a network keeps of its weights between two calls of predict never outlives them."""
+"""Weights that a network caches in transformed form between two predictions never outlive the originals."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def network(weights=None):
     net = GWUNetwork(
         [
             Conv2D(32, activation="relu", add_bias=True, input_size=(14, 14, 3)),
-            Conv2D(64, padding="same", activation="relu", add_bias=True),  # Winograd's, as filters are kept
+            Conv2D(64, padding="same", activation="relu", add_bias=True),  # Winograd's transformed filters are cached
             MaxPooling2D(),
             Conv2D(5, 3),  # not a whole vector of filters: packed
             Flatten(),
@@ -29,7 +29,7 @@ def network(weights=None):
 
 
 def twin(net):
-    """Return a new network with the same weights; one of its arrays was handed out if one of `net`'s was."""
+    """Return a new network with the same weights; if `net` has handed out a writable array, so has the copy."""
     other = network(net.get_weights())
     if not net._engine.arena.tracked:
         assert other.layers[1].kernel.value.flags.writeable
@@ -54,7 +54,7 @@ def train(net, x):
 
 @pytest.mark.parametrize("change", [assign_all, write_one, assign_one, train])
 @pytest.mark.parametrize("use", ["predict", "evaluate"])
-def test_a_change_of_weights_counts_at_once(change, use, isa, rng):
+def test_changed_weights_take_effect_at_once(change, use, isa, rng):
     net, x = network(), rng.random((2, 14, 14, 3), "float32")
     call = {"predict": lambda n: n.predict(x), "evaluate": lambda n: n.evaluate(x, [0, 1])}[use]
     for _ in range(3):
@@ -66,7 +66,7 @@ def test_a_change_of_weights_counts_at_once(change, use, isa, rng):
     assert np.any(after != before)
 
 
-def test_who_holds_the_array_can_write_at_any_time(rng):
+def test_a_writable_array_may_change_at_any_time(rng):
     net, x = network(), rng.random((1, 14, 14, 3), "float32")
     net.predict(x)
     kernel = net.layers[1].kernel.value
@@ -76,7 +76,7 @@ def test_who_holds_the_array_can_write_at_any_time(rng):
         assert_exact(net.predict(x), twin(net).predict(x), np.float32)
 
 
-def test_a_layer_reads_what_it_cannot_write():
+def test_layers_read_weights_through_read_only_views():
     kernel = network().layers[0].kernel
     assert np.shares_memory(kernel.constant, kernel.value)
     with pytest.raises(ValueError, match="read-only"):
@@ -86,7 +86,7 @@ def test_a_layer_reads_what_it_cannot_write():
 @pytest.mark.parametrize("op", [conv2d, conv2d_relu_pool])
 @pytest.mark.parametrize("winograd", [False, True])
 @pytest.mark.parametrize("size, channels, filters", [(8, 32, 32), (9, 48, 80), (6, 64, 272)])
-def test_constant_weight_changes_only_the_way(op, winograd, size, channels, filters, isa, dtype, rng):
+def test_constant_weight_changes_only_the_algorithm(op, winograd, size, channels, filters, isa, dtype, rng):
     x = rng.standard_normal((1, size, size, channels)).astype(dtype)
     weight = rng.standard_normal((3, 3, channels, filters)).astype(dtype)
     plain = op(x, weight)

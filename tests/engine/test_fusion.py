@@ -1,4 +1,4 @@
-"""What runs instead of what was written: which steps a network has, and that they do what its layers do."""
+"""Fusion: which steps a network runs, and that they compute the same as its layers."""
 
 import numpy as np
 import pytest
@@ -103,7 +103,7 @@ def test_without_fuse_the_layers_run():
 
 
 def test_layers_derived_from_ours_are_left_alone():
-    """They may compute something else."""
+    """A derived layer may compute something else."""
 
     class MyConv(Conv2D):
         pass
@@ -122,7 +122,7 @@ def test_the_last_activation_is_for_the_loss_head():
     steps, activation = plan([dense])
     assert (names(steps), activation) == (["Dense"], SoftmaxActivation)
     assert steps[0] is not dense and steps[0].activation is None and dense.activation is SoftmaxActivation
-    # What stands before the last activation is fused all the same; a relu at the end is not part of a run.
+    # The layers before the final activation are fused as usual; a relu at the end is not part of a sequence.
     network = GWUNetwork([conv(4), MaxPooling2D(), RELU()])
     network.build((8, 8))
     steps, activation = plan(network.layers)
@@ -131,7 +131,7 @@ def test_the_last_activation_is_for_the_loss_head():
     assert (names(steps), activation) == (["Conv2D"], RELUActivation)
 
 
-def test_a_step_speaks_as_its_convolution_and_shares_its_parameters():
+def test_a_step_has_the_label_and_the_parameters_of_its_convolution():
     layers = [conv(4, activation=None), RELU(), MaxPooling2D(), Flatten(), Dense(2)]
     network = GWUNetwork(layers)
     network.build((9, 9))
@@ -188,7 +188,7 @@ def test_predictions_agree_to_the_last_bit(net, isa, dtype, rng):
 
 # --------------------------------------------------------------------------------------------------- training
 
-# Rounding errors of five steps, against the largest number of an array.
+# Rounding errors of five steps, relative to the largest element of an array.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 
@@ -220,8 +220,8 @@ def test_five_steps_of_training_agree(net, isa, dtype, rng):
     assert record["loss"] == pytest.approx(want["loss"], rel=TOLERANCE[dtype.name])
 
 
-def test_frozen_and_thawed_at_compile(rng):
-    """Which gradients a step computes is settled at each compile, as for layers."""
+def test_freezing_takes_effect_at_compile(rng):
+    """Each compile decides which gradients a fused step computes, as it does for layers."""
     net = NETS[1]
     fused, plain = (networks.build(net, fuse=fuse, precision="float64") for fuse in (True, False))
     x, y = networks.data(net, rng)
@@ -241,7 +241,7 @@ def test_frozen_and_thawed_at_compile(rng):
 @pytest.mark.parametrize("kind", ["whole", "by channel"])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_normalisation_and_relu_change_no_bit(frozen, kind, isa, dtype, rng):
-    """The same formulas in the same order, whether the layer has statistics of the batch or those it was left with."""
+    """The same formulas in the same order, with the statistics of the batch as well as with running statistics."""
 
     def made(fuse):
         first = DepthwiseConv2D(depth_multiplier=2) if kind == "by channel" else conv(4, activation=None)
@@ -284,7 +284,7 @@ CHECKED = [
 
 @pytest.mark.parametrize("net", CHECKED, ids=[net.why.replace(" ", "-") for net in CHECKED])
 def test_gradients_are_those_of_the_loss(net, isa, rng):
-    """Central differences of the loss that the fused network itself reports."""
+    """Against central differences of the loss that the fused network itself reports."""
     network = networks.build(net, precision="float64")
     network.compile(loss="cross_entropy")
     assert "ConvPool" in names(network._engine.steps)

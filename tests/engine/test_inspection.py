@@ -1,4 +1,4 @@
-"""Gradients of class scores by images and by what layers make of them: against central differences."""
+"""Outputs of layers, and gradients of class scores with respect to them, against central differences."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from gwucnn.memory.workspace import Space
 
 
 def block():
-    """Layers of several kinds, from images to images; nothing has a kink where the tests look."""
+    """Layers of several kinds, from images to images, without kinks at the points that are tested."""
     return [
         Conv2D(4, 3, padding="same", activation="sigmoid", add_bias=True),
         MaxPooling2D(),
@@ -46,7 +46,7 @@ ENDS = [
 
 
 def scores_from(made, number, x):
-    """Return what the layers from `number` on make of x, without the last activation."""
+    """Return the output of the layers from `number` on for x, without the final activation."""
     last = made.layers[-1].split_activation()[0]
     for layer in [*made.layers[number:-1], *([] if last is None else [last])]:
         x = layer.forward(x, Space("float64"))
@@ -54,7 +54,7 @@ def scores_from(made, number, x):
 
 
 @pytest.mark.parametrize("last", ENDS, ids=["softmax", "layer", "none", "deep"])
-def test_the_slopes_of_the_images_are_those_of_the_scores(last, rng):
+def test_gradients_with_respect_to_images(last, rng):
     made = network(*[type(layer)(**layer.config()) for layer in last])
     x, labels = spaced(rng, (3, 6, 6, 2)), np.array([2, 0, 1])
     values, slopes = made.gradients(x, labels)
@@ -65,7 +65,7 @@ def test_the_slopes_of_the_images_are_those_of_the_scores(last, rng):
     np.testing.assert_array_equal(slopes[-1], np.eye(3)[labels])
 
 
-def test_the_slopes_between_layers(rng):
+def test_gradients_with_respect_to_layer_outputs(rng):
     made = network(Dense(3, activation="softmax"))
     values, slopes = made.gradients(spaced(rng, (1, 6, 6, 2)), 1)
     for number, (value, slope) in enumerate(zip(values[:-1], slopes[:-1], strict=True)):
@@ -91,7 +91,7 @@ def test_one_output_stands_for_two_classes(last, rng):
     np.testing.assert_array_equal(made.gradients(x)[1][0], chosen)
 
 
-def test_images_as_outputs_add_up_their_pixels(rng):
+def test_scores_of_image_outputs_are_summed_over_pixels(rng):
     made = GWUNetwork([Conv2DTranspose(3, 2, 2)], precision="float64", seed=0)
     x = spaced(rng, (2, 3, 4, 2))
     _, slopes = made.gradients(x, 2)
@@ -99,7 +99,7 @@ def test_images_as_outputs_add_up_their_pixels(rng):
 
 
 def test_channels_first_are_the_same_numbers(rng):
-    """Up to Flatten, which would permute."""
+    """Up to Flatten, which permutes the features."""
     x = rng.standard_normal((3, 6, 6, 2))
     options = [{"data_format": "channels_first"}, {}]
     first, last = (GWUNetwork(block(), seed=4, **each) for each in options)
@@ -108,7 +108,7 @@ def test_channels_first_are_the_same_numbers(rng):
         np.testing.assert_array_equal(one, other.transpose(0, 3, 1, 2))
 
 
-def test_training_goes_on_as_if_nobody_had_asked(rng):
+def test_training_is_not_affected(rng):
     x, y = rng.standard_normal((6, 6, 6, 2)), rng.integers(0, 3, 6)
     pair = [network(Dense(3, activation="softmax")) for _ in range(2)]
     for made in pair:
@@ -130,7 +130,7 @@ def test_training_goes_on_as_if_nobody_had_asked(rng):
         ([0, 1, 2], "gradients: expected one label, or one for each of the 2 samples, got shape (3,)"),
     ],
 )
-def test_labels_that_there_are_not(labels, text, rng):
+def test_invalid_labels(labels, text, rng):
     made = network(Dense(3, activation="softmax"))
     with pytest.raises(ValueError) as caught:
         made.gradients(rng.standard_normal((2, 6, 6, 2)), labels)

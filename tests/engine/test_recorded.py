@@ -1,4 +1,4 @@
-"""Batches that are replayed: the same bits as when every layer is called again, whatever happens in between."""
+"""Replayed batches: bit-identical to calling every layer again, whatever happens in between."""
 
 import _thread
 import gc
@@ -21,7 +21,7 @@ FIRST = networks.Net("channels first", (10, 9, 2), lambda: [conv(4)], {"data_for
 
 
 class Doubled(Layer):
-    """A layer of a user, that computes in numpy and so cannot be replayed."""
+    """A user's own layer, which computes in numpy and therefore cannot be replayed."""
 
     def forward(self, x, space):
         self.calls = getattr(self, "calls", 0) + 1
@@ -35,7 +35,7 @@ OWN = networks.Net("a layer of one's own", (10, 9, 2), lambda: [conv(16), MaxPoo
 
 
 def twins(net, optimizer=lambda: SGD(0.05, momentum=0.9), **options):
-    """Return two equal compiled networks, of which the second calls its layers for every batch."""
+    """Return two equal compiled networks. The second one is not allowed to record."""
     pair = networks.build(net, **options), networks.build(net, **options)
     for network in pair:
         network.compile(loss="cross_entropy", optimizer=optimizer())
@@ -49,7 +49,7 @@ def assert_same_weights(one, other):
 
 
 def train(pair, *batches):
-    """Train both on the same batches; fail unless their losses are equal."""
+    """Train both on the same batches, and assert that their losses are equal."""
     for x, y in batches:
         losses = [network.train_on_batch(x, y) for network in pair]
         assert losses[0] == losses[1]
@@ -57,7 +57,7 @@ def train(pair, *batches):
 
 
 def replays(network):
-    """Return the recorded batches that can be run again: what they do, and how many samples they have."""
+    """Return the keys of the valid recordings: the kind of pass and the batch size."""
     workspace = network._engine._training
     return {key for key, replay in workspace.replays.items() if replay.generation == workspace.tape.generation}
 
@@ -66,8 +66,8 @@ def replays(network):
 
 
 @every_net
-def test_every_batch_moves_the_weights_the_same(net, isa, dtype, rng):
-    """Sizes that alternate, grow and shrink: 4 is recorded, replayed, and thrown away when memory moves for 6."""
+def test_every_batch_updates_the_weights_identically(net, isa, dtype, rng):
+    """Batch sizes alternate, grow and shrink: 4 is recorded, replayed, and dropped when buffers are replaced for 6."""
     pair = twins(net, precision=dtype.name)
     sizes = (4, 4, 2, 4, 2, 6, 4, 6, 4, 1, 8, 8, 1, 6)
     train(pair, *(networks.data(net, rng, n) for n in sizes))
@@ -80,7 +80,7 @@ def test_every_batch_moves_the_weights_the_same(net, isa, dtype, rng):
 @pytest.mark.parametrize("net", [FUSED, PLAIN, FIRST, OWN], ids=lambda net: net.why.replace(" ", "-"))
 @pytest.mark.parametrize("optimizer", [lambda: SGD(0.05), lambda: Adam(0.01)], ids=["sgd", "adam"])
 def test_fit_with_validation_between_epochs(net, optimizer, rng):
-    """19 samples in batches of 4 leave 3; validation and weights of samples use buffers of their own."""
+    """19 samples in batches of 4 leave 3; validation and sample weights use buffers of their own."""
     pair = twins(net, optimizer)
     x, y = networks.data(net, rng, 19)
     other = networks.data(net, rng, 7)
@@ -122,7 +122,7 @@ def test_layers_are_called_once_for_each_size_of_batch(rng, monkeypatch):
     assert called == [4, 2, 4, 2, 4, 2]
 
 
-def test_a_layer_of_ones_own_is_called_for_every_batch(rng):
+def test_a_users_own_layer_is_called_for_every_batch(rng):
     pair = twins(OWN)
     train(pair, *(networks.data(OWN, rng, n) for n in (4, 4, 2, 4, 6, 4)))
     assert [network.layers[2].calls for network in pair] == [6, 6]
@@ -130,8 +130,8 @@ def test_a_layer_of_ones_own_is_called_for_every_batch(rng):
 
 
 @pytest.mark.parametrize("task", ["train", "predict", "evaluate"])
-def test_many_sizes_of_batches_do_not_pile_up(task, rng):
-    """Of memory that moved and of sizes that went by nothing is kept but a few programs."""
+def test_recordings_do_not_pile_up(task, rng):
+    """Only a few recordings are kept, and none whose buffers were replaced."""
 
     def run(network, n):
         x, y = images[:n], labels[:n]
@@ -212,8 +212,8 @@ def test_another_compile_and_another_loss(rng):
 # --------------------------------------------------------------------------------- numbers that are not finite
 
 
-def test_numbers_that_are_not_finite_stop_a_replayed_batch(rng):
-    """With the same words, and the weights as they were; after that training goes on as if nothing had been."""
+def test_non_finite_numbers_stop_a_replayed_batch(rng):
+    """With the same message and unchanged weights; afterwards training continues as if nothing had happened."""
     pair = twins(FUSED, lambda: SGD(0.05))
     x, y = networks.data(FUSED, rng, 4)
     train(pair, (x, y), (x, y))
@@ -234,8 +234,8 @@ def test_numbers_that_are_not_finite_stop_a_replayed_batch(rng):
     train(pair, (x, y), networks.data(FUSED, rng, 5), (x, y))
 
 
-def test_a_gradient_that_is_not_finite_is_found_when_replayed(rng):
-    """Behind a finite loss: a filter of zeros makes nothing of pixels of 3e38, but its gradient is their sum."""
+def test_a_non_finite_gradient_is_found_when_replayed(rng):
+    """Although the loss is finite: a zero filter maps pixels of 3e38 to 0, but its gradient is their sum."""
     net = networks.Net("one convolution", (8, 8, 1), lambda: [conv(1, activation=None)])
     messages = []
     for network in twins(net, lambda: SGD(0.05)):
@@ -256,8 +256,8 @@ def test_a_gradient_that_is_not_finite_is_found_when_replayed(rng):
 
 
 @pytest.mark.parametrize("layer", range(5))
-def test_a_batch_that_breaks_off_after_memory_has_moved(layer, rng, monkeypatch):
-    """Then what was recorded for smaller batches must not be replayed: it works on the memory of before."""
+def test_a_batch_interrupted_after_buffers_were_replaced(layer, rng, monkeypatch):
+    """Recordings for smaller batches must not be replayed afterwards: they refer to the old buffers."""
     pair = twins(FUSED)
     small, large = networks.data(FUSED, rng, 4), networks.data(FUSED, rng, 9)
     train(pair, small, small)
@@ -274,7 +274,7 @@ def test_a_batch_that_breaks_off_after_memory_has_moved(layer, rng, monkeypatch)
 
 @pytest.fixture
 def ctrl_c():
-    """Let Ctrl-C be heard: a background job ignores it, and hypothesis' watch over collections would lose it."""
+    """Make Ctrl-C effective: background jobs ignore it, and hypothesis' callback on garbage collection would swallow it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()
     yield
@@ -285,7 +285,7 @@ def ctrl_c():
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("net", [FUSED, OWN], ids=["replayed", "called"])
 def test_ctrl_c_in_a_long_fit_leaves_a_usable_network(net, rng):
-    """Wherever it strikes: the network then learns and predicts what one without interruption does."""
+    """Wherever it arrives, the network then learns and predicts the same as one that was not interrupted."""
     network, fresh = networks.build(net), networks.build(net)
     x, y = networks.data(net, rng, 30)
     start = network.get_weights()

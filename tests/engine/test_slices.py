@@ -1,4 +1,4 @@
-"""Batches in use go through a network in slices: the same outputs, for networks where it pays."""
+"""Inference slice by slice: the same outputs, and only for networks where it pays."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from gwucnn.models import mobilenet_small
 
 
 class Twice(Layer):
-    """A layer of a user's, of which nobody knows whether it looks at other samples."""
+    """A user's own layer, which may let a sample's output depend on other samples."""
 
     replayable = True
 
@@ -32,7 +32,7 @@ class Twice(Layer):
 
 
 def blocks(*more):
-    """Large images and few weights."""
+    """Layers with large images and few weights."""
     return [
         Conv2D(24, 1, add_bias=True),
         BatchNormalization(),
@@ -58,9 +58,9 @@ def slices_of(network):
 
 
 def test_where_it_pays():
-    assert slices_of(made(blocks())) == 2  # 64 * 64 * (24 + 24) numbers of 2**18, before the stride 3 + 24
+    assert slices_of(made(blocks())) == 2  # 64 * 64 * (24 + 24) of 2**18 elements; before the stride 3 + 24
     assert slices_of(made(blocks(Twice()))) is None
-    assert slices_of(made(blocks(), size=8)) is None  # any batch fits
+    assert slices_of(made(blocks(), size=8)) is None  # any batch fits the cache
     wide = [
         Conv2D(64, padding="same"),
         Conv2D(256, padding="same"),
@@ -69,7 +69,7 @@ def test_where_it_pays():
         Dense(4000),
         Dense(2),
     ]
-    assert slices_of(made(wide)) is None  # weights outnumber what a slice makes
+    assert slices_of(made(wide)) is None  # more weights than activations of a slice
     assert plan([], training=False) == ([], None)
     network = mobilenet_small()
     network.build((32, 32, 3))
@@ -78,7 +78,7 @@ def test_where_it_pays():
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 7])
 def test_outputs_are_those_of_the_whole_batch(n, isa, dtype, threads, rng):
-    threads(1)  # with more, slices are longer, and layers of one image and of several have bits of their own
+    threads(1)  # with more threads slices are longer, and layers may round differently for one image and for several
     sliced, plain = (made(blocks(), precision=dtype.name, fuse=fuse) for fuse in (True, False))
     plain.set_weights(sliced.get_weights())
     x = rng.standard_normal((n, 64, 64, 3)).astype(dtype)
@@ -89,7 +89,7 @@ def test_outputs_are_those_of_the_whole_batch(n, isa, dtype, threads, rng):
     np.testing.assert_allclose(got, plain.predict(x), rtol=0, atol=1e-5 if dtype == "float32" else 1e-13)
 
 
-def test_weights_that_change_are_followed(rng):
+def test_changed_weights_take_effect(rng):
     network, x = made(blocks()), rng.standard_normal((5, 64, 64, 3)).astype("float32")
     network.predict(x)
     network.set_weights([weight * 0.5 for weight in network.get_weights()])
@@ -107,11 +107,11 @@ def test_evaluate_and_threads(rng, threads):
         network.compile("cross_entropy")
         results.append((network.predict(x), network.evaluate(x, y)))
     assert_exact(results[0][0], results[1][0], "float32")
-    assert results[0][1] == pytest.approx(results[1][1], rel=1e-6)  # a mean over batches of other sizes
+    assert results[0][1] == pytest.approx(results[1][1], rel=1e-6)  # a mean over batches of different sizes
 
 
 def test_memory_is_that_of_a_slice(threads, rng):
-    """Buffers of a whole batch would take nine times as much."""
+    """Buffers for the whole batch would take nine times as much."""
     threads(1)
     network, x = made(blocks()), rng.standard_normal((18, 64, 64, 3)).astype("float32")
     network.predict(x)

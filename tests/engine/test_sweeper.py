@@ -1,4 +1,4 @@
-"""Sweeps: many small batches trained on by one compiled call give the bits of batch by batch."""
+"""Sweeps: training on many small batches in one compiled call is bit-identical to training batch by batch."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ SAMPLES = 23
 
 
 def network(loss="cross_entropy", precision="float32", **options):
-    """Return a compiled network with random numbers and running statistics."""
+    """Return a compiled network with dropout and running statistics."""
     made = GWUNetwork(
         [
             Conv2D(4, 3, add_bias=True),
@@ -41,7 +41,7 @@ def network(loss="cross_entropy", precision="float32", **options):
 
 
 class Calls:
-    """Counts batches that the ordinary way trains on."""
+    """Counts the batches that `Engine.train_step` is called for."""
 
     def __init__(self, made):
         self.step, self.swept = made._train, []
@@ -85,7 +85,7 @@ def test_the_same_bits_as_batch_by_batch(size, shuffle, precision, kind, rng):
     ids=["adam", "schedule", "clipped", "quantities", "no metrics", "two metrics"],
 )
 @pytest.mark.parametrize("targets", ["labels", "rows", "float32 rows"])
-def test_whatever_moves_the_weights(options, targets, rng):
+def test_every_optimizer_and_kind_of_target(options, targets, rng):
     """Optimizers with counters, schedules, clipped gradients; targets as labels and as rows."""
     x, y = rng.random((SAMPLES, 8, 8)), rng.integers(0, 3, SAMPLES)
     if targets != "labels" or options.get("loss") == "mse":
@@ -110,8 +110,8 @@ def test_on_every_instruction_set_and_any_number_of_threads(isa, threads, rng):
         np.testing.assert_array_equal(state(made), state(plain))
 
 
-def test_what_a_sweep_cannot_do_is_done_batch_by_batch(rng):
-    """Weights of samples, images that must be turned or that lie otherwise, numbers of other types."""
+def test_other_cases_are_trained_batch_by_batch(rng):
+    """Sample weights, images that must be permuted or are not contiguous, other dtypes."""
     x, y = rng.random((SAMPLES, 8, 8, 2)), rng.integers(0, 3, SAMPLES)
     for how, given, options in (
         ("weighted", x, {"sample_weight": rng.random(SAMPLES)}),
@@ -125,8 +125,8 @@ def test_what_a_sweep_cannot_do_is_done_batch_by_batch(rng):
 
 
 @pytest.mark.filterwarnings("ignore:fit. expected pixels")
-def test_a_batch_that_is_not_sound_ends_the_sweep_with_everything_as_it_was(rng):
-    """The ninth image is so large that its gradient overflows: weights and random numbers stay as after eight."""
+def test_a_non_finite_batch_ends_the_sweep_and_changes_nothing(rng):
+    """The gradient of the ninth image overflows: weights and random state stay as they were after eight."""
     x, y = rng.random((12, 8, 8)).astype("float32"), rng.integers(0, 3, 12)
     x[8] = 1e38
     ends = []
@@ -145,7 +145,7 @@ def test_a_batch_that_is_not_sound_ends_the_sweep_with_everything_as_it_was(rng)
 
 
 def test_an_interrupted_sweep_leaves_a_usable_network(rng):
-    """Ctrl-C arrives while weights move; the version of the weights tells that they did."""
+    """Ctrl-C arrives during an update of the weights, which their version records."""
     x, y = rng.random((12, 8, 8)).astype("float32"), rng.integers(0, 3, 12)
     made = network()
     made.fit(x, y)
@@ -196,7 +196,7 @@ def test_a_sample_that_does_not_exist_is_refused(wrong):
 
 
 @pytest.mark.parametrize("wrong", [3, -1])
-def test_a_label_that_no_output_stands_for_is_refused(wrong):
+def test_a_label_without_an_output_is_refused(wrong):
     with pytest.raises(IndexError, match="Sweep: expected labels below 3, got another in sample 1"):
         sweep(feeds=[(np.array([0, wrong]), np.zeros((2, 3)))], numbers=np.array([0, 1] * 3)).train(1)
 
@@ -217,7 +217,7 @@ def test_arrays_of_other_sizes_never_reach_the_loop(text, make):
         make()
 
 
-def test_it_takes_steps_only():
+def test_only_steps_are_accepted():
     assert issubclass(Sweep, Step)
     with pytest.raises(TypeError, match="Sweep: expected steps, got 1"):
         Sweep(
@@ -233,8 +233,8 @@ def test_it_takes_steps_only():
         )
 
 
-def test_the_kernels_are_those_of_now(rng):
-    """A variant chosen between two calls of fit is used from then on."""
+def test_the_selected_variant_is_used(rng):
+    """A variant selected between two calls of fit is used from then on."""
     x, y = rng.random((SAMPLES, 8, 8)).astype("float32"), rng.integers(0, 3, SAMPLES)
     made, plain, before = network(), batch_by_batch(network()), kernels.isa()
     try:

@@ -1,4 +1,4 @@
-"""Images as (N, C, H, W) or (N, H, W, C): the same network, sizes said in the user's order."""
+"""Images as (N, C, H, W) or (N, H, W, C): the same network, with sizes in the user's order."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from trainees import every_kind
 
 
 def test_channels_first_is_the_same_network_on_permuted_images(rng):
-    """Flatten then takes (C, H, W), as weights from such frameworks expect."""
+    """Flatten then uses the order (C, H, W), as weights from channels-first frameworks expect."""
     x = rng.random((4, 2, 10, 9)).astype(np.float32)
     first, last = every_kind(data_format="channels_first"), every_kind()
     first.build((2, 10, 9))
     last.build((10, 9, 2))
     weights = first.get_weights()
-    rows = weights[3].reshape(4, 3, 2, -1)  # of Flatten's (C, H, W)
+    rows = weights[3].reshape(4, 3, 2, -1)  # in Flatten's order (C, H, W)
     last.set_weights([*weights[:3], rows.transpose(1, 2, 0, 3).reshape(weights[3].shape), *weights[4:]])
     np.testing.assert_allclose(first.predict(x), last.predict(x.transpose(0, 2, 3, 1)), rtol=1e-5)
     ours, theirs = first.activations(x), last.activations(x.transpose(0, 2, 3, 1))
@@ -55,7 +55,7 @@ def test_channels_first_reads_and_shows_sizes_in_its_order():
 
 
 def test_channels_first_images_come_out_as_they_went_in(rng):
-    """A network without Flatten: images in, images out, and targets like them."""
+    """In a network without Flatten, inputs, outputs and targets are all channels first."""
     x, y = rng.random((5, 2, 8, 7)), rng.random((5, 3, 6, 5))
     network = GWUNetwork([Conv2D(3, input_size=(2, 8, 7))], data_format="channels_first", precision="float64", seed=0)
     twin = GWUNetwork([Conv2D(3, input_size=(8, 7, 2))], precision="float64", seed=0)

@@ -1,4 +1,4 @@
-"""What a network says to calls in the wrong order, data that do not fit, and names that it does not know."""
+"""Errors for calls in the wrong order, data that do not fit, and unknown names."""
 
 import re
 
@@ -30,11 +30,11 @@ def uncompiled():
 
 
 def stacked(*layers, **options):
-    """Return a call that builds a network of these layers on images of 6x6."""
+    """Return a function that builds a network of these layers for images of 6x6."""
     return lambda: GWUNetwork(layers, **options).build((6, 6))
 
 
-# what is done, the kind of error, its whole text
+# the call, the type of the error, its full text
 ORDER = [
     (lambda: GWUNetwork().predict(X), NotBuiltError,
      "GWUNetwork: expected at least one layer, got none; call add(layer) first"),
@@ -186,7 +186,7 @@ def test_wrong_calls(call, kind, message):
 
 
 @pytest.mark.parametrize(("options", "message"), OPTIONS, ids=names(OPTIONS))
-def test_wrong_options_of_fit_before_anything_moves(options, message):
+def test_wrong_options_of_fit_are_refused_first(options, message):
     network = built()
     before = network.get_weights()
     with pytest.raises((ValueError, TypeError)) as caught:
@@ -249,7 +249,7 @@ ENDINGS = [
 
 @pytest.mark.parametrize(("layers", "loss", "message"), ENDINGS, ids=names(ENDINGS))
 def test_losses_that_do_not_fit_the_last_layer(layers, loss, message):
-    """Said by compile where the shapes are known by then, else when data come, each time anew."""
+    """Raised by compile if the shapes are known, otherwise when data arrive, and again on each call."""
     kinds = [type(layer)(**layer.config()) for layer in layers]
     early = GWUNetwork([Flatten(6), *kinds])
     with pytest.raises(ValueError) as caught:
@@ -264,12 +264,12 @@ def test_losses_that_do_not_fit_the_last_layer(layers, loss, message):
             late.fit(X, Y)
         assert str(caught.value) == message
     if loss == "cross_entropy" and (len(layers) == 2 or late.layers[-1].out_shape == (1,)):
-        return  # softmax on softmax, or of one output, is no better for another loss
+        return  # softmax on softmax, or over one output, is refused for other losses too
     late.compile("mse")
     late.fit(X, np.zeros((4, *late.layers[-1].out_shape)))
 
 
-def test_images_for_a_loss_of_classes():
+def test_image_outputs_with_a_classification_loss():
     network = GWUNetwork([Conv2D(2, activation="sigmoid", input_size=6)])
     with pytest.raises(
         ShapeError, match=r"^log_loss: expected a network with outputs \(N, K\), got \(4, 4, 2\); add Flat"
@@ -277,7 +277,7 @@ def test_images_for_a_loss_of_classes():
         network.compile("log_loss")
 
 
-def test_class_weight_where_samples_are_of_no_class():
+def test_class_weight_with_a_regression_loss():
     message = "fit: expected class_weight only where each sample is of one class, got it for other targets; give sample_weight"
     quantities = built("mse", None)
     with pytest.raises(ValueError) as caught:
@@ -289,7 +289,7 @@ def test_class_weight_where_samples_are_of_no_class():
     assert str(caught.value) == message
 
 
-# -------------------------------------------------------------------------------- after a refusal all is as before
+# -------------------------------------------------------------------------------- a refused call changes nothing
 
 
 def test_a_refused_layer_is_not_added_and_may_be_used_elsewhere():
@@ -327,7 +327,7 @@ def test_a_refused_compile_leaves_the_old_one():
     network.fit(X, np.zeros((4, 2)))
 
 
-def test_weights_go_in_all_or_none():
+def test_weights_are_set_all_or_none():
     network = built()
     before = network.get_weights()
     for wrong in (np.zeros((2, 2)), np.full((32, 2), "x"), np.full((32, 2), 1j)):

@@ -1,4 +1,4 @@
-"""A network as a thing: when it is built, the sizes that layers state, its weights, what it says of itself."""
+"""Building a network, stated sizes, weights, and its repr."""
 
 import warnings
 
@@ -71,7 +71,7 @@ def test_a_layer_added_later_leaves_the_weights_below_as_they_are(rng):
 
 
 def test_a_network_of_one_activation(rng):
-    """No step to run and nothing to train, but it predicts and trains all the same."""
+    """There is no step to run and nothing to train, but it predicts and trains without errors."""
     x = rng.standard_normal((4, 3))
     network = GWUNetwork([Softmax()], precision="float64")
     network.compile("cross_entropy", optimizer="adam")
@@ -94,7 +94,7 @@ def test_a_network_of_one_activation(rng):
          "(26, 26, 2)", (26, 26, 2)),
     ],
 )  # fmt: skip
-def test_a_wrong_size_on_a_later_layer_is_corrected_and_said(layer, note, size):
+def test_a_wrong_size_on_a_later_layer_is_corrected_with_a_warning(layer, note, size):
     network = GWUNetwork([Conv2D(input_size=28)])
     with pytest.warns(SizeMismatchWarning) as caught:
         network.add(layer)
@@ -127,14 +127,14 @@ def test_a_right_size_is_silent_and_leaves_channels_open(size):
     assert network.layers[1].in_shape == (26, 26, 2)
 
 
-def test_without_a_first_size_the_note_comes_when_the_network_is_built():
+def test_without_a_first_size_the_warning_comes_at_build():
     network = GWUNetwork([Conv2D(), MaxPooling2D(input_size=23)])
     with pytest.warns(SizeMismatchWarning, match="using 26") as caught:
         network.predict(np.zeros((1, 28, 28)))
     assert caught[0].filename == __file__
 
 
-def test_a_note_that_is_made_an_error_leaves_the_network_as_it_was():
+def test_a_warning_raised_as_an_error_changes_nothing():
     network, layer = GWUNetwork([Conv2D(input_size=28)]), MaxPooling2D(input_size=23)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -182,7 +182,7 @@ def test_first_weights_follow_the_initializers():
 
 
 def test_weights_that_could_not_be_drawn_are_drawn_at_the_next_call():
-    """Whatever breaks off the making of weights: none of them may stay zero for want of an initializer."""
+    """If the initialization of weights is interrupted, none of them may remain uninitialized."""
     network, twin = (GWUNetwork([Dense(3, input_size=4), Dense(2)], seed=3) for _ in range(2))
     network.layers[1].kernel.initializer, draws = interrupted, network.layers[1].kernel.initializer
     with pytest.raises(KeyboardInterrupt):
@@ -196,7 +196,7 @@ def interrupted(array, rng):
     raise KeyboardInterrupt
 
 
-# ------------------------------------------------------------------------------------- what it says of itself
+# ------------------------------------------------------------------------------------- repr
 
 
 def test_repr():
@@ -212,7 +212,7 @@ def test_repr():
     assert repr(eval(text)) == text
 
 
-def test_layers_are_to_be_read():
+def test_layers_is_a_tuple():
     network = GWUNetwork([Conv2D(), Flatten()])
     assert network.layers == tuple(network.layers) and len(network.layers) == 2
     with pytest.raises(AttributeError, match=r"^layers: expected a row to read, got \.append; .*network\.add\(lay"):

@@ -1,4 +1,4 @@
-"""What a network makes of images: every layer against the reference, in both precisions, from many threads."""
+"""Predictions: every layer against the reference, in both precisions, from many threads."""
 
 import threading
 
@@ -10,7 +10,7 @@ from trainees import every_kind
 
 
 def forwards(network, x):
-    """Return what each layer of `every_kind` makes of images (N, H, W, C), by reference.py."""
+    """Return the output of each layer of `every_kind` for images (N, H, W, C), computed by reference.py."""
     kernel1, bias1, kernel2, dense1, bias, dense2 = network.get_weights()
     y = [reference.relu(reference.conv2d(x, kernel1, bias1))]
     y.append(reference.max_pool2d(y[-1], 2)[0])
@@ -70,7 +70,7 @@ def test_predictions_do_not_depend_on_the_batch_size(rng):
 
 
 def test_predictions_change_with_the_weights(rng):
-    """Kernels may keep packed weights from call to call; they must not keep old ones."""
+    """Kernels may cache packed weights from call to call, but never outdated ones."""
     network, x = every_kind(precision="float64"), rng.random((300, 10, 10))
     for seed in range(3):
         network.predict(x)
@@ -79,7 +79,7 @@ def test_predictions_change_with_the_weights(rng):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_in_one_image_stays_with_it(bad, isa, rng):
+def test_non_finite_pixels_affect_only_their_image(bad, isa, rng):
     network, x = every_kind(), rng.random((6, 10, 10))
     clean = network.predict(x)
     x[2, 4, 5] = bad

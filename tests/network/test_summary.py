@@ -1,4 +1,4 @@
-"""The table of a network: what it says, and that its figures are right."""
+"""The table that `summary` prints, and its figures."""
 
 import numpy as np
 import pytest
@@ -52,8 +52,8 @@ def test_before_and_after():
     ]
 
 
-def test_a_network_that_is_built_in_part_shows_what_is_known():
-    """The layer that cannot be is named by an error, those before it are there."""
+def test_a_partly_built_network_shows_what_is_known():
+    """The error names the layer that does not fit; the layers before it stay built."""
     lines = lines_of(GWUNetwork([Dense(3, input_size=2), Dense(1)]))
     assert lines[2].split() == ["0.Dense", "(N,", "3)", "6", "6", "36"]
     assert lines_of(GWUNetwork())[-1] == "0 bytes of weights, 0 bytes of activations per image"
@@ -88,15 +88,15 @@ def test_double_precision_and_channels_first():
 @pytest.mark.parametrize(
     ("layer", "in_shape", "count"),
     [
-        (Conv2D(6, 5), (28, 28, 1), 86_400),  # LeNet-5's first, of the 28x28 kind: 24 * 24 * 6 * 25
-        (Conv2D(64, 3, padding="same"), (224, 224, 3), 86_704_128),  # VGG-16's first two
+        (Conv2D(6, 5), (28, 28, 1), 86_400),  # first convolution of LeNet-5 on 28x28: 24 * 24 * 6 * 25
+        (Conv2D(64, 3, padding="same"), (224, 224, 3), 86_704_128),  # the first two of VGG-16
         (Conv2D(64, 3, padding="same"), (224, 224, 64), 1_849_688_064),
-        (Conv2D(256, 5, padding=2, groups=2), (27, 27, 96), 223_948_800),  # AlexNet's second
+        (Conv2D(256, 5, padding=2, groups=2), (27, 27, 96), 223_948_800),  # the second of AlexNet
         (Conv2D(32, 3, groups=32), (10, 10, 32), 8 * 8 * 9 * 32),
-        (Dense(4096), (25088,), 102_760_448),  # VGG-16's first dense one
-        (DepthwiseConv2D(3, padding="same"), (112, 112, 32), 112 * 112 * 9 * 32),  # MobileNet's first two
+        (Dense(4096), (25088,), 102_760_448),  # the first dense layer of VGG-16
+        (DepthwiseConv2D(3, padding="same"), (112, 112, 32), 112 * 112 * 9 * 32),  # the first two of MobileNet
         (SeparableConv2D(64, 3, padding="same"), (112, 112, 32), 112 * 112 * 32 * (9 + 64)),
-        (Conv2DTranspose(3, 5, 2, "same"), (32, 32, 128), 32 * 32 * 128 * 5 * 5 * 3),  # DCGAN's last
+        (Conv2DTranspose(3, 5, 2, "same"), (32, 32, 128), 32 * 32 * 128 * 5 * 5 * 3),  # the last of DCGAN
         (MaxPooling2D(), (8, 8, 3), 0),
     ],
 )
@@ -106,8 +106,8 @@ def test_multiply_adds_of_known_layers(layer, in_shape, count):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.layer in (Conv2D, Dense)], ids=lambda case: case.why)
-def test_multiply_adds_are_weights_times_places(case):
-    """As a sum: with all weights and pixels 1 and no border, an output is the number of products in it."""
+def test_multiply_adds_are_counted_right(case):
+    """With all weights and pixels 1 and no padding, each output equals the number of products in it."""
     options = case.options | {"activation": None, "add_bias": False}
     layer = case.layer(**options | ({"padding": "valid"} if case.layer is Conv2D else {}))
     try:
@@ -118,7 +118,7 @@ def test_multiply_adds_are_weights_times_places(case):
     assert network.predict(np.ones((1, *case.in_shape))).sum() == layer.multiply_adds
 
 
-def test_a_layer_of_ones_own_counts_nothing_unless_it_says_so():
+def test_a_users_own_layer_counts_nothing_by_default():
     class Halve(Layer):
         def forward(self, x, space):
             return x / 2

@@ -1,4 +1,4 @@
-"""What fit does with batches, epochs and seeds, and what is known of a network afterwards."""
+"""`fit`: batches, epochs, seeds, and the state of the network afterwards."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def data(rng):
 
 
 def test_fit_is_the_same_batches_one_by_one(data):
-    """Also with a last batch that is smaller, and an optimizer that remembers."""
+    """Also with a smaller last batch and an optimizer that has state."""
     x, y = data
     fitted, stepped = small(optimizer="adam"), small(optimizer="adam")
     fitted.fit(x, y, epochs=2, batch_size=8, shuffle=False)
@@ -35,7 +35,7 @@ def test_by_default_one_image_is_a_batch(data):
     np.testing.assert_array_equal(weights(fitted), weights(stepped))
 
 
-def test_train_on_batch_returns_the_loss_before_and_moves_once(data):
+def test_train_on_batch_returns_the_loss_before_its_update(data):
     x, y = data
     network = small(lr=0.01)
     before = network.evaluate(x, y)
@@ -46,7 +46,7 @@ def test_train_on_batch_returns_the_loss_before_and_moves_once(data):
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(data):
-    """Not over its batches, of which the last is smaller."""
+    """Not over its batches, the last of which is smaller."""
     x, y = data
     losses = small(lr=1e-9).fit(x, y, batch_size=7).history["loss"]
     assert losses[0] == pytest.approx(small().evaluate(x, y), rel=1e-6)
@@ -91,7 +91,7 @@ def test_the_data_are_left_as_they_were(data):
     np.testing.assert_array_equal(y, before[1])
 
 
-def test_initial_epoch_goes_on_counting(data):
+def test_initial_epoch_continues_counting(data):
     whole, parts = small(optimizer="adam", seed=3), small(optimizer="adam", seed=3)
     records = []
     history = whole.fit(*data, epochs=4, batch_size=5)
@@ -133,7 +133,7 @@ def test_networks_with_a_seed_leave_numpys_state_alone_and_others_draw_from_it(d
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "1"])
-def test_what_is_no_seed(seed):
+def test_invalid_seeds(seed):
     for caller, call in (
         ("GWUNetwork", lambda: GWUNetwork(seed=seed)),
         ("set_random_seed", lambda: set_random_seed(seed)),
@@ -162,7 +162,7 @@ def test_evaluate(data):
     np.testing.assert_array_equal(weights(network), before)
 
 
-def test_accuracy_is_for_classes_and_for_who_wants_it(data):
+def test_accuracy_is_optional_and_only_for_classes(data):
     x, y = data
     quantities = GWUNetwork([Flatten(), Dense(1)], seed=0)
     quantities.compile("mse")
@@ -178,7 +178,7 @@ def test_accuracy_is_for_classes_and_for_who_wants_it(data):
         assert list(network.fit(x, y).history) == names
 
 
-def test_compiling_again_goes_on_from_the_same_weights(data):
+def test_compiling_again_keeps_the_weights(data):
     x, y = data
     network = small()
     network.fit(x, y)
@@ -188,7 +188,7 @@ def test_compiling_again_goes_on_from_the_same_weights(data):
     assert network.fit(x, y).history["lr"] == [0.5]
 
 
-def test_a_layer_is_frozen_and_freed_at_the_next_compile(data):
+def test_freezing_and_unfreezing_take_effect_at_compile(data):
     x, y = data
     network = small(lr=0.01, optimizer="adam")
     network.fit(x, y, epochs=2)

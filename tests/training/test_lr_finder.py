@@ -1,4 +1,4 @@
-"""The search for a learning rate: what it sees, what it suggests, and that it leaves no trace."""
+"""The search for a learning rate: its losses, its suggestion, and that it leaves no trace."""
 
 import re
 
@@ -21,7 +21,7 @@ def data(rng):
     ids=["Adam", "SGD", "schedule"],
 )
 def test_it_leaves_no_trace(made, data):
-    """Training before and after it is as without: weights, optimizer's memory, learning rate, order of samples."""
+    """Training is the same with and without it: weights, optimizer slots, learning rate, order of samples."""
     searched, twin = small(), small()
     for network in (searched, twin):
         network.compile("cross_entropy", optimizer=made())
@@ -37,7 +37,7 @@ def test_it_leaves_no_trace(made, data):
     assert searched.history.history == twin.history.history
 
 
-def test_it_leaves_no_trace_when_broken_off(data, monkeypatch):
+def test_it_leaves_no_trace_when_interrupted(data, monkeypatch):
     network, twin = small(), small()
     for each in (network, twin):
         each.fit(*data)
@@ -97,7 +97,7 @@ def test_it_ends_when_the_loss_is_far_too_large_or_not_finite(rng):
 
 
 def test_the_suggestion_trains():
-    """Ten digits: with it an epoch learns, with a thousandth it does not, with a hundred times it breaks down."""
+    """On ten digits, one epoch at the suggested rate learns, at a thousandth of it does not, at a hundred times diverges."""
     (x, y), (x_test, y_test) = datasets.load_sample()
     right = []
     for factor in (1, 1e-3, 100):

@@ -1,4 +1,4 @@
-"""Numbers that are not finite, and Ctrl-C: where training stops, and that the network is none the worse."""
+"""Non-finite numbers and Ctrl-C: where training stops, and that the network stays usable."""
 
 import gc
 import re
@@ -20,7 +20,7 @@ def data(rng):
 
 
 def broken(call, made):
-    """Return the text of the FloatingPointError that `call` raises, after making sure that weights stayed."""
+    """Return the message of the FloatingPointError that `call` raises; assert that the weights did not change."""
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError) as caught:
         call()
     assert np.isfinite(weights(made)).all()
@@ -46,7 +46,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_says_where(data):
 
 
 def test_it_names_the_epoch_and_the_batch(data):
-    """A learning rate that is far too large: the losses grow until they are not finite, some steps later."""
+    """The learning rate is far too large, so that the losses grow until, some steps later, they are not finite."""
     x, y = data
     made, record = deep("mse", lr=1e5, precision="float32"), []
     step = made._train
@@ -68,7 +68,7 @@ def test_it_names_the_epoch_and_the_batch(data):
 
 
 def test_a_gradient_that_is_not_finite_though_the_loss_is():
-    """Two weights whose product is 1, one of them so large that its gradient overflows."""
+    """The product of two weights is 1, but one of them is so large that its gradient overflows."""
     made = GWUNetwork([Dense(1, input_size=1), Dense(1)], precision="float32")
     made.compile("mse", lr=0.1)
     made.set_weights([[[1e-30]], [[1e30]]])
@@ -78,7 +78,7 @@ def test_a_gradient_that_is_not_finite_though_the_loss_is():
     assert made.evaluate(x, y) == pytest.approx(1e20)
 
 
-def test_training_goes_on_after_it(data):
+def test_training_continues_afterwards(data):
     x, y = data
     made, twin = deep(lr=0.1), deep(lr=0.1)
     made.fit(x, y, batch_size=8)
@@ -94,7 +94,7 @@ def test_training_goes_on_after_it(data):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_images_that_are_not_finite_are_refused_before_anything_moves(bad, dtype, data):
+def test_non_finite_images_are_refused_first(bad, dtype, data):
     x, y = data[0].astype(dtype), data[1]
     x[17, 3, 4] = bad
     made = deep()
@@ -115,8 +115,8 @@ def test_images_that_are_not_finite_are_refused_before_anything_moves(bad, dtype
     assert began == []
 
 
-def test_large_but_finite_images_are_no_mistake():
-    """Their sum overflows, each of them does not."""
+def test_large_but_finite_images_are_accepted():
+    """Their sum overflows, but none of them does."""
     x = np.full((2, 4), 3e38, np.float32)
     x[1] = -3e38
     made = GWUNetwork([Dense(1, kernel_initializer="zeros")])
@@ -129,8 +129,8 @@ def test_large_but_finite_images_are_no_mistake():
 # ---------------------------------------------------------------------------------------------- interruptions
 
 
-def test_ctrl_c_leaves_a_network_that_goes_on(data):
-    """Here from a callback, and in the middle of an epoch, from where a signal would be noticed."""
+def test_ctrl_c_leaves_a_usable_network(data):
+    """Raised by a callback, and in the middle of an epoch, where a signal would be noticed."""
     x, y = data
     made, twin = deep(lr=0.1), deep(lr=0.1)
 
@@ -163,7 +163,7 @@ def test_ctrl_c_leaves_a_network_that_goes_on(data):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
 def test_ctrl_c_at_any_moment(data):
-    """Whatever was going on, the weights that are left predict as they do in a network without a past."""
+    """Whenever it arrives, a new network with the same weights makes the same predictions."""
     x, y = data
     made, interrupts = deep(lr=0.01, optimizer="adam"), 0
 
@@ -171,7 +171,7 @@ def test_ctrl_c_at_any_moment(data):
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, on_alarm)
-    gc.disable()  # hypothesis watches collections; an exception in its function would be lost there, with a warning
+    gc.disable()  # hypothesis has a callback on garbage collection, which would swallow the exception with a warning
     try:
         for number in range(40):
             try:

@@ -1,4 +1,4 @@
-"""Bits from run to run; threads, instruction sets and precisions, which may only round differently."""
+"""Runs are bit-identical; threads, instruction sets and precisions may only round differently."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def data(rng):
 
 
 def wide(**options):
-    """Large enough a network for two threads to be worth their while."""
+    """A network large enough for two threads to be used."""
     made = GWUNetwork(
         [
             Conv2D(32, activation="relu"),
@@ -37,14 +37,14 @@ def trained(made, n=64):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_run_to_run_every_bit_is_the_same(n_threads, threads):
+def test_runs_are_bit_identical(n_threads, threads):
     threads(n_threads)
     first, second = trained(wide()), trained(wide())
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_one_and_two_threads_agree_but_for_rounding(threads):
+def test_one_and_two_threads_agree_up_to_rounding(threads):
     results = []
     for n_threads in (1, 2):
         threads(n_threads)
@@ -53,7 +53,7 @@ def test_one_and_two_threads_agree_but_for_rounding(threads):
         np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-9)
 
 
-def test_every_instruction_set_trains_the_same_but_for_rounding():
+def test_every_instruction_set_trains_the_same_up_to_rounding():
     before, results = kernels.isa(), []
     for name in kernels.supported():
         kernels.select(name)
@@ -65,7 +65,7 @@ def test_every_instruction_set_trains_the_same_but_for_rounding():
 
 
 def test_kernels_and_threads_may_change_between_epochs(data, threads):
-    """What is bound to the old kernels must be bound anew, and remember everything."""
+    """Steps bound to the old kernels must be bound again, without losing state."""
     x, y = data
     steady, changing = deep(optimizer="adam", lr=0.01), deep(optimizer="adam", lr=0.01)
     before = kernels.isa()
@@ -80,7 +80,7 @@ def test_kernels_and_threads_may_change_between_epochs(data, threads):
     np.testing.assert_allclose(changing.predict(x), steady.predict(x), rtol=1e-9)
 
 
-def test_float32_trains_as_float64_does_but_for_rounding(data):
+def test_float32_trains_like_float64_up_to_rounding(data):
     x, y = data
     single, double = (
         deep(lr=0.1, precision=precision).fit(x, y, epochs=3, batch_size=8).history["loss"]
@@ -89,7 +89,7 @@ def test_float32_trains_as_float64_does_but_for_rounding(data):
     np.testing.assert_allclose(single, double, rtol=1e-5)
 
 
-def test_training_and_predicting_in_turns_do_not_disturb_each_other(data):
+def test_alternating_training_and_prediction_do_not_interfere(data):
     x, y = data
     quiet, disturbed = deep(lr=0.1), deep(lr=0.1)
     for start in (0, 8, 16, 0, 20):

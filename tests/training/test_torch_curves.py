@@ -1,4 +1,4 @@
-"""Whole networks learn as PyTorch's do: the same first weights and batches give the same curve of losses."""
+"""Whole networks learn like PyTorch's: the same initial weights and batches give the same losses."""
 
 import functools
 
@@ -15,7 +15,7 @@ STEPS = 50
 
 
 class Block(nn.Module):
-    """Two convolutions around which the input passes, projected if its shape changes."""
+    """Two convolutions with a shortcut, which is a projection if the shape changes."""
 
     def __init__(self, before, after, stride):
         super().__init__()
@@ -32,12 +32,12 @@ class Block(nn.Module):
 
 
 def norm(channels):
-    # Without a momentum the running mean is that of all batches, as ours is for the first 99.
+    # With momentum=None the running mean averages all batches, as ours does for the first 99.
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=None)
 
 
 class ChannelsLast(nn.Module):
-    """The order in which our flatten reads images."""
+    """Permutes images to the order in which our Flatten reads them."""
 
     def forward(self, x):
         return x.permute(0, 2, 3, 1)
@@ -61,17 +61,17 @@ def lenet5():
 
 
 def in_torch_order(value):
-    """Return a kernel (kh, kw, C, F) or matrix (K, F), or what belongs to channels, as PyTorch keeps it."""
+    """Return a kernel (kh, kw, C, F), a matrix (K, F) or a per-channel vector in PyTorch's layout."""
     return torch.from_numpy(np.ascontiguousarray(value.transpose({4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[value.ndim])))
 
 
 def tensors(model):
-    """Return what a model keeps, in our order: that of the modules, gamma, beta, mean, variance in each."""
+    """Return the tensors of a model in our order: by module, each with gamma, beta, mean, variance."""
     return [value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")]
 
 
 def take_over(model, weights):
-    """Give a model our weights."""
+    """Copy our weights into a model."""
     own = tensors(model)
     assert [tuple(t.shape) for t in own] == [tuple(in_torch_order(w).shape) for w in weights]
     with torch.no_grad():
@@ -107,7 +107,7 @@ def curves(network, model, batches, optimizers, *, precision):
 
 
 def drawn(steps, size):
-    """Return batches of smooth images (N, 32, 32, 3), of a pattern for each class under noise."""
+    """Return batches of smooth images (N, 32, 32, 3): a pattern for each class, with noise."""
     rng = np.random.default_rng(5)
     grid = np.indices((32, 32)) / 32
     waves = [np.sin(2 * np.pi * (a * grid[0] + b * grid[1] + c)) for a, b, c in rng.uniform(-3, 3, (30, 3))]
@@ -138,7 +138,7 @@ def test_resnet18_learns_as_in_torch():
 
 
 def test_resnet18_begins_as_in_torch_in_single_precision():
-    # Roundings grow where a relu's input is near 0: PyTorch's own float32 is 6e-7 from its float64 after three
+    # Rounding errors grow where the input of a relu is near 0: PyTorch's own float32 is 6e-7 from its float64 after three
     # steps and 2e-2 after nine.
     ours, theirs = curves(
         models.resnet18_small(width=8, seed=1),
@@ -159,9 +159,9 @@ def test_resnet18_begins_as_in_torch_in_single_precision():
     ],
 )
 def test_resnet18_learns_as_in_torch_in_single_precision(images, width, size, lr):
-    """Some epochs of 320 images at a small rate, in which the loss falls by a quarter or more.
+    """A few epochs of 320 images at a small learning rate, in which the loss falls by a quarter or more.
 
-    At larger rates roundings grow until no two programs agree: on 50 batches of photographs PyTorch's float32
+    At larger learning rates, rounding errors grow until no two programs agree: on 50 batches of photographs PyTorch's float32
     leaves its own float64 by 0.26 with SGD(0.01, momentum=0.9), 0.23 with Adam(1e-3), 6e-3 with Adam(1e-4) and
     7e-4 with Adam(3e-5), each with batches of 32.
     """

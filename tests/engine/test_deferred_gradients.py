@@ -1,4 +1,4 @@
-"""Gradients of dense layers that saw one image are formed where they are used, and nobody notices."""
+"""Deferred gradients: for a single image, the optimizer computes gradients of dense layers itself, bit-identically."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,12 @@ from gwucnn import SGD, Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, kernel
 from gwucnn._ext.sweep import unread
 from trainees import batch_by_batch
 
-# Numbers before the weights, features and units: rows of a vector and more, that begin and end anywhere.
+# Elements before the weights, features and units: rows of a vector and more, with any alignment.
 SIZES = [(0, 5, 16), (3, 7, 17), (1, 1, 33), (20, 338, 100), (7, 41, 64), (2, 90, 131)]
 
 
 def products(before, D, U, dtype, rng):
-    """Return values, gradients, and the step that writes x[d] * dy[u] into their middle."""
+    """Return values, gradients, and the step that writes x[d] * dy[u] into the middle of the gradients."""
     values, grads = (normals(rng, (before + D * U + 5,), dtype) for _ in range(2))
     x, dy = normals(rng, (1, D), dtype), normals(rng, (1, U), dtype)
     x[0, 1::3], dy[0, ::5] = 0, -0.0
@@ -22,7 +22,7 @@ def products(before, D, U, dtype, rng):
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_an_update_that_forms_gradients_moves_by_the_same_bits(sizes, isa, dtype, rng):
+def test_an_update_that_computes_gradients_is_bit_identical(sizes, isa, dtype, rng):
     values, grads, step = products(*sizes, dtype, rng)
     step()
     plain, plain_grads = values.copy(), grads.copy()
@@ -44,9 +44,9 @@ def test_an_update_that_forms_gradients_moves_by_the_same_bits(sizes, isa, dtype
     assert grads.any()
 
 
-def test_threads_that_share_an_update_form_its_gradients(isa, dtype, threads, rng):
+def test_threads_that_share_an_update_compute_its_gradients(isa, dtype, threads, rng):
     threads(2)
-    sizes = (11, 1300, 101)  # work enough for two
+    sizes = (11, 1300, 101)  # enough work for two threads
     values, grads, step = products(*sizes, dtype, rng)
     step()
     update = kernels.active.SGD(values, grads, None, 0.0, False)
@@ -60,7 +60,7 @@ def test_threads_that_share_an_update_form_its_gradients(isa, dtype, threads, rn
     assert values.tobytes() == plain.tobytes()
 
 
-def test_several_layers_in_any_order_and_more_than_can_be_formed(isa, dtype, rng):
+def test_several_layers_in_any_order_and_more_than_can_be_deferred(isa, dtype, rng):
     steps, places, size = [], [], 3
     for units in (20, 16, 33, 18, 40, 17):
         places.append((size, 6, units))
@@ -81,8 +81,8 @@ def test_several_layers_in_any_order_and_more_than_can_be_formed(isa, dtype, rng
     np.testing.assert_array_equal(values, before - grads)
 
 
-def test_what_cannot_be_formed_is_read(isa, dtype, rng):
-    """With momentum, of other memory, in rows shorter than a vector, of several rows, of sums."""
+def test_gradients_that_cannot_be_deferred_are_read(isa, dtype, rng):
+    """With momentum, in other memory, for rows shorter than a vector, for several samples, for accumulated gradients."""
     values, grads, step = products(0, 9, 40, dtype, rng)
     x, dy = normals(rng, (1, 9), dtype), normals(rng, (1, 40), dtype)
     kernel, dweight = kernels.active.DenseFewRowsBackwardWeight, grads[: 9 * 40].reshape(9, 40)
@@ -174,8 +174,8 @@ def test_other_optimizers_read_their_gradients(name, rng):
     assert ends(nets[0]) == ends(nets[1])
 
 
-def test_gradients_are_postponed_and_written_at_last(rng):
-    """Otherwise all this would test nothing."""
+def test_gradients_are_deferred_and_written_at_the_end(rng):
+    """Makes sure that the other tests exercise deferred gradients at all."""
     x, y = images(rng)
     made = network()
     made.fit(x, y)
@@ -192,14 +192,14 @@ def test_gradients_are_postponed_and_written_at_last(rng):
 
 
 class Watching(SGD):
-    """Looks at gradients when weights move, as somebody's own optimizer may."""
+    """Reads the gradients in `step`, as a user's own optimizer may."""
 
     def step(self):
         self.seen = [*getattr(self, "seen", []), self._arena.grads.copy()]
         super().step()
 
 
-def test_whoever_replaces_a_step_finds_the_gradients(rng):
+def test_a_replaced_optimizer_step_finds_the_gradients(rng):
     x, y = images(rng)
     nets = [network(optimizer=Watching(0.05)) for _ in range(2)]
     batch_by_batch(nets[1])
@@ -209,7 +209,7 @@ def test_whoever_replaces_a_step_finds_the_gradients(rng):
 
 
 @pytest.mark.filterwarnings("ignore:fit. expected pixels")
-def test_a_batch_that_is_not_sound_and_an_interruption_leave_nothing_postponed(rng):
+def test_a_non_finite_batch_or_an_interruption_leaves_nothing_deferred(rng):
     x, y = images(rng)
     x[7] = 3e38 * rng.choice([-1, 1], x[7].shape)
     made = network()
