@@ -149,7 +149,7 @@ def translation_matrices(
     Examples
     --------
     >>> import numpy as np
-    >>> translation_matrices(np.array([[0.75, 0.5]]), (10, 20), 0.2, 0.3)[0, :, 2].tolist()
+    >>> translation_matrices(np.array([[0.75, 0.5]]), (8, 16), 0.25, 0.25)[0, :, 2].tolist()
     [-1.0, -0.0]
     """
     caller = "translation_matrices"

@@ -106,7 +106,8 @@ def test_evaluate_and_threads(rng, threads):
         network = made(blocks())
         network.compile("cross_entropy")
         results.append((network.predict(x), network.evaluate(x, y)))
-    assert_exact(results[0][0], results[1][0], "float32")
+    # Two threads take slices twice as long, which some instruction sets round differently.
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=0, atol=1e-5)
     assert results[0][1] == pytest.approx(results[1][1], rel=1e-6)  # a mean over batches of different sizes
 
 
