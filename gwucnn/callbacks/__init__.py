@@ -1,18 +1,21 @@
-"""Things that watch training, epoch by epoch, and may stop it.
+"""Callbacks: they are called after every epoch, and may stop training.
 
-A callback is any function of an epoch's record, a dict with `epoch` (from 0), `loss`, `accuracy`, `val_loss`,
-`val_accuracy`, `lr` and `seconds`, as far as they exist; or an object that has any of the methods
-`set_network(network)`, `on_train_begin()`, `on_epoch_end(record)`, `on_train_end()`. An answer True stops
-training.
+A callback is a function of an epoch's record, or an object with any of the methods `set_network(network)`,
+`on_train_begin()`, `on_epoch_end(record)` and `on_train_end()`. The record is a dict with `epoch` (from 0), `loss`,
+`accuracy`, `val_loss`, `val_accuracy`, `lr` and `seconds`, as far as they exist. Training stops if the function or
+`on_epoch_end` returns True.
 
     network.fit(x, y, epochs=50, callbacks=[lambda record: record['accuracy'] > 0.99])
 
-One that remembers something from epoch to epoch has besides `state()`, a dict of numbers, texts, None and
-lists of arrays, and `restore(state)`, which makes the next run go on from there.
+A callback with state that matters from epoch to epoch also has `state()`, which returns a dict of numbers, strings,
+None and lists of arrays, and `restore(state)`, after which the next run continues from there. The state is saved with
+the network.
 
-Where several processes train one network (`gwucnn.distributed`), each calls its callbacks, with the same
-records; but only rank 0 calls those with an attribute `writes` that is true, such as ModelCheckpoint and
-CSVLogger.
+In data-parallel training (`gwucnn.distributed`) every process calls its callbacks, with the same records. Callbacks
+whose attribute `writes` is true, such as ModelCheckpoint and CSVLogger, are called on rank 0 only.
+
+Each public callback has a file here; `calling.py` checks and calls all of them, and `state.py` checks states from
+files.
 """
 
 from gwucnn.callbacks.checkpoint import ModelCheckpoint

@@ -1,4 +1,4 @@
-"""Calls what watches training: functions of a record, and objects with hooks. See `gwucnn.callbacks`."""
+"""Checking and calling callbacks: functions of a record, and objects with hooks. See `gwucnn.callbacks`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from gwucnn.callbacks.state import REMEMBERED
+from gwucnn.callbacks.state import STATE_CHECKS
 from gwucnn.common import hint
 
 __all__ = ["Callbacks"]
 
-# The names of a hook's arguments, and what they are.
+# The hooks: the name of the argument of each, and its description.
 HOOKS = {
     "set_network": ("network", "the network"),
     "on_train_begin": ("", "no argument"),
@@ -20,18 +20,18 @@ HOOKS = {
     "on_train_end": ("", "no argument"),
 }
 
-# What other libraries call too, and what is nearly the name of a hook. Other methods are a callback's own.
-NOT_CALLED = re.compile(r"on_(epoch|batch|train|test|predict|train_batch|test_batch|predict_batch)_\w+")
+# Hooks of other libraries, and near misses of ours. They are refused; all other methods are the callback's own
+# business.
+FOREIGN_HOOK = re.compile(r"on_(epoch|batch|train|test|predict|train_batch|test_batch|predict_batch)_\w+")
 
 
 class Callbacks:
-    """Calls each callback's hooks, as far as it has them.
+    """Calls the hooks that each callback has.
 
-    One that has an attribute `saves` which is true is called after the others, and all of those look at the
-    record before one of them saves, so that what is written down holds the states after that epoch.
+    Callbacks whose attribute `saves` is true are called after the others. All of them look at the record before the
+    first one saves, so that saved states are those after the epoch.
 
-    Where several processes train one network, one of them alone (`writes`) calls callbacks that have an
-    attribute `writes` which is true.
+    In data-parallel training, only the process with `writes=True` calls callbacks whose attribute `writes` is true.
     """
 
     def __init__(self, callbacks: Iterable[Any], network: Any, *, writes: bool = True) -> None:
@@ -48,19 +48,19 @@ class Callbacks:
         return [getattr(callback, hook)(*args) for callback in self._callbacks if hasattr(callback, hook)]
 
     def states(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return what callbacks remember from epoch to epoch, each with the name of its class."""
-        return [(_name(callback), callback.state()) for callback in self._rememberers()]
+        """Return the state of each callback that has one, with the name of its class."""
+        return [(_name(callback), callback.state()) for callback in self._with_state()]
 
     def restore(self, states: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        """Let callbacks go on from states: of several of one class each from its own, in their order."""
-        left = list(states)
-        for callback in self._rememberers():
-            found = next((entry for entry in left if entry[0] == _name(callback)), None)
+        """Restore the states of callbacks. Several callbacks of the same class get their states in order."""
+        remaining = list(states)
+        for callback in self._with_state():
+            found = next((entry for entry in remaining if entry[0] == _name(callback)), None)
             if found is not None:
-                left.remove(found)
+                remaining.remove(found)
                 callback.restore(found[1])
 
-    def _rememberers(self) -> list[Any]:
+    def _with_state(self) -> list[Any]:
         return [
             callback
             for callback in self._callbacks
@@ -68,38 +68,38 @@ class Callbacks:
         ]
 
     def begin(self, names: Iterable[str] = ()) -> None:
-        """Training begins; its records will have these names."""
+        """Start training. Records will have these names."""
         self._call("check_names", tuple(names))
         self._call("on_train_begin")
 
     def end_epoch(self, record: dict[str, Any]) -> bool:
-        """An epoch has ended; return whether any callback wants to stop."""
-        first = [callback for callback in self._callbacks if not _has(callback, "saves")]
-        last = [callback for callback in self._callbacks if _has(callback, "saves")]
-        answers = [_told(callback, record) for callback in first]
-        for callback in last:
+        """Pass on the record of an epoch; return whether any callback stops training."""
+        watching = [callback for callback in self._callbacks if not _has(callback, "saves")]
+        saving = [callback for callback in self._callbacks if _has(callback, "saves")]
+        answers = [_end_epoch(callback, record) for callback in watching]
+        for callback in saving:
             if hasattr(callback, "look"):
                 callback.look(record)
-        return any(answers + [_told(callback, record) for callback in last])
+        return any(answers + [_end_epoch(callback, record) for callback in saving])
 
     def end(self) -> None:
-        """Training has ended."""
+        """Finish training."""
         self._call("on_train_end")
 
 
 def _name(callback: Any) -> str:
-    """Return the name of a callback's class, with its module's if one of the package's is called so too."""
+    """Return the name of a callback's class, qualified by its module if it clashes with one of the package's."""
     kind = type(callback)
-    ours = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
-    return kind.__name__ if ours or kind.__name__ not in REMEMBERED else f"{kind.__module__}.{kind.__name__}"
+    is_ours = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return kind.__name__ if is_ours or kind.__name__ not in STATE_CHECKS else f"{kind.__module__}.{kind.__name__}"
 
 
 def _has(callback: Any, flag: str) -> bool:
     return bool(getattr(callback, flag, False))
 
 
-def _told(callback: Any, record: dict[str, Any]) -> Any:
-    """Tell of an epoch; return the answer, true to stop."""
+def _end_epoch(callback: Any, record: dict[str, Any]) -> Any:
+    """Call a callback with the record of an epoch; return its answer, True to stop."""
     if hasattr(callback, "on_epoch_end"):
         return callback.on_epoch_end(record)
     return not _has_hooks(callback) and callback(record)
@@ -109,8 +109,8 @@ def _has_hooks(callback: Any) -> bool:
     return any(hasattr(callback, hook) for hook in HOOKS)
 
 
-def _takes(function: Any, *args: Any) -> bool:
-    """Return whether a function can be called with these arguments, as far as one can tell."""
+def _accepts(function: Any, *args: Any) -> bool:
+    """Return whether a function can be called with these arguments; True if its signature is unknown."""
     try:
         inspect.signature(function).bind(*args)
     except TypeError:
@@ -121,10 +121,10 @@ def _takes(function: Any, *args: Any) -> bool:
 
 
 def _check(callback: Any) -> None:
-    """Raise TypeError for what is no callback, or has hooks that nobody calls or that cannot be called."""
+    """Raise TypeError for anything but a callback, and for hooks that are never called or cannot be called."""
     if isinstance(callback, type):
         raise TypeError(f"fit: expected a callback, got the class {callback.__name__}; write {callback.__name__}(...)")
-    if callable(callback) and not _has_hooks(callback) and not _takes(callback, {}):
+    if callable(callback) and not _has_hooks(callback) and not _accepts(callback, {}):
         raise TypeError(
             f"fit: expected a callback that takes the epoch's record, got {callback!r}, which cannot be "
             "called with one argument; write lambda record: ..."
@@ -136,15 +136,15 @@ def _check(callback: Any) -> None:
 
 def _check_hooks(callback: Any) -> None:
     for name in dir(callback):
-        if NOT_CALLED.fullmatch(name) and name not in HOOKS and callable(getattr(callback, name)):
+        if FOREIGN_HOOK.fullmatch(name) and name not in HOOKS and callable(getattr(callback, name)):
             free = [hook for hook in HOOKS if not hasattr(callback, hook)]
             raise TypeError(
-                f"fit: expected a callback with any of {', '.join(HOOKS)}, got one with {name}, which nobody "
-                f"calls{hint(name, free)}"
+                f"fit: expected a callback with any of {', '.join(HOOKS)}, got one with {name}, which is "
+                f"never called{hint(name, free)}"
             )
     for hook, (argument, meaning) in HOOKS.items():
         method = getattr(callback, hook, None)
-        if method is not None and not _takes(method, *[None] * bool(argument)):
+        if method is not None and not _accepts(method, *[None] * bool(argument)):
             got = ", ".join(inspect.signature(method).parameters)
             raise TypeError(
                 f"fit: expected a callback whose {hook} can be called with {meaning}, got {hook}({got}); "

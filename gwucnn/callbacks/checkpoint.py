@@ -13,21 +13,22 @@ __all__ = ["ModelCheckpoint"]
 
 
 class ModelCheckpoint(Monitor):
-    """Save the network after each epoch, or after each that is the best so far.
+    """Save the network after each epoch, or after each epoch that is the best so far.
 
     Parameters
     ----------
     filepath : path
-        May hold names of the record: 'net-{epoch:02d}-{val_loss:.3f}.safetensors', epochs counted from 1.
+        May contain names of the record: 'net-{epoch:02d}-{val_loss:.3f}.safetensors', with epochs counted from 1.
     save_best_only : bool
-        Save only when the monitored number is better than ever.
+        Save only when the monitored value is better than in all epochs before.
     monitor, mode
-        As in `EarlyStopping`; used with save_best_only alone.
+        As in `EarlyStopping`; used only with save_best_only.
 
     Raises
     ------
     OSError
-        When training begins, if `filepath` lies in no folder or is one, as far as no name in braces decides.
+        At the start of training, if the folder of `filepath` does not exist or `filepath` is a folder, unless that
+        depends on a name in braces.
     """
 
     saves = True  # after the other callbacks, whose states are saved too
@@ -49,7 +50,7 @@ class ModelCheckpoint(Monitor):
         self._due = False
 
     def set_network(self, network: Any) -> None:
-        """Take the network to save."""
+        """Set the network to save."""
         self._network = network
 
     def check_names(self, names: Iterable[str]) -> None:
@@ -68,13 +69,13 @@ class ModelCheckpoint(Monitor):
             ) from None
 
     def on_train_begin(self) -> None:
-        """Start afresh, unless a state was restored just before."""
+        """Reset the state, unless one has just been restored."""
         if "{" not in os.path.dirname(self.filepath):
             check_target(self._caller, self.filepath)
         super().on_train_begin()
 
     def look(self, record: dict[str, Any]) -> bool:
-        """Return whether this epoch is to be saved; the answer to one record stays the same."""
+        """Return whether to save after this epoch. Called twice with the same record, it gives the same answer."""
         if self._seen is not record:
             self._seen, self._due = record, not self.save_best_only or self.is_better(self.value(record))
             if self._due and self.save_best_only:
@@ -82,7 +83,7 @@ class ModelCheckpoint(Monitor):
         return self._due
 
     def on_epoch_end(self, record: dict[str, Any]) -> None:
-        """Save, if this epoch is to be saved."""
+        """Save the network, if this epoch is to be saved."""
         if self.look(record):
             self._network.save(self._path(record))
         self._seen = None

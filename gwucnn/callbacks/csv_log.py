@@ -1,4 +1,4 @@
-"""A log of training that other programs can read while it grows."""
+"""A log of training, as a CSV file that other programs can read while it grows."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["CSVLogger"]
 
 
 class CSVLogger:
-    """Write each epoch's record as a row of a table, as soon as it is there.
+    """Append the record of each epoch to a CSV file as soon as the epoch ends.
 
-    The file is closed between epochs: whatever breaks off the training, what was done stands in it.
+    The file is closed between epochs, so that it is complete however training ends.
 
     Parameters
     ----------
     path : path
     append : bool
-        Go on with a file that is there, in its columns, instead of replacing it. Rows of epochs that are now
-        done again are dropped.
+        Continue an existing file, with its columns, instead of replacing it. Rows of epochs that are repeated are
+        dropped.
 
     Raises
     ------
     OSError
-        When training begins, if `path` lies in no folder, or is one.
+        At the start of training, if the folder of `path` does not exist or `path` is a folder.
     ValueError
-        With append, if the file has a column that no record has, or lacks one.
+        With append, if the columns of the file differ from the names in records.
     """
 
     writes = True
@@ -36,31 +36,31 @@ class CSVLogger:
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path = check_path("CSVLogger", "path", path)
         self.append = check_flag("CSVLogger", "append", append)
-        self._goes_on = self.append
+        self._continues = self.append
         self._begun = False
         self._columns: list[str] = []
 
     def on_train_begin(self) -> None:
-        """Begin a new table, or go on with the one that is there. Raises OSError for a missing folder."""
+        """Start a new file, or continue an existing one. Raises OSError if the folder is missing."""
         check_target("CSVLogger", self.path)
         self._begun = False
 
     def on_epoch_end(self, record: dict[str, Any]) -> None:
-        """Write a row."""
+        """Append a row."""
         if not self._begun:
             self._begin(record)
             self._begun = True
-        import csv  # takes longer to import than all of this module
+        import csv  # takes longer to import than this whole module
 
         with open(self.path, "a", newline="") as file:
             csv.writer(file).writerow(record[name] for name in self._columns)
 
     def _begin(self, record: dict[str, Any]) -> None:
-        """Write the head line, and the rows of earlier epochs where the table goes on."""
+        """Write the header, and the rows of earlier epochs if the file is continued."""
         import csv
 
-        rows = self._earlier(record) if self._goes_on and os.path.exists(self.path) else []
-        self._goes_on = self.append
+        rows = self._earlier(record) if self._continues and os.path.exists(self.path) else []
+        self._continues = self.append
         with open(self.path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(self._columns if rows else list(record))
@@ -83,9 +83,9 @@ class CSVLogger:
         return [row for row in rows if len(row) == len(head) and float(row[epoch]) < record["epoch"]]
 
     def state(self) -> dict[str, Any]:
-        """Return nothing that the file does not hold."""
+        """Return an empty state: everything is in the file."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with the file at the next `fit`."""
-        self._goes_on = True
+        """Continue the file at the next `fit`."""
+        self._continues = True

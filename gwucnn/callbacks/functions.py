@@ -1,4 +1,4 @@
-"""Callbacks made of functions."""
+"""A callback made of functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LambdaCallback(ChecksArguments):
     ----------
     on_train_begin, on_train_end : function without arguments, optional
     on_epoch_end : function of the epoch's record, optional
-        A true answer stops training.
+        Training stops if it returns True.
     set_network : function of the network, optional
 
     Examples

@@ -1,4 +1,4 @@
-"""What is known of a training afterwards."""
+"""The history that `fit` returns."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["History"]
 
 
 class History:
-    """The course of a training: of its own epochs what `fit` returns, of the whole run `network.history`.
+    """The values recorded in training: `fit` returns those of its own epochs, `network.history` has the whole run.
 
-    A `fit` with an initial_epoch goes on with a run, also with one that a file holds: `network.history` then
-    begins with the epochs before that one. A `fit` without begins a new run.
+    `fit` with an initial_epoch continues a run, which may come from a file: `network.history` then begins with the
+    epochs before that one. Without it, a new run begins.
 
     Attributes
     ----------
     history : dict of name to list
-        One number an epoch: `loss`, `accuracy` (from 0 to 1, for losses that classify), `val_loss`,
-        `val_accuracy`, `lr`. NaN for epochs that had no such number, as before there was validation data.
+        One value per epoch: `loss`, `accuracy` (from 0 to 1, for classification), `val_loss`, `val_accuracy`, `lr`. NaN
+        for epochs without such a value, for example before there was validation data.
     epoch : list of int
-        The epochs' numbers, counted from 0 as in Keras.
+        The numbers of the epochs, counted from 0 as in Keras.
     seconds : list of float
-        How long each epoch took.
+        The duration of each epoch.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class History:
         self.seconds: list[float] = []
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add one epoch's record."""
+        """Append the record of an epoch."""
         earlier = len(self.epoch)
         self.epoch.append(record["epoch"])
         self.seconds.append(record["seconds"])
@@ -45,20 +45,20 @@ class History:
             self.history.setdefault(key, [nan] * earlier).append(numbers.get(key, nan))
 
     def check(self, caller: str) -> None:
-        """Raise ValueError unless there is one number an epoch of all, and the epochs go up."""
+        """Raise ValueError unless every list has one value per epoch, and epochs increase."""
         count = len(self.epoch)
         if any(type(epoch) is not int or epoch < 0 for epoch in self.epoch) or any(
             later <= epoch for epoch, later in pairwise(self.epoch)
         ):
-            raise ValueError(f"{caller}: expected epochs that go up from 0, got {str(self.epoch)[:60]}")
+            raise ValueError(f"{caller}: expected increasing epochs of at least 0, got {str(self.epoch)[:60]}")
         for name, values in {**self.history, "seconds": self.seconds}.items():
             if len(values) != count or not all(isinstance(value, Real) for value in values):
                 raise ValueError(
-                    f"{caller}: expected {count} numbers of {name!r}, one an epoch, got {str(values)[:60]}"
+                    f"{caller}: expected {count} values of {name!r}, one per epoch, got {str(values)[:60]}"
                 )
 
     def before(self, epoch: int) -> History:
-        """Return a copy with the epochs before this one."""
+        """Return a copy that has only the epochs before this one."""
         found = History()
         for number, each in enumerate(self.epoch):
             if each < epoch:
@@ -67,7 +67,7 @@ class History:
         return found
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row an epoch, with a head line. Raises OSError if there is no folder for the file."""
+        """Write a CSV file with a header and a row per epoch. Raises OSError if its folder does not exist."""
         import csv
 
         path = check_path("History.to_csv", "path", path)

@@ -1,4 +1,4 @@
-"""Learning rates that callbacks change."""
+"""Callbacks that change the learning rate."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ __all__ = ["ReduceLROnPlateau"]
 
 
 class ReduceLROnPlateau(Monitor):
-    """Make the learning rate smaller when a number has not become better for `patience` epochs.
+    """Reduce the learning rate when a monitored value has not improved for `patience` epochs.
 
     Parameters
     ----------
     monitor : str
-        Name in the epoch's record.
+        Name of the value in the epoch's record.
     factor : float from 0 to less than 1
-        What the learning rate is multiplied by.
+        Factor by which the learning rate is multiplied.
     patience : int
-        Epochs without an improvement that are waited for.
+        Number of epochs without improvement after which the learning rate is reduced.
     verbose : bool
-        Print a line at each change.
+        Print a line for each change.
     mode : 'auto', 'min' or 'max'
-        Whether less or more is better; 'auto' tells by the name.
+        Whether smaller or larger is better; 'auto' decides by the name.
     min_delta : float
-        A change of less is no improvement.
+        Smaller changes do not count as improvement.
     cooldown : int
-        Epochs after a change in which none are counted.
+        Number of epochs after a reduction that are not counted.
     min_lr : float
-        The learning rate does not become smaller than this.
+        Lower bound of the learning rate.
 
     Raises
     ------
     ValueError
-        When training begins and its records will have no such number.
+        At the start of training, if records will not contain the monitored value.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class ReduceLROnPlateau(Monitor):
         self.cooling = 0
 
     def set_network(self, network: Any) -> None:
-        """Take the network whose optimizer to slow down."""
+        """Set the network whose learning rate is reduced."""
         self._network = network
 
     def on_train_begin(self) -> None:
-        """Start afresh. Raises ValueError if a schedule sets the learning rate already."""
+        """Reset the state. Raises ValueError if a schedule already sets the learning rate."""
         schedule = getattr(getattr(self._network, "optimizer", None), "schedule", None)
         if schedule is not None:
             raise ValueError(
@@ -77,7 +77,7 @@ class ReduceLROnPlateau(Monitor):
         super().on_train_begin()
 
     def on_epoch_end(self, record: dict[str, Any]) -> None:
-        """Lower the learning rate if it is time to."""
+        """Reduce the learning rate if it is due."""
         value = self.value(record)
         if self.cooling:
             self.cooling, self.wait = self.cooling - 1, 0
@@ -97,7 +97,7 @@ class ReduceLROnPlateau(Monitor):
         optimizer.lr = max(optimizer.lr * self.factor, self.min_lr)
         self.cooling, self.wait = self.cooldown, 0
         if self.verbose:
-            tell_user(f"epoch {record['epoch'] + 1}: lr lowered to {optimizer.lr:g}")
+            tell_user(f"epoch {record['epoch'] + 1}: lr reduced to {optimizer.lr:g}")
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"cooling": self.cooling}

@@ -1,4 +1,4 @@
-"""A number of the records that a callback keeps its eye on."""
+"""The base of callbacks that monitor a value in the records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gwucnn.common import ChecksArguments, check_between, look_up
 
 __all__ = ["Monitor"]
 
-# Records whose largest value is the best; of all others it is the smallest.
+# Values with these words in their name improve when they grow; all others improve when they shrink.
 LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc")
 
 
@@ -39,12 +39,12 @@ class Monitor(ChecksArguments):
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Discard the best value and the count of epochs without improvement."""
         self.best: float | None = None
         self.wait = 0
 
     def check_names(self, names: Iterable[str]) -> None:
-        """Raise ValueError if records have no number of this name."""
+        """Raise ValueError unless the monitored value is among the names in records."""
         names = dict.fromkeys(names)
         if self.monitor in names:
             return
@@ -56,28 +56,28 @@ class Monitor(ChecksArguments):
         look_up(self._caller, "monitor", self.monitor, names)
 
     def value(self, record: dict[str, Any]) -> float:
-        """Return the number of an epoch; raise ValueError that lists the record's names if it has none."""
+        """Return the monitored value of an epoch; raise ValueError if the record lacks it."""
         self.check_names(record)
         return float(record[self.monitor])
 
     def is_better(self, value: float) -> bool:
-        """Whether this is better than the best so far; NaN never is."""
+        """Whether this value is better than the best so far; NaN never is."""
         if self.best is None:
             return value == value
         return self._sign * (value - self.best) > self.min_delta
 
     def on_train_begin(self) -> None:
-        """Start afresh, unless a state was restored just before."""
+        """Reset the state, unless one has just been restored."""
         if not self._restored:
             self.reset()
         self._restored = False
 
     def state(self) -> dict[str, Any]:
-        """Return what was seen so far."""
+        """Return the state, to be saved with the network."""
         return {"best": self.best, "wait": self.wait}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on, at the next `fit`, where `state` was taken. Raises ValueError for another kind of state."""
+        """Continue from `state` at the next `fit`. Raises ValueError if it is not a state of this kind of callback."""
         check_names(self._caller, state, self.state())
         for name, value in state.items():
             setattr(self, name, value)

@@ -1,6 +1,7 @@
-"""What callbacks remember from epoch to epoch, checked when it comes out of a file.
+"""Checks of the states of callbacks that come from a file.
 
-That of a user's own callback is its own: nothing is known of it before `fit` gets such a callback.
+Only the states of the package's own callbacks can be checked: the contents of others are unknown until `fit` gets such
+a callback.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from gwucnn.common import check_size
 
-__all__ = ["REMEMBERED", "check_names", "check_states"]
+__all__ = ["STATE_CHECKS", "check_names", "check_states"]
 
 Check = Callable[[str, str, Any, Sequence[Any]], None]
 
@@ -21,19 +22,19 @@ def _count(caller: str, name: str, value: Any, weights: Sequence[Any]) -> None:
 
 
 def _epoch(caller: str, name: str, value: Any, weights: Sequence[Any]) -> None:
-    """Raise ValueError for what is no epoch, nor None for none yet."""
+    """Raise ValueError unless `value` is the number of an epoch, or None for none yet."""
     if value is not None:
         check_size(caller, name, value, 0)
 
 
-def _seen(caller: str, name: str, value: Any, weights: Sequence[Any]) -> None:
-    """Raise ValueError for what is no number of a record, nor None for none yet."""
+def _value(caller: str, name: str, value: Any, weights: Sequence[Any]) -> None:
+    """Raise ValueError unless `value` is a number, or None for none yet."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
         raise ValueError(f"{caller}: expected {name} to be a number or null, got {str(value)[:60]!r}")
 
 
 def _weights(caller: str, name: str, value: Any, weights: Sequence[Any]) -> None:
-    """Raise ValueError for what are no such weights, nor None for none yet."""
+    """Raise ValueError unless `value` is a list of arrays like `weights`, or None for none yet."""
     if value is None:
         return
     if not isinstance(value, list) or len(value) != len(weights):
@@ -47,28 +48,28 @@ def _weights(caller: str, name: str, value: Any, weights: Sequence[Any]) -> None
             raise ValueError(f"{caller}: expected {name}, array {number}, to be {wanted}, got {got}")
 
 
-WATCHED: dict[str, Check] = {"best": _seen, "wait": _count}
+MONITOR: dict[str, Check] = {"best": _value, "wait": _count}
 
-# The package's callbacks that have a state, and what is in it.
-REMEMBERED: dict[str, dict[str, Check]] = {
+# The package's callbacks that have a state, with a check for each entry of it.
+STATE_CHECKS: dict[str, dict[str, Check]] = {
     "CSVLogger": {},
-    "EarlyStopping": {**WATCHED, "best_epoch": _epoch, "best_weights": _weights},
-    "ModelCheckpoint": WATCHED,
-    "ReduceLROnPlateau": {**WATCHED, "cooling": _count},
+    "EarlyStopping": {**MONITOR, "best_epoch": _epoch, "best_weights": _weights},
+    "ModelCheckpoint": MONITOR,
+    "ReduceLROnPlateau": {**MONITOR, "cooling": _count},
 }
 
 
 def check_names(caller: str, state: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raise ValueError unless a state has these names and no others."""
+    """Raise ValueError unless a state has exactly these entries."""
     if state.keys() != set(names):
         wanted, got = (", ".join(found) or "nothing" for found in (names, state))
         raise ValueError(f"{caller}: expected a state of {wanted}, got {got[:200]}")
 
 
 def check_states(states: Iterable[tuple[str, Mapping[str, Any]]], weights: Sequence[Any]) -> None:
-    """Raise ValueError for a state that no callback of that class can be in, in a network of `weights`."""
+    """Raise ValueError for a state that is impossible for a callback of its class, in a network of `weights`."""
     for caller, state in states:
-        if caller in REMEMBERED:
-            check_names(caller, state, REMEMBERED[caller])
-            for name, check in REMEMBERED[caller].items():
+        if caller in STATE_CHECKS:
+            check_names(caller, state, STATE_CHECKS[caller])
+            for name, check in STATE_CHECKS[caller].items():
                 check(caller, name, state[name], weights)

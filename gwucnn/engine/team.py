@@ -1,4 +1,4 @@
-"""Who trains a network: one process alone, or several that share each batch."""
+"""The interface between the trainer and data-parallel training; `ALONE` is the single-process implementation."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ __all__ = ["ALONE", "OtherRankFailed", "Team", "team_of"]
 
 
 class OtherRankFailed(Exception):
-    """Raised inside `Team.collective` where a process learns that another one will not go on."""
+    """Raised inside `Team.collective` when another rank has failed."""
 
 
 class Team:
-    """The processes, called ranks, that train one network together, as the trainer sees them.
+    """The processes, called ranks, that train one network together.
 
-    Each rank runs the same program on the same data and comes to the hooks below in the same order. This base
-    is a process that trains alone, for which nothing is to be done; `gwucnn.distributed.DataParallel` is
-    several.
+    Each rank runs the same program on the same data and calls the methods below in the same order. This base class is
+    for a single process, where they have nothing to do; `gwucnn.distributed.DataParallel` is for several.
 
     Attributes
     ----------
     rank : int
-        This process's number, from 0. Rank 0 is the one that writes files and shows progress.
+        Number of this process, from 0. Rank 0 writes files and shows progress.
     size : int
-        How many ranks there are.
+        Number of ranks.
     """
 
     rank = 0
@@ -33,37 +32,37 @@ class Team:
 
     @contextmanager
     def collective(self) -> Iterator[None]:
-        """Let no rank wait for one that ended with an error: around all that `fit` does."""
+        """Enclose everything `fit` does, so that no rank waits for another one that has failed."""
         yield
 
     def begin(self, engine: Any, rng: Any, facts: Mapping[str, Any]) -> None:
         """Start all ranks from rank 0's weights, optimizer and random numbers.
 
-        rng : numpy Generator that shuffles, or None. facts : what must be the same on all ranks.
+        rng : numpy Generator for shuffling, or None. facts : values that must be the same on all ranks.
         """
 
     def shard(self, data: Any, indices: Any) -> Any:
-        """Return those of a batch's indices, a slice or an array of numbers, that are this rank's share."""
+        """Return this rank's share of the indices of a batch, a slice or an array of numbers."""
         return indices
 
     def average_gradients(self, grads: Any, weight: float) -> None:
-        """Turn the gradient of the mean loss of this rank's share, in place, into that of the whole batch.
+        """Replace the gradient of the mean loss over this rank's share by that over the whole batch, in place.
 
-        weight : of the share, the sum over its samples.
+        weight : sum of the sample weights of the share.
         """
 
     def average_statistics(self) -> None:
-        """Make running statistics the same on all ranks, after a batch has moved them."""
+        """Average running statistics over the ranks, after a batch has updated them."""
 
     def merge_totals(self, totals: Any) -> None:
-        """Add to an epoch's totals those of the other ranks."""
+        """Add the totals of the other ranks to those of this one."""
 
-    def broadcast(self, thing: Any) -> Any:
-        """Return what rank 0 has."""
-        return thing
+    def broadcast(self, item: Any) -> Any:
+        """Return the item of rank 0."""
+        return item
 
     def any_rank(self, answer: bool) -> bool:
-        """Return whether any rank says yes."""
+        """Return whether the answer of any rank is true."""
         return answer
 
 
@@ -71,7 +70,7 @@ ALONE = Team()
 
 
 def team_of(caller: str, given: Any) -> Team:
-    """Return the team that a user gave, by default nobody else; raise TypeError for what is none."""
+    """Return the team that a user passed, or ALONE for None; raise TypeError for anything else."""
     if given is None:
         return ALONE
     if not isinstance(given, Team):

@@ -135,7 +135,7 @@ def test_reduce_lr_on_plateau_of_a_network(data, capsys):
     history = network.fit(*data, epochs=3, callbacks=[plateau])
     assert history.history["lr"] == [0.5, 0.5, 0.25]
     assert network.optimizer.lr == 0.125
-    assert capsys.readouterr().err == "epoch 2: lr lowered to 0.25\nepoch 3: lr lowered to 0.125\n"
+    assert capsys.readouterr().err == "epoch 2: lr reduced to 0.25\nepoch 3: lr reduced to 0.125\n"
 
 
 def test_reduce_lr_on_plateau_beside_a_schedule(data):

@@ -22,7 +22,7 @@ from gwucnn import (
     ReduceLROnPlateau,
 )
 from gwucnn.distributed import DataParallel
-from gwucnn.distributed.agreement import Kind
+from gwucnn.distributed.collectives import CallKind
 from gwucnn.engine.team import Team
 from ranks import Communicator, Meeting, on_ranks
 from resumed import OPTIMIZERS
@@ -173,7 +173,7 @@ def test_a_step_costs_two_messages_one_of_the_size_of_the_weights(data):
         return network.count_params(), calls(team)[before:]
 
     def calls(team):
-        return team._agreement._communicator.calls
+        return team._collectives._communicator.calls
 
     for numbers, messages in on_ranks(2, trained):
         assert messages.count(("Allreduce", numbers)) == 2 * 4
@@ -201,7 +201,7 @@ def test_random_layers_draw_other_numbers_on_each_rank_and_the_same_in_each_run(
         network = drawing()
 
         def look(record):
-            space = network._engine._training.spaces[-2]
+            space = network._engine.workspaces.current_training.spaces[-2]
             masks[team.rank] = space.saved["mask"].copy()
 
         # 20 images in batches of 9: rank 1 has none of the last batch's two on a team of 4.
@@ -362,7 +362,7 @@ def test_warnings_and_lines_of_callbacks_come_from_rank_0_alone(data, capsys):
         warnings.simplefilter("always")
         assert on_ranks(3, trained) == [None] * 3
         assert len(caught) == 1 and "pixels" in str(caught[0].message)
-        assert capsys.readouterr().err == "epoch 2: lr lowered to 0.01\n"
+        assert capsys.readouterr().err == "epoch 2: lr reduced to 0.01\n"
         small().fit(1000 * x, y)
         assert len(caught) == 2, "alone it speaks again"
 
@@ -473,7 +473,7 @@ def test_an_error_on_one_rank_ends_all(data, error, at):
     for result in (results[0], results[2]):
         assert type(result) is RuntimeError
         kind = type(error).__name__
-        assert f"expected all ranks to go on, but rank 1 ended with {kind}: " in str(result)
+        assert f"expected all ranks to finish, but rank 1 failed with {kind}: " in str(result)
         assert "torn page" in str(result)
 
 
@@ -492,13 +492,13 @@ def test_an_error_in_a_callback_of_one_rank_ends_all(data, hook):
     results = on_ranks(2, trained)
     assert type(results[1]) is ZeroDivisionError
     assert str(results[0]) == (
-        "fit: expected all ranks to go on, but rank 1 ended with ZeroDivisionError: one by none; see there"
+        "fit: expected all ranks to finish, but rank 1 failed with ZeroDivisionError: one by none; see its output"
     )
 
 
 def test_a_fit_inside_of_a_fit_needs_a_team_of_its_own(data):
     def trained(team):
-        again = DataParallel(team._agreement._communicator)
+        again = DataParallel(team._collectives._communicator)
         network, other = small(), small(seed=1)
 
         def nested(team):
@@ -508,12 +508,12 @@ def test_a_fit_inside_of_a_fit_needs_a_team_of_its_own(data):
         network.fit(*data, 1, 10, callbacks=[nested(team)], distributed=team)
 
     for message in raised(on_ranks(2, trained), RuntimeError):
-        assert "expected a DataParallel that trains nothing else meanwhile" in message
+        assert "expected a DataParallel that is not in use" in message
 
 
 def test_a_fit_inside_of_a_fit_of_the_same_network_leaves_it_its_team(data):
     def trained(team):
-        again, network = DataParallel(team._agreement._communicator), small()
+        again, network = DataParallel(team._collectives._communicator), small()
 
         def nested(record):
             network.fit(*data, batch_size=5, distributed=again)
@@ -533,7 +533,7 @@ def test_a_wrong_argument_on_one_rank_ends_all(data, wrong):
 
     results = on_ranks(2, trained)
     assert type(results[1]) in (TypeError, ValueError)
-    assert f"rank 1 ended with {type(results[1]).__name__}: {results[1]}; see there" in str(results[0])
+    assert f"rank 1 failed with {type(results[1]).__name__}: {results[1]}; see its output" in str(results[0])
 
 
 def test_several_ranks_may_fail_at_once(data):
@@ -546,7 +546,7 @@ def test_several_ranks_may_fail_at_once(data):
 
     results = on_ranks(3, trained)
     assert [type(result) for result in results] == [RuntimeError, ValueError, ValueError]
-    assert "rank 1 ended with ValueError: fit: expected finite images" in str(results[0])
+    assert "rank 1 failed with ValueError: fit: expected finite images" in str(results[0])
 
 
 @pytest.mark.parametrize(
@@ -698,7 +698,7 @@ def test_ctrl_c_at_the_end_is_not_told_to_ranks_that_have_left(data, ctrl_c):
     class Interrupted(Communicator):
         def Allgather(self, sent, received):
             super().Allgather(sent, received)
-            if sent[0] == Kind.END:
+            if sent[0] == CallKind.END:
                 signal.raise_signal(signal.SIGINT)
 
     communicator = Interrupted(Meeting(1), 0)

@@ -75,7 +75,9 @@ def test_layers_that_draw_do_so_in_the_same_way_in_each_run(found, threads):
 def test_an_error_on_one_rank_ends_fit_on_all(found, name, text):
     *others, last = (str(rank[name]) for rank in found)
     assert last == text
-    expected = f"RuntimeError: fit: expected all ranks to go on, but rank {len(others)} ended with {text}; see there"
+    expected = (
+        f"RuntimeError: fit: expected all ranks to finish, but rank {len(others)} failed with {text}; see its output"
+    )
     assert others == [expected] * len(others)
 
 

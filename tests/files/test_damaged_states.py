@@ -11,7 +11,7 @@ import damage
 import resumed
 from damage import complaint, set_in
 from gwucnn import CSVLogger, Dense, EarlyStopping, GWUNetwork, ModelCheckpoint, ReduceLROnPlateau
-from gwucnn.callbacks.state import REMEMBERED
+from gwucnn.callbacks.state import STATE_CHECKS
 from trainees import small, small_data
 
 
@@ -46,7 +46,7 @@ WEIGHTS = 13
 def test_the_file_has_what_is_damaged_here(sound, path):
     names = [entry["class_name"] for entry in document_of(sound)["callbacks"]]
     assert names == ["ModelCheckpoint", "ModelCheckpoint", "EarlyStopping", "CSVLogger", "ReduceLROnPlateau"]
-    assert set(names) == REMEMBERED.keys()
+    assert set(names) == STATE_CHECKS.keys()
     path.write_bytes(sound)
     network = GWUNetwork.load(path)
     assert network.epochs_done == 2 and len(network.parameters) == WEIGHTS
@@ -55,7 +55,7 @@ def test_the_file_has_what_is_damaged_here(sound, path):
 def test_every_callback_that_has_a_state_has_it_checked():
     made = [CSVLogger("x"), EarlyStopping(), ModelCheckpoint("x"), ReduceLROnPlateau()]
     assert {type(each).__name__: each.state().keys() for each in made} == {
-        name: kept.keys() for name, kept in REMEMBERED.items()
+        name: kept.keys() for name, kept in STATE_CHECKS.items()
     }
 
 
@@ -189,7 +189,7 @@ def shortened(data, name):
 @pytest.mark.parametrize("name", ["records.loss", "records.lr", "seconds", "epoch"])
 def test_lists_of_another_length(name, sound, path):
     message = complaint(path, shortened(sound, f"history.{name}"))
-    assert re.search(r"history: expected [12] numbers of '\w+', one an epoch, got \[", message)
+    assert re.search(r"history: expected [12] values of '\w+', one per epoch, got \[", message)
 
 
 def retyped(name, **changed):
@@ -237,7 +237,7 @@ def with_numbers(data, name, values, dtype):
 @pytest.mark.parametrize("epochs", [[1, 0], [0, 0], [-1, 0], [0, -(2**63)]])
 def test_epochs_that_do_not_go_up(epochs, sound, path):
     message = complaint(path, with_numbers(sound, "history.epoch", epochs, np.int64))
-    assert f"history: expected epochs that go up from 0, got {epochs}" in message
+    assert f"history: expected increasing epochs of at least 0, got {epochs}" in message
 
 
 def test_more_epochs_than_were_done(sound, path):
@@ -257,12 +257,12 @@ def test_a_history_that_was_changed_by_hand_is_not_saved(path, rng):
     network = small()
     network.fit(*small_data(rng), 2, verbose=0)
     network.history.history["note"] = ["a", "b"]
-    with pytest.raises(ValueError, match=r"^save: expected 2 numbers of 'note', one an epoch, got \['a', 'b'\]"):
+    with pytest.raises(ValueError, match=r"^save: expected 2 values of 'note', one per epoch, got \['a', 'b'\]"):
         network.save(path)
-    with pytest.raises(ValueError, match=r"^fit: expected 2 numbers of 'note', one an epoch"):
+    with pytest.raises(ValueError, match=r"^fit: expected 2 values of 'note', one per epoch"):
         network.fit(*small_data(rng), 3, initial_epoch=2, verbose=0)
     network.history.history["note"] = [1]
-    with pytest.raises(ValueError, match=r"^save: expected 2 numbers of 'note', one an epoch, got \[1\]"):
+    with pytest.raises(ValueError, match=r"^save: expected 2 values of 'note', one per epoch, got \[1\]"):
         network.save(path)
 
 
