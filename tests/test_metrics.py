@@ -419,9 +419,9 @@ def test_metrics_in_a_network_have_the_weights_of_its_loss(rng):
         ([1, 2], r"evaluate: expected sample_weight of shape \(20,\), got \(2,\); give one for each sample"),
         (
             -np.ones(20),
-            "evaluate: expected weights of samples and classes that are finite and not negative, got .*",
+            "evaluate: expected finite weights of at least 0 for samples and classes, got .*",
         ),
-        (np.zeros(20), "evaluate: expected a sample that counts, got weights that are all 0"),
+        (np.zeros(20), "evaluate: expected a positive sample weight, got only zeros"),
     ],
 )
 def test_weights_that_evaluate_does_not_take(weights, message, rng):

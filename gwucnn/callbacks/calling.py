@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.callbacks.state import STATE_CHECKS
-from gwucnn.common import hint
+from gwucnn.common import did_you_mean
 
 __all__ = ["Callbacks"]
 
@@ -140,7 +140,7 @@ def _check_hooks(callback: Any) -> None:
             free = [hook for hook in HOOKS if not hasattr(callback, hook)]
             raise TypeError(
                 f"fit: expected a callback with any of {', '.join(HOOKS)}, got one with {name}, which is "
-                f"never called{hint(name, free)}"
+                f"never called{did_you_mean(name, free)}"
             )
     for hook, (argument, meaning) in HOOKS.items():
         method = getattr(callback, hook, None)

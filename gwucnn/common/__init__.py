@@ -1,4 +1,11 @@
-"""TODO."""
+"""What every room may use: errors, checks of arguments, hints for mistyped names, and small shared tools.
+
+- `errors.py`: the exceptions, and how messages reach the user
+- `checks.py`: checks of single arguments; `names.py`: look-ups of names, with suggestions
+- `configurable.py`: objects that are fully described by their constructor's arguments
+- `windows.py`: arithmetic of windows that slide over images
+- `atomic_file.py`, `chunked.py`, `seeds.py`: files replaced atomically, large arrays piece by piece, repeatable runs
+"""
 
 from gwucnn.common.atomic_file import check_target, write_atomically
 from gwucnn.common.checks import (
@@ -27,7 +34,7 @@ from gwucnn.common.errors import (
 from gwucnn.common.names import (
     ChecksArguments,
     checks_arguments,
-    hint,
+    did_you_mean,
     look_up,
     quoted_number_hint,
     unknown_argument,
@@ -72,8 +79,8 @@ __all__ = [
     "chunks",
     "classes_by_name",
     "constructor_repr",
+    "did_you_mean",
     "from_config",
-    "hint",
     "is_batch_source",
     "is_number",
     "look_up",

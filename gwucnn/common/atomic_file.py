@@ -1,11 +1,12 @@
-"""Files that are replaced as a whole: whatever goes wrong, there is the old one or the new one.
+"""Files that are replaced atomically: whatever goes wrong, there is either the old file or the new one.
 
-The bytes go into a temporary file beside the target, and to the disk, before that takes the target's name. It
-is removed if anything fails. A process that is killed leaves it behind, for the next save in that folder to
-clear: whoever writes one holds a lock on it, which ends with the process, so that what is locked is in use.
+The data are written to a temporary file in the same folder and flushed to disk; then the temporary file is renamed to
+the target. It is removed if anything fails. A killed process leaves it behind, and the next save in that folder removes
+it: the process that writes a temporary file holds a lock on it, which ends with the process, so an unlocked one is
+garbage.
 
-On Windows an open file can be neither moved nor removed. There it is closed before it takes the name, what is
-younger than a minute counts as in use, and whoever has the target open at that moment is waited for.
+On Windows an open file can be neither renamed nor removed. There the temporary file is closed before the rename, one
+that is younger than a minute counts as in use, and if another process has the target open, the rename is retried.
 """
 
 from __future__ import annotations
@@ -20,26 +21,26 @@ from typing import Any
 
 __all__ = ["check_target", "write_atomically"]
 
-# What temporary files are called, and nothing else is.
-LEFT_OVER = re.compile(r"\.gwucnn-[0-9a-f]{16}\.tmp")
+# The names of temporary files, which no other files have.
+TEMPORARY_NAME = re.compile(r"\.gwucnn-[0-9a-f]{16}\.tmp")
 
 WINDOWS = os.name == "nt"
 
-# Seconds, on Windows: between tries to take the target's name; how long a closed file counts as in use.
-WAITS = (0.01, 0.03, 0.1, 0.3, 1.0)
-IN_USE = 60
+# On Windows, in seconds: the waits before retrying the rename, and how long a temporary file counts as in use.
+RETRY_SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0)
+IN_USE_SECONDS = 60
 
 
 def write_atomically(caller: str, path: str | os.PathLike[str], data: bytes) -> None:
-    """Make `data` the contents of a file, or leave what is there and raise the OSError that came.
+    """Write `data` to a file, replacing it, or leave it as it was and raise OSError.
 
-    A link keeps pointing to where it does, and a file that is there keeps its permissions.
+    Links are followed, and an existing file keeps its permissions.
     """
     target, folder = check_target(caller, path)
     if os.path.exists(target) and not os.path.isfile(target):
-        # Its name would go to the new file, also that of /dev/null.
+        # The rename would replace it by a regular file, even /dev/null.
         raise OSError(f"{caller}: expected the path of a file, got the device or pipe {target!r}")
-    _clear(folder)
+    _remove_garbage(folder)
     temporary, file = _create(caller, folder)
     try:
         try:
@@ -57,15 +58,15 @@ def write_atomically(caller: str, path: str | os.PathLike[str], data: bytes) -> 
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync(folder)
+    _sync_folder(folder)
 
 
 def check_target(caller: str, path: str | os.PathLike[str]) -> tuple[str, str]:
-    """Return where a file is to be written, links followed, and its folder; raise OSError where none can lie.
+    """Return the path to write to, with links resolved, and its folder; raise OSError if no file can be there.
 
-    Callbacks ask before training, so that nobody trains for hours for a file that cannot be written.
+    Callbacks call this before training, so that nobody trains for hours before the first save fails.
     """
-    # Not through a link: it would be replaced, and what it points to stay as it was.
+    # Links are resolved because the rename would replace the link itself.
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
@@ -76,8 +77,8 @@ def check_target(caller: str, path: str | os.PathLike[str]) -> tuple[str, str]:
 
 
 def _replace_closed(temporary: str, target: str) -> None:
-    """Give a file its name, after a wait if someone else is reading or replacing what is there."""
-    for seconds in WAITS:
+    """Rename a closed file; retry if another process is reading or replacing the target."""
+    for seconds in RETRY_SECONDS:
         try:
             return os.replace(temporary, target)
         except PermissionError:
@@ -97,7 +98,7 @@ def _create(caller: str, folder: str) -> tuple[str, int]:
             raise PermissionError(error.errno, why, folder) from None
         try:
             _lock(file)
-            # Someone who cleared the folder between these two calls took it for a left-over.
+            # Another process may have removed it as garbage between these two calls.
             if os.path.exists(path):
                 return path, file
         except BaseException:
@@ -114,8 +115,8 @@ def _write(file: int, data: bytes) -> None:
         rest = rest[os.write(file, rest) :]
 
 
-def _sync(folder: str) -> None:
-    """Have the new name on the disk too, where a folder can be read and a file system knows of that."""
+def _sync_folder(folder: str) -> None:
+    """Flush the rename to disk, where the file system supports that."""
     if WINDOWS:
         return
     try:
@@ -130,7 +131,7 @@ def _sync(folder: str) -> None:
 
 
 def _lock(file: int, *, wait: bool = True) -> bool:
-    """Lock a file for as long as it is open; return whether that worked, False where there are no locks."""
+    """Lock a file as long as it is open; return whether that worked. False where there are no locks."""
     try:
         import fcntl
     except ImportError:
@@ -142,18 +143,18 @@ def _lock(file: int, *, wait: bool = True) -> bool:
     return True
 
 
-def _clear(folder: str) -> None:
-    """Remove temporary files that nobody writes any more."""
+def _remove_garbage(folder: str) -> None:
+    """Remove temporary files of processes that no longer exist."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if LEFT_OVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            if TEMPORARY_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 _remove_unused(entry.path)
 
 
 def _remove_unused(path: Any) -> None:
     with contextlib.suppress(OSError):
         if WINDOWS:
-            if time.time() - os.stat(path).st_mtime > IN_USE:
+            if time.time() - os.stat(path).st_mtime > IN_USE_SECONDS:
                 os.unlink(path)  # fails while it is open
             return
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)

@@ -1,4 +1,4 @@
-"""Numbers that users give: checked where they come in, with the argument's name in the error."""
+"""Checks of arguments that users pass; errors name the caller and the argument."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ __all__ = [
 
 
 def is_number(value: Any) -> bool:
-    """Return whether `value` is a real number; True and False are none."""
+    """Return whether `value` is a real number. True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _wrong(caller: str, name: str, value: Any, wanted: str) -> ValueError:
+def _error(caller: str, name: str, value: Any, wanted: str) -> ValueError:
     return ValueError(f"{caller}: expected {name} to be {wanted}, got {value!r}{quoted_number_hint(value)}")
 
 
 def check_fraction(caller: str, name: str, value: Any) -> float:
     """Return `value` as a float from 0 to less than 1, or raise a ValueError that names it."""
     if not is_number(value) or not 0 <= value < 1:
-        raise _wrong(caller, name, value, "a number from 0 to less than 1")
+        raise _error(caller, name, value, "a number from 0 to less than 1")
     return float(value)
 
 
 def check_positive(caller: str, name: str, value: Any) -> float:
     """Return `value` as a finite float above 0, or raise a ValueError that names it."""
     if not is_number(value) or not 0 < value < inf:
-        raise _wrong(caller, name, value, "a positive number")
+        raise _error(caller, name, value, "a positive number")
     return float(value)
 
 
 def check_nonnegative(caller: str, name: str, value: Any) -> float:
     """Return `value` as a finite float of at least 0, or raise a ValueError that names it."""
     if not is_number(value) or not 0 <= value < inf:
-        raise _wrong(caller, name, value, "a number of at least 0")
+        raise _error(caller, name, value, "a number of at least 0")
     return float(value)
 
 
@@ -65,7 +65,7 @@ def check_between(caller: str, name: str, value: Any, least: float, most: float 
     return float(value)
 
 
-# Numbers in whose place one writes what comes later in a call: Conv2D(8, 3, "relu").
+# Numeric arguments in whose place users write a later argument, as in Conv2D(8, 3, "relu").
 BEFORE_WORDS = ("filters", "kernel_size", "strides", "pool_size", "output_size")
 
 
@@ -78,7 +78,7 @@ def check_size(caller: str, name: str, value: object, least: int = 1) -> int:
 
 
 def misplaced_word_hint(name: str, value: object) -> str:
-    """Return what to do about a text that stands where a number belongs."""
+    """Return a hint for a string in place of a number: write it without quotes, or as the argument it was meant for."""
     if not isinstance(value, str):
         return ""
     if value.isdigit():
@@ -104,19 +104,19 @@ def check_flag(caller: str, name: str, value: object, hint: str = "") -> bool:
 
 
 def check_path(caller: str, name: str, value: Any) -> Any:
-    """Return a path as a str (or bytes, if it is), or raise a TypeError that names it."""
+    """Return a path as str, or as bytes if it is bytes; raise a TypeError that names it for anything else."""
     if not isinstance(value, (str, bytes, os.PathLike)):
-        raise TypeError(f"{caller}: expected {name} to be a path, got {value!r}; write it as a text")
+        raise TypeError(f"{caller}: expected {name} to be a path, got {value!r}; write it as a string")
     return os.fspath(value)
 
 
 def is_batch_source(value: Any) -> bool:
-    """Whether an object hands out items by number but is no array and no sequence of Python's.
+    """Whether an object returns items by number but is neither an array nor a Python sequence or mapping.
 
-    numpy would go on asking such an object for items until there is an IndexError, which may never come.
+    np.asarray would request items from such an object until it raises IndexError, which may never happen.
     """
     if isinstance(value, np.ndarray):
-        return False  # soon: this is asked for each single image
+        return False  # first, because this is called for each single image
     if isinstance(value, (Sequence, Mapping)) or hasattr(value, "__array_interface__"):
         return False
     return all(hasattr(value, name) for name in ("__len__", "__getitem__")) and not hasattr(value, "__array__")

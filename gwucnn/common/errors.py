@@ -1,7 +1,7 @@
-"""What goes wrong, by kind, and how users hear of it and of what else is worth a line.
+"""Exceptions, and the functions that print messages and warnings for users.
 
-Every message has the form ``who: expected X, got Y; how to fix``, where *who* is the function or the layer
-with its place in the network, such as ``2.Conv2D``.
+Every message has the form ``caller: expected X, got Y; how to fix``, where *caller* is the function, or the layer with
+its place in the network, such as ``2.Conv2D``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = [
     "warn_user",
 ]
 
-_SPEAKS = ContextVar("speaks", default=True)
+_ENABLED = ContextVar("user_messages", default=True)
 
 
 class ShapeError(ValueError):
@@ -38,28 +38,28 @@ class FormatError(ValueError):
 
 
 class SizeMismatchWarning(UserWarning):
-    """Issued when a stated ``input_size`` differs from what the layer before really makes."""
+    """Issued when a stated ``input_size`` differs from the output size of the layer before."""
 
 
 @contextmanager
-def user_messages(aloud: bool) -> Iterator[None]:
-    """Keep quiet meanwhile unless `aloud`: of processes that all do the same, one says it."""
-    before = _SPEAKS.set(aloud)
+def user_messages(enabled: bool) -> Iterator[None]:
+    """Enable or disable messages and warnings in this block: of processes that do the same, one should print them."""
+    before = _ENABLED.set(enabled)
     try:
         yield
     finally:
-        _SPEAKS.reset(before)
+        _ENABLED.reset(before)
 
 
 def tell_user(line: str) -> None:
-    """Print a line to where progress bars are, so that the two do not mix."""
-    if _SPEAKS.get():
+    """Print a line to standard error, where progress bars are, so that the two do not mix."""
+    if _ENABLED.get():
         print(line, file=sys.stderr)
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn about the line of the user's program that led here, however deep in the package this is."""
-    if not _SPEAKS.get():
+    """Issue a warning that points to the line of the user's program, however deep in the package this is called."""
+    if not _ENABLED.get():
         return
     package, level = __name__.partition(".")[0], 2
     frame = sys._getframe(1)

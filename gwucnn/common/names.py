@@ -1,4 +1,4 @@
-"""Look-ups of names that users type, with a hint where one is unknown."""
+"""Look-ups of names that users type, with suggestions for unknown ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = [
     "ChecksArguments",
     "check_arguments",
     "checks_arguments",
-    "hint",
+    "did_you_mean",
     "look_up",
     "quoted_number_hint",
     "unknown_argument",
@@ -21,8 +21,8 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-# What other libraries call the same thing, where the nearest spelling would not find it.
-ELSEWHERE = {
+# Names in other libraries, for what similarity of spelling would not find.
+OTHER_NAMES = {
     "acc": ["accuracy"],
     "alpha": ["negative_slope"],
     "bce": ["binary_crossentropy"],
@@ -64,35 +64,35 @@ ELSEWHERE = {
     "xavier_uniform": ["glorot_uniform"],
 }
 
-# Arguments that are several things in one list, which many give one by one.
-TOGETHER = ("branches", "input_size", "layers", "shape")
+# Arguments that take a list, whose items users tend to pass one by one.
+LIST_ARGUMENTS = ("branches", "input_size", "layers", "shape")
 
 
-def hint(name: object, known: Iterable[str]) -> str:
-    """Return '; did you mean ...?' with what of the known names comes nearest, or nothing."""
-    import difflib  # a name is wrong once in a while, the package is imported each time
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return '; did you mean ...?' with the closest of the known names, or an empty string."""
+    import difflib  # imported here, as it is only needed after a mistake
 
     known = list(known)
     if not isinstance(name, str):
-        # A class or a function of the right name, such as activation=RELU, or an object of such a class.
+        # A class, function or object with the right name, such as activation=RELU.
         meant = getattr(name, "__name__", type(name).__name__).lower().removesuffix("activation")
         return f"; did you mean {meant!r}?" if meant in known else ""
     name = name.lower()
-    same = [word for word in ELSEWHERE.get(name, ()) if word in known]
-    close = same or difflib.get_close_matches(name, known, n=1)
+    renamed = [word for word in OTHER_NAMES.get(name, ()) if word in known]
+    close = renamed or difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def look_up(caller: str, what: str, name: object, table: Mapping[str, T]) -> T:
-    """Return table[name], or raise a ValueError that lists the names and suggests the nearest."""
+    """Return table[name], or raise a ValueError that lists the names and suggests the closest one."""
     if isinstance(name, str) and name in table:
         return table[name]
     known = ", ".join(map(repr, table))
-    raise ValueError(f"{caller}: expected {what} to be one of {known}, got {name!r}{hint(name, table)}")
+    raise ValueError(f"{caller}: expected {what} to be one of {known}, got {name!r}{did_you_mean(name, table)}")
 
 
 def quoted_number_hint(value: object) -> str:
-    """Return what to do about a text that stands where a number belongs: a hint if it is one in quotes."""
+    """Return a hint if `value` is a number in quotes, otherwise an empty string."""
     if not isinstance(value, str) or not any(map(str.isdigit, value)):
         return ""
     try:
@@ -103,17 +103,17 @@ def quoted_number_hint(value: object) -> str:
 
 
 def unknown_argument(caller: str, known: Sequence[str], name: str) -> TypeError:
-    """Return the error for an argument that nobody takes."""
+    """Return the error for an argument that does not exist."""
     takes = f"the arguments {', '.join(known)}" if known else "no arguments"
-    return TypeError(f"{caller}: expected {takes}, got {name!r}{hint(name, known)}")
+    return TypeError(f"{caller}: expected {takes}, got {name!r}{did_you_mean(name, known)}")
 
 
 def check_arguments(
     caller: str, function: Callable[..., Any], given: Iterable[str], args: Sequence[Any] | None = None
 ) -> None:
-    """Raise a TypeError that says what is right unless the method `function` takes all `given` keywords.
+    """Raise a helpful TypeError unless the method `function` accepts all `given` keywords.
 
-    With args, also unless it takes so many without a name, and none that it needs is missing.
+    With `args`, also if there are too many positional arguments, or if a required argument is missing.
     """
     _, *parameters = inspect.signature(function).parameters.values()
     kinds = {parameter.kind for parameter in parameters}
@@ -129,8 +129,8 @@ def check_arguments(
     places = known[: len(known) - len(named)]
     if len(args) > len(places):
         remedy = f"; write {named[0]}=..." if named else ""
-        if len(places) == 1 and places[0] in TOGETHER and not isinstance(args[0], list):
-            remedy = "; put them together, in one list"
+        if len(places) == 1 and places[0] in LIST_ARGUMENTS and not isinstance(args[0], list):
+            remedy = "; pass them as one list"
         most = f"{_count(len(places), 'argument')} without a name at most, {', '.join(places)}"
         raise TypeError(
             f"{caller}: expected {most if places else 'no argument without a name'}, got {len(args)}{remedy}"
@@ -147,7 +147,7 @@ def _count(number: int, what: str) -> str:
 
 
 def checks_arguments(method: F) -> F:
-    """Let a method answer to a call with wrong arguments with the right ones."""
+    """Decorate a method so that wrong arguments raise an error that lists the right ones."""
     _, *parameters = inspect.signature(method).parameters.values()
     known = frozenset(parameter.name for parameter in parameters)
     most = sum(parameter.kind is not inspect.Parameter.KEYWORD_ONLY for parameter in parameters)
@@ -165,7 +165,7 @@ def checks_arguments(method: F) -> F:
 
 
 class ChecksArguments:
-    """A base whose derived classes answer to a call with wrong arguments with the right ones."""
+    """A base class whose derived classes raise a helpful error if the constructor gets wrong arguments."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -174,7 +174,7 @@ class ChecksArguments:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls.__init__ is object.__init__ and (args or kwargs):
-            ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-            remedy = "" if ours else "; define __init__ to take them"
+            is_ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+            remedy = "" if is_ours else "; define __init__ to take them"
             raise TypeError(f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}{remedy}")
         return super().__new__(cls)

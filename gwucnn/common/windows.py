@@ -1,4 +1,4 @@
-"""Integer arithmetic of windows that slide over images: sizes in, sizes out, nothing else.
+"""Integer arithmetic of windows that slide over images.
 
 V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
 """
@@ -45,7 +45,10 @@ def _is_two(value: object) -> bool:
 
 
 def border(caller: str, padding: object, words: str = "") -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return an int, (ph, pw) or ((top, bottom), (left, right)) in the last form; `words` also exist."""
+    """Return padding given as int, (ph, pw) or ((top, bottom), (left, right)) in the last form.
+
+    words : names that are also allowed, for the error message.
+    """
     sides: Any = padding
     if isinstance(padding, Integral):
         sides = (padding, padding)
@@ -63,11 +66,11 @@ def border(caller: str, padding: object, words: str = "") -> tuple[tuple[int, in
 
 @dataclass(frozen=True)
 class Window:
-    """A window of `size` pixels that moves over an image in `strides`, its pixels `dilation` apart.
+    """A window of `size` pixels, `dilation` apart, that moves over an image in steps of `strides`.
 
-    `caller` and `name` are the function or layer and the argument that errors speak of. `padding` is 'valid'
-    (none), 'same' (output ceil(H / stride), what is odd goes to the bottom and right, as in Keras) or ((top,
-    bottom), (left, right)) in pixels. Make one with `Window.of`, which checks its arguments.
+    `caller` and `name` are the function or layer and the argument that error messages name. `padding` is 'valid'
+    (none), 'same' (the output has ceil(H / stride) rows; an odd row or column of padding goes to the bottom or right,
+    as in Keras) or ((top, bottom), (left, right)) in pixels. Create it with `Window.of`, which checks the arguments.
     """
 
     caller: str
@@ -87,7 +90,7 @@ class Window:
         dilation: object = 1,
         name: str = "kernel_size",
     ) -> Self:
-        """Check user input and return it as a Window."""
+        """Check the user's arguments and return a Window."""
         return cls(
             caller,
             name,
@@ -101,7 +104,7 @@ class Window:
 
     @property
     def reach(self) -> tuple[int, int]:
-        """Rows and columns from the first to the last pixel of the window, both counted."""
+        """Rows and columns that the window spans, from its first to its last pixel inclusive."""
         (KH, KW), (DH, DW) = self.size, self.dilation
         return (KH - 1) * DH + 1, (KW - 1) * DW + 1
 
@@ -118,12 +121,12 @@ class Window:
         return (totals[0] // 2, totals[0] - totals[0] // 2), (totals[1] // 2, totals[1] - totals[1] // 2)
 
     def offset(self, image: tuple[int, int]) -> tuple[int, int]:
-        """Return (top, left): how far the first window begins outside the image."""
+        """Return (top, left): the padding before the image."""
         (top, _), (left, _) = self.pad(image)
         return top, left
 
     def output(self, image: tuple[int, int]) -> tuple[int, int]:
-        """Return how many windows there are, (OH, OW), or raise ShapeError if not one fits."""
+        """Return the number of windows, (OH, OW), or raise ShapeError if none fits."""
         (top, bottom), (left, right) = self.pad(image)
         H, W = image[0] + top + bottom, image[1] + left + right
         if self.reach[0] > H or self.reach[1] > W:
@@ -136,10 +139,10 @@ class Window:
         return (H - self.reach[0]) // self.strides[0] + 1, (W - self.reach[1]) // self.strides[1] + 1
 
     def arithmetic(self, image: tuple[int, int]) -> str:
-        """Return how the output's size comes about: '26 = (28 - 3) + 1' or '26x24, 26 = ... and 24 = ...'."""
-        made = self.output(image)
-        sums = [f"{made[axis]} = {self._sum(axis, image)}" for axis in range(2)]
-        return sums[0] if sums[0] == sums[1] else f"{made[0]}x{made[1]}, {sums[0]} and {sums[1]}"
+        """Return the calculation of the output size: '26 = (28 - 3) + 1' or '26x24, 26 = ... and 24 = ...'."""
+        size = self.output(image)
+        sums = [f"{size[axis]} = {self._sum(axis, image)}" for axis in range(2)]
+        return sums[0] if sums[0] == sums[1] else f"{size[0]}x{size[1]}, {sums[0]} and {sums[1]}"
 
     def _sum(self, axis: int, image: tuple[int, int]) -> str:
         length, stride, reach = image[axis], self.strides[axis], self.reach[axis]
@@ -150,12 +153,12 @@ class Window:
 
 @dataclass(frozen=True)
 class TransposedWindow(Window):
-    """A window that each pixel of an image is spread over, where a `Window` is gathered into one.
+    """The window of a transposed convolution: each pixel of the image is scattered over a window of the output.
 
-    Pixel h reaches the output rows from h*stride - top on, (H - 1)*stride + reach rows in all, of which
-    `padding` cuts some off: none for 'valid', what exceeds H*stride for 'same' (at the bottom the more),
-    else what it says. `output_padding` adds rows and columns at the bottom and right, which may lie beyond
-    all windows. None is Keras' choice: none, and with 'valid' as many as make the output H*stride large.
+    Pixel h contributes to the output rows from h*stride - top on. In total there are (H - 1)*stride + reach rows, of
+    which `padding` cuts off none for 'valid', the excess over H*stride for 'same' (more at the bottom), or the given
+    numbers. `output_padding` adds rows and columns at the bottom and right, which may lie outside all windows. None
+    stands for the choice of Keras: 0, and with 'valid' as many as make the output at least H*stride rows high.
     """
 
     output_padding: tuple[int, int] | None = None
@@ -183,11 +186,11 @@ class TransposedWindow(Window):
         return replace(window, output_padding=more)
 
     def _whole(self, axis: int, image: tuple[int, int]) -> int:
-        """Return over how many rows or columns the windows of an image reach."""
+        """Return the number of rows or columns covered by all windows of an image."""
         return (image[axis] - 1) * self.strides[axis] + self.reach[axis]
 
     def pad(self, image: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return how much is cut off, ((top, bottom), (left, right)); less than 0 where some is added."""
+        """Return how much is cut off, ((top, bottom), (left, right)); negative where rows or columns are added."""
         return self._cut(0, image), self._cut(1, image)
 
     def _cut(self, axis: int, image: tuple[int, int]) -> tuple[int, int]:
@@ -196,14 +199,14 @@ class TransposedWindow(Window):
         if self.padding == "valid":
             return 0, -(max(stride - reach, 0) if more is None else more)
         if self.padding == "same":
-            # Keras counts output_padding from (H - 1)*stride, and one more where the window has a middle.
+            # Keras counts output_padding from (H - 1)*stride, plus one if the window has a middle pixel.
             cut = reach - (stride if more is None else reach % 2 + more)
             return max(cut, 0) // 2, cut - max(cut, 0) // 2
         before, after = super().pad(image)[axis]
         return before, after - (more or 0)
 
     def output(self, image: tuple[int, int]) -> tuple[int, int]:
-        """Return the size of the output, or raise ShapeError if padding leaves nothing of it."""
+        """Return the size of the output, or raise ShapeError if padding cuts off everything."""
         H, W = (self._whole(axis, image) - sum(self._cut(axis, image)) for axis in range(2))
         if H < 1 or W < 1:
             raise ShapeError(

@@ -1,4 +1,9 @@
-"""TODO."""
+"""What goes into a network: arrays and streams of batches, checked, and gathered into buffers batch by batch.
+
+- `checks.py`: images, targets and weights that users pass
+- `batches.py`: `Batches` gathers samples into buffers; a `Run` is a sequence of batches of one size
+- `streams.py`: batches from an object of the user's, which may be larger than memory
+"""
 
 from gwucnn.data.batches import Batch, Batches, Run, sample_shape
 from gwucnn.data.checks import (

@@ -1,4 +1,4 @@
-"""Data on its way into a network: gathered batch by batch into buffers that stay."""
+"""Samples gathered into reusable buffers, batch by batch."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from gwucnn.memory import Space
 
 __all__ = ["Batches", "Run", "sample_shape"]
 
-# Samples in a run of batches: so many that what is done once a run does not count, so few that a bar moves.
-MOST_IN_A_RUN = 256
+# Most samples in a run of batches: enough that the cost per run does not matter, few enough that a progress bar moves.
+MOST_SAMPLES_PER_RUN = 256
 
 
 def sample_shape(x: Any, data_format: str) -> tuple[int, ...]:
-    """Return the shape of one sample of `as_images`, channels last."""
+    """Return the shape of one sample of an array from `as_images`, channels last."""
     if x.ndim == 4 and data_format == "channels_first":
         return (*x.shape[2:], x.shape[1])
     return tuple(x.shape[1:])
 
 
 class Batches:
-    """Inputs, targets and weights of samples, ready to be gathered.
+    """Inputs, targets and weights of samples, from which batches are gathered.
 
     Parameters
     ----------
     x : array of numbers from `as_images`
     targets : int64 labels (N,), or numbers (N, *out_shape); None to predict
     weights : float64, shape (N,), optional
-        How much each sample counts.
+        The weight of each sample; None if all are 1.
     """
 
     def __init__(self, x: Any, targets: Any = None, weights: Any = None, data_format: str = "channels_last") -> None:
@@ -43,27 +43,30 @@ class Batches:
         return len(self.x)
 
     def subset(self, indices: Any) -> Batches:
-        """Return the samples with these numbers (a slice gives views)."""
+        """Return the samples with these indices; a slice gives views."""
         picked = [None if a is None else a[indices] for a in (self.targets, self.weights)]
         part = Batches(self.x[indices], picked[0], picked[1])
         part._channels_first, part._shape = self._channels_first, self._shape
         return part
 
     def split(self, size: int) -> Iterator[slice]:
-        """Yield which samples are in each batch, in order."""
+        """Yield the slices of samples that make up the batches, in order."""
         for start in range(0, len(self), size):
             yield slice(start, min(start + size, len(self)))
 
     @property
     def samples(self) -> int:
-        """How many there are."""
+        """The number of samples."""
         return len(self.x)
 
     def epoch(self, size: int, rng: Any, where: str) -> Iterator[Run]:
-        """Yield the batches, in runs. rng : shuffles, or None; where : what the batches' names begin with."""
+        """Yield the batches of an epoch, in runs.
+
+        rng : generator for shuffling, or None. where : the beginning of batches' names in error messages.
+        """
         order = None if rng is None else rng.permutation(len(self))
-        first, whole, most = 0, len(self) // size * size, max(MOST_IN_A_RUN // size, 1) * size
-        # The last batch, which may be smaller, is a run of its own.
+        first, whole, most = 0, len(self) // size * size, max(MOST_SAMPLES_PER_RUN // size, 1) * size
+        # The last batch is a run of its own if it is smaller.
         for start, stop, step in ((0, whole, most), (whole, len(self), size)):
             for at in range(start, stop, step):
                 end = min(at + step, stop)
@@ -73,11 +76,11 @@ class Batches:
                 first += len(run)
 
     def parts(self, caller: str) -> Iterator[Batches]:
-        """Yield all samples at once, as a stream does batch by batch."""
+        """Yield all samples at once; a stream yields them batch by batch."""
         yield self
 
     def count(self, indices: Any) -> int:
-        """Return how many samples a slice or an array of numbers picks."""
+        """Return the number of samples that a slice or an array of indices selects."""
         if isinstance(indices, slice):
             return len(range(*indices.indices(len(self))))
         return len(indices)
@@ -89,7 +92,7 @@ class Batches:
         return buffer
 
     def batch(self, indices: Any, out_shape: tuple[int, ...], space: Space) -> Batch:
-        """Gather inputs, targets and weights into buffers of `space`: the same ones for as many samples."""
+        """Gather inputs, targets and weights into buffers of `space`, which are reused for batches of the same size."""
         count = self.count(indices)
         batches = space.saved.setdefault("batches", {})
         batch = batches.get(count)
@@ -97,7 +100,7 @@ class Batches:
             x = space.array("x", (count, *self._shape))
             target = space.array("target", (count, *out_shape))
             batch = Batch(x, target, space.array("share", (count,)), space.generation)
-            # What is stale would keep the memory of before alive.
+            # Stale batches would keep replaced buffers alive.
             kept = {size: old for size, old in batches.items() if old.generation == space.generation}
             space.saved["batches"] = {**kept, count: batch}
         self._fill_inputs(indices, batch.x, space)
@@ -107,7 +110,7 @@ class Batches:
 
     @property
     def plain(self) -> bool:
-        """Whether a batch is nothing but rows of the arrays, each row with the same weight."""
+        """Whether batches are plain rows of the arrays, all with the same weight."""
         arrays = (self.x, self.targets)
         return (
             self.weights is None
@@ -130,10 +133,10 @@ class Batches:
             buffer[...] = picked
 
     def fill_shares(self, indices: Any, batch: Batch, space: Space) -> None:
-        """Fill each sample's part of the batch's loss."""
+        """Fill in the share of each sample in the loss of the batch."""
         count = len(batch.share)
         if self.weights is None:
-            # Those of other sizes lie in the same memory: only the last one filled can be as it was left.
+            # Shares of all batch sizes use the same memory, so only the one filled last still has its contents.
             if space.saved.get("equal shares") is not batch:
                 batch.share.fill(1.0 / count if count else 0.0)
                 batch.weights, batch.weight = None, float(count)
@@ -150,24 +153,24 @@ class Batches:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Batches of one size that follow each other in an epoch.
+    """Consecutive batches of one size in an epoch.
 
     Attributes
     ----------
     data : Batches
         All samples of the epoch.
     numbers : int64, shape (samples of the run,)
-        Which of them, batch after batch.
+        Indices of the samples, batch after batch.
     size : int
-        Samples of a batch.
+        Samples per batch.
     where : str
-        What the batches' names begin with.
+        The beginning of the batches' names.
     first : int
-        Number of the first batch in the epoch, counted from 0.
+        Number of the first batch in the epoch, from 0.
     note : str
-        What they end with.
+        The end of the batches' names.
     in_order : bool
-        Whether the numbers follow each other.
+        Whether the indices are consecutive.
     """
 
     data: Batches
@@ -179,15 +182,15 @@ class Run:
     in_order: bool = False
 
     def __len__(self) -> int:
-        """How many batches there are."""
+        """The number of batches."""
         return len(self.numbers) // max(self.size, 1)
 
     def name(self, batch: int) -> str:
-        """Return what errors call a batch, given by its number in the run."""
+        """Return the name of a batch in error messages, given its number in the run."""
         return f"{self.where}, batch {self.first + batch + 1}{self.note}"
 
     def indices(self, batch: int) -> Any:
-        """Return which samples are in a batch of the run: a slice, which gives views, or their numbers."""
+        """Return the indices of the samples in a batch of the run: a slice, which gives views, or an array."""
         picked = self.numbers[batch * self.size : (batch + 1) * self.size]
         if not (self.in_order or self.size == 1):
             return picked
@@ -196,28 +199,28 @@ class Run:
 
 @dataclass(slots=True)
 class Batch:
-    """Buffers of some samples: inputs, targets, each one's part of the loss; and their weights."""
+    """The buffers of a batch: inputs, targets, shares in the loss; and the sample weights."""
 
     x: Any
     target: Any
     share: Any
-    generation: int  # of the space when the buffers were made
+    generation: int  # of the space when the buffers were created
     weights: Any = None  # of each sample, None if they are equal
     weight: float = 0.0  # their sum
 
 
-# Below so many numbers a copy costs less than finding its buffer.
-FEW = 4096
+# Number of elements below which a copy costs less than the look-up of a buffer.
+FEW_ELEMENTS = 4096
 
 
 def _pick(array: Any, indices: Any, space: Space, name: str) -> Any:
-    """Return the rows with these numbers: a view for a slice, else a copy, a large one in a buffer."""
+    """Return the rows with these indices: a view for a slice, otherwise a copy, which is in a buffer if it is large."""
     if isinstance(indices, slice):
         return array[indices]
-    # `take` would first copy an array that lies otherwise, all of it.
+    # `take` would first copy the whole array if it is not contiguous.
     plain = array.flags.c_contiguous and array.flags.aligned
-    if not plain or array[:1].size * len(indices) < FEW:
+    if not plain or array[:1].size * len(indices) < FEW_ELEMENTS:
         return array[indices]
     buffer = space.array(name, (len(indices), *array.shape[1:]), array.dtype)
-    # Not 'raise', which would gather into memory of its own first; the numbers are those of `split`.
+    # mode='raise' would gather into a temporary array first; the indices are known to be valid.
     return array.take(indices, axis=0, out=buffer, mode="clip")

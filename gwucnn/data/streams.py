@@ -1,4 +1,4 @@
-"""Data that come batch by batch, from an object of the user's: larger than memory, read or made as needed."""
+"""Data that come batch by batch from an object of the user's: larger than memory, read or computed on demand."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Admit = Callable[[str, Any, Any], Batches]
 
 
 def is_stream(x: Any) -> bool:
-    """Whether x gives batches (x, y) by number: it has a length and items, and is no array.
+    """Whether x returns batches (x, y) by number: it has a length and items, and is not an array.
 
-    A list is one if its items are tuples: a list of arrays is images.
+    A list counts if its items are tuples; a list of arrays holds images.
     """
     if isinstance(x, np.ndarray):
         return False
@@ -29,21 +29,21 @@ def is_stream(x: Any) -> bool:
 
 
 class Stream:
-    """Batches that an object with `__len__` and `__getitem__` gives.
+    """Batches returned by an object with `__len__` and `__getitem__`.
 
     Parameters
     ----------
     source : object
         `source[i]` is the batch (x, y), for i from 0 to less than `len(source)`.
     admit : function (where, x, y) -> Batches
-        Checks a batch; `where` begins what it says.
+        Checks a batch; error messages begin with `where`.
     who : str
-        For whom the first batch is looked at, so that the network knows its shape.
+        The function that reads the first batch now, so that the network knows its shape.
 
     Attributes
     ----------
     samples : int
-        In an epoch: a guess from the first batch, until one was gone through.
+        Samples per epoch: estimated from the first batch until an epoch has been completed.
     """
 
     def __init__(self, source: Any, admit: Admit, caller: str) -> None:
@@ -87,7 +87,7 @@ class Stream:
 
 
 def inputs_of(source: Any, caller: str) -> Iterator[Any]:
-    """Yield the x of each batch: of a pair (x, y), or x itself."""
+    """Yield the inputs of each batch, which is a pair (x, y) or x itself."""
     if not len(source):
         raise ValueError(f"{caller}: expected at least one batch, got none")
     for number in range(len(source)):

@@ -77,7 +77,7 @@ def restore_state(engine: Any, rng: Any, state: dict[str, Any]) -> None:
     engine.optimizer.resume(*state["optimizer"])
     for count, saved in zip(_counts(engine.layers), state["counts"], strict=True):
         count[...] = saved
-    engine.randomness.put_back(state["draws"])
+    engine.randomness.restore(state["draws"])
     if rng is not None:
         rng.bit_generator.state = state["generator"]
 

@@ -15,7 +15,7 @@ from gwucnn.callbacks.history import History
 from gwucnn.common import FormatError, NotBuiltError, check_size, from_config
 from gwucnn.files.snapshot import OPTIONS, names_of, slots_of
 from gwucnn.layers.base import CLASSES
-from gwucnn.memory import MANY
+from gwucnn.memory import MANY_UPDATES
 
 __all__ = ["restored"]
 
@@ -160,8 +160,8 @@ def _resume(network: Any, names: Mapping[str, Any], recipe: Any, arrays: dict[st
         for slot, name, part in slots_of(network, names):
             part[...] = _array(arrays, f"optimizer.{slot}.{name}", part.shape, part.dtype)
     updates = check_size("updates", "their number", _part(recipe, "updates", int), 0)
-    if updates > MANY:
-        raise ValueError(f"expected at most {MANY} updates, got {updates}")
+    if updates > MANY_UPDATES:
+        raise ValueError(f"expected at most {MANY_UPDATES} updates, got {updates}")
     moves, lr = network.optimizer, _part(recipe, "lr", float)
     if moves.schedule is None and lr != moves.lr:
         raise ValueError(f"expected lr to be {moves.lr}, as in {moves!r}, got {lr}")
@@ -191,7 +191,7 @@ def _put_back_random(network: Any, random: Any) -> None:
     _numbers(dict(enumerate(draws)), {0: WORD, 1: WORD})
     network._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
     network._generator.bit_generator.state = state
-    network._randomness.put_back(draws)
+    network._randomness.restore(draws)
 
 
 def _numbers(found: Mapping[Any, Any], counts: Mapping[Any, int]) -> None:

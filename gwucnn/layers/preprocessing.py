@@ -195,7 +195,7 @@ class Normalization(Preprocessing):
             got = {"U": "texts", "S": "texts", "O": "objects"}.get(x.dtype.kind, f"{x.dtype}")
             raise TypeError(f"{caller}: expected x to be an array of numbers, got {got}")
         if not x.size:
-            raise ShapeError(f"{caller}: expected x with at least one sample, got {x.shape}; look how x was made")
+            raise ShapeError(f"{caller}: expected x with at least one sample, got {x.shape}; check how x was made")
         if x.ndim not in (2, 3, 4):
             raise ShapeError(f"{caller}: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got {x.shape}")
         mean, variance = moments(x, self.channels_first)

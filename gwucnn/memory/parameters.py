@@ -1,4 +1,10 @@
-"""Weights: what a layer declares, and the two flat arrays in which a network keeps all of them."""
+"""Weights: the parameters that layers declare, and the arena of two flat arrays that holds all of a network.
+
+Kernels may transform weights once and reuse the result until the weights change. `Arena.version` counts the changes:
+the optimizer, assignments to `Parameter.value` and everything else in the package increment it. Layers therefore read
+weights through `Parameter.constant`, a read-only view. `Parameter.value` hands out a writable array, through which
+weights can change without notice; from then on `Arena.tracked` is False, and transformed weights are no longer reused.
+"""
 
 from __future__ import annotations
 
@@ -13,39 +19,39 @@ from gwucnn.memory.aligned import aligned_empty
 
 __all__ = ["Arena", "Parameter", "assign"]
 
-# Updates of running statistics that were set, not trained: t / (t + 1) is 1 to the last bit, and no run
-# reaches the end of int64 from here.
-MANY = 2**62
+# Count of updates for running statistics that were set rather than trained: t / (t + 1) rounds to 1, and no run
+# overflows int64 from here.
+MANY_UPDATES = 2**62
 
 
 class Parameter:
     """One array of weights of a layer.
 
-    Declared by the layer's `build` with a name, a shape and an initializer (see `gwucnn.initializers`).
-    `value`, `constant` and `grad` are None until a network lays its parameters out in an Arena, and views
-    into it from then on.
+    A layer declares it in `build`, with a name, a shape and an initializer (see `gwucnn.initializers`). `value`,
+    `constant` and `grad` are None until the network lays its parameters out in an Arena, and views into it from then
+    on.
 
     Parameters
     ----------
     name : str
-        Keras' word: kernel, bias, gamma, ...
+        The name in Keras: kernel, bias, gamma, ...
     shape : tuple of int
     initializer : callable (array, numpy Generator) -> None
         Fills an array in place.
     trainable : bool
-        False for weights that are frozen, and for running statistics: no optimizer touches them.
+        False for frozen weights and for running statistics, which optimizers do not touch.
     regularizer : Regularizer, optional
-        Penalty on these weights while they are trained.
+        Penalty on these weights while they are trainable.
     updates : int64 array, shape (1,), optional
-        Of running statistics: how many batches have moved them, part of what a saved network needs.
-        Statistics that move together share one array.
+        For running statistics: the number of batches that have updated them, which is saved with the network.
+        Statistics that are updated together share one array.
 
     Attributes
     ----------
     constant : array
-        The weights, read-only: what a layer's forward and backward should use.
+        The weights, read-only: use these in `forward` and `backward`.
     grad : array
-        By which the loss changes; backward adds to it.
+        The gradient of the loss with respect to the weights; `backward` accumulates into it.
     """
 
     def __init__(
@@ -71,10 +77,10 @@ class Parameter:
 
     @property
     def value(self) -> Any:
-        """The weights, to be read and written.
+        """The weights as a writable array.
 
-        Whoever holds this array can change weights unseen, so from then on the network prepares them anew for
-        each batch that it predicts. To read them use `constant`, to write them all assign to `value`.
+        Since they can be changed through this array without notice, the network stops reusing transformed weights from
+        then on. To read weights use `constant`; to set all of them, assign to `value`.
         """
         if self._arena is not None:
             self._arena.tracked = False
@@ -90,11 +96,11 @@ class Parameter:
 
     @property
     def running(self) -> Any:
-        """The array itself, for steps that `Space.defer` hands to whoever moves the weights and says so."""
+        """The writable array, for steps deferred by `Space.defer`, whose changes are counted in `Arena.version`."""
         return self._value
 
     def move_to(self, arena: Arena, value: Any, grad: Any) -> None:
-        """Move into views of an arena's arrays."""
+        """Move the weights into views of an arena's arrays."""
         if self._value is not None:
             value[...] = self._value
         self._arena, self.grad = arena, grad
@@ -107,7 +113,7 @@ class Parameter:
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """The number of elements."""
         return prod(self.shape)
 
     def __repr__(self) -> str:
@@ -115,7 +121,7 @@ class Parameter:
 
 
 class Arena:
-    """All weights of a network in one array, all gradients in another, trainable ones first.
+    """All weights of a network in one array and all gradients in another, trainable ones first.
 
     Resetting the gradients is one fill, an optimizer step one pass, a snapshot of the weights one copy.
 
@@ -123,15 +129,15 @@ class Arena:
     ----------
     values : array, shape (numbers,)
     grads : array, shape (numbers,)
-        By which the loss changes; what stands behind the trainable prefix is never used.
+        The gradients. Elements behind the trainable prefix are never used.
     trainable : int
-        Length of the prefix that optimizers may change.
+        Length of the prefix that optimizers update.
     version : int
-        Goes up whenever values were changed.
+        Incremented whenever values have changed.
     trained : list of Parameter
-        Those of the prefix, in its order.
+        The parameters of the prefix, in order.
     tracked : bool
-        Whether nobody was ever given an array through which values could change unseen.
+        Whether `version` counts every change: False once a writable array was handed out.
     """
 
     def __init__(self, parameters: Iterable[Parameter], dtype: Any) -> None:
@@ -150,7 +156,7 @@ class Arena:
             start = stop
 
     def parts(self, flat: Any) -> Iterator[tuple[Parameter, Any]]:
-        """Yield the parameters of the prefix, and what an array that lies like it holds for each."""
+        """Yield the trainable parameters, each with its part of an array that is laid out like the prefix."""
         start = 0
         for parameter in self.trained:
             yield parameter, flat[start : start + parameter.size].reshape(parameter.shape)
@@ -158,14 +164,14 @@ class Arena:
 
     @property
     def is_current(self) -> bool:
-        """Whether the parameters that are trainable now are still those of the prefix."""
+        """Whether the prefix still consists of exactly the trainable parameters."""
         flags = [parameter.trainable for parameter in self._parameters]
         size = sum(parameter.size for parameter in self._parameters if parameter.trainable)
         return flags == sorted(flags, reverse=True) and size == self.trainable
 
 
 def _zeros(parameters: Sequence[Parameter], dtype: Any) -> Any:
-    """Return zeros for all parameters; the largest begins a cache line, as few vectors then straddle two."""
+    """Return zeros for all parameters. The largest starts at a cache line, so that few vectors straddle two."""
     sizes = [parameter.size for parameter in parameters]
     before = sum(sizes[: sizes.index(max(sizes))]) if sizes else 0
     flat = aligned_empty((sum(sizes),), np.dtype(dtype), line=before)
@@ -174,9 +180,9 @@ def _zeros(parameters: Sequence[Parameter], dtype: Any) -> Any:
 
 
 def assign(caller: str, parameters: Sequence[Parameter], weights: Sequence[Any]) -> None:
-    """Copy arrays into the values of parameters; all or, if one does not fit, none.
+    """Copy arrays into the values of parameters; if one does not fit, copy none.
 
-    Running statistics among them count as those of many batches: what comes next moves them by little.
+    Running statistics among them count as averages over many batches, so that further batches change them little.
     """
     arrays = [np.asarray(weight) for weight in weights]
     if len(arrays) != len(parameters):
@@ -184,12 +190,12 @@ def assign(caller: str, parameters: Sequence[Parameter], weights: Sequence[Any])
             f"{caller}: expected {len(parameters)} arrays, got {len(arrays)}; give what get_weights returns"
         )
     for number, (parameter, array) in enumerate(zip(parameters, arrays, strict=True)):
-        which = f"{caller}: expected array {number} ({parameter.name})"
+        place = f"{caller}: expected array {number} ({parameter.name})"
         if array.shape != parameter.shape:
-            raise ShapeError(f"{which} of shape {parameter.shape}, got {array.shape}; give what get_weights returns")
+            raise ShapeError(f"{place} of shape {parameter.shape}, got {array.shape}; give what get_weights returns")
         if array.dtype.kind not in "biuf":
-            raise TypeError(f"{which} to be numbers, got {array.dtype}")
+            raise TypeError(f"{place} to be numbers, got {array.dtype}")
     for parameter, array in zip(parameters, arrays, strict=True):
         parameter.value = array
         if parameter.updates is not None:
-            parameter.updates[...] = MANY
+            parameter.updates[...] = MANY_UPDATES

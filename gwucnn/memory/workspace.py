@@ -1,4 +1,32 @@
-"""Memory for one pass through a network: layers stay descriptions, what changes with each batch lies here."""
+"""Buffers for passes through a network, and what layers and the engine tell each other through them.
+
+Layers hold parameters and options only. Everything that changes from batch to batch is in a `Space`, one for each step
+of the plan and each thread, so that one network can predict from many threads at once:
+
+    layer.forward(x, space)                      layer.backward(dy, space)
+      space.array("y", shape)     a buffer         space.saved["x"]           what forward left there
+      space.run("conv", op, x)    a bound op       space.run("dx", op, dy)    bound once, then only called
+      space.saved["x"] = x        for backward     space.accumulates          add to the gradients, or overwrite them
+
+`run` binds an op to its arrays on the first call (`op.bind` returns a compiled `Step`) and calls the same step as long
+as the arrays are the same objects. `array` returns the same object as long as the shape and the memory stay the same.
+The `Tape`, shared by all spaces of a `Workspace`, records the steps while the engine asks for it; its `generation`
+counts how often any buffer was replaced, and a recording of an older generation must not be replayed.
+
+Who sets the flags of a space, and who reads them:
+
+    flag               set by                                   read by
+    training           Workspace: True in the training one      dropout, batch normalisation, augmentation
+    backward_follows   in training, and for gradients of        layers: whether to keep what backward needs
+                       class scores
+    needs_dx           False for the first step                 backward: whether anyone uses its result
+    accumulates        False if `Layer.overwrites_grads`        backward: add to parameter.grad, or overwrite it
+    winograd           GWUNetwork(winograd=...)                 convolutions: which algorithms are allowed
+    constant_weights   True in inference while `Arena.tracked`  convolutions: keep transformed weights between calls
+
+`defer` binds a step without calling it: the trainer calls it once the loss and all gradients have turned out to be
+finite, so that a batch which is not leaves no trace in running statistics.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +45,17 @@ __all__ = ["Randomness", "Space", "Tape", "Workspace"]
 
 
 class Randomness:
-    """Where layers draw random numbers while a network trains.
+    """The source of random numbers for layers in training.
 
-    A number is a function of a key, of how many draws there were before, and of its place in the draw (see
-    `gwucnn.ops.random`). Key and count lie in one array that steps read and move, so a recorded step draws
-    new numbers each time it is replayed, whatever the number of threads. The array is all there is to save:
-    put back in place, the same numbers come again.
+    A random number is a function of a key, of the number of draws before, and of its place in the draw (see
+    `gwucnn.ops.random`). Key and count are in one array that steps read and update, so that a recorded step draws new
+    numbers each time it is replayed, independently of the number of threads. This array is the whole state: restoring
+    it repeats the numbers.
 
     Parameters
     ----------
     key : callable () -> int below 2**64
-        Asked once, for the first draw: a network that draws nothing needs no generator.
+        Called once, for the first draw, so that a network that draws nothing needs no generator.
     """
 
     def __init__(self, key: Callable[[], int]) -> None:
@@ -43,18 +71,18 @@ class Randomness:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was ever drawn."""
+        """Whether anything has been drawn."""
         return self._state is not None
 
-    def put_back(self, state: Any) -> None:
-        """Go on from a state that was kept."""
+    def restore(self, state: Any) -> None:
+        """Restore a saved state."""
         if self._state is None:
             self._state = np.zeros(2, np.uint64)
         self._state[...] = state
 
     @property
     def draws(self) -> int:
-        """The number of draws so far. May be set back, to draw the same numbers again."""
+        """The number of draws so far. May be set back to repeat the same numbers."""
         return 0 if self._state is None else int(self._state[1])
 
     @draws.setter
@@ -64,39 +92,38 @@ class Randomness:
 
 
 class Tape:
-    """Takes down which steps are called, and when memory moves, for all spaces of a workspace."""
+    """Records which steps are called and how often buffers are replaced, for all spaces of a workspace."""
 
     def __init__(self) -> None:
         self.steps: list[Any] | None = None  # None: not recording
-        self.deferred: dict[Any, None] = {}  # steps to call when the weights move, in the order of `Space.defer`
+        self.deferred: dict[Any, None] = {}  # steps to call after the update of the weights, in order
         self.generation = 0  # how often a buffer was replaced
 
 
 class Space:
-    """One layer's buffers and bound ops, for one thread.
+    """The buffers and bound ops of one layer, for one thread. See the docstring of the module.
 
     Attributes
     ----------
     training : bool
-        The only mode flag: dropout drops and batch statistics are taken only if it is set.
+        The only mode flag: whether dropout drops and batch normalisation uses the statistics of the batch.
     goes_back : bool
-        Whether a backward pass may follow, for which forward leaves what it needs: in training, and where
-        gradients of a network in use are asked for.
+        Whether a backward pass may follow, for which forward has to keep what it needs: in training, and for gradients
+        of class scores.
     needs_dx : bool
-        Whether anybody wants the gradient by the layer's input; the first layer of a network can leave it
-        out.
+        Whether the gradient with respect to the input is used; the first layer of a network can leave it out.
     winograd : bool
-        Whether convolutions may take the faster algorithm with the larger error.
+        Whether convolutions may use Winograd's algorithm, which is faster and rounds more.
     constant_weights : bool
-        Whether steps are run again and again with the same weights, so that it pays to prepare these well.
+        Whether steps run repeatedly with the same weights, so that it pays to keep transformed weights.
     accumulates : bool
-        Whether backward must add to gradients. Only a layer that `overwrites_grads` ever sees False.
+        Whether backward must add to gradients. False only for layers with `overwrites_grads`.
     scratch : Scratch
-        Memory that the steps of all spaces of a workspace use in turn, while they run.
+        Memory shared by the steps of all spaces of a workspace, each of which uses it while it runs.
     random : array, uint64, shape (2,)
-        For the ops of `gwucnn.ops.random`; use it only in training.
+        State for the ops of `gwucnn.ops.random`; use it only in training.
     saved : dict
-        What forward leaves for backward.
+        Whatever forward keeps for backward.
     """
 
     def __init__(
@@ -130,7 +157,7 @@ class Space:
         self._children: dict[Hashable, Space] = {}
 
     def child(self, name: Hashable, *, needs_dx: bool = True) -> Space:
-        """Return the space called `name` of a layer inside this one, the same one each time."""
+        """Return the space called `name` of a layer inside this one, always the same object."""
         child = self._children.get(name)
         if child is None:
             child = self._children[name] = Space(
@@ -148,19 +175,19 @@ class Space:
 
     @property
     def generation(self) -> int:
-        """How often a buffer of this space, or of one that is recorded with it, was replaced."""
+        """The number of times that a buffer of this space, or of one on the same tape, was replaced."""
         return self._tape.generation
 
     @property
     def random(self) -> Any:
-        """The network's state of random numbers: key and number of draws, uint64, shape (2,)."""
+        """The state of the network's random numbers: key and number of draws, uint64, shape (2,)."""
         return self._randomness.state
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Return the buffer called `name` in this shape; contents are undefined.
+        """Return the buffer called `name` in this shape; its contents are undefined.
 
-        The same array object comes back as long as neither shape nor memory change. Memory grows when a
-        larger batch comes and never shrinks; an array is valid until the layer's next pass.
+        It is the same array object as long as neither shape nor memory change. The memory grows for larger batches and
+        never shrinks. An array is valid until the layer's next pass.
         """
         view = self._views.get((name, shape, dtype))
         if view is None:
@@ -174,17 +201,17 @@ class Space:
         return view
 
     def view(self, name: str, array: Any, shape: tuple[int, ...]) -> Any:
-        """Return `array` in another shape, the same object for the same array: what uses it stays bound."""
+        """Return `array` in another shape; the same object for the same array, so that ops stay bound to it."""
         held = self._reshaped.get(name)
         if held is None or held[0] is not array:
             held = self._reshaped[name] = (array, array.reshape(shape))
         return held[1]
 
     def run(self, name: str, op: Any, *arrays: Any, **options: Any) -> Any:
-        """Call `op(*arrays, **options)`, bound once for as long as the arrays are the same objects.
+        """Call `op(*arrays, **options)`; the op is bound once, as long as the arrays are the same objects.
 
-        `op` is one of `gwucnn.ops`; `name` tells several ops of one layer apart. Options other than `out`
-        must not change between calls with the same arrays.
+        `op` is one of `gwucnn.ops`; `name` distinguishes the ops of one layer. Options other than `out` must not change
+        between calls with the same arrays.
         """
         step = self._step(name, op, arrays, options)
         if self._tape.steps is not None:
@@ -192,10 +219,10 @@ class Space:
         return step()
 
     def defer(self, name: str, op: Any, *arrays: Any, **options: Any) -> None:
-        """Bind an op like `run`, but leave its call to whoever moves the weights, if the batch was sound.
+        """Bind an op like `run`, but let the trainer call it after the update of the weights.
 
-        For what training moves besides them, such as running statistics: a batch whose loss or gradients are
-        not finite must leave no trace. The buffers hold by then what the layer's pass left in them.
+        For whatever else training changes, such as running statistics: a batch whose loss or gradients are not finite
+        must leave no trace. Until then, the buffers keep what the layer's pass wrote to them.
         """
         self._tape.deferred[self._step(name, op, arrays, options)] = None
 
@@ -207,14 +234,14 @@ class Space:
         return bound[1]
 
     def step(self, name: str) -> Any:
-        """Return the step that `run` called last under this name."""
+        """Return the step that `run` called last for this name."""
         return self._bound[name][1]
 
 
 class Workspace:
-    """The spaces of all steps of a plan, and one for what comes before and after them.
+    """The spaces of all steps of a plan, and an outer one for batches and the loss.
 
-    Belongs to one thread at a time; a network lends one to each call.
+    It belongs to one thread at a time; a network lends one to each call.
 
     Attributes
     ----------
@@ -223,7 +250,7 @@ class Workspace:
     constant_weights : bool
         As in its spaces.
     replays : dict
-        For whoever runs the steps: what it recorded, to be used again as long as `tape.generation` stays the same.
+        The recordings of `engine.recorded.Recorder`, valid as long as `tape.generation` stays the same.
     """
 
     def __init__(
@@ -254,9 +281,9 @@ class Workspace:
             for index in range(steps)
         ]
         self.outer = Space(dtype, training=training, tape=self.tape)
-        self._made_for = (kernels.isa(), kernels.get_num_threads())
+        self._bound_for = (kernels.isa(), kernels.get_num_threads())
 
     @property
     def is_current(self) -> bool:
-        """Whether its bound ops are still those of the instruction set and number of threads in use."""
-        return self._made_for == (kernels.isa(), kernels.get_num_threads())
+        """Whether its ops were bound for the current instruction set and number of threads."""
+        return self._bound_for == (kernels.isa(), kernels.get_num_threads())

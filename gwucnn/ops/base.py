@@ -11,7 +11,7 @@ import numpy as np
 
 from gwucnn import kernels
 from gwucnn.common import Shape, ShapeError, Window, check_size
-from gwucnn.memory import WORTH_IT, aligned_copy, aligned_empty
+from gwucnn.memory import WORTH_ALIGNING, aligned_copy, aligned_empty
 
 __all__ = [
     "Array",
@@ -110,7 +110,7 @@ def as_output(
     """
     dtype = inputs[0].dtype if dtype is None else np.dtype(dtype)
     if out is None:
-        return aligned_empty(shape, dtype, least=WORTH_IT)
+        return aligned_empty(shape, dtype, least=WORTH_ALIGNING)
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
         raise TypeError(f"{caller}: expected {name} to be an array of {dtype}, got {getattr(out, 'dtype', type(out))}")
     if out.shape != shape:

@@ -171,7 +171,7 @@ WRONG = [
     (lambda d: small().evaluate(Own([])), ValueError, "evaluate: expected at least one batch, got none"),
     (lambda d: small().predict(Own([])), ValueError, "predict: expected at least one batch, got none"),
     (lambda d: small().fit(Own([(d[0][:0], d[1][:0])])), ValueError,
-     "fit: x[0]: expected at least one sample, got none; look how x was made"),
+     "fit: x[0]: expected at least one sample, got none; check how x was made"),
     (lambda d: small().fit(Own([(d[0], d[1]), (d[0][:, :5], d[1])]), shuffle=False), ShapeError,
      "fit: epoch 1, batch 2 (x[1]): 0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 5, 6, 1); as the network was "
      "built; resize the images, or make a network for such"),
@@ -181,22 +181,22 @@ WRONG = [
      "fit: epoch 1, batch 2 (x[1]): cross_entropy: expected labels from 0 to 2 for 3 outputs, got 3; number the classes "
      "from 0: y - 1"),
     (lambda d: small().fit(d[0]), TypeError,
-     "fit: expected y beside x, got x alone; give y too, or as x an object with __len__ and __getitem__ that gives batches "
+     "fit: expected x and y, got x alone; give y too, or as x an object with __len__ and __getitem__ that returns batches "
      "(x, y)"),
     (lambda d: small().evaluate(d[0]), TypeError,
-     "evaluate: expected y beside x, got x alone; give y too, or as x an object with __len__ and __getitem__ that gives "
+     "evaluate: expected x and y, got x alone; give y too, or as x an object with __len__ and __getitem__ that returns "
      "batches (x, y)"),
     (lambda d: small().fit(iter([d])), TypeError,
      "fit: expected x to be an array of numbers, got list_iterator; give an array, or for batches (x, y) an object with "
      "__len__ and __getitem__"),
     (lambda d: small().fit(Own([d]), batch_size=4), ValueError,
-     "fit: expected batch_size beside arrays only, got it beside an object that gives batches; leave it out, batches come as "
-     "they are"),
+     "fit: expected no batch_size with an object that returns batches, got one; leave it out, batches have "
+     "their own size"),
     (lambda d: small().fit(Own([d]), validation_split=0.5), ValueError,
-     "fit: expected validation_split beside arrays only, got it beside an object that gives batches; leave it out, give "
+     "fit: expected no validation_split with an object that returns batches, got one; leave it out, give "
      "validation_data"),
     (lambda d: small().fit(Own([d]), sample_weight=[1] * 20), ValueError,
-     "fit: expected sample_weight beside arrays only, got it beside an object that gives batches; leave it out, give "
+     "fit: expected no sample_weight with an object that returns batches, got one; leave it out, give "
      "class_weight"),
     (lambda d: GWUNetwork([Flatten(), Dense(2)]).fit(Own([d])), NotBuiltError,
      "fit: expected a compiled network; call compile(loss=...) first"),

@@ -228,7 +228,7 @@ def as_on_windows(monkeypatch):
         raise AssertionError("there is no such call on Windows")
 
     monkeypatch.setattr(atomic, "WINDOWS", True)
-    monkeypatch.setattr(atomic, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(atomic, "RETRY_SECONDS", (0.0, 0.0))
     monkeypatch.setitem(sys.modules, "fcntl", None)  # importing it raises ImportError
     for name, call in (("open", open_), ("close", close), ("fchmod", missing)):
         monkeypatch.setattr(os, name, call)
@@ -428,7 +428,7 @@ def kill_while_saving(path, files, trials, seed=0):
             process.stdout.close()
         found.append(seed_of(path))
         more = set(names(path)) - {path.name, *(file.name for file in files)}
-        assert len(more) <= 1 and all(atomic.LEFT_OVER.fullmatch(name) for name in more)
+        assert len(more) <= 1 and all(atomic.TEMPORARY_NAME.fullmatch(name) for name in more)
         left += len(more)
     return found, left
 

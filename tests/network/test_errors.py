@@ -97,12 +97,12 @@ SHAPES = [
     (lambda: built().fit(np.zeros((1, 2, 3, 4, 5)), Y), ShapeError,
      "fit: expected x of shape (N, H, W), (N, H, W, C) or (N, D), got (1, 2, 3, 4, 5); for one sample pass x[None]"),
     (lambda: built().fit(X, Y[:3]), ShapeError, "fit: expected as many y as x, got 3 and 4; give one y for each x"),
-    (lambda: built().fit(X[:0], Y[:0]), ValueError, "fit: expected at least one sample, got none; look how x was made"),
+    (lambda: built().fit(X[:0], Y[:0]), ValueError, "fit: expected at least one sample, got none; check how x was made"),
     (lambda: built().train_on_batch(X[:0], Y[:0]), ValueError,
-     "train_on_batch: expected at least one sample, got none; look how x was made"),
-    (lambda: built().evaluate(X[:0], Y[:0]), ValueError, "evaluate: expected at least one sample, got none; look how x was made"),
+     "train_on_batch: expected at least one sample, got none; check how x was made"),
+    (lambda: built().evaluate(X[:0], Y[:0]), ValueError, "evaluate: expected at least one sample, got none; check how x was made"),
     (lambda: built().fit([["a"]], Y), TypeError,
-     "fit: expected x to be an array of numbers, got texts such as 'a'; read the files that they name into an array first"),
+     "fit: expected x to be an array of numbers, got strings such as 'a'; read the files that they name into an array first"),
     (lambda: built().predict(None), TypeError,
      "predict: expected x to be an array of numbers, got None; give an array (N, H, W), (N, H, W, C) or (N, D)"),
     (lambda: built().build((7, 7)), ShapeError,
@@ -149,17 +149,17 @@ OPTIONS = [
     ({"validation_data": (X, Y, [1.0])}, "fit: validation_data: expected sample_weight of shape (4,), got (1,); give one for each "
      "sample"),
     ({"validation_data": (X, Y[:2])}, "fit: validation_data: expected as many y as x, got 2 and 4; give one y for each x"),
-    ({"validation_data": (X[:0], Y[:0])}, "fit: validation_data: expected at least one sample, got none; look how x was made"),
+    ({"validation_data": (X[:0], Y[:0])}, "fit: validation_data: expected at least one sample, got none; check how x was made"),
     ({"validation_data": (X[:, :5], Y)}, "0.Conv2D: expected inputs of shape (N, 6, 6, 1), got (N, 5, 6, 1); as input_size "
      "states; resize the images, or make a network for such"),
     ({"sample_weight": [1, 2]}, "fit: expected sample_weight of shape (4,), got (2,); give one for each sample"),
-    ({"sample_weight": [1, 2, 3, -4]}, "fit: expected weights of samples and classes that are finite and not negative, got -4.0; "
-     "give 0 to samples that shall not count"),
-    ({"sample_weight": [1, 2, 3, np.nan]}, "fit: expected weights of samples and classes that are finite and not negative, got nan; "
-     "give 0 to samples that shall not count"),
-    ({"sample_weight": [0, 0, 0, 0]}, "fit: expected a sample that counts, got weights that are all 0"),
-    ({"class_weight": {0: -1}}, "fit: expected weights of samples and classes that are finite and not negative, got -1.0; give 0 "
-     "to samples that shall not count"),
+    ({"sample_weight": [1, 2, 3, -4]}, "fit: expected finite weights of at least 0 for samples and classes, got -4.0; "
+     "give 0 to samples to be ignored"),
+    ({"sample_weight": [1, 2, 3, np.nan]}, "fit: expected finite weights of at least 0 for samples and classes, got nan; "
+     "give 0 to samples to be ignored"),
+    ({"sample_weight": [0, 0, 0, 0]}, "fit: expected a positive sample weight, got only zeros"),
+    ({"class_weight": {0: -1}}, "fit: expected finite weights of at least 0 for samples and classes, got -1.0; give 0 "
+     "to samples to be ignored"),
     ({"class_weight": {2: 1.0}}, "fit: expected class_weight for classes from 0 to 1, got one for 2; leave it out"),
     ({"class_weight": {"cat": 1.0}}, "fit: expected class_weight for classes from 0 to 1, got one for 'cat'; leave it out"),
     ({"class_weight": [1, 2]}, "fit: expected class_weight to be a dict such as {0: 1.0, 1: 2.5}, got [1, 2]"),
@@ -207,7 +207,7 @@ def test_wrong_batch_sizes(call, size):
 
 def test_images_of_several_sizes():
     with pytest.raises(
-        ShapeError, match=r"^predict: expected x of samples of one size, got \(6, 6\) and \(5, 5\); resize"
+        ShapeError, match=r"^predict: expected samples of one size in x, got \(6, 6\) and \(5, 5\); resize"
     ):
         built().predict([np.zeros((6, 6)), np.zeros((5, 5))])
 
@@ -278,7 +278,7 @@ def test_image_outputs_with_a_classification_loss():
 
 
 def test_class_weight_with_a_regression_loss():
-    message = "fit: expected class_weight only where each sample is of one class, got it for other targets; give sample_weight"
+    message = "fit: expected targets with one class per sample for class_weight, got others; give sample_weight"
     quantities = built("mse", None)
     with pytest.raises(ValueError) as caught:
         quantities.fit(X, np.zeros((4, 2)), class_weight={0: 1})
