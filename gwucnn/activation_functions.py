@@ -1,6 +1,6 @@
 """Activation functions by name, as layers use them, with the class methods of `gwu_nn`.
 
-Each class names the op that computes it and the op that computes its gradient, from the output or the input.
+Each class names the op that computes it, and the op that computes its gradient from the output or the input.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ __all__ = [
 
 
 def _floating(x: Any) -> Any:
-    """Return x as float32 or float64, so that a list of integers is not cut to integers."""
+    """Return x as float32 or float64, so that results for integers are not truncated."""
     x = np.asarray(x)
     return x if x.dtype.char in "fd" else x.astype(np.float64)
 
 
-# Users' own, by their names: what a layer's config can name besides.
+# Users' own activations by name, which the config of a layer may name too.
 OWN: dict[str, type[ActivationFunction]] = {}
 
 
 class ActivationFunction:
-    """A function of each number (softmax: of each row) between two layers.
+    """A function applied to each element (softmax: to each row) of the output of a layer.
 
-    `op` computes y from x; `backward_op` computes dx from (dy, y), or from (dy, x) where `of_input` is set.
-    Both take `options` as keywords.
+    `op` computes y from x; `backward_op` computes dx from (dy, y), or from (dy, x) if `of_input` is set. Both take
+    `options` as keywords.
     """
 
     name: ClassVar[str]
@@ -63,7 +63,7 @@ class ActivationFunction:
     @classmethod
     @functools.cache
     def with_options(cls, **options: Any) -> type[ActivationFunction]:
-        """Return the same function with other options, the same class for the same options."""
+        """Return this function with other options; the same class for the same options."""
         return type(cls.__name__, (cls,), {"options": MappingProxyType(options)})
 
     @classmethod
@@ -73,25 +73,25 @@ class ActivationFunction:
 
     @classmethod
     def backward(cls, dy: Any, x: Any, y: Any, dx: Any, space: Space) -> Any:
-        """Fill dx, a buffer of `space` like dy, and return it; looks at x if `of_input` is set, else at y."""
+        """Fill dx, a buffer of `space` like dy, and return it. Uses x if `of_input` is set, otherwise y."""
         seen = x if cls.of_input else y
         return space.run("activation_backward", cls.backward_op, dy, seen, out=dx, **cls.options)
 
     @classmethod
     def activation(cls, x: Any) -> Any:
-        """Return the function's values; x is an array or anything that numpy makes one of."""
+        """Return the values of the function for x, an array or anything that converts to one."""
         return cls.op(_floating(x), **cls.options)
 
     @classmethod
     def activation_partial_derivative(cls, x: Any) -> Any:
-        """Return the derivative at each number of x, in an array of x's shape."""
+        """Return the derivative at each element of x, in an array of the same shape."""
         x = _floating(x)
         seen = x if cls.of_input else cls.activation(x)
         return cls.backward_op(np.ones_like(seen), seen, **cls.options)
 
 
 class SigmoidActivation(ActivationFunction):
-    """y = 1 / (1 + exp(-x)): a probability for each output by itself."""
+    """y = 1 / (1 + exp(-x)): an independent probability for each output."""
 
     name = "sigmoid"
     op = ops.sigmoid
@@ -151,7 +151,7 @@ class SiLUActivation(ActivationFunction):
 
 
 class SoftplusActivation(ActivationFunction):
-    """y = log(1 + exp(x)): relu with a round corner."""
+    """y = log(1 + exp(x)): a smooth version of relu."""
 
     name = "softplus"
     op = ops.softplus
@@ -160,7 +160,7 @@ class SoftplusActivation(ActivationFunction):
 
 
 class SoftmaxActivation(ActivationFunction):
-    """y[k] = exp(x[k]) / sum over l of exp(x[l]) in each row: probabilities that exclude each other."""
+    """y[k] = exp(x[k]) / sum over l of exp(x[l]) in each row: the probabilities of mutually exclusive classes."""
 
     name = "softmax"
     op = ops.softmax
@@ -190,7 +190,7 @@ ACTIVATIONS: dict[str, type[ActivationFunction]] = {
 
 
 def activation_function(caller: str, name: object) -> type[ActivationFunction] | None:
-    """Return the activation called `name`; None and 'linear' are none."""
+    """Return the activation called `name`; None for None and 'linear'."""
     if name is None or name == "linear":
         return None
     if isinstance(name, type) and issubclass(name, ActivationFunction):

@@ -1,4 +1,4 @@
-"""Activation functions as layers of their own."""
+"""Activation functions as layers."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ __all__ = [
 
 
 class ActivationLayer(Layer):
-    """Apply an activation function to every number (softmax: to every row of channels or features)."""
+    """Apply an activation function to every element (softmax: to every row of channels or features)."""
 
     replayable = True
-    function: type[ActivationFunction] | None = None  # None changes nothing
+    function: type[ActivationFunction] | None = None  # None: the identity
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of the function's ops."""
+        """The keyword arguments of the ops of the function."""
         return {}
 
     @property
@@ -82,15 +82,15 @@ class Activation(ActivationLayer):
     Parameters
     ----------
     activation : str or None
-        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'; None and
-        'linear' change nothing.
+        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'; None and 'linear' are
+        the identity.
     name : str, optional
-        The layer's own.
+        The name of the layer.
 
     Raises
     ------
     ValueError
-        For a name that does not exist.
+        For an unknown name.
 
     Example
     -------
@@ -119,7 +119,7 @@ class RELU(ActivationLayer):
 
 
 class Softmax(ActivationLayer):
-    """y[k] = exp(x[k]) / sum over l of exp(x[l]): for one class out of several."""
+    """y[k] = exp(x[k]) / sum over l of exp(x[l]): for one of several classes."""
 
     function = SoftmaxActivation
 
@@ -131,7 +131,7 @@ class Tanh(ActivationLayer):
 
 
 class LeakyReLU(ActivationLayer):
-    """y = x where x > 0, else negative_slope * x: no unit is ever shut entirely.
+    """y = x where x > 0, else negative_slope * x: its gradient is never 0.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ class LeakyReLU(ActivationLayer):
 
 
 class ELU(ActivationLayer):
-    """y = x where x > 0, else alpha * (exp(x) - 1): levels out at -alpha.
+    """y = x where x > 0, else alpha * (exp(x) - 1): approaches -alpha.
 
     D. Clevert, T. Unterthiner and S. Hochreiter, arXiv:1511.07289, equation 15.
 
@@ -175,14 +175,14 @@ class ELU(ActivationLayer):
 
 
 class GELU(ActivationLayer):
-    """y = x * (1 + erf(x / sqrt(2))) / 2: each number times the chance that a normal one is smaller.
+    """y = x * (1 + erf(x / sqrt(2))) / 2: x times the probability that a standard normal variable is smaller.
 
     D. Hendrycks and K. Gimpel, arXiv:1606.08415, section 2.
 
     Parameters
     ----------
     approximate : bool
-        Whether to compute x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) instead, as some networks
+        Whether to compute x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) instead, with which some networks
         were trained.
     name : str, optional
     """
@@ -205,6 +205,6 @@ class SiLU(ActivationLayer):
 
 
 class Softplus(ActivationLayer):
-    """y = log(1 + exp(x)): relu with a round corner."""
+    """y = log(1 + exp(x)): a smooth version of relu."""
 
     function = SoftplusActivation

@@ -1,6 +1,6 @@
-"""Show what gwucnn does, in two acts and offline: ``python -m gwucnn.demo``.
+"""A demonstration in two parts, which needs no network connection: ``python -m gwucnn.demo``.
 
-(a) The program of the slides, by its own calls: is it a 0 or a 1? (b) A network for all ten digits.
+(a) The program on the slides, word for word: is it a 0 or a 1? (b) A network for all ten digits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["main"]
 
 Say = Callable[[str], None]
 
-# What (b) trains with where no option says otherwise.
+# Defaults of (b).
 SAMPLE = {"epochs": 12, "batch_size": 32, "lr": 0.004}
 MNIST = {"epochs": 5, "batch_size": 128, "lr": 0.004}
 
@@ -50,13 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The options; those of the command line if not given. ``--help`` explains them.
+        The options; by default those of the command line. ``--help`` explains them.
 
     Returns
     -------
     int
-        The exit status: 0, or 1 if the accuracy of (b) is below ``--require`` or its numbers overflow. Wrong
-        options, or images that cannot be had, end the program with status 2.
+        The exit status: 0, or 1 if the accuracy of (b) is below ``--require`` or its numbers overflow. For wrong
+        options and missing images the program exits with status 2.
     """
     parser = build_parser()
     options = parser.parse_args(argv)
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.threads is not None:
         set_num_threads(options.threads)
 
-    # With --json standard output belongs to the one object; what is for people goes to standard error.
+    # With --json, standard output is reserved for the JSON object; everything else goes to standard error.
     say: Say = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
     report: dict[str, Any] = {"version": __version__, "variant": isa(), "threads": get_num_threads()}
     say(f"gwucnn {report['version']}, {report['variant']} kernels, threads: {report['threads']}")
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the options."""
+    """Return the parser of the options."""
     parser = argparse.ArgumentParser(
         prog="python -m gwucnn.demo",
         description="Train two networks on handwritten digits that come with the package: (a) that of the "
@@ -125,7 +125,7 @@ def defaults(name: str) -> str:
 
 
 def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
-    """Return a reader of numbers above zero."""
+    """Return a converter for positive numbers."""
 
     def read(text: str) -> float:
         value = kind(text)
@@ -138,7 +138,7 @@ def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
 
 
 def fraction(text: str) -> float:
-    """Read a number from 0 to 1."""
+    """Convert to a number from 0 to 1."""
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, got {text}; 95% is 0.95")
@@ -146,9 +146,9 @@ def fraction(text: str) -> float:
 
 
 def zero_or_one(seed: int, say: Say) -> dict[str, Any]:
-    """Run the program of the slides, and show its answers as the slides do."""
+    """Run the program on the slides, and show its answers as the slides do."""
     (x_train, y_train), (x_test, y_test) = load_sample()
-    # The slides take 200 and 10 images of 0 and 1 out of the first 1,500 and 150.
+    # The slides take 200 and 10 images of 0 and 1 from the first 1,500 and 150.
     train = np.flatnonzero(y_train[:1500] < 2)[:200]
     test = np.flatnonzero(y_test[:150] < 2)[:10]
     x_train_subset = scaled(x_train[train])
@@ -182,7 +182,7 @@ def zero_or_one(seed: int, say: Say) -> dict[str, Any]:
 
 
 def ten_digits(data: Dataset, options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    """Train a network on all ten digits, and show what it confuses."""
+    """Train a network on all ten digits, and show which ones it confuses."""
     (x_train, y_train), (x_test, y_test) = data
     say(
         f"\n(b) Ten digits: {len(x_train):,} images, {options.epochs} epochs, {options.batch_size} images a "
@@ -231,9 +231,9 @@ def digits_network(seed: int) -> GWUNetwork:
 
 
 def falling(optimizer: Adam, epochs: int) -> Callable[[dict[str, Any]], None]:
-    """Return a callback that lowers the learning rate after each epoch, along half a cosine down to zero.
+    """Return a callback that reduces the learning rate after each epoch, along half a cosine down to zero.
 
-    The weights then come to rest, where a constant rate leaves them swaying around the best.
+    The weights then settle, whereas with a constant rate they keep oscillating around the optimum.
     """
     first = optimizer.lr
 
@@ -246,12 +246,12 @@ def falling(optimizer: Adam, epochs: int) -> Callable[[dict[str, Any]], None]:
 
 
 def scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Bring grey values from 0 to 255 to floats from 0 to 1."""
+    """Scale grey values from 0..255 to 0..1."""
     return np.divide(images, 255, dtype=np.float32)
 
 
 def confusion_table(confusion: NDArray[np.int64]) -> str:
-    """Write counts of (actual, predicted) digits as a table; dots for zeros let the mistakes stand out."""
+    """Format a table of counts by actual and predicted digit; dots in place of zeros make mistakes stand out."""
     lines = ["          predicted", "actual " + "".join(f"{digit:6d}" for digit in range(10))]
     for digit, row in enumerate(confusion.tolist()):
         lines.append(f"{digit:6d} " + "".join(f"{count or '.':>6}" for count in row))

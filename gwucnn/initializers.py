@@ -1,13 +1,13 @@
-"""First values of weights: functions that fill an array in place from a random Generator.
+"""Initial values of weights: functions that fill an array in place from a random Generator.
 
-For a layer whose sums have fan_in terms and whose inputs take part in fan_out sums (for filters both times
-KH*KW):
+fan_in is the number of terms in a sum of the layer, fan_out the number of sums that an input contributes to (for
+filters, both include KH*KW):
 
     glorot  variance 2 / (fan_in + fan_out)   X. Glorot, Y. Bengio, AISTATS 2010, section 4.2.1
     he      variance 2 / fan_in               K. He et al., arXiv:1502.01852, section 2.2
     lecun   variance 1 / fan_in               Y. LeCun et al., "Efficient BackProp", 1998, section 4.6
 
-A normal one is cut off at two standard deviations and widened to keep its variance, as in Keras.
+Normal distributions are truncated at two standard deviations, and scaled to keep their variance, as in Keras.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["INITIALIZERS", "Initializer", "initializer"]
 
 Initializer = Callable[[Any, Any], None]
 
-# The standard deviation of a normal distribution cut off at two of its own.
+# The standard deviation of a standard normal distribution truncated at 2.
 TRUNCATED = 0.87962566103423978
 
 
@@ -70,12 +70,12 @@ def ones(array: Any, rng: Any) -> None:
 
 
 def random_normal(array: Any, rng: Any) -> None:
-    """Draw from a normal distribution of standard deviation 0.05."""
+    """Draw from a normal distribution with standard deviation 0.05."""
     array[...] = rng.normal(0.0, 0.05, array.shape)
 
 
 def random_uniform(array: Any, rng: Any) -> None:
-    """Draw evenly from -0.05 to 0.05."""
+    """Draw from a uniform distribution between -0.05 and 0.05."""
     array[...] = rng.uniform(-0.05, 0.05, array.shape)
 
 

@@ -1,8 +1,8 @@
-"""The choice of compiled kernels, made once, when the package is imported.
+"""The choice of compiled kernels for this processor, made once at import.
 
-Each instruction set has one module with the same kernels. The best that the processor *and* its operating
-system support is taken; the environment variable ``GWUCNN_ISA`` overrides (an unknown or unsupported name is
-an error). There is no fallback to slow Python: a missing module is an error that says how to build it.
+There is one module with the same kernels for each instruction set. The best one that the processor *and* the operating
+system support is used, unless the environment variable ``GWUCNN_ISA`` names another one (an unknown or unsupported name
+is an error). There is no fallback to slow Python: a missing module is an error that says how to build it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from types import ModuleType
 
 __all__ = ["get_num_threads", "isa", "select", "set_num_threads", "show_config", "supported"]
 
-# Instruction set to module of gwucnn._ext.variants, best first.
+# The module in gwucnn._ext for each instruction set, best first.
 MODULES = {
     "x86-64-v4": "variants.x86_64_v4",
     "x86-64-v3": "variants.x86_64_v3",
     "baseline": "variants.baseline",
 }
 
-# More than any machine has processors for; OpenMP would die of what cannot be started.
+# More than any machine can use; OpenMP aborts the process if it cannot start a thread.
 MOST_THREADS = 1024
 
 
@@ -36,12 +36,11 @@ def _extension(name: str) -> ModuleType:
 
 
 def _load_openmp() -> ModuleType:
-    """Load the module that brings OpenMP in, and let idle threads sleep instead of waiting awake.
+    """Load the module that loads OpenMP, with a setting that makes idle threads sleep instead of spinning.
 
-    GNU's OpenMP lets a thread without work spin for milliseconds. Beside any other busy program the threads
-    then take turns in waiting for each other: measured with one core busy, training is up to 40 times slower.
-    It reads its settings once, while it loads, so they are set for that moment only; a user's own settings
-    are left alone.
+    By default, idle threads of GNU's OpenMP spin for milliseconds. If any other program is busy, the threads then wait
+    for each other: with one core occupied, training was measured to be up to 40 times slower. The library reads its
+    settings when it is loaded, so the variable is set for that moment only, and not at all if the user has set one.
     """
     if any(name in os.environ for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")):
         return _extension("step")
@@ -55,13 +54,13 @@ def _load_openmp() -> ModuleType:
 _cpu = _extension("variants.cpu")
 _step = _load_openmp()
 
-# The module in use; ops look kernels up here each time they bind one.
+# The module in use. Ops look up kernels here each time they bind one.
 active: ModuleType
 _isa: str
 
 
 def supported() -> tuple[str, ...]:
-    """Return the instruction sets that can run here, best first."""
+    """Return the instruction sets that this machine supports, best first."""
     return tuple(name for name in MODULES if name in _cpu.supported())
 
 
@@ -71,9 +70,9 @@ def isa() -> str:
 
 
 def select(name: str) -> None:
-    """Use the kernels of another instruction set from now on.
+    """Switch to the kernels of another instruction set.
 
-    Raises ValueError if there is no such name or this machine does not support it.
+    Raises ValueError if the name is unknown or the machine does not support it.
     """
     global active, _isa
     if name not in MODULES:
@@ -89,9 +88,9 @@ def select(name: str) -> None:
 def set_num_threads(n: int) -> None:
     """Let kernels use at most `n` threads (one where the package was built without OpenMP).
 
-    Raises ValueError unless n is an integer from 1 to 1024. Small work is done on one thread all the same.
-    Results are bit-identical from run to run for the same number of threads. The number at import is OpenMP's
-    own: the environment variable OMP_NUM_THREADS or the number of processors.
+    Raises ValueError unless n is an integer from 1 to 1024. Small amounts of work use one thread anyway. For the same
+    number of threads, results are bit-identical from run to run. The initial number is OpenMP's: the environment
+    variable OMP_NUM_THREADS or the number of processors.
     """
     if not isinstance(n, Integral) or isinstance(n, bool) or not 1 <= n <= MOST_THREADS:
         raise ValueError(f"set_num_threads: expected an integer from 1 to {MOST_THREADS}, got {n!r}")
@@ -99,7 +98,7 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads a large kernel uses."""
+    """Return the number of threads that a large kernel uses."""
     return _step.get_num_threads()
 
 
@@ -118,7 +117,7 @@ def show_config() -> None:
     print(f"threads: {threads}")
 
 
-# After a fork, OpenMP's threads do not exist in the child: to start a team there is to wait for ever.
+# OpenMP's threads do not exist in a forked child, where starting a parallel region would wait for them forever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _step.set_num_threads(1))
 

@@ -1,7 +1,7 @@
-"""Numbers for people: how good predictions are.
+"""Metrics: how good predictions are.
 
-Everywhere `y_true` and `y_pred` are labels (N,), or rows (N, K) of one-hot values or probabilities; see
-`to_classes`. `sample_weight` (N,) says how much each sample counts, by default all the same.
+Everywhere `y_true` and `y_pred` are labels (N,), or rows (N, K) of one-hot values or probabilities; see `to_classes`.
+`sample_weight` (N,) is the weight of each sample, 1 by default.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = [
 def to_classes(y: Any) -> Any:
     """Return class numbers from probabilities, one-hot rows or labels.
 
-    (N, K) with K > 1 gives the largest output's number, the first of equal ones. One number a row is a label
-    if all are whole, otherwise a probability: class 1 above 0.5. Returns int64 of shape (N,).
+    For (N, K) with K > 1 this is the index of the largest output, the first one of equals. With one number per row, the
+    numbers are labels if all are integers, otherwise probabilities: class 1 above 0.5. Returns int64 of shape (N,).
     """
     y = np.asarray(y)
     if y.ndim not in (1, 2):
@@ -45,7 +45,7 @@ def to_classes(y: Any) -> Any:
 
 
 def _pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
-    """Return both as classes (N,), and how many classes there are as far as they tell, at least 2."""
+    """Return both as classes (N,), and the number of classes that they show, at least 2."""
     columns = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
     if len(set(columns)) > 1:
         raise ShapeError(f"{caller}: expected as many columns in y_true as in y_pred, got {columns}")
@@ -56,7 +56,7 @@ def _pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
 
 
 def _weights(caller: str, sample_weight: Any, N: int) -> Any:
-    """Return sample_weight checked, or ones."""
+    """Check sample_weight and return it, or ones for None."""
     if sample_weight is None:
         return np.ones(N)
     weights = np.asarray(sample_weight, np.float64)
@@ -73,18 +73,18 @@ def _mean(values: Any, weights: Any) -> float:
 
 
 def accuracy(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
-    """Return the share of rows whose class is predicted right, from 0 to 1; NaN of no rows.
+    """Return the fraction of rows whose class is predicted correctly, from 0 to 1; NaN without rows.
 
-    Raises ShapeError if there are not as many of one as of the other.
+    Raises ShapeError if their numbers differ.
     """
     true, predicted, _ = _pairs("accuracy", y_true, y_pred)
     return _mean(true == predicted, _weights("accuracy", sample_weight, len(true)))
 
 
 def top_k_right(labels: Any, y_pred: Any, k: int) -> Any:
-    """Return for each row whether fewer than k outputs are larger than that of the row's label: bool (N,).
+    """Return for each row whether fewer than k outputs are larger than that of its label: bool (N,).
 
-    An output that is NaN counts as larger; a label whose output is NaN is never found.
+    An output that is NaN counts as larger; a label whose output is NaN is never among the best.
     """
     chosen = y_pred[np.arange(len(labels)), labels][:, None]
     larger = ((y_pred > chosen) | np.isnan(y_pred)).sum(axis=1)
@@ -92,11 +92,10 @@ def top_k_right(labels: Any, y_pred: Any, k: int) -> Any:
 
 
 def top_k_accuracy(y_true: Any, y_pred: Any, k: int = 5, *, sample_weight: Any = None) -> float:
-    """Return the share of rows whose class is among the k most probable ones, from 0 to 1; NaN of no rows.
+    """Return the fraction of rows whose class is among the k most probable ones, from 0 to 1; NaN without rows.
 
-    y_pred : probabilities (N, K), K at least 2. Outputs that equal that of the class do not push it out. For
-    k of K and more the answer is 1. In `compile`, metrics=['top_k_accuracy'] is that of k = 5, and another k
-    stands in the name: 'top_3_accuracy'.
+    y_pred : probabilities (N, K), K at least 2. Ties count in favour of the class. For k >= K the result is 1. In
+    `compile`, 'top_k_accuracy' stands for k = 5; for another k use names such as 'top_3_accuracy'.
     """
     caller, y_pred = "top_k_accuracy", np.asarray(y_pred)
     k = check_size(caller, "k", k)
@@ -111,9 +110,9 @@ def top_k_accuracy(y_true: Any, y_pred: Any, k: int = 5, *, sample_weight: Any =
 
 
 def class_counts(true: Any, predicted: Any, K: int, weights: Any = None) -> Any:
-    """Return diagonal and sums of rows and columns of the confusion matrix: float64, shape (3, K).
+    """Return the diagonal, row sums and column sums of the confusion matrix: float64, shape (3, K).
 
-    How many samples of each class are predicted right, are there, and are predicted to be of it.
+    For each class: the number of samples predicted correctly, the number of samples, and the number of predictions.
     """
     right = true == predicted
     chosen = ((true, right), (true, slice(None)), (predicted, slice(None)))
@@ -127,7 +126,7 @@ AVERAGES = {name: name for name in ("auto", "binary", "macro", "micro", "weighte
 
 
 def score(which: str, counts: Any, average: str | None = "auto") -> Any:
-    """Return 'precision', 'recall' or 'f1' of what `class_counts` counted; see `precision`."""
+    """Return 'precision', 'recall' or 'f1' for the result of `class_counts`; see `precision`."""
     right, true, predicted = counts
     divisor = {"precision": predicted, "recall": true, "f1": (true + predicted) / 2}[which]
     each = np.divide(right, divisor, out=np.zeros(len(right)), where=divisor > 0)
@@ -159,30 +158,30 @@ def _score(which: str, y_true: Any, y_pred: Any, average: str | None, sample_wei
 
 
 def precision(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
-    """Return how many of those that are predicted to be of a class are: right / predicted.
+    """Return the fraction of predictions of a class that are correct: correct / predicted.
 
     Parameters
     ----------
     average : 'auto', 'binary', 'macro', 'micro', 'weighted' or None
-        'binary' is that of class 1, of two; 'macro' the mean over the classes that occur, 'weighted' by how
-        often; 'micro' that of all classes counted together; None an array, one number a class. 'auto' is
-        'binary' for two classes and 'macro' for more.
+        'binary': class 1 of two; 'macro': the mean over the classes that occur; 'weighted': the mean weighted by their
+        frequency; 'micro': all classes counted together; None: an array with a value per class. 'auto' is 'binary' for
+        two classes and 'macro' for more.
 
     Notes
     -----
-    0 for a class that is never predicted (in recall: that never occurs), NaN of no rows. scikit-learn's
-    definitions.
+    0 for a class that is never predicted (for recall: that never occurs), NaN without rows. The definitions are those
+    of scikit-learn.
     """
     return _score("precision", y_true, y_pred, average, sample_weight)
 
 
 def recall(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
-    """Return how many of those of a class are predicted to be: right / there. See `precision`."""
+    """Return the fraction of samples of a class that are predicted correctly: correct / present. See `precision`."""
     return _score("recall", y_true, y_pred, average, sample_weight)
 
 
 def f1(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
-    """Return the harmonic mean of precision and recall: right / (there + predicted) * 2. See `precision`."""
+    """Return the harmonic mean of precision and recall: 2 * correct / (present + predicted). See `precision`."""
     return _score("f1", y_true, y_pred, average, sample_weight)
 
 
@@ -202,7 +201,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, *
 
 
 def no_labels(labels: Any) -> str:
-    """Return what these are instead of integers, and what to do about it."""
+    """Return a description of what these are instead of integers, and how to fix it."""
     examples = ", ".join(map(repr, labels[:3].tolist()))
     if labels.dtype.kind == "O" and all(isinstance(label, Real) for label in labels[:3].tolist()):
         return f"{examples} as objects; convert them with y.astype(float)"

@@ -1,7 +1,7 @@
-"""Well-known networks, small enough to train on a CPU: each function is the network, to be read and changed.
+"""Well-known networks, small enough to train on a CPU. Each function is the network, to be read and changed.
 
-All return a network that is neither built nor compiled. It ends in a softmax, for `loss='cross_entropy'`; the
-size of the images is that of the first data it sees. A recipe that trains each of them without being watched:
+All return a network that is neither built nor compiled. It ends with a softmax, for `loss='cross_entropy'`; the size of
+the images is taken from the first data. A recipe that trains each of them unattended:
 
     scale = Normalization()
     scale.adapt(x_train)
@@ -11,8 +11,8 @@ size of the images is that of the first data it sees. A recipe that trains each 
     network.compile("cross_entropy", optimizer=SGD(rate, momentum=0.9, nesterov=True))
     network.fit(x_train, y_train, epochs, batch_size=64, validation_data=(x_test, y_test))
 
-With a width of 16 and eight epochs of ten thousand of CIFAR-10's images it has 69 % of others right, after
-three minutes on one core (tests/datasets/test_real_data.py).
+With a width of 16, eight epochs of ten thousand CIFAR-10 images lead to an accuracy of 69 % on other images, in three
+minutes on one core (tests/datasets/test_real_data.py).
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def lenet5(classes: int = 10, *, preprocessing: Iterable[Layer] = (), **options:
     """Return LeNet-5, for images of 28 x 28 (padded to 32 x 32) or 32 x 32 pixels: 61,706 weights on MNIST.
 
     Y. LeCun et al., "Gradient-based learning applied to document recognition", Proceedings of the IEEE 86
-    (1998), figure 2; with relu, maxima and softmax instead of tanh, means and Gaussian connections.
+    (1998), figure 2; with relu, max pooling and softmax in place of tanh, average pooling and Gaussian connections.
 
     Parameters
     ----------
     classes : int
     preprocessing : iterable of Layer
-        In front of the network's own layers: Rescaling, Normalization, augmentation.
+        Layers in front of the network's own: Rescaling, Normalization, augmentation.
     **options
         For `GWUNetwork`: seed, precision, data_format, ...
 
@@ -78,14 +78,14 @@ def lenet5(classes: int = 10, *, preprocessing: Iterable[Layer] = (), **options:
 def vgg_small(classes: int = 10, *, width: int = 64, preprocessing: Iterable[Layer] = (), **options: Any) -> GWUNetwork:
     """Return a VGG of six convolutions, for images such as CIFAR's, (32, 32, 3): 1.7 million weights there.
 
-    Two convolutions of 3 x 3 and a pooling, three times, with twice the filters each time. K. Simonyan and
+    Two 3 x 3 convolutions and a pooling, three times, with twice as many filters each time. K. Simonyan and
     A. Zisserman, "Very deep convolutional networks for large-scale image recognition", arXiv:1409.1556.
 
     Parameters
     ----------
     classes : int
     width : int
-        Filters of the first convolutions.
+        Number of filters of the first convolutions.
     preprocessing, **options
         As for `lenet5`.
 
@@ -110,15 +110,15 @@ def resnet18_small(
 ) -> GWUNetwork:
     """Return ResNet-18 for small images such as CIFAR's, (32, 32, 3): 11.2 million weights.
 
-    Eight blocks of two convolutions, with `width` to 8 * `width` filters, behind one convolution of 3 x 3
-    that keeps the size of the images. K. He et al., "Deep residual learning for image recognition",
-    arXiv:1512.03385, table 1; the first layers as in section 4.2, projections (option B) where sizes change.
+    Eight blocks of two convolutions with `width` to 8 * `width` filters, after a 3 x 3 convolution that keeps the size
+    of the images. K. He et al., "Deep residual learning for image recognition", arXiv:1512.03385, table 1; first layers
+    as in section 4.2, projections (option B) where sizes change.
 
     Parameters
     ----------
     classes : int
     width : int
-        Filters of the first blocks.
+        Number of filters of the first blocks.
     preprocessing, **options
         As for `lenet5`.
 
@@ -140,7 +140,7 @@ def resnet18_small(
 
 
 def _residual(channels: int, filters: int, strides: int) -> Residual:
-    """Return two convolutions around which the input passes, projected if they change its shape."""
+    """Return two convolutions with a shortcut, which is a projection if they change the shape."""
     layers = [
         _conv(filters, strides=strides, padding=1),
         BatchNormalization(),
@@ -166,7 +166,7 @@ def mobilenet_small(
 ) -> GWUNetwork:
     """Return a MobileNet for small images such as CIFAR's, (32, 32, 3).
 
-    Each block filters every channel by itself, 3 x 3, and then mixes the channels of each pixel. A. Howard et
+    Each block is a 3 x 3 depthwise convolution followed by a 1 x 1 convolution. A. Howard et
     al., "MobileNets: efficient convolutional neural networks for mobile vision applications",
     arXiv:1704.04861, section 3 and figure 3.
 
@@ -208,7 +208,7 @@ def _filters_and_strides(blocks: Any) -> list[tuple[int, int]]:
 
 
 def _check(model: Callable[..., Any], options: Mapping[str, Any], classes: int, width: int = 1) -> None:
-    """Raise an error that names the model for sizes that are none, or an option that no network has."""
+    """Raise an error that names the model for invalid sizes and unknown options."""
     caller = model.__name__
     check_size(caller, "classes", classes)
     check_size(caller, "width", width)
@@ -228,7 +228,7 @@ def _in_front(preprocessing: Iterable[Layer]) -> list[Layer]:
 
 
 def _conv(filters: int, kernel_size: int = 3, **options: Any) -> Conv2D:
-    """Return a convolution whose first weights keep the size of numbers through relu."""
+    """Return a convolution whose initial weights preserve the variance through relu."""
     return Conv2D(filters, kernel_size, kernel_initializer="he_normal", **options)
 
 

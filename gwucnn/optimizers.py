@@ -1,6 +1,11 @@
-"""How weights move: one compiled pass over all of them for each batch.
+"""Optimizers: one compiled pass over all weights for each batch.
 
-The update rules are PyTorch's, the names and defaults Keras'.
+The update rules are those of PyTorch, the names and defaults those of Keras.
+
+For a single image, the gradient of a dense layer is an outer product that is used only once, in the update. With plain
+SGD the update therefore computes it on the fly instead of writing and reading it: `defer_gradients` hands the steps
+that would write such gradients to the optimizer, and `apply_deferred` writes the gradients of the last batch, so that
+`grad` holds the same values as otherwise. Only `engine/sweeper.py` uses this.
 """
 
 from __future__ import annotations
@@ -30,18 +35,18 @@ __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSpro
 
 
 class Optimizer(Configurable):
-    """Moves weights against their gradients.
+    """Updates weights by their gradients.
 
     Attributes
     ----------
     lr : float
-        Learning rate, of the last update if a schedule sets it. May be changed between batches: a number ends
-        the schedule, and a `gwucnn.schedules` object starts one.
+        The learning rate; with a schedule, that of the last update. May be set between batches: a number ends the
+        schedule, a `gwucnn.schedules` object starts one.
     schedule : Schedule or None
     slots : dict of name to array, shape (trainable numbers,)
-        What the optimizer remembers of earlier gradients. Write into these arrays to restore it.
+        The state that the optimizer derives from earlier gradients. Write into these arrays to restore it.
     updates : int
-        Batches so far. With the slots it is all that the next update depends on besides the gradients.
+        Number of updates so far. With the slots, it is the whole state.
     """
 
     slot_names: ClassVar[tuple[str, ...]] = ()
@@ -57,7 +62,7 @@ class Optimizer(Configurable):
 
     @property
     def lr(self) -> float:
-        """Learning rate: a positive number, or a schedule."""
+        """The learning rate: a positive number, or a schedule."""
         return self._lr
 
     @lr.setter
@@ -68,13 +73,13 @@ class Optimizer(Configurable):
         self.schedule: Schedule | None = planned
 
     def claim(self, owner: Any) -> None:
-        """Belong to this network from now on; raise ValueError if it moves the weights of another."""
+        """Reserve this optimizer for a network; raise ValueError if it belongs to another one."""
         if self._owner is not None and self._owner() not in (None, owner):
             raise ValueError(f"compile: expected an optimizer that no other network uses, got {self!r}; make a new one")
         self._owner = weakref.ref(owner)
 
     def bind(self, arena: Arena) -> None:
-        """Take the arena whose values `step` moves; forget what was remembered of another one."""
+        """Bind to the arena whose values `step` updates; discard the slots of any other arena."""
         values, grads = arena.values[: arena.trainable], arena.grads[: arena.trainable]
         self.apply_deferred()
         if self._arena is not arena:
@@ -85,7 +90,7 @@ class Optimizer(Configurable):
         self._update = self._kernel(values, grads)
 
     def step(self) -> None:
-        """Move all trainable values once. Raises NotBuiltError before `bind`."""
+        """Update all trainable values once. Raises NotBuiltError before `bind`."""
         if self._arena is None:
             raise NotBuiltError("step: expected an optimizer that is bound to weights; call bind(arena) first")
         if self._made_for != kernels.isa():
@@ -97,16 +102,17 @@ class Optimizer(Configurable):
         self._run()
 
     def defer_gradients(self, steps: Iterable[Any]) -> None:
-        """Let these steps, as far as it pays, leave it to `step` to form the gradients that they would write.
+        """Take over from these steps, where it pays, the computation of the gradients they would write.
 
-        Until `apply_deferred`; nobody else may read or change those gradients before. By default none is postponed.
+        This lasts until `apply_deferred`, before which nothing else may read or change those gradients. By default no
+        gradient is deferred.
         """
 
     def apply_deferred(self) -> None:
-        """Write the gradients that were postponed; from now on their steps do that again."""
+        """Write the deferred gradients; from now on their steps write them again."""
 
     def resume(self, updates: int, lr: float) -> None:
-        """Go on, with slots as they are, after so many updates, the last of them at this learning rate."""
+        """Continue after `updates` updates, the last of them at this learning rate, with the current slots."""
         self.updates, self._lr = updates, check_nonnegative(type(self).__name__, "lr", lr)
 
     def _used_slots(self) -> tuple[str, ...]:
@@ -125,15 +131,15 @@ class Optimizer(Configurable):
 class SGD(Optimizer):
     """Stochastic gradient descent: value -= lr * grad.
 
-    With momentum, velocity = momentum * velocity + grad takes the gradient's place; with nesterov,
-    grad + momentum * velocity does (I. Sutskever et al., ICML 2013, section 2, in PyTorch's form).
+    With momentum, velocity = momentum * velocity + grad replaces the gradient; with nesterov,
+    grad + momentum * velocity replaces it (I. Sutskever et al., ICML 2013, section 2, in PyTorch's form).
 
     Parameters
     ----------
     lr : float or Schedule
     momentum : float from 0 to less than 1
     nesterov : bool
-        Needs momentum.
+        Requires momentum.
     """
 
     def __init__(self, lr: Any = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
@@ -150,7 +156,7 @@ class SGD(Optimizer):
         return kernels.active.SGD(values, grads, self.slots.get("velocity"), self.momentum, self.nesterov)
 
     def defer_gradients(self, steps: Iterable[Any]) -> None:
-        # Somebody else's `step` may look at the gradients.
+        # An overridden `step` may read the gradients.
         if type(self) is SGD and "step" not in vars(self):
             self._update.defer_gradients(steps)
 
@@ -172,9 +178,9 @@ class Adam(Optimizer):
     ----------
     lr : float or Schedule
     beta_1, beta_2 : float from 0 to less than 1
-        How much of the averages of the gradient and of its square is kept at each step.
+        Decay rates of the averages of the gradient and of its square.
     epsilon : float
-        Added to the root in the denominator.
+        Added to the square root in the denominator.
     """
 
     slot_names = ("m", "v")
@@ -202,7 +208,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay: I. Loshchilov and F. Hutter, arXiv:1711.05101, algorithm 2.
 
-    First value -= lr * weight_decay * value, for biases too, then Adam's step.
+    First value -= lr * weight_decay * value, including biases, then the step of Adam.
 
     Parameters
     ----------
@@ -224,22 +230,22 @@ class AdamW(Adam):
 
 
 class RMSprop(Optimizer):
-    """Divide by the root of a running average of squares: T. Tieleman and G. Hinton, lecture 6.5, 2012.
+    """Divide by the square root of a running average of squares: T. Tieleman and G. Hinton, lecture 6.5, 2012.
 
     ::
 
         square = rho * square + (1 - rho) * grad**2
         value -= lr * grad / (sqrt(square) + epsilon)
 
-    Centered, square - mean**2 stands under the root, with mean = rho * mean + (1 - rho) * grad (A. Graves,
-    arXiv:1308.0850, section 4.2); with momentum, velocity = momentum * velocity + grad / (...) takes the
-    quotient's place. epsilon is outside of the root, as in PyTorch.
+    With `centered`, the root is that of square - mean**2, with mean = rho * mean + (1 - rho) * grad (A. Graves,
+    arXiv:1308.0850, section 4.2). With momentum, velocity = momentum * velocity + grad / (...) replaces the quotient.
+    epsilon is added outside of the root, as in PyTorch.
 
     Parameters
     ----------
     lr : float or Schedule
     rho : float from 0 to less than 1
-        How much of the averages is kept at each step.
+        Decay rate of the averages.
     momentum : float from 0 to less than 1
     epsilon : float above 0
     centered : bool
@@ -268,7 +274,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Divide by the root of the sum of all squares: J. Duchi et al., JMLR 12 (2011), figure 1.
+    """Divide by the square root of the sum of all squares: J. Duchi et al., JMLR 12 (2011), figure 1.
 
     accumulator += grad**2; value -= lr * grad / (sqrt(accumulator) + epsilon).
 
@@ -302,9 +308,9 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def optimizer(given: Any, lr: Any) -> Optimizer:
-    """Return an optimizer given by name or class, with `lr` or its own default, or as an object.
+    """Return an optimizer given by name or class, with `lr` or its own default, or as an object or a config.
 
-    Or written down, see `gwucnn.described`; then with its own lr, as an object has.
+    Objects and configs have their own lr.
     """
     if isinstance(given, Mapping):
         given = from_config("compile", "optimizer", given, classes_by_name(Optimizer, OPTIMIZERS))

@@ -1,8 +1,8 @@
-"""Penalties on large weights, which keep a network from learning its images by heart.
+"""Penalties on large weights, which keep a network from memorizing its training images.
 
-Give one to a layer: ``Dense(10, kernel_regularizer='l2')`` or ``kernel_regularizer=L2(0.001)``. While the
-layer is trained its penalty is part of the loss, in training and in evaluation as in Keras, and the penalty's
-slope part of the kernel's gradient.
+Pass one to a layer: ``Dense(10, kernel_regularizer='l2')`` or ``kernel_regularizer=L2(0.001)``. As long as the layer is
+trainable, the penalty is part of the loss, in training and in evaluation as in Keras, and its gradient is added to that
+of the kernel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["L1", "L1L2", "L2", "REGULARIZERS", "Regularizer", "regularizer"]
 
 
 class Regularizer(Configurable):
-    """The base of L1, L2 and L1L2: penalty(w) = l1 * sum of abs(w) + l2 * sum of w**2.
+    """The base class of L1, L2 and L1L2: penalty(w) = l1 * sum of abs(w) + l2 * sum of w**2.
 
     Its gradient is l1 * sign(w) + 2 * l2 * w, with sign(0) = 0.
     """
@@ -27,12 +27,12 @@ class Regularizer(Configurable):
     l2 = 0.0
 
     def __call__(self, weight: Any) -> float:
-        """Return the penalty of weights, float32 or float64, any shape."""
+        """Return the penalty for weights in float32 or float64, of any shape."""
         return ops.weight_penalty(weight, l1=self.l1, l2=self.l2)
 
 
 class L1(Regularizer):
-    """Penalty l1 * sum of abs(w), which makes weights zero: R. Tibshirani, 1996, section 1.
+    """Penalty l1 * sum of abs(w), which drives weights to zero: R. Tibshirani, 1996, section 1.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class L1(Regularizer):
 
 
 class L2(Regularizer):
-    """Penalty l2 * sum of w**2, which makes weights small: A. Krogh and J. Hertz, NIPS 1991."""
+    """Penalty l2 * sum of w**2, which keeps weights small: A. Krogh and J. Hertz, NIPS 1991."""
 
     def __init__(self, l2: float = 0.01) -> None:
         self.l2 = check_nonnegative("L2", "l2", l2)
@@ -63,7 +63,7 @@ REGULARIZERS: dict[str, type[Regularizer]] = {"l1": L1, "l2": L2}
 
 
 def regularizer(caller: str, what: str, given: Any) -> Regularizer | None:
-    """Return a regularizer given by name, as an object or written down; None stays None."""
+    """Return a regularizer given by name, as an object or as a config; None for None."""
     if given is None or isinstance(given, (L1, L2, L1L2)):
         return given
     if isinstance(given, Mapping):

@@ -1,7 +1,8 @@
-"""Learning rates that change while a network trains: functions of the number of updates made so far.
+"""Learning rate schedules: functions of the number of updates so far.
 
-Give one in a number's place: ``SGD(lr=CosineDecay(0.1, 1000))``, or ``compile(lr=...)`` beside an optimizer's
-name. An update is a batch: an epoch of N images in batches of B has ceil(N / B). The first update has step 0.
+Use one in place of a number: ``SGD(lr=CosineDecay(0.1, 1000))``, or ``compile(lr=...)`` with the name of an optimizer.
+There is one update per batch: an epoch of N images in batches of B has ceil(N / B) updates. The first update has step
+0.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ __all__ = [
 
 
 class Schedule(Configurable):
-    """The base of all schedules, also of your own: a function of the step.
+    """The base class of schedules, also of your own: a function of the step.
 
     Example
     -------
@@ -45,11 +46,11 @@ class Schedule(Configurable):
     """
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of the update that comes after `step` others, at least 0."""
+        """Return the learning rate, at least 0, of the update that follows `step` earlier ones."""
         raise NotImplementedError(f"{type(self).__name__}: expected a schedule that defines __call__(step)")
 
     def rate(self, step: int) -> float:
-        """Return the same, checked. Raises ValueError for a rate that is negative, infinite or no number."""
+        """Return the learning rate, checked. Raises ValueError if it is negative, infinite or not a number."""
         rate = self(step)
         if not isfinite(rate) or rate < 0:
             raise ValueError(
@@ -59,10 +60,10 @@ class Schedule(Configurable):
 
 
 class ExponentialDecay(Schedule):
-    """Multiply by `decay_rate` every `decay_steps` steps, little by little.
+    """Decay exponentially, by the factor `decay_rate` every `decay_steps` steps.
 
     lr(step) = initial_learning_rate * decay_rate**(step / decay_steps); with `staircase` the exponent is
-    rounded down, so that the rate falls in stairs. Keras' rule and names.
+    rounded down, so that the rate falls in steps. The rule and the names are those of Keras.
 
     Parameters
     ----------
@@ -91,25 +92,25 @@ class ExponentialDecay(Schedule):
 
 
 class CosineDecay(Schedule):
-    """Fall along half a cosine, after a straight rise if there is a warm-up.
+    """Decay along half a cosine, after a linear warm-up if there is one.
 
-    For step < warmup_steps: initial_learning_rate + (top - initial_learning_rate) * step / warmup_steps with
-    top = warmup_target. Then, with t = min(1, (step - warmup_steps) / decay_steps): lr = top * ((1 - alpha) *
-    (1 + cos(pi*t)) / 2 + alpha). Without a warm-up top = initial_learning_rate and warmup_steps = 0.
-    I. Loshchilov and F. Hutter, "SGDR", arXiv:1608.03983, section 3, without restarts; Keras' rule and names.
+    For step < warmup_steps: initial_learning_rate + (top - initial_learning_rate) * step / warmup_steps with top =
+    warmup_target. Then, with t = min(1, (step - warmup_steps) / decay_steps): lr = top * ((1 - alpha) * (1 + cos(pi*t))
+    / 2 + alpha). Without a warm-up top = initial_learning_rate and warmup_steps = 0. I. Loshchilov and F. Hutter,
+    "SGDR", arXiv:1608.03983, section 3, without restarts; the rule and the names are those of Keras.
 
     Parameters
     ----------
     initial_learning_rate : float
-        Above 0; with a warm-up 0 is welcome.
+        Above 0; with a warm-up it may be 0.
     decay_steps : int
-        Steps of the fall.
+        Number of steps of the decay.
     alpha : float from 0 to 1
-        What remains in the end, as a part of the top.
+        The final rate as a fraction of the highest one.
     warmup_target : float above 0, optional
-        Top of the rise.
+        The rate at the end of the warm-up.
     warmup_steps : int
-        Steps of the rise. Raises ValueError if only one of the last two is given.
+        Number of steps of the warm-up. Raises ValueError if only one of the last two is given.
     """
 
     def __init__(
@@ -143,16 +144,16 @@ class CosineDecay(Schedule):
 
 
 class PiecewiseConstant(Schedule):
-    """Go down, or up, in stairs: values[i] for boundaries[i-1] < step <= boundaries[i].
+    """Use constant rates piece by piece: values[i] for boundaries[i-1] < step <= boundaries[i].
 
-    Keras' PiecewiseConstantDecay.
+    The PiecewiseConstantDecay of Keras.
 
     Parameters
     ----------
-    boundaries : sequence of int, rising
-        Last step of each value but the last.
+    boundaries : sequence of int, increasing
+        The last step of each value except the last value.
     values : sequence of float above 0
-        One more than boundaries.
+        One more value than boundaries.
 
     Examples
     --------
@@ -181,20 +182,20 @@ class PiecewiseConstant(Schedule):
 
 
 class OneCycle(Schedule):
-    """Rise to a high learning rate and fall far below the first, along half a cosine each.
+    """Rise to a high learning rate, then fall far below the initial one, each along half a cosine.
 
     Steps 0 to r = pct_start * total_steps - 1 rise from max_learning_rate / div_factor to max_learning_rate;
     from there to step total_steps - 1 it falls to max_learning_rate / div_factor / final_div_factor, where it
-    stays. L. Smith and N. Topin, "Super-Convergence", arXiv:1708.07120, section 3; rule and numbers are those
-    of PyTorch's OneCycleLR.
+    stays. L. Smith and N. Topin, "Super-Convergence", arXiv:1708.07120, section 3; the rule and the
+    defaults are those of PyTorch's OneCycleLR.
 
     Parameters
     ----------
     max_learning_rate : float above 0
     total_steps : int, at least 2
-        Updates of the whole training.
+        Number of updates of the whole training.
     pct_start : float from 0 to less than 1
-        Part of them for the rise.
+        Fraction of them for the rise.
     div_factor, final_div_factor : float above 0
     """
 
@@ -231,7 +232,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
 
 
 def schedule(caller: str, what: str, given: Any) -> Schedule | None:
-    """Return a schedule given as an object or written down, None for anything else."""
+    """Return a schedule given as an object or as a config, None for anything else."""
     if isinstance(given, type) and issubclass(given, Schedule):
         raise ValueError(f"{caller}: expected {what} to be a schedule, got its class; write {given.__name__}(...)")
     if isinstance(given, Mapping):

@@ -101,9 +101,9 @@ def test_replayed_batches_are_those_of_layers_called_again(name, rng):
     for n in sizes:
         x, y = data(rng, n)
         pair[1].build(x.shape[1:])
-        pair[1]._engine._replayable = False
+        pair[1]._engine.recorder.enabled = False
         assert pair[0].train_on_batch(x, y) == pair[1].train_on_batch(x, y)
-    assert pair[0]._engine._training.replays
+    assert pair[0]._engine.workspaces.current_training.recordings
     for one, other in zip(pair[0].get_weights(), pair[1].get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

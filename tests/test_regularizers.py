@@ -207,9 +207,12 @@ def test_replayed_batches_are_those_that_are_called(precision, data):
     losses = []
     for made in (replayed, called):
         made.compile("cross_entropy", optimizer=Adam(0.01))
-        made._engine._replayable = made is replayed
+        made._engine.recorder.enabled = made is replayed
         losses.append(made.fit(*data, epochs=5, batch_size=4).history["loss"])
-    assert replayed._engine._training.replays and not called._engine._training.replays
+    assert (
+        replayed._engine.workspaces.current_training.recordings
+        and not called._engine.workspaces.current_training.recordings
+    )
     assert losses[0] == losses[1]
     np.testing.assert_array_equal(weights(replayed), weights(called))
     assert len(set(losses[0])) == 5, "each batch has the penalty of its own weights"

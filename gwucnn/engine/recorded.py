@@ -59,7 +59,7 @@ class Recorder:
         `key` identifies everything that `compute` depends on except the contents of buffers: the kind of pass and the
         size of the batch.
         """
-        recording, version = workspace.replays.get(key), self._arena.version
+        recording, version = workspace.recordings.get(key), self._arena.version
         if recording is not None and recording.generation == workspace.tape.generation:
             same_weights = workspace.constant_weights and self._arena.tracked and recording.version == version
             recording.program(same_weights)
@@ -78,15 +78,15 @@ class Recorder:
             return result
         generation = workspace.tape.generation
         # Stale recordings would keep replaced buffers alive.
-        kept = [(k, r) for k, r in workspace.replays.items() if r.generation == generation and k != key]
-        workspace.replays = dict(kept[1 - MOST_RECORDINGS :])
-        workspace.replays[key] = Recording(Program(steps), result, generation, version)
+        kept = [(k, r) for k, r in workspace.recordings.items() if r.generation == generation and k != key]
+        workspace.recordings = dict(kept[1 - MOST_RECORDINGS :])
+        workspace.recordings[key] = Recording(Program(steps), result, generation, version)
         return result
 
     @staticmethod
     def find(workspace: Workspace, key: Any) -> Recording | None:
         """Return the recording made under this key, or None if there is none or its buffers were replaced."""
-        recording = workspace.replays.get(key)
+        recording = workspace.recordings.get(key)
         if recording is None or recording.generation != workspace.tape.generation:
             return None
         return recording

@@ -1,15 +1,23 @@
-"""TODO."""
+"""A network as bytes, and back.
 
-from gwucnn.files.restoring import restored
+- `snapshot.py`: the state of a network as a document (dicts, lists, numbers) with arrays
+- `safetensors_file.py`: such a document as the bytes of one safetensors file
+- `restoring.py`: a network from a document, every part of which is checked first
+
+What is read may come from anywhere: nothing is executed or imported, and no memory is taken for sizes that a file
+merely declares. `network/saving.py` has the methods `save` and `load`.
+"""
+
+from gwucnn.files.restoring import from_document
 from gwucnn.files.safetensors_file import decode, encode, opened, read
-from gwucnn.files.snapshot import described, own_classes
+from gwucnn.files.snapshot import own_classes, to_document
 
 __all__ = [
     "decode",
-    "described",
     "encode",
+    "from_document",
     "opened",
     "own_classes",
     "read",
-    "restored",
+    "to_document",
 ]

@@ -1,7 +1,7 @@
-"""A network made again of the document and the arrays that `gwucnn.snapshot` made of one.
+"""Creates a network from the document and arrays of `snapshot.py`.
 
-They may come from anywhere: each part is there, is of its type and has the size that the layers call for, and
-there is nothing else, or no network is made.
+They may come from anywhere. Every part has to exist, with the right type and the size that the layers require, and
+there must be nothing else; otherwise no network is created.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gwucnn.files.snapshot import OPTIONS, names_of, slots_of
 from gwucnn.layers.base import CLASSES
 from gwucnn.memory import MANY_UPDATES
 
-__all__ = ["restored"]
+__all__ = ["from_document"]
 
-# Of an error about a description that may be megabytes long, in letters.
-LONGEST_TEXT = 1800
+# Length, in characters, to which an error is cut that quotes a document of perhaps megabytes.
+LONGEST_ERROR = 1800
 
-# What descriptions have, and nothing else.
+# The keys that each part of a document has, and no others.
 DOCUMENT = (
     "gwucnn", "format", "network", "layers", "input_shape", "built", "weights", "compiled", "random",
     "epochs", "history", "callbacks",
@@ -33,20 +33,22 @@ STATE = ("class_name", "state")
 HISTORY = ("records", "epoch", "seconds")
 
 
-def restored(caller: str, document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
-    """Return the network that `described` wrote down; `make(options)` makes one without layers.
+def from_document(caller: str, document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
+    """Return the network that a document from `to_document` describes; `make(options)` returns one without layers.
 
     Raises FormatError for anything that does not belong to a network, or not to this one.
     """
     try:
         return _restored(document, arrays, make)
     except MemoryError:
-        raise  # no more is taken than the file has, so that it may be sound
+        raise  # not necessarily damaged: no more memory is requested than the file has bytes
     except Exception as error:
-        # Of any kind: classes of the user's own are asked too.
+        # Of any kind: constructors of the user's own classes are called too.
         expected = isinstance(error, (NotBuiltError, TypeError, ValueError))
         text = str(error) if expected else f"{type(error).__name__}: {error}"
-        raise FormatError(f"{caller}: {text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + '...'}") from error
+        raise FormatError(
+            f"{caller}: {text if len(text) <= LONGEST_ERROR else text[:LONGEST_ERROR] + '...'}"
+        ) from error
 
 
 def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
@@ -77,13 +79,13 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -
         _build(network, names, entries)
     if recipe is not None:
         _resume(network, names, recipe, arrays)
-    _put_back_random(network, _part(document, "random", dict, None))
+    _restore_random_state(network, _part(document, "random", dict, None))
     if arrays:
         raise ValueError(f"expected arrays of this network only, got {_listed(sorted(arrays))} besides")
     epochs = check_size("epochs", "their number", _part(document, "epochs", int), 0)
-    network._put_back(
+    network._resume_from(
         epochs,
-        _history_again(_part(document, "history", dict, None), epochs),
+        _history_from(_part(document, "history", dict, None), epochs),
         [
             (_part(_only("a callback of", entry, STATE), "class_name", str), _part(entry, "state", dict))
             for entry in _part(document, "callbacks", list)
@@ -93,7 +95,7 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -
 
 
 def _only(what: str, document: Any, keys: Iterable[str]) -> Any:
-    """Return a description, after a look that it has these parts and no others."""
+    """Return a part of the document, after checking that it has exactly these keys."""
     if not isinstance(document, dict) or document.keys() != set(keys):
         got = _listed(document) if isinstance(document, dict) else str(document)[:60]
         raise ValueError(f"expected {what} {', '.join(keys)}, got {got}")
@@ -106,7 +108,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _part(document: Any, key: str, *kinds: Any) -> Any:
-    """Return document[key] if it is of one of these types; None stands for None."""
+    """Return document[key] if it has one of these types, where None stands for None itself."""
     if not isinstance(document, dict) or key not in document:
         raise ValueError(f"expected a description with {key!r}, got {str(document)[:60]}")
     value = document[key]
@@ -117,7 +119,7 @@ def _part(document: Any, key: str, *kinds: Any) -> Any:
 
 
 def _array(arrays: dict[str, Any], name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Take out an array that has to be there, in this shape and dtype."""
+    """Remove and return an array that has to exist with this shape and dtype."""
     if name not in arrays:
         raise ValueError(f"expected an array {name!r}, got none")
     array = arrays.pop(name)
@@ -130,7 +132,7 @@ def _array(arrays: dict[str, Any], name: str, shape: tuple[int, ...], dtype: Any
 
 
 def _take_weights(network: Any, names: Mapping[str, Any], entries: list[Any], arrays: dict[str, Any]) -> list[Any]:
-    """Give the parameters their values, as far as there are any; return the entries, checked."""
+    """Set the values of parameters that have any; return the entries, checked."""
     found = [_part(_only("a weight of", entry, WEIGHT), "name", str) for entry in entries]
     if found != list(names):
         wanted, got = (_listed(weights) for weights in (names, found))
@@ -145,7 +147,7 @@ def _take_weights(network: Any, names: Mapping[str, Any], entries: list[Any], ar
 
 
 def _build(network: Any, names: Mapping[str, Any], entries: list[Any]) -> None:
-    """Lay the weights out as they were, also where layers were frozen or freed since."""
+    """Lay out the weights as they were, also if layers have been frozen or unfrozen since."""
     for entry, (name, parameter) in zip(entries, names.items(), strict=True):
         if parameter.constant is None:
             raise ValueError(f"expected an array {name!r}, got none")
@@ -168,13 +170,13 @@ def _resume(network: Any, names: Mapping[str, Any], recipe: Any, arrays: dict[st
     moves.resume(updates, lr)
 
 
-# What a generator's state is made of, with the number of values of each.
+# The entries of a generator's state, with the number of possible values of each.
 PCG64 = {"bit_generator": None, "state": None, "has_uint32": 2, "uinteger": 2**32}
 PCG64_STATE = {"state": 2**128, "inc": 2**128}
 WORD = 2**64
 
 
-def _put_back_random(network: Any, random: Any) -> None:
+def _restore_random_state(network: Any, random: Any) -> None:
     if random is None:
         return
     _only("random numbers of", random, ("entropy", "generator", "draws"))
@@ -195,7 +197,7 @@ def _put_back_random(network: Any, random: Any) -> None:
 
 
 def _numbers(found: Mapping[Any, Any], counts: Mapping[Any, int]) -> None:
-    """Raise ValueError unless each of these is an integer from 0 to less than its count."""
+    """Raise ValueError unless each entry is an integer from 0 to less than its count."""
     for name, count in counts.items():
         value = found[name]
         if type(value) is not int or not 0 <= value < count:
@@ -204,8 +206,8 @@ def _numbers(found: Mapping[Any, Any], counts: Mapping[Any, int]) -> None:
             )
 
 
-def _history_again(kept: Any, epochs: int) -> History | None:
-    """Return the history of a run that has come so far."""
+def _history_from(kept: Any, epochs: int) -> History | None:
+    """Return the history of a run after this number of epochs."""
     if kept is None:
         return None
     _only("a history of", kept, HISTORY)

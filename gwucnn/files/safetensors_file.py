@@ -1,17 +1,16 @@
-"""A document with arrays as the bytes of one safetensors file, and back. Nothing here knows what they mean.
+"""A document with arrays as the bytes of one safetensors file, and back, independently of what they mean.
 
 ::
 
     length of the header    8 bytes, little endian
     header                  {"__metadata__": {"gwucnn": text}, name: {dtype, shape, data_offsets}, ...}
-    arrays                  one behind another, without gaps
+    arrays                  one after another, without gaps
 
-The text is JSON: the document, with the number of the format and a checksum of itself and of all arrays.
-Arrays that stand in the document itself are {"$array": name} there, numbers that JSON has no word for
-{"$float": "nan"}.
+The text is JSON: the document, with the number of the format and a checksum of the document and all arrays. Arrays
+inside the document are represented as {"$array": name}, numbers that JSON cannot represent as {"$float": "nan"}.
 
-Reading believes nothing: every length is compared with what there is before memory is taken for it. It makes
-dicts, lists, numbers, texts and arrays, nothing else.
+Reading trusts nothing: every length is compared with the size of the file before memory is allocated for it, and the
+result consists of dicts, lists, numbers, strings and arrays only.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from gwucnn.common import FormatError
 
 __all__ = ["FORMAT", "decode", "encode", "opened", "read"]
 
-# Goes up when files become such that older versions of the package would misunderstand them.
+# Incremented when older versions of the package would misunderstand new files.
 FORMAT = 1
 
 KEY = "gwucnn"
 
-# Headers hold descriptions, not data. What Python makes of one takes some thirty times its length.
+# Headers describe a network, they hold no data. The parsed header takes about thirty times its length in memory.
 LONGEST_HEADER = 2**24
 
 DTYPES = {
@@ -58,11 +57,11 @@ DTYPES = {
 
 
 def encode(caller: str, document: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
-    """Return the file of a document and arrays by name.
+    """Return the bytes of a file with a document and named arrays.
 
-    Raises TypeError for what a file cannot hold, ValueError if the document is too long.
+    Raises TypeError for values that a file cannot hold, ValueError if the document is too long.
     """
-    from safetensors.numpy import save  # takes longer to import than this package's own modules
+    from safetensors.numpy import save  # takes longer to import than all of this package
 
     arrays = {name: _as_stored(caller, name, array) for name, array in arrays.items()}
     plain = {"format": FORMAT, **_plain(caller, document, "", arrays)}
@@ -84,10 +83,10 @@ def _as_stored(caller: str, name: str, array: Any) -> Any:
 
 
 def _plain(caller: str, value: Any, place: str, arrays: dict[str, Any]) -> Any:
-    """Return `value` as JSON can hold it; arrays in it go to `arrays`, by their place."""
+    """Return `value` in a form that JSON can represent; arrays in it are moved to `arrays`, named by their place."""
     if isinstance(value, np.ndarray):
         name = place
-        while name in arrays:  # {'a.0': x, 'a': [y]} has two places of one name
+        while name in arrays:  # {'a.0': x, 'a': [y]} would give one name to two places
             name += "'"
         arrays[name] = _as_stored(caller, place, value)
         return {"$array": name}
@@ -106,8 +105,8 @@ def _plain(caller: str, value: Any, place: str, arrays: dict[str, Any]) -> Any:
 
 
 def _checksum(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
-    """Return a checksum of all that a file says, whatever the order in which it says it."""
-    import hashlib  # here, as it takes 2.7 ms to load
+    """Return a checksum of the contents of a file, independent of the order of its entries."""
+    import hashlib  # imported here, because it takes 2.7 ms
 
     found = hashlib.sha256(json.dumps(document, sort_keys=True, allow_nan=False).encode())
     for name in sorted(arrays):
@@ -121,15 +120,15 @@ def _checksum(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
 
 
 def read(caller: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return document and arrays of a file. Raises FormatError that names what is wrong with it."""
+    """Return the document and arrays of a file. Raises FormatError that names what is wrong."""
     with opened(caller, path) as (file, size):
         return _read(caller, file, size)
 
 
 @contextlib.contextmanager
 def opened(caller: str, path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a file to read; give it and its length in bytes. Raises FormatError for what is no file."""
-    # A pipe would be waited for, without O_NONBLOCK.
+    """Open a file for reading; yield it and its length in bytes. Raises FormatError for anything but a regular file."""
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if os.path.isdir(path):
         raise FormatError(f"{caller}: expected a file, got a folder")
@@ -143,7 +142,7 @@ def opened(caller: str, path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO
 
 
 def decode(caller: str, data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return document and arrays of what `encode` returned."""
+    """Return the document and arrays from bytes that `encode` returned."""
     return _read(caller, io.BytesIO(data), len(data))
 
 
@@ -166,7 +165,7 @@ def _read(caller: str, file: BinaryIO, size: int) -> tuple[dict[str, Any], dict[
         raise FormatError(f"{caller}: expected finite numbers in the document, got {error}") from None
     if said != found:
         raise FormatError(f"{caller}: expected the checksum {said!r}, got {found!r}; the file is damaged")
-    # Copies: in memory of their own, aligned, and in the machine's order of bytes.
+    # Copies, which own their memory, are aligned and in native byte order.
     arrays = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
     used: set[str] = set()
     try:
@@ -210,7 +209,7 @@ def _json(caller: str, what: str, text: bytes | str) -> dict[str, Any]:
 
 
 def _entries(caller: str, header: dict[str, Any], there: int) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
-    """Return dtype, shape, begin and end of each array; together they are all the bytes that are there."""
+    """Return dtype, shape, begin and end of each array; together they cover all bytes of the file exactly."""
     entries = {name: _entry(caller, name, e) for name, e in header.items() if name != "__metadata__"}
     reached = 0
     for name, (_, _, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):

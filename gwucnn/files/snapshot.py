@@ -1,6 +1,6 @@
-"""What a network is at a moment, as a document with arrays. `gwucnn.restoring` makes a network of them again.
+"""The state of a network as a document with arrays, from which `restoring.py` creates the network again.
 
-Weights are called by layer and parameter, '0.Conv2D.kernel', what belongs to one after it:
+Weights are named by layer and parameter, '0.Conv2D.kernel', and whatever belongs to one is named after it:
 'optimizer.m.0.Conv2D.kernel', 'updates.1.BatchNormalization.moving_mean'.
 """
 
@@ -19,13 +19,13 @@ from gwucnn.layers.base import CLASSES, Layer, layer_config, leaves
 from gwucnn.loss_functions import loss_function
 from gwucnn.optimizers import optimizer
 
-__all__ = ["OPTIONS", "described", "names_of", "own_classes", "slots_of"]
+__all__ = ["OPTIONS", "names_of", "own_classes", "slots_of", "to_document"]
 
 OPTIONS = ("data_format", "precision", "seed", "fuse", "winograd")
 
 
 def _every_layer(layers: Any) -> Iterator[Layer]:
-    """Yield layers, and all that they hold."""
+    """Yield these layers and all layers inside them."""
     for layer in layers:
         yield layer
         yield from _every_layer(layer.children)
@@ -43,7 +43,7 @@ def names_of(network: Any) -> dict[str, Any]:
 
 
 def own_classes(network: Any) -> list[type]:
-    """Return the classes that descriptions of this network name and that are not the package's."""
+    """Return the user's own classes that the document of this network names."""
     recipe = network._compiled
     layers = list(_every_layer(network.layers))
     things = [*layers, *(layer.split_activation()[1] for layer in layers)]
@@ -53,10 +53,10 @@ def own_classes(network: Any) -> list[type]:
     return [kind for kind in dict.fromkeys(kinds) if kind.__module__.partition(".")[0] not in (package, "builtins")]
 
 
-def described(caller: str, network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def to_document(caller: str, network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the document and the arrays of a network.
 
-    Raises TypeError, ValueError for layers and losses of a user's own that could not be made again.
+    Raises TypeError or ValueError for a user's own layers and losses that could not be recreated.
     """
     names, arrays, engine = names_of(network), {}, network._engine
     trained = [] if engine is None else engine.arena.trained
@@ -85,7 +85,7 @@ def described(caller: str, network: Any) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def _layer(caller: str, layer: Layer) -> dict[str, Any]:
-    """Return a layer's description, after a test that it can be made from it."""
+    """Return the config of a layer, after checking that the layer can be recreated from it."""
     for each in _every_layer([layer]):
         kind, held = type(each), CLASSES.get(type(each).__name__)
         if not _same(held, kind):
@@ -135,7 +135,7 @@ def _recipe(caller: str, network: Any, names: Mapping[str, Any], arrays: dict[st
 
 
 def _check_recipe(caller: str, found: Mapping[str, Any], things: tuple[Any, ...]) -> None:
-    """Raise an error unless loss, optimizer and schedule can be made of their descriptions."""
+    """Raise an error unless loss, optimizer and schedule can be recreated from their configs."""
     try:
         moves = optimizer(found["optimizer"], None)
         twins = loss_function(found["loss"]), moves, moves.schedule
@@ -153,12 +153,12 @@ def _check_recipe(caller: str, found: Mapping[str, Any], things: tuple[Any, ...]
 
 
 def _same(kind: type | None, other: type) -> bool:
-    """Whether these are one class, or one that was defined anew, as when a cell of a notebook runs again."""
+    """Whether these are the same class, or the same one defined again, as by running a notebook cell twice."""
     return kind is not None and (kind.__module__, kind.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def slots_of(network: Any, names: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Yield what the optimizer remembers: slot, name of a parameter, and its part of the slot."""
+    """Yield the state of the optimizer: slot, name of a parameter, and the part of the slot that belongs to it."""
     name_of = {id(parameter): name for name, parameter in names.items()}
     for slot, flat in network.optimizer.slots.items():
         for parameter, part in network._engine.arena.parts(flat):

@@ -1,4 +1,4 @@
-"""The check that both importers begin with."""
+"""The check with which both importers begin."""
 
 from gwucnn.common import NotBuiltError
 from gwucnn.gwu_network import GWUNetwork

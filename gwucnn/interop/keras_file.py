@@ -1,10 +1,10 @@
-"""The weights in a file of Keras' `save_weights('name.weights.h5')`.
+"""Reading the weights in a file that Keras writes by `save_weights('name.weights.h5')`.
 
 ::
 
-    layers/dense/vars/0, 1, ...    of the first Dense, in Keras' order; the next one is layers/dense_1
+    layers/dense/vars/0, 1, ...    weights of the first Dense, in Keras' order; the next one is layers/dense_1
 
-Only numbers that lie in the file itself are read: no link is followed, and nothing is unpacked.
+Only data stored in the file itself are read: no links are followed, and nothing is decompressed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["weights_in_file"]
 def weights_in_file(caller: str, layers: Iterable[Layer], path: Any) -> list[Any]:
     """Return the arrays of a .weights.h5 file in the order of these layers' parameters.
 
-    Raises FormatError, ShapeError for a file that has other weights than these, or has them elsewhere.
+    Raises FormatError or ShapeError if the file has other weights than these, or has them elsewhere.
     """
     try:
         import h5py
@@ -34,22 +34,22 @@ def weights_in_file(caller: str, layers: Iterable[Layer], path: Any) -> list[Any
         ) from error
     try:
         with h5py.File(path, "r") as file:
-            return _Reading(caller, h5py, file).weights(layer for top in layers for layer in leaves(top))
+            return _WeightFile(caller, h5py, file).weights(layer for top in layers for layer in leaves(top))
     except (FileNotFoundError, FormatError, ShapeError):
         raise
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        # All of these h5py raises for files that are damaged.
+        # h5py raises all of these for damaged files.
         raise FormatError(f"{caller}: expected a file of Keras' save_weights, got {path}: {error}") from None
 
 
-class _Reading:
-    """An open file, and who reads it."""
+class _WeightFile:
+    """An open file that is being read for `caller`."""
 
     def __init__(self, caller: str, h5py: Any, file: Any) -> None:
         self.caller, self.h5py, self.file = caller, h5py, file
 
     def weights(self, layers: Iterable[Layer]) -> list[Any]:
-        """Return the arrays of layers that hold no others."""
+        """Return the arrays of innermost layers."""
         arrays: list[Any] = []
         taken = Counter[str]()
         for layer in layers:
@@ -63,7 +63,7 @@ class _Reading:
 
     def _of_layer(self, layer: Layer, place: str) -> list[Any]:
         found = [self._dataset(f"{place}/{number}", parameter) for number, parameter in enumerate(layer.parameters)]
-        # What a Normalization has counted is a number by itself.
+        # The count of a Normalization is a scalar.
         count = sum(getattr(self.file[f"{place}/{name}"], "shape", None) != () for name in self._inside(place))
         if count != len(found):
             raise ShapeError(
@@ -72,7 +72,7 @@ class _Reading:
         return found
 
     def _refuse_others(self, taken: Counter[str]) -> None:
-        """Raise FormatError for layers with weights that were not read."""
+        """Raise FormatError if the file has weights that were not read."""
         names = {f"{kind}_{number}" if number else kind for kind in taken for number in range(taken[kind])}
         for name in self._inside("layers"):
             for more in ("vars", "layers"):
@@ -83,14 +83,14 @@ class _Reading:
                     )
 
     def _inside(self, place: str) -> list[str]:
-        """Return what a group holds, nothing if there is no such group in the file itself."""
+        """Return the names in a group, none if there is no such group in the file itself."""
         group = self.file[place] if self._is_here(place) else None
         if not isinstance(group, self.h5py.Group):
             return []
         return [name for name in group if self._is_here(f"{place}/{name}")]
 
     def _is_here(self, place: str) -> bool:
-        """Whether no link on the way leads elsewhere."""
+        """Whether a place exists without following any link."""
         parts = place.split("/")
         for depth in range(1, len(parts) + 1):
             at = "/".join(parts[:depth])
@@ -99,7 +99,7 @@ class _Reading:
         return True
 
     def _dataset(self, place: str, parameter: Any) -> Any:
-        """Return an array that lies in the file itself and has the parameter's size, and nothing else."""
+        """Return an array that is stored in the file itself and has the shape of the parameter."""
         if not self._is_here(place):
             raise FormatError(
                 f"{self.caller}: expected {place} in the file for {parameter}, got none; save the same layers"

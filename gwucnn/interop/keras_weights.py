@@ -19,30 +19,30 @@ __all__ = ["load_keras_weights"]
 
 
 def load_keras_weights(network: GWUNetwork, source: Any) -> None:
-    """Copy the weights of a Keras model of the same layers into a network; all, or none.
+    """Copy the weights of a Keras model with the same layers into a network; all of them, or none.
 
     Parameters
     ----------
     network : GWUNetwork
-        Built.
+        A built network.
     source : list of array, or path
-        `model.get_weights()`, or a file of `model.save_weights('name.weights.h5')`, for which the package
-        h5py is needed.
+        `model.get_weights()`, or a file written by `model.save_weights('name.weights.h5')`, which requires the package
+        h5py.
 
     Raises
     ------
     ShapeError, ValueError
         For arrays that do not fit the layers.
     FormatError
-        For a file that is none of Keras', that keeps its numbers elsewhere, or has other layers' too.
+        If the file was not written by Keras, stores its data elsewhere, or has weights of other layers too.
     NotBuiltError
-        If the network does not know the size of its images yet.
+        If the network does not know the size of its inputs yet.
 
     Notes
     -----
-    Layouts and order are Keras' own. In a network with its channels first the features behind Flatten are
-    brought into its order. A file names layers by their classes: those of one class are taken in their order.
-    What is no weight must agree already: `Dense` and `Conv2D` have a bias in Keras unless told otherwise.
+    Layouts and order are those of Keras. In a channels-first network, the features behind Flatten are permuted to its
+    order. A file names layers by their classes, so that layers of one class are matched in order. Everything that is
+    not a weight must already agree: in Keras, `Dense` and `Conv2D` have a bias by default.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
     if isinstance(source, (str, os.PathLike)):
         source = weights_in_file(caller, network.layers, source)
     if isinstance(source, Sequence):
-        # Without the integers that count what a Normalization has seen in Keras.
+        # Without the integer counts of Normalization layers.
         source = [each for each in source if np.shape(each) or np.asarray(each).dtype.kind not in "iu"]
     if not isinstance(source, Sequence) or len(source) != len(network.parameters):
         got = f"{len(source)} arrays" if isinstance(source, Sequence) else repr(type(source).__name__)

@@ -27,15 +27,15 @@ __all__ = ["load_torch_state_dict"]
 
 
 class _Module(NamedTuple):
-    """How the arrays of a PyTorch module become parameters of a layer."""
+    """How the arrays of a PyTorch module map to the parameters of a layer."""
 
-    kernel: str = ""  # the layer's parameter that `weight` becomes, after a change of layout
+    kernel: str = ""  # the layer's parameter for `weight`, after a change of layout
     by_channel: bool = False  # whether the kernel is (KH, KW, C, M)
-    biased: bool = True  # whether it holds the layer's bias, if there is one
-    vectors: tuple[str, ...] = ()  # arrays of one number a channel
+    biased: bool = True  # whether it has the bias of the layer, if there is one
+    vectors: tuple[str, ...] = ()  # arrays with one element per channel
 
 
-# The modules that a layer of each class takes.
+# The modules that correspond to a layer of each class.
 MODULES: dict[type, list[_Module]] = {
     BatchNormalization: [_Module(vectors=("weight", "bias", "running_mean", "running_var"))],
     Conv2D: [_Module("kernel")],
@@ -51,31 +51,31 @@ MODULES: dict[type, list[_Module]] = {
 
 
 def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None:
-    """Copy the weights of a PyTorch module of the same layers into a network; all, or none.
+    """Copy the weights of a PyTorch module with the same layers into a network; all of them, or none.
 
-    Layers with weights are taken in the order of both: `self.conv1` before `self.conv2` in the module's
+    Layers with weights are matched in order: `self.conv1` before `self.conv2` in the module's
     `__init__`, in a Residual the layers before the shortcut, in a Concatenate branch by branch.
 
     Parameters
     ----------
     network : GWUNetwork
-        Built.
+        A built network.
     state : mapping of str to tensor or array
         `module.state_dict()`, or what `safetensors.numpy.load_file` returns if it keeps the order.
 
     Raises
     ------
     ValueError
-        For weights that no layer has, or that a layer lacks; ShapeError for another shape.
+        For superfluous or missing weights; ShapeError for wrong shapes.
     NotBuiltError
-        If the network does not know the size of its images yet.
+        If the network does not know the size of its inputs yet.
 
     Notes
     -----
-    Filters (F, C, KH, KW) become (KH, KW, C, F), dense weights (U, D) become (D, U), and behind Flatten the
-    features that PyTorch lays out as (C, H, W) are brought into the network's order. A SeparableConv2D takes
-    two modules, the first without bias; a Normalization none, it keeps what it measured. What is no weight
-    must agree already: PyTorch's normalisations have epsilon=1e-5, and the momentum=0.1 of its BatchNorm2d is
+    Filters (F, C, KH, KW) become (KH, KW, C, F), dense weights (U, D) become (D, U), and behind Flatten the features
+    that PyTorch flattens from (C, H, W) are permuted to the network's order. A SeparableConv2D corresponds to two
+    modules, the first without bias; a Normalization to none, it keeps its statistics. Everything that is not a weight
+    must already agree: PyTorch's normalisations have epsilon=1e-5, and the momentum=0.1 of its BatchNorm2d is
     momentum=0.9 here.
 
     Examples
@@ -92,13 +92,13 @@ def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None
     modules = _modules(caller, state)
     arrays: list[Any] = []
     for layer, order in with_orders(caller, network.layers, network.data_format, "channels_first"):
-        if isinstance(layer, Normalization):  # PyTorch has no such module: it keeps what it measured
+        if isinstance(layer, Normalization):  # PyTorch has no such module: it keeps its statistics
             arrays += [parameter.constant for parameter in layer.parameters]
             continue
         for kind in _kinds(caller, layer):
             if not modules:
                 raise ValueError(f"{caller}: expected weights for {layer.label}, got no more of them")
-            arrays += _Taking(caller, layer, order, *modules.pop(0)).all(kind)
+            arrays += _ModuleArrays(caller, layer, order, *modules.pop(0)).all(kind)
     if modules:
         rest = ", ".join(repr(name) for name, _ in modules)
         raise ValueError(f"{caller}: expected weights of the network's layers only, got also those of {rest}")
@@ -106,7 +106,7 @@ def load_torch_state_dict(network: GWUNetwork, state: Mapping[str, Any]) -> None
 
 
 def _kinds(caller: str, layer: Layer) -> list[_Module]:
-    """Return the modules that a layer takes; one of a user's own, those of the class it is derived from."""
+    """Return the modules for a layer. A user's own layer has those of the class it is derived from."""
     found = [MODULES[kind] for kind in type(layer).__mro__ if kind in MODULES]
     if layer.parameters and not found:
         raise ValueError(
@@ -128,8 +128,8 @@ def _modules(caller: str, state: Mapping[str, Any]) -> list[tuple[str, dict[str,
     return list(found.items())
 
 
-class _Taking(NamedTuple):
-    """One module's arrays on their way into a layer."""
+class _ModuleArrays(NamedTuple):
+    """The arrays of one module, to be copied into a layer."""
 
     caller: str
     layer: Any

@@ -1,9 +1,11 @@
-"""What training makes small.
+"""Loss functions, which training minimizes.
 
-A loss takes the network's outputs. Where the last activation is the one that belongs to the loss (sigmoid to
-log loss, softmax to cross-entropy), the two are computed together from the numbers before the activation:
-then no logarithm of a rounded probability is taken and the gradient is the plain difference p - t. See
-`gwucnn.loss_head`.
+A loss takes the outputs of the network. If the final activation is its partner (sigmoid for log loss, softmax for
+cross-entropy), the two are computed together from the input of the activation: no logarithm of a rounded probability is
+taken, and the gradient is simply p - t. See `engine/loss_head.py`.
+
+`base.py` has the base class and the checks of targets, `classes.py` the losses for classification, `quantities.py`
+those for regression.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ LOSSES: dict[str, type[LossFunction]] = {
 
 
 def loss_function(loss: Any) -> LossFunction:
-    """Return a loss given by name, as a class, as an object, or written down (see `gwucnn.described`)."""
+    """Return a loss given by name, as a class, as an object or as a config (see `common/configurable.py`)."""
     if isinstance(loss, LossFunction):
         return loss
     if isinstance(loss, type) and issubclass(loss, LossFunction):

@@ -1,4 +1,4 @@
-"""What a loss is, and how targets are checked against outputs."""
+"""The base class of losses, and the checks of targets against outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LossFunction", "as_labels", "as_rows", "class_or_object", "pair"]
 
 
 class class_or_object:
-    """A method that can be called on the class too, as gwu_nn calls it: then on an object of all defaults."""
+    """A method that can also be called on the class, as in gwu_nn: it then uses an object with all defaults."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
@@ -29,7 +29,7 @@ class class_or_object:
 
 
 def pair(y_true: Any, y_pred: Any, caller: str) -> tuple[Any, Any]:
-    """Return both as float64 of one shape; (N,) fits (N, 1). Anything else is an error, never a broadcast."""
+    """Return both as float64 arrays of the same shape; (N,) fits (N, 1). Others raise an error, never broadcast."""
     y_true, y_pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
     if y_true.shape != y_pred.shape and y_true.size == y_pred.size and y_true.squeeze().shape == y_pred.squeeze().shape:
         y_true = y_true.reshape(y_pred.shape)
@@ -76,8 +76,8 @@ def as_labels(caller: str, y: Any, K: int) -> Any:
     return whole
 
 
-def _shapes_taken(out_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the shapes that a row of targets may have: single numbers and grey images without their 1."""
+def _accepted_shapes(out_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes that the target of a sample may have: a trailing axis of length 1 may be left out."""
     shapes = [out_shape]
     if out_shape == (1,) or (len(out_shape) == 3 and out_shape[-1] == 1):
         shapes.append(out_shape[:-1])
@@ -87,22 +87,22 @@ def _shapes_taken(out_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 class LossFunction(Configurable):
-    """A number for how wrong the outputs of a batch are.
+    """The base class of losses, which measure how wrong the outputs of a batch are.
 
-    `loss` and `loss_partial_derivative` are `gwu_nn`'s and take outputs as the network gives them; they can
-    be called on the class too.
+    `loss` and `loss_partial_derivative` are the methods of `gwu_nn`. They take the outputs of the network, and can also
+    be called on the class.
     """
 
     name: ClassVar[str]
-    # The activation that is computed together with this loss.
+    # The final activation that is computed together with this loss.
     partner: ClassVar[type[ActivationFunction] | None] = None
-    # Whether `step` does nothing but call an op through space.run("loss", ...), so that it can be replayed.
+    # Whether `step` only calls an op through space.run("loss", ...), so that it can be replayed.
     replayable: ClassVar[bool] = False
-    # Whether to report accuracy: the targets are classes, not quantities.
+    # Whether the targets are classes, so that accuracy can be reported.
     classifies: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        # A step of one's own may do anything, whatever the class that it derives from says.
+        # An overridden `step` may do anything, whatever its base class declares.
         super().__init_subclass__(**kwargs)
         if "step" in cls.__dict__ and "replayable" not in cls.__dict__:
             cls.replayable = False
@@ -114,11 +114,11 @@ class LossFunction(Configurable):
 
     @class_or_object
     def loss_partial_derivative(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the derivative of `loss` by each prediction, in an array of their shape."""
+        """Return the derivative of `loss` with respect to each prediction, in an array of the same shape."""
         raise NotImplementedError
 
     def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
-        """Raise an error if a network that ends so cannot be trained with this loss."""
+        """Raise an error if a network with this final activation and output shape cannot be trained with this loss."""
 
     def _check_partner(self, activation: type[ActivationFunction] | None) -> None:
         if self.partner is not None and activation is not self.partner:
@@ -129,9 +129,9 @@ class LossFunction(Configurable):
             )
 
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
-        """Return y checked, as integer labels (N,) or an array (N, *out_shape)."""
+        """Check y and return it as integer labels (N,) or as an array (N, *out_shape)."""
         caller, y = self.name, as_rows(self.name, y)
-        if y.shape[1:] not in _shapes_taken(out_shape):
+        if y.shape[1:] not in _accepted_shapes(out_shape):
             shape = ", ".join(map(str, ("N", *out_shape)))
             raise ShapeError(
                 f"{caller}: expected y of shape ({shape}), got {y.shape}; the last layer makes "
@@ -146,11 +146,11 @@ class LossFunction(Configurable):
         return y.reshape(-1, *out_shape)
 
     def _check_range(self, low: float, high: float) -> None:
-        """Raise ValueError if targets from `low` to `high` make no sense for the loss."""
+        """Raise ValueError if targets from `low` to `high` are impossible for this loss."""
 
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
-        """Return the loss of a batch (N, K) and fill the gradient by z, with `space.run("loss", op, ...)`.
+        """Return the loss of a batch (N, K) and fill its gradient with respect to z, by `space.run("loss", op, ...)`.
 
-        With a `partner`, z comes before that activation, and p is filled with the activation's values.
+        With a `partner`, z is the input of that activation, and its values are written to p.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Losses of classes: of independent yes-or-no outputs, and of classes that exclude each other."""
+"""Losses for classification: independent yes-or-no outputs, and mutually exclusive classes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gwucnn.memory import Space
 
 __all__ = ["BinaryCrossentropy", "CrossEntropy", "LogLoss"]
 
-# Probabilities are kept this far from 0 and 1 before a logarithm is taken of them, as in Keras.
+# Probabilities are clipped to this distance from 0 and 1 before taking a logarithm, as in Keras.
 CLIP = 1e-7
 
 
 class Smoothed(LossFunction):
-    """A loss whose targets may be smoothed: C. Szegedy et al., arXiv:1512.00567, section 7."""
+    """A loss with label smoothing: C. Szegedy et al., arXiv:1512.00567, section 7."""
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = check_fraction(type(self).__name__, "label_smoothing", label_smoothing)
@@ -36,7 +36,7 @@ class LogLoss(Smoothed):
     Parameters
     ----------
     label_smoothing : float from 0 to less than 1
-        s moves targets t to t * (1 - s) + s / 2, so that no answer is certain.
+        s replaces targets t by t * (1 - s) + s / 2, so that no target is certain.
     """
 
     name = "log_loss"
@@ -48,7 +48,7 @@ class LogLoss(Smoothed):
         return 1.0
 
     def _prepared(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, float]:
-        """Return smoothed targets, clipped probabilities, and what both are divided by."""
+        """Return smoothed targets, clipped probabilities, and the divisor of the mean."""
         t, p = pair(y_true, y_pred, self.name)
         K = t[0].size if t.size and t.ndim > 1 else 1
         return self._smooth(t, 2), np.clip(p, CLIP, 1 - CLIP), max(len(t), 1) / self._scale(K)
@@ -98,7 +98,7 @@ class LogLoss(Smoothed):
 
 
 class BinaryCrossentropy(LogLoss):
-    """Keras' version of the log loss: averaged over outputs and batch."""
+    """The log loss of Keras, averaged over outputs and batch."""
 
     name = "binary_crossentropy"
 
@@ -108,14 +108,14 @@ class BinaryCrossentropy(LogLoss):
 
 
 class CrossEntropy(Smoothed):
-    """Cross-entropy of classes that exclude each other, averaged over the batch.
+    """Cross-entropy of mutually exclusive classes, averaged over the batch.
 
-    -(1/N) * sum over n, k of t*log(p). Targets are one-hot rows or integer labels, told apart by shape.
+    -(1/N) * sum over n, k of t*log(p). Targets are one-hot rows or integer labels, distinguished by their shape.
 
     Parameters
     ----------
     label_smoothing : float from 0 to less than 1
-        s moves targets t to t * (1 - s) + s / K, so that no answer is certain.
+        s replaces targets t by t * (1 - s) + s / K, so that no target is certain.
     """
 
     name = "cross_entropy"

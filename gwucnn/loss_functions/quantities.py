@@ -1,4 +1,4 @@
-"""Losses of quantities: numbers that shall come close to other numbers."""
+"""Losses for regression."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["MAE", "MSE", "Huber"]
 
 
 class ErrorLoss(LossFunction):
-    """A mean over outputs and batch of a function of the errors e = y - t."""
+    """The mean, over outputs and batch, of a function of the errors e = y - t."""
 
     replayable = True
     classifies = False
@@ -73,14 +73,14 @@ class MAE(ErrorLoss):
 
 
 class Huber(ErrorLoss):
-    """Squares of small errors, the size of large ones: P. Huber, 1964. Averaged over outputs and batch.
+    """Huber loss, quadratic for small errors and linear for large ones, averaged over all: P. Huber, 1964.
 
     (1/(N*K)) * sum of e**2 / 2 where abs(e) <= delta, delta * (abs(e) - delta / 2) elsewhere, e = y - t.
 
     Parameters
     ----------
     delta : float above 0
-        Where an error begins to be large.
+        The size from which errors count as large.
     """
 
     name = "huber"

@@ -265,7 +265,7 @@ class Workspace:
     ) -> None:
         self.tape = Tape()
         self.constant_weights = constant_weights
-        self.replays: dict[Any, Any] = {}
+        self.recordings: dict[Any, Any] = {}
         scratch = Scratch()
         self.spaces = [
             Space(

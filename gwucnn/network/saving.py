@@ -10,7 +10,7 @@ from gwucnn.callbacks.calling import Callbacks
 from gwucnn.callbacks.history import History
 from gwucnn.callbacks.state import check_states
 from gwucnn.common import FormatError, check_path, checks_arguments, write_atomically
-from gwucnn.files import decode, described, encode, own_classes, read, restored
+from gwucnn.files import decode, encode, from_document, own_classes, read, to_document
 from gwucnn.layers import Layer
 from gwucnn.network.base import NetworkBase
 from gwucnn.network.inputs import InputValidation
@@ -71,7 +71,7 @@ class Savable(InputValidation):
         """
         path = check_path("save", "path", path)
         self._require_weights("save")
-        write_atomically("save", path, encode("save", *described("save", self)))
+        write_atomically("save", path, encode("save", *to_document("save", self)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Any:
@@ -95,7 +95,7 @@ class Savable(InputValidation):
         document, arrays = read(caller, path)
         if document.get("built") is not True:
             raise FormatError(f"{caller}: expected a network with its weights, got one that is not built")
-        return restored(caller, document, arrays, cls._made)
+        return from_document(caller, document, arrays, cls._made)
 
     @classmethod
     def _made(cls, options: dict[str, Any]) -> Any:
@@ -105,7 +105,7 @@ class Savable(InputValidation):
         return network
 
     def __reduce__(self) -> tuple[Any, ...]:
-        data = encode("pickle", *described("pickle", self))
+        data = encode("pickle", *to_document("pickle", self))
         # The classes are part of the pickle, so that they are imported before the network is restored.
         arguments = (type(self), data, own_classes(self))
         restored_by_us = vars(NetworkBase()).keys() | vars(Savable).keys() | {"_train"}
@@ -125,7 +125,7 @@ class Savable(InputValidation):
         check_states(states, [parameter.constant for parameter in self.parameters])
         return [{"class_name": name, "state": state} for name, state in states]
 
-    def _put_back(self, epochs: int, history: History | None, states: Iterable[State]) -> None:
+    def _resume_from(self, epochs: int, history: History | None, states: Iterable[State]) -> None:
         """Restore `epochs_done`, `history` and the states of callbacks, or raise ValueError."""
         states = tuple(states)
         check_states(states, [parameter.constant for parameter in self.parameters])
@@ -149,4 +149,4 @@ class Savable(InputValidation):
 
 
 def _unpickled(kind: type[Savable], data: bytes, classes: list[type]) -> Any:
-    return restored("unpickle", *decode("unpickle", data), kind._made)
+    return from_document("unpickle", *decode("unpickle", data), kind._made)

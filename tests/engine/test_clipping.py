@@ -121,7 +121,7 @@ def test_replayed_batches_are_clipped_too(optimizer, rng):
     for made in (replayed, called):
         made.compile("cross_entropy", optimizer=optimizer(), global_clipnorm=0.05)
     called.build((6, 6))
-    called._engine._replayable = False
+    called._engine.recorder.enabled = False
     for made in (replayed, called, free):
         made.fit(x, y, epochs=4, batch_size=5)
     np.testing.assert_array_equal(weights(replayed), weights(called))

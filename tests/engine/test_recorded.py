@@ -39,7 +39,7 @@ def twins(net, optimizer=lambda: SGD(0.05, momentum=0.9), **options):
     pair = networks.build(net, **options), networks.build(net, **options)
     for network in pair:
         network.compile(loss="cross_entropy", optimizer=optimizer())
-    pair[1]._engine._replayable = False
+    pair[1]._engine.recorder.enabled = False
     return pair
 
 
@@ -58,8 +58,8 @@ def train(pair, *batches):
 
 def replays(network):
     """Return the keys of the valid recordings: the kind of pass and the batch size."""
-    workspace = network._engine._training
-    return {key for key, replay in workspace.replays.items() if replay.generation == workspace.tape.generation}
+    workspace = network._engine.workspaces.current_training
+    return {key for key, replay in workspace.recordings.items() if replay.generation == workspace.tape.generation}
 
 
 # -------------------------------------------------------------------------------------------- the same training
@@ -72,7 +72,7 @@ def test_every_batch_updates_the_weights_identically(net, isa, dtype, rng):
     sizes = (4, 4, 2, 4, 2, 6, 4, 6, 4, 1, 8, 8, 1, 6)
     train(pair, *(networks.data(net, rng, n) for n in sizes))
     assert replays(pair[0]) == {("train", 1), ("train", 6), ("train", 8)}
-    assert not pair[1]._engine._training.replays
+    assert not pair[1]._engine.workspaces.current_training.recordings
     x, _ = networks.data(net, rng, 11)
     assert_exact(pair[0].predict(x, batch_size=4), pair[1].predict(x, batch_size=4), dtype)
 
@@ -126,7 +126,7 @@ def test_a_users_own_layer_is_called_for_every_batch(rng):
     pair = twins(OWN)
     train(pair, *(networks.data(OWN, rng, n) for n in (4, 4, 2, 4, 6, 4)))
     assert [network.layers[2].calls for network in pair] == [6, 6]
-    assert not pair[0]._engine._training.replays
+    assert not pair[0]._engine.workspaces.current_training.recordings
 
 
 @pytest.mark.parametrize("task", ["train", "predict", "evaluate"])
@@ -148,8 +148,8 @@ def test_recordings_do_not_pile_up(task, rng):
         kept.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
         engine = network._engine
-        for workspace in (engine._training, *engine._idle):
-            assert workspace is None or len(workspace.replays) <= 4
+        for workspace in (engine.workspaces.current_training, *engine.workspaces._idle):
+            assert workspace is None or len(workspace.recordings) <= 4
     assert max(kept) < 3 * kept[0]
 
 
@@ -193,7 +193,7 @@ def test_another_instruction_set(rng):
             kernels.select(name)
             train(pair, (x, y), (x, y))
             assert_exact(pair[0].predict(x), pair[1].predict(x), np.float32)
-            step = pair[0]._engine._training.spaces[0].step("conv2d_relu_pool")
+            step = pair[0]._engine.workspaces.current_training.spaces[0].step("conv2d_relu_pool")
             assert type(step).__module__ == kernels.active.__name__
     finally:
         kernels.select(before)

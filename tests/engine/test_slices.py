@@ -116,7 +116,7 @@ def test_memory_is_that_of_a_slice(threads, rng):
     threads(1)
     network, x = made(blocks()), rng.standard_normal((18, 64, 64, 3)).astype("float32")
     network.predict(x)
-    (workspace,) = network._engine._idle
+    (workspace,) = network._engine.workspaces._idle
     (space,) = workspace.spaces
     largest = max(memory.size for child in space._children.values() for memory in child._memory.values())
     assert largest == 2 * 64 * 64 * 24

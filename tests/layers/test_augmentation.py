@@ -191,10 +191,13 @@ def test_a_seed_repeats_the_run(data, threads):
 def test_replayed_or_not(data):
     called = made()
     called.build((9, 8))
-    called._engine._replayable = False
+    called._engine.recorder.enabled = False
     called.fit(*data, epochs=3, batch_size=8, verbose=0)
     replayed = trained(data)
-    assert replayed._engine._training.replays and not called._engine._training.replays
+    assert (
+        replayed._engine.workspaces.current_training.recordings
+        and not called._engine.workspaces.current_training.recordings
+    )
     assert same(called, replayed)
     assert int(replayed._randomness.draws) == 3 * 4 * 4
 
@@ -204,7 +207,7 @@ def test_no_two_batches_move_alike(data):
     seen = []
     for _ in range(4):
         network.train_on_batch(data[0][:8], data[1][:8])
-        seen.append(network._engine._training.spaces[0].saved["matrices"].copy())
+        seen.append(network._engine.workspaces.current_training.spaces[0].saved["matrices"].copy())
     assert all((a != b).any() for i, a in enumerate(seen) for b in seen[:i])
 
 

@@ -127,12 +127,12 @@ def test_replayed_batches_give_the_same_bits(dtype, rng):
     for network in pair:
         network.compile("mse", optimizer=SGD(0.05, momentum=0.9))
         network.build((6, 4, 2))
-    pair[1]._engine._replayable = False
+    pair[1]._engine.recorder.enabled = False
     for n in (4, 4, 2, 4, 6, 4, 1):
         x, y = rng.standard_normal((n, 6, 4, 2)), rng.standard_normal((n, 2))
         losses = [network.train_on_batch(x, y) for network in pair]
         assert losses[0] == losses[1]
-    assert pair[0]._engine._training.replays
+    assert pair[0]._engine.workspaces.current_training.recordings
     for got, want in zip(*(network.get_weights() for network in pair), strict=True):
         assert got.tobytes() == want.tobytes()
     assert pair[0].predict(x).tobytes() == pair[1].predict(x).tobytes()

@@ -118,10 +118,13 @@ def test_replayed_or_not(data):
     """Replays draw new masks: the same as when every layer is called each time."""
     called = made()
     called.build((7, 8))
-    called._engine._replayable = False
+    called._engine.recorder.enabled = False
     called.fit(*data, epochs=3, batch_size=8, verbose=0)
     replayed = trained(data)
-    assert replayed._engine._training.replays and not called._engine._training.replays
+    assert (
+        replayed._engine.workspaces.current_training.recordings
+        and not called._engine.workspaces.current_training.recordings
+    )
     assert same(called, replayed)
     assert int(replayed._randomness.draws) == 3 * 4 * 2
 
@@ -132,7 +135,7 @@ def test_no_two_batches_have_one_mask(data):
     masks = []
     for _ in range(4):
         network.train_on_batch(data[0][:8], data[1][:8])
-        masks.append(network._engine._training.spaces[4].saved["mask"].copy())
+        masks.append(network._engine.workspaces.current_training.spaces[4].saved["mask"].copy())
     assert all((a != b).any() for i, a in enumerate(masks) for b in masks[:i])
 
 

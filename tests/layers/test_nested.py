@@ -182,7 +182,7 @@ def test_a_block_at_the_bottom_leaves_out_the_gradient_by_the_images(rng):
     made = GWUNetwork([Residual([conv(4), conv(4)], conv(4, 5)), Flatten(), Dense(3, activation="softmax")], seed=0)
     made.compile("cross_entropy", lr=0.1)
     made.train_on_batch(*data(rng))
-    space = made._engine._training.spaces[0]
+    space = made._engine.workspaces.current_training.spaces[0]
     assert space.child((0, 1)).step("backward_input")
     for bottom in (space.child((0, 0)), space.child((1, 0))):
         assert bottom.step("backward_weight")
@@ -205,14 +205,14 @@ def test_relu_after_a_sum_is_fused_also_inside(rng):
 
 def test_replayed_batches_are_the_same(rng):
     pair = compiled(), compiled()
-    pair[1]._engine._replayable = False
+    pair[1]._engine.recorder.enabled = False
     for n in (4, 4, 2, 4, 6, 2, 6):
         x, y = data(rng, n)
         assert pair[0].train_on_batch(x, y) == pair[1].train_on_batch(x, y)
     for one, other in zip(*(made.get_weights() for made in pair), strict=True):
         assert one.tobytes() == other.tobytes()
-    assert ("train", 6) in pair[0]._engine._training.replays
-    assert not pair[1]._engine._training.replays
+    assert ("train", 6) in pair[0]._engine.workspaces.current_training.recordings
+    assert not pair[1]._engine.workspaces.current_training.recordings
 
 
 class Halve(Layer):
@@ -255,7 +255,7 @@ def test_layers_of_ones_own_inside(own, rng):
         made.train_on_batch(x, y)
         for parameter, old, slope in zip(made.parameters, before, slopes, strict=False):
             np.testing.assert_allclose(old - parameter.value, 0.1 * slope, rtol=1e-5, atol=1e-9)
-    assert not made._engine._training.replays
+    assert not made._engine.workspaces.current_training.recordings
 
 
 def test_after_the_first_batch_nothing_large_is_allocated(rng):
@@ -291,7 +291,7 @@ def test_what_is_kept_of_weights_inside_does_not_outlive_them(rng):
     made, x = network(), rng.random((2, 12, 12, 32), "float32")
     made.predict(x)
     made.predict(x)
-    assert made._engine._idle[0].spaces[0].child((0, 0)).constant_weights
+    assert made._engine.workspaces._idle[0].spaces[0].child((0, 0)).constant_weights
     made.train_on_batch(x, [0, 2])
     other = network()
     other.set_weights(made.get_weights())

@@ -165,11 +165,14 @@ def test_the_learning_rate_finder_leaves_no_trace(data):
 
 def test_replays_move_the_statistics_the_same(data, isa, dtype):
     replayed, called = (made(*usual(), precision=dtype.name) for _ in range(2))
-    called._engine._replayable = False
+    called._engine.recorder.enabled = False
     for network in (replayed, called):
         for size in (6, 6, 3, 6, 9, 6, 6):
             network.train_on_batch(data[0][:size], data[1][:size])
-    assert replayed._engine._training.replays and not called._engine._training.replays
+    assert (
+        replayed._engine.workspaces.current_training.recordings
+        and not called._engine.workspaces.current_training.recordings
+    )
     assert same(replayed, called)
     assert running(replayed)[2] == running(called)[2] == 7
 

@@ -64,11 +64,11 @@ def test_gradients_are_those_of_the_loss(stack, data_format, rng):
 def test_batches_are_replayed(stack, data_format, rng, dtype):
     """With the same bits as when each layer is called."""
     pair = [network(stack, data_format, precision=dtype.name) for _ in range(2)]
-    pair[1]._engine._replayable = False
+    pair[1]._engine.recorder.enabled = False
     for n in (3, 3, 1, 3, 5, 3):
         x, y = data(rng, data_format, n)
         assert pair[0].train_on_batch(x, y) == pair[1].train_on_batch(x, y)
-    assert pair[0]._engine._training.replays
+    assert pair[0]._engine.workspaces.current_training.recordings
     np.testing.assert_array_equal(pair[0].predict(x), pair[1].predict(x))
 
 

@@ -171,7 +171,9 @@ def test_wrong_data(data):
     x, y = data
     with pytest.raises(ValueError, match="^lr_find: expected finite images, got NaN or infinity in image 0;"):
         small().lr_find(x * np.nan, y)
-    with pytest.raises(ValueError, match="^lr_find: expected no batch_size with an object that returns batches, got it beside"):
+    with pytest.raises(
+        ValueError, match="^lr_find: expected no batch_size with an object that returns batches, got it beside"
+    ):
         small().lr_find([(x, y)], batch_size=3)
     with pytest.raises(RuntimeError, match="^lr_find: expected a compiled network"):
         GWUNetwork([Dense(2)]).lr_find(x, y)
