@@ -1,9 +1,9 @@
-"""Compile the kernels. Everything else about the package is in pyproject.toml.
+"""Compile the kernels. Everything else about the package is configured in pyproject.toml.
 
-Environment:
-    GWUCNN_DEBUG=1      build with the sanitizers for addresses and undefined behaviour (gcc or clang)
+Environment variables:
+    GWUCNN_DEBUG=1      build with the address and undefined-behaviour sanitizers (gcc or clang)
     GWUCNN_OPENMP=0     build without OpenMP: kernels then use one thread
-    CC                  the C compiler, where setuptools reads it (not on Windows)
+    CC                  the C compiler, on platforms where setuptools reads this variable (not on Windows)
 """
 
 import os
@@ -20,7 +20,7 @@ DEBUG = os.environ.get("GWUCNN_DEBUG") == "1"
 OPENMP = os.environ.get("GWUCNN_OPENMP") != "0"
 X86_64 = platform.machine().lower() in {"x86_64", "amd64"}
 
-# The same kernels for each level of the processor; kernels.py chooses when the package is imported.
+# The same kernels, compiled for each level of the instruction set; gwucnn/kernels.py selects one at import.
 VARIANTS = {"baseline": {"unix": ["-O3"], "msvc": []}}
 if X86_64:
     VARIANTS["x86_64_v3"] = {"unix": ["-O3", "-march=x86-64-v3"], "msvc": ["/arch:AVX2"]}
@@ -28,30 +28,29 @@ if X86_64:
         "unix": ["-O3", "-march=x86-64-v4", "-mprefer-vector-width=512"],
         "msvc": ["/arch:AVX512"],
     }
-# The other modules hold no fast loops: -O2 takes a third off their time to compile.
+# The other modules contain no performance-critical loops; -O2 shortens their compile time by a third.
 OTHERS = {"unix": ["-O2"], "msvc": []}
 
-# Longest first, so that two processors are busy to the end: x86_64_v4 takes as long as all the others
-# together.
+# Slowest to compile first, so that two processors stay busy to the end: x86_64_v4 takes as long as all others together.
 MODULES = [*(f"variants.{name}" for name in reversed(VARIANTS)), "naive", "step", "sweep", "variants.cpu"]
 
-# No -ffast-math: NaN must stay NaN. These two only drop errno and floating-point exceptions, which nothing
-# reads.
+# No -ffast-math, because NaN must stay NaN. These two flags only give up errno and floating-point exceptions, which
+# nothing reads.
 OPTIMIZE = {"unix": ["-g0", "-fno-math-errno", "-fno-trapping-math"], "msvc": ["/O2", "/std:c11"]}
-# -fno-wrapv: CPython's own flags would hide signed overflow from the sanitizer.
+# -fno-wrapv, because CPython's own flags include -fwrapv, which hides signed overflow from the sanitizer.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fstrict-overflow", *SANITIZERS]
 
 
 class BuildKernels(build_ext):
-    """Translate and compile, in parallel, with the flags that the compiler at hand understands."""
+    """Translate to C and compile in parallel, with flags for the compiler in use."""
 
     def build_extensions(self):
-        from Cython.Build import cythonize  # here, as an sdist or metadata need no translation
+        from Cython.Build import cythonize  # imported here, because building an sdist or metadata does not need Cython
 
         translated = cythonize(self.extensions)
-        for extension, made in zip(self.extensions, translated, strict=True):
-            extension.sources = made.sources
+        for extension, result in zip(self.extensions, translated, strict=True):
+            extension.sources = result.sources
         self.parallel = self.parallel or os.cpu_count()
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         compile_openmp, link_openmp = self.openmp(kind)
@@ -65,7 +64,7 @@ class BuildKernels(build_ext):
         super().build_extensions()
 
     def openmp(self, kind):
-        """Return the flags for OpenMP, or none where a trial program does not compile (Apple's clang)."""
+        """Return the compiler and linker flags for OpenMP, or none if a test program fails to build (Apple's clang)."""
         if not OPENMP:
             return [], []
         flags = (["/openmp"], []) if kind == "msvc" else (["-fopenmp"], ["-fopenmp"])
@@ -75,18 +74,19 @@ class BuildKernels(build_ext):
             try:
                 objects = self.compiler.compile([str(trial)], output_dir=folder, extra_postargs=flags[0])
                 self.compiler.link_executable(objects, str(Path(folder, "trial")), extra_postargs=flags[1])
-            except Exception as error:  # distutils raises its own kinds, by platform
+            except Exception as error:  # the exception types of distutils depend on the platform
                 print(f"gwucnn: building without OpenMP, kernels will use one thread ({error})")
                 return [], []
         return flags
 
 
 def stripped():
-    """Symbols would double the size of a module; Apple's linker has another word for leaving them out."""
+    """Return the linker flag that omits symbols, which would double a module's size; Apple's linker lacks it."""
     return [] if platform.system() == "Darwin" else ["-Wl,-s"]
 
 
 def extensions():
+    """Yield the extension modules. Each is rebuilt if any of the included files changes."""
     included = [str(path) for kind in ("*.pxi", "*.pxd", "*.h") for path in sorted(SOURCES.rglob(kind))]
     for name in MODULES:
         source = SOURCES.joinpath(*name.split(".")).with_suffix(".pyx")
@@ -94,9 +94,9 @@ def extensions():
 
 
 def build_folder():
-    """Name a folder for each way to build, so that what one left there does not pass for the other's."""
-    ways = ["debug" if DEBUG else "release", "" if OPENMP else "serial", os.environ.get("CC", "")]
-    return "build/" + re.sub(r"\W+", "_", "_".join(filter(None, ways)))
+    """Return a separate build folder for each configuration, so that object files of different ones are not mixed."""
+    options = ["debug" if DEBUG else "release", "" if OPENMP else "serial", os.environ.get("CC", "")]
+    return "build/" + re.sub(r"\W+", "_", "_".join(filter(None, options)))
 
 
 setup(

@@ -1,4 +1,4 @@
-# Types of the textbook loops. What they compute, and the shape of each argument, stands in naive.pyx.
+# Types of the textbook loops. textbook/*.pxi documents what each function computes and the shapes of its arguments.
 
 from typing import TypeAlias
 

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Declarations of Step, for the compiled variants that derive their kernels from it."""
+"""Declarations of Step, from which the kernels of all variants derive. step.pyx documents the protocol."""
 
 cdef enum:
     MAX_ARRAYS = 12
@@ -19,18 +19,18 @@ cdef class Scratch:
 
 cdef class Step:
     cdef Py_buffer views[MAX_ARRAYS]
-    cdef int held                   # how many of views are in use
-    cdef public object out          # what a call returns: the array that it fills, or a view of it
-    cdef bint is_double             # float64 work, else float32
-    cdef bint dtype_known           # becomes true with the first real array
-    cdef Py_ssize_t units           # independent pieces of work, numbered from 0
-    cdef double unit_cost           # floating-point operations of one of them
-    cdef int max_threads            # scratch memory is there for so many
-    cdef int threads                # that work on the call under way
-    cdef list blocks                # scratch memory: of its own, and borrowed
-    cdef readonly bint reports_finite      # a call finds out, on the way, whether all that it wrote to `out` is finite ...
-    cdef bint found_finite                 # ... and this is what it found
-    cdef bint prepared              # `prepare` was called since the weights changed, for all that the step knows
+    cdef int held                   # number of views in use
+    cdef public object out          # returned by a call: the array that the step fills, or a view of it
+    cdef bint is_double             # whether the real arrays are float64, else float32
+    cdef bint dtype_known           # whether a real array has set is_double
+    cdef Py_ssize_t units           # number of independent work units
+    cdef double unit_cost           # floating-point operations of one unit
+    cdef int max_threads            # number of threads that scratch memory is reserved for
+    cdef int threads                # number of threads of the current run
+    cdef list blocks                # scratch memory, the step's own and borrowed
+    cdef readonly bint reports_finite   # whether every run sets found_finite
+    cdef bint found_finite          # whether everything that the last run wrote to `out` is finite
+    cdef bint prepared              # whether `prepare` has run
 
     cdef void *real(self, object array, Py_ssize_t size, bint writable) except? NULL
     cdef void *other(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL

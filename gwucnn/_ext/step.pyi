@@ -1,4 +1,4 @@
-"""Steps as Python sees them: objects that compute when called."""
+"""The Python interface of steps: objects that compute when called."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,21 +1,41 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""A step: one kernel bound to the arrays that it works on.
+"""Step: one kernel bound to its arrays.
 
-Everything that can be decided once is decided when a step is made: the arrays are checked and their addresses
-taken, sizes are multiplied out, scratch memory is reserved. Calling the step then only computes; a network calls
-the same steps batch after batch.
+Everything that can be decided once is decided when a step is created: the arrays are checked, their addresses taken,
+sizes multiplied out and scratch memory reserved. Calling the step then only computes, and a network calls the same
+steps for batch after batch. A step keeps its arrays alive. Only one thread may use a step at a time.
 
-A kernel derives from Step, takes its pointers with `real` or `other` in `__init__`, says how many independent
-`units` of work there are, and overrides `part`, which does one of them and must not touch Python. One whose work
-comes in phases that wait for each other overrides `compute` too, and calls `share_out` for each. What depends on
-nothing but weights, it does in `prepare`. The checks here are the last line of defence: an array of another size
-than the kernel was told never reaches it, whatever the caller believed.
+The protocol: a kernel derives from Step and provides
 
-While a step computes, its threads take subnormal numbers (below 1.2e-38 in float32) for zero: the processor takes
-up to 60 times as long over them, and a network that is sure of its answers is full of them.
+    __init__      takes a pointer to each array with `real` (float32 or float64, one dtype for all arrays of the step)
+                  or `other` (any other type), both of which check the number of elements; reserves scratch memory with
+                  `reserve` or `reserve_reals` for itself alone, or `borrow_reals` from a Scratch that steps share; and
+                  sets `out`, `units` and `unit_cost`.
+    units         the number of independent work units. Threads process them in any order, and the result must not
+                  depend on the number of threads.
+    unit_cost     the cost of one unit in floating-point operations. Work that is bound by memory or by scalar
+                  functions counts as the operations that take as long. The cost determines how many threads are
+                  worthwhile, and how many units are computed between two checks for Ctrl-C.
+    prepare       computes what depends on weights (or statistics) only, such as packed or transformed filters. Runs
+                  before `compute`, except when the caller guarantees that no weight has changed (`same_weights`).
+    part          computes one unit. `thread` selects the scratch memory that no other thread uses meanwhile.
+    compute       computes a range of units. By default it calls `share_out` once, which splits the range among
+                  threads and calls `part` for each unit. A kernel whose work has several phases, each of which needs
+                  the results of the one before, overrides `compute` and calls `share_out` once per phase; `part` then
+                  gets the number of the phase, and `index` counts that phase's pieces of work.
+    reports_finite, found_finite
+                  A step that finds out, while computing, whether everything it writes to `out` is finite sets
+                  `reports_finite` when it is created and `found_finite` on every run. AllFinite (finite.pxi) uses the
+                  answer instead of reading `out` again.
 
-A step keeps its arrays alive, and belongs to one thread at a time.
+`prepare`, `part` and `compute` run without the interpreter lock and must not touch Python objects. `run` calls them.
+
+The checks in `real` and `other` are the last line of defence: whatever the caller passes, no array of a different
+size than the kernel expects reaches a loop.
+
+While a step computes, its threads flush subnormal numbers (below 1.2e-38 in float32) to zero: the processor takes up
+to 60 times as long for them, and a network whose predictions are confident produces many of them.
 """
 
 from cpython.buffer cimport (
@@ -32,23 +52,23 @@ cdef extern from "simd/threads.h" nogil:
     float_mode flush_subnormals()
     void restore_subnormals(float_mode before)
 
-# A call looks for Ctrl-C at least this often: 37 ms at the 27 GFLOP/s of a float32 convolution without AVX.
+# A call checks for Ctrl-C at least once per this many operations and thread: every 37 ms at the 27 GFLOP/s of a
+# float32 convolution without AVX.
 cdef double OPERATIONS_BETWEEN_SIGNALS = 1e9
 
 cdef extern from "simd/pages.h" nogil:
     size_t LARGE_PAGE
     void ask_for_large_pages(void *block, size_t bytes)
 
-# So much work for each thread takes about 20 microseconds at a vector unit's 150 GFLOP/s; sharing work between two
-# threads was measured to cost 2 to 13. Work that is bound by memory or scalar functions counts each number as the
-# operations that would take as long.
+# A thread is used only if it gets at least this much work, about 20 microseconds at a vector unit's 150 GFLOP/s:
+# splitting work between two threads was measured to cost 2 to 13 microseconds.
 cdef double OPERATIONS_WORTH_A_THREAD = 3e6
 
-# Below so many operations, about 2 microseconds at a vector unit's 150 GFLOP/s, other Python threads can wait: to
-# release the interpreter and take it back is not worth it.
+# The interpreter lock is released only for at least this many operations, about 2 microseconds at a vector unit's 150
+# GFLOP/s: for less, releasing and reacquiring it costs more than other Python threads gain.
 cdef double OPERATIONS_WORTH_RELEASING = 3e5
 
-# 64 bytes: one cache line and the widest vector, so that no scratch row straddles two lines.
+# Bytes: one cache line, and the widest vector, so that vectors of scratch memory do not straddle two lines.
 cdef enum:
     ALIGNMENT = 64
 
@@ -58,28 +78,28 @@ OPENMP = bool(GWUCNN_OPENMP)
 
 
 def set_num_threads(int n):
-    """Let kernels use at most n threads; n is at least 1."""
+    """Set the largest number of threads that a kernel may use; n is at least 1."""
     global thread_limit
     thread_limit = n
     set_openmp_threads(n)
 
 
 def get_num_threads():
-    """Return how many threads a large kernel uses now: what was set, or less where OpenMP was limited since."""
+    """Return how many threads a large kernel uses: the number set, or fewer if OpenMP has been limited since."""
     return min(thread_limit, openmp_threads())
 
 
 cdef class Block:
-    """Memory, aligned to a cache line; contents undefined.
+    """A block of memory, aligned to a cache line; contents undefined.
 
-    One of several MB begins at a large page and asks for such pages: transformed filters are read faster from them,
-    and vgg-b64 trains and predicts 6% faster.
+    A block of at least one large page (2 MB) begins at a page boundary and requests large pages: transformed filters
+    are read faster from them, and vgg-b64 trains and predicts 6% faster.
     """
 
     def __cinit__(self, caller, Py_ssize_t count, Py_ssize_t itemsize):
         cdef size_t alignment = ALIGNMENT
         if count < 0 or count > (<Py_ssize_t>1 << 58):
-            raise MemoryError(f"{caller}: cannot reserve {count} numbers of scratch memory")
+            raise MemoryError(f"{caller}: cannot reserve {count} elements of scratch memory")
         self.bytes = count * itemsize
         if <size_t>self.bytes >= LARGE_PAGE:
             alignment = LARGE_PAGE
@@ -95,10 +115,10 @@ cdef class Block:
 
 
 cdef class Scratch:
-    """Memory that steps of one thread use in turn, for what is of no use once a step has run.
+    """Scratch memory that the steps of one thread share, for data that is not needed after a step has run.
 
-    Each kind of it has a name; a step may borrow one block of each. Where a larger one is asked for than there is,
-    the smaller stays with those that have it.
+    Each kind of block has a name, and a step may borrow one block of each name. If a step asks for a larger block than
+    there is, a new one replaces it; steps that borrowed the smaller block keep it.
     """
 
     def __cinit__(self):
@@ -106,7 +126,7 @@ cdef class Scratch:
 
     @property
     def bytes(self):
-        """How much there is for those that borrow next."""
+        """Total size of the blocks that the next borrower can get."""
         return sum((<Block>held).bytes for held in self.blocks.values())
 
     cdef Block block(self, caller, str name, Py_ssize_t count, Py_ssize_t itemsize):
@@ -130,7 +150,10 @@ cdef class Step:
             PyBuffer_Release(&self.views[i])
 
     cdef void *real(self, object array, Py_ssize_t size, bint writable) except? NULL:
-        """Hold a float32 or float64 array of `size` elements, the same type throughout the step."""
+        """Take a float32 or float64 array of `size` elements, of the same dtype as the step's other real arrays.
+
+        Keeps the array alive and returns the address of its first element.
+        """
         cdef bint is_double = array.dtype == "float64"
         if not is_double and array.dtype != "float32":
             raise TypeError(f"{type(self).__name__}: expected float32 or float64, got {array.dtype}")
@@ -141,7 +164,7 @@ cdef class Step:
         return self._hold(array, size, 8 if is_double else 4, writable)
 
     cdef void *other(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL:
-        """Hold an array of `size` elements of another type, known by its width in bytes."""
+        """Take an array of `size` elements of another type, which is checked only by its width in bytes."""
         return self._hold(array, size, itemsize, writable)
 
     cdef void *_hold(self, object array, Py_ssize_t size, Py_ssize_t itemsize, bint writable) except? NULL:
@@ -156,17 +179,17 @@ cdef class Step:
         return view.buf
 
     cdef void *reserve(self, Py_ssize_t count, Py_ssize_t itemsize) except? NULL:
-        """Reserve scratch memory that lives as long as the step, aligned to a cache line; contents undefined."""
+        """Reserve scratch memory for the lifetime of the step, aligned to a cache line; contents undefined."""
         cdef Block block = Block(type(self).__name__, count, itemsize)
         self.blocks.append(block)
         return block.start
 
     cdef void *reserve_reals(self, Py_ssize_t count) except? NULL:
-        """Reserve scratch memory for `count` numbers of the step's own type."""
+        """Reserve scratch memory for `count` elements of the step's dtype."""
         return self.reserve(count, 8 if self.is_double else 4)
 
     cdef void *borrow_reals(self, Scratch scratch, str name, Py_ssize_t count) except? NULL:
-        """Return memory for numbers of the step's own type that other steps use too, or its own if scratch is None."""
+        """Borrow a block for `count` elements of the step's dtype from `scratch`, or reserve one if that is None."""
         cdef Block block
         if scratch is None:
             return self.reserve_reals(count)
@@ -175,17 +198,17 @@ cdef class Step:
         return block.start
 
     cdef bint pays_to_share(self, double operations) noexcept nogil:
-        """Whether more than one thread would work on so many operations."""
+        """Return whether so many operations are worth splitting among threads."""
         return self.max_threads > 1 and operations > 2 * OPERATIONS_WORTH_A_THREAD
 
     cdef void prepare(self) noexcept nogil:
-        """Bring the weights into the form in which the units want them."""
+        """Compute what depends on the weights alone, for example packed or transformed filters."""
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        """Do one part of a phase's work; `thread` tells which scratch memory is free."""
+        """Compute work unit `index` of a phase, with the scratch memory of `thread`."""
 
     cdef void share_out(self, int phase, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        """Do the parts from `first` up to, not including, `last`, in any order."""
+        """Split the work units from `first` up to, not including, `last` among threads; call `part` for each."""
         cdef Py_ssize_t index
         cdef float_mode before = 0
         if threads == 1:
@@ -199,15 +222,15 @@ cdef class Step:
             restore_subnormals(before)
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        """Do the units from `first` up to, not including, `last`."""
+        """Compute the work units from `first` up to, not including, `last`."""
         self.share_out(0, first, last, threads)
 
     cdef int run(self, bint same_weights=False) except -1:
-        """Compute all units, on as many threads as pay, looking for Ctrl-C now and then.
+        """Compute all units on as many threads as are worthwhile, checking for Ctrl-C from time to time.
 
-        same_weights : the caller knows that no weight changed since the last run.
+        same_weights : the caller guarantees that no weight has changed since the last run, so `prepare` is skipped.
         """
-        cdef Py_ssize_t first = 0, last = self.units, some = self.units
+        cdef Py_ssize_t first = 0, last = self.units, units_per_check = self.units
         cdef double total = self.units * self.unit_cost
         cdef int threads = 1
         cdef float_mode before = flush_subnormals()
@@ -215,7 +238,8 @@ cdef class Step:
             threads = min(self.max_threads, thread_limit, openmp_threads(),
                           <int>min(total / OPERATIONS_WORTH_A_THREAD, 1024.0))
             if total > OPERATIONS_BETWEEN_SIGNALS * threads:
-                some = max(<Py_ssize_t>threads, <Py_ssize_t>(OPERATIONS_BETWEEN_SIGNALS / self.unit_cost) * threads)
+                units_per_check = max(<Py_ssize_t>threads,
+                                      <Py_ssize_t>(OPERATIONS_BETWEEN_SIGNALS / self.unit_cost) * threads)
         self.threads = threads
         if total < OPERATIONS_WORTH_RELEASING:
             if not (same_weights and self.prepared):
@@ -231,8 +255,8 @@ cdef class Step:
                 self.prepared = True
             while first < last:
                 with nogil:
-                    self.compute(first, min(first + some, last), threads)
-                first += some
+                    self.compute(first, min(first + units_per_check, last), threads)
+                first += units_per_check
                 if first < last:
                     PyErr_CheckSignals()
         finally:
@@ -245,7 +269,7 @@ cdef class Step:
 
 
 cdef class Program:
-    """Steps in a row, called without Python in between: a batch through a network, once its steps are bound."""
+    """A sequence of bound steps, run without Python code in between: for example one batch through a network."""
 
     cdef readonly tuple steps
 
@@ -259,7 +283,10 @@ cdef class Program:
         return len(self.steps)
 
     def __call__(self, bint same_weights=False):
-        """Run all steps; with `same_weights`, of which the caller must be sure, without preparing weights again."""
+        """Run all steps.
+
+        same_weights : the caller guarantees that no weight has changed since the last run, so `prepare` is skipped.
+        """
         for step in self.steps:
             (<Step>step).run(same_weights)
         PyErr_CheckSignals()

@@ -1,4 +1,4 @@
-"""Many small batches without Python in between."""
+"""Training on many small batches without returning to Python."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ class Sweep(Step):
         steps: Iterable[Step],
         loss: Any,
         finite: Any,
-        moves: Iterable[Callable[[], Any]],
+        updates: Iterable[Callable[[], Any]],
         feeds: Sequence[tuple[Any, Any]],
         kept: Sequence[tuple[Any, Any]],
         numbers: Any,

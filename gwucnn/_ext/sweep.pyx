@@ -1,15 +1,16 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: initializedcheck=False, freethreading_compatible=True
-"""A sweep: small batches trained on one after the other, without Python in between.
+"""Sweep: train on many small batches in one compiled loop.
 
 The kernels of the slides' network take 9 microseconds for a single image, and the interpreter added 7 to them (python
--m gwucnn.bench.slides). What it does between two batches is always the same, so here it is compiled:
+-m gwucnn.bench.slides). The work between two batches is always the same, so it is compiled here:
 
-    gather samples and targets  ->  the steps of one batch  ->  finite?  ->  move the weights  ->  keep loss and outputs
+    gather samples and targets  ->  run the steps of a batch  ->  check for non-finite values  ->  update the weights
+    ->  store the loss and outputs
 
-It is the same arithmetic on the same buffers as batch by batch, and gives the same bits. The sweep ends before the
-first batch that is not sound, with everything as that batch found it: whoever called then trains on it in the
-ordinary way, which says what is wrong.
+The arithmetic and the buffers are those of batch-by-batch training, so the results are bit-identical. The sweep stops
+before the update of the first batch with a non-finite value and restores the state of the random numbers. The caller
+then trains on that batch in the ordinary way, which reports what is wrong.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -19,8 +20,7 @@ from libc.string cimport memcpy, memset
 
 from gwucnn._ext.step cimport Step
 
-# Types of the arrays that samples and targets lie in. Whole numbers in one dimension are labels, each of which becomes
-# a row with a single 1.
+# Types of the arrays that hold all samples and targets. One-dimensional integers are labels, which are one-hot encoded.
 cdef enum Kind:
     FLOAT32
     FLOAT64
@@ -34,36 +34,40 @@ KINDS = {"f": FLOAT32, "d": FLOAT64, "B": UINT8, "l": INT64, "q": INT64}
 cdef struct Feed:
     const char *source
     char *buffer
-    Py_ssize_t count                # rows of the source
-    Py_ssize_t row                  # numbers in a row of the buffer
+    Py_ssize_t count                # number of rows in the source
+    Py_ssize_t row                  # elements in a row of the buffer
     Kind kind
-    bint copies                     # source and buffer have the same type
+    bint copies                     # whether source and buffer have the same type, so that rows are copied
 
 
 cdef struct Kept:
-    const char *buffer
-    char *rows
-    Py_ssize_t bytes                # of one batch
+    const char *buffer              # of one batch
+    char *rows                      # room for the buffers of all batches
+    Py_ssize_t bytes                # size of one batch
 
 
 cdef class Sweep(Step):
-    """Batches of one size.
+    """Train on batches of one size.
 
     Parameters
     ----------
-    steps : Steps of one batch, from the layers' forward to the look for numbers that are not finite
-    loss, finite : objects whose `value` tells what those steps found
-    moves : callables that move the weights, called after a sound batch
-    feeds : pairs (array of all samples, buffer of a batch): x and the targets, C-contiguous, of a type in KINDS;
-        buffers and what is kept are float32 or float64, all the same
-    kept : pairs (buffer of a batch, array with room for such buffers one after the other)
-    numbers : int64 (batches * size,), losses : float64 (batches,)
-        To be filled with the samples' numbers before a call, and filled with losses by it.
+    steps : Steps of one batch, from the forward pass of the first layer to the check for non-finite values
+    loss, finite : objects whose `value` is the loss of the batch, and whether all gradients are finite
+    updates : callables that update the weights, called after every batch without non-finite values
+    feeds : pairs (array of all samples, buffer of a batch)
+        x and the targets, C-contiguous, of a type in KINDS. All buffers and the arrays in `kept` are float32, or all
+        are float64.
+    kept : pairs (buffer of a batch, array with room for the buffers of all batches)
+        Buffers to copy after every batch.
+    numbers : int64 (batches * size,)
+        Indices of the samples of all batches, which the caller writes before a call of `train`.
+    losses : float64 (batches,)
+        Filled with the losses by `train`.
     draws : uint64 (2,) or None
-        State of random numbers, put back if a batch is not sound.
+        State of the random numbers, restored if a batch has a non-finite value.
     """
 
-    cdef tuple steps, moves
+    cdef tuple steps, updates
     cdef object loss, finite
     cdef Feed feeds[2]
     cdef Kept kept[2]
@@ -72,10 +76,10 @@ cdef class Sweep(Step):
     cdef const int64_t *numbers
     cdef double *losses
     cdef uint64_t *draws
-    cdef readonly Py_ssize_t done   # batches whose weights were moved by the last call
+    cdef readonly Py_ssize_t done   # number of batches that the last call trained on
 
-    def __init__(self, steps, loss, finite, moves, feeds, kept, numbers, losses, draws):
-        self.steps, self.moves = tuple(steps), tuple(moves)
+    def __init__(self, steps, loss, finite, updates, feeds, kept, numbers, losses, draws):
+        self.steps, self.updates = tuple(steps), tuple(updates)
         for step in self.steps:
             if not isinstance(step, Step):
                 raise TypeError(f"Sweep: expected steps, got {step!r}")
@@ -99,8 +103,8 @@ cdef class Sweep(Step):
         cdef Feed *feed = &self.feeds[self.feed_count]
         kind = KINDS.get(array.dtype.char)
         if kind is None or len(buffer) != self.size:
-            raise ValueError(f"Sweep: expected batches of {self.size} and another type, got {buffer.shape} from "
-                             f"{array.dtype}")
+            raise ValueError(f"Sweep: expected batches of {self.size} samples, of a dtype among {', '.join(KINDS)}, "
+                             f"got a buffer of shape {buffer.shape} for {array.dtype}")
         feed.kind = LABELS if array.ndim == 1 and kind == INT64 else kind
         feed.copies = array.dtype == buffer.dtype
         feed.count, feed.row = len(array), buffer.size // max(self.size, 1)
@@ -111,7 +115,7 @@ cdef class Sweep(Step):
         return 0
 
     def train(self, Py_ssize_t batches):
-        """Train on so many batches, whose samples `numbers` tells; return how many were sound."""
+        """Train on the first `batches` batches of `numbers`; return how many precede the first non-finite one."""
         cdef Py_ssize_t k
         cdef uint64_t draws = 0
         cdef double loss
@@ -129,8 +133,8 @@ cdef class Sweep(Step):
                 if self.draws != NULL:
                     self.draws[1] = draws
                 break
-            for move in self.moves:
-                move()
+            for update in self.updates:
+                update()
             self.losses[self.done] = loss
             for k in range(self.kept_count):
                 memcpy(self.kept[k].rows + self.done * self.kept[k].bytes, self.kept[k].buffer, self.kept[k].bytes)
@@ -139,25 +143,25 @@ cdef class Sweep(Step):
         return self.done
 
     cdef int gather(self, const int64_t *numbers) except -1:
-        """Copy the samples with these numbers into the buffers."""
+        """Copy the samples with these indices into the buffers."""
         cdef Py_ssize_t k, i
-        cdef bint known
+        cdef bint valid
         for k in range(self.feed_count):
             for i in range(self.size):
                 if not 0 <= numbers[i] < self.feeds[k].count:
                     raise IndexError(f"Sweep: expected a sample below {self.feeds[k].count}, got {numbers[i]}")
                 if self.is_double:
-                    known = take_row(&self.feeds[k], numbers[i], <double *>self.feeds[k].buffer + i * self.feeds[k].row)
+                    valid = take_row(&self.feeds[k], numbers[i], <double *>self.feeds[k].buffer + i * self.feeds[k].row)
                 else:
-                    known = take_row(&self.feeds[k], numbers[i], <float *>self.feeds[k].buffer + i * self.feeds[k].row)
-                if not known:
+                    valid = take_row(&self.feeds[k], numbers[i], <float *>self.feeds[k].buffer + i * self.feeds[k].row)
+                if not valid:
                     raise IndexError(f"Sweep: expected labels below {self.feeds[k].row}, got another in sample "
                                      f"{numbers[i]}")
         return 0
 
 
 def unread(Step step, steps, Step besides):
-    """Return whether no other of these steps, `besides` excepted, holds memory that a step writes its `out` to."""
+    """Return whether none of `steps`, apart from `step` and `besides`, uses the memory of `step.out`."""
     cdef const char *first = <const char *><size_t>step.out.__array_interface__["data"][0]
     cdef const char *last = first + <Py_ssize_t>step.out.nbytes
     for other in steps:
@@ -186,8 +190,8 @@ cdef bint take_row(
     Py_ssize_t number,              # below feed.count
     real_t *row,                    # (feed.row,)                                         OUT
 ) noexcept nogil:
-    # False for a label that no number of the row stands for.
-    cdef Py_ssize_t i, label, at = number * feed.row
+    # Convert a row of the source; return False for a label that is negative or not below feed.row.
+    cdef Py_ssize_t i, label, start = number * feed.row
     if feed.kind == LABELS:
         label = (<const int64_t *>feed.source)[number]
         if not 0 <= label < feed.row:
@@ -195,17 +199,17 @@ cdef bint take_row(
         memset(row, 0, feed.row * sizeof(real_t))
         row[label] = 1
     elif feed.copies:
-        memcpy(row, <const real_t *>feed.source + at, feed.row * sizeof(real_t))
+        memcpy(row, <const real_t *>feed.source + start, feed.row * sizeof(real_t))
     elif feed.kind == FLOAT64:
         for i in range(feed.row):
-            row[i] = <real_t>(<const double *>feed.source)[at + i]
+            row[i] = <real_t>(<const double *>feed.source)[start + i]
     elif feed.kind == FLOAT32:
         for i in range(feed.row):
-            row[i] = <real_t>(<const float *>feed.source)[at + i]
+            row[i] = <real_t>(<const float *>feed.source)[start + i]
     elif feed.kind == INT64:
         for i in range(feed.row):
-            row[i] = <real_t>(<const int64_t *>feed.source)[at + i]
+            row[i] = <real_t>(<const int64_t *>feed.source)[start + i]
     else:
         for i in range(feed.row):
-            row[i] = <real_t>(<const uint8_t *>feed.source)[at + i]
+            row[i] = <real_t>(<const uint8_t *>feed.source)[start + i]
     return True

@@ -1,7 +1,7 @@
-"""No op reads or writes outside of its arrays: every odd shape, against guard pages, in a process apart.
+"""No op reads or writes outside of its arrays, whatever their shapes: arrays next to guard pages, in a subprocess.
 
-Run as a program (python test_bounds.py VARIANT end|start) it makes all the calls and prints each before it
-is made, so that after a crash the last line names the culprit.
+Run as a program (python test_bounds.py VARIANT end|start), this file makes all calls and prints each one before making
+it, so that after a crash the last line names the call at fault.
 """
 
 import sys
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not AVAILABLE, reason="needs mprotect")
 
 
 def calls(rng, dtype):
-    """Yield (name, op, arrays, other arguments, keywords) for every geometry and both directions."""
+    """Yield (name, op, arrays, other arguments, keywords) for every geometry, forward and backward."""
     for case in CONV:
         x, weight, bias = (integers(rng, s, dtype) for s in (case.x, case.weight, case.weight[3:]))
         dy = integers(rng, reference.conv2d(x, weight, **case.options).shape, dtype)
@@ -73,19 +73,19 @@ def calls(rng, dtype):
             yield f"{length + 1} numbers", f"{op}_backward", (x, y), (), {}
         yield f"{length + 1} numbers", "add", (x, y), (), {"relu": True}
         for start in {0, length // 2, length}:
-            some = (start, length + 1 - start)
-            yield f"channels from {start} of {length + 1}", "take_channels", (x,), some, {}
+            channels = (start, length + 1 - start)
+            yield f"channels from {start} of {length + 1}", "take_channels", (x,), channels, {}
         for scale in (0.5, x[0]):
             yield f"{length + 1} numbers", "rescale", (x,), (scale, -1.0), {}
         numbers = np.linspace(0, 0.99, length, dtype=dtype)
         size = (length + 1, 3)
-        for op, one in (("rotation_matrices", (size, 0.1)), ("zoom_matrices", (size, 0.1)),
-                        ("flip_matrices", (size, "vertical"))):  # fmt: skip
-            yield f"{length} numbers", op, (numbers[:, None],), one, {}
+        for op, arguments in (("rotation_matrices", (size, 0.1)), ("zoom_matrices", (size, 0.1)),
+                              ("flip_matrices", (size, "vertical"))):  # fmt: skip
+            yield f"{length} numbers", op, (numbers[:, None],), arguments, {}
         both = np.stack([numbers, numbers], axis=1)
-        for op, two in (("translation_matrices", (size, 0.1, 0.2)), ("zoom_matrices", (size, 0.1, 0.2)),
-                        ("flip_matrices", (size,))):  # fmt: skip
-            yield f"{length} numbers", op, (both,), two, {}
+        for op, arguments in (("translation_matrices", (size, 0.1, 0.2)), ("zoom_matrices", (size, 0.1, 0.2)),
+                              ("flip_matrices", (size,))):  # fmt: skip
+            yield f"{length} numbers", op, (both,), arguments, {}
         mask, state = np.ones(x.shape, "uint8"), np.zeros(2, "uint64")
         yield f"{length + 1} numbers", "dropout", (x, mask), (0.5,), {}
         images = x.reshape(2, 1, -1, 1)
@@ -96,6 +96,7 @@ def calls(rng, dtype):
 
 
 def normalisations(rng, dtype):
+    """Yield the calls of `calls` for batch and layer normalisation."""
     for shape in [(1, 1), (5, 3), (3, 33, 1, 2), (33, 64), (2, 5, 5, 65), (3, 200), (35, 31), (2, 70, 50, 1)]:
         x, dy = integers(rng, shape, dtype), integers(rng, shape, dtype)
         a, b, mean, variance, more = (abs(integers(rng, shape[-1:], dtype)) for _ in range(5))
@@ -124,12 +125,12 @@ def normalisations(rng, dtype):
 
 
 def copies(values):
-    """Copy the arrays among some values: ops change a few of their arguments."""
+    """Return the values with arrays copied, because some ops change their arguments."""
     return [value.copy() if isinstance(value, np.ndarray) else value for value in values]
 
 
 def call_all(variant, at):
-    """Make every call twice, in ordinary memory and against the guard, and compare."""
+    """Make every call twice, in ordinary memory and next to the guard page, and compare the results."""
     kernels.select(variant)
     for dtype in ("float32", "float64"):
         for why, op, arrays, args, options in calls(np.random.default_rng(0), dtype):
@@ -144,16 +145,16 @@ def call_all(variant, at):
 
 @pytest.mark.parametrize("at", ["end", "start"])
 @pytest.mark.parametrize("variant", kernels.supported())
-def test_nothing_outside_is_touched(variant, at):
+def test_no_op_accesses_memory_outside_its_arrays(variant, at):
     done = run_apart("-X", "faulthandler", __file__, variant, at)
     last = "".join(done.stdout.splitlines()[-1:])
-    assert done.returncode == 0, f"died of {done.returncode} in: {last}\n{done.stderr}"
+    assert done.returncode == 0, f"exited with {done.returncode} in: {last}\n{done.stderr}"
     assert last == "all calls made"
 
 
 @pytest.mark.parametrize(("at", "index"), [("end", 10), ("start", -1)])
-def test_the_guard_bites(at, index):
-    """One number outside of the array, read through a plain pointer, ends the process."""
+def test_reading_a_guard_page_ends_the_process(at, index):
+    """Reading a single element outside of the array, through a plain pointer, ends the process."""
     reads = (
         "import ctypes, numpy, guarded\n"
         f"x = guarded.guarded(numpy.arange(10.0), {at!r})\n"

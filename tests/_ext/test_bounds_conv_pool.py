@@ -1,7 +1,7 @@
-"""Convolution with pooling and its gradients read and write nothing outside of their arrays; see test_bounds.py.
+"""Convolution with pooling and its gradients access nothing outside of their arrays; see test_bounds.py.
 
-Winners are any bytes here, also those that no forward pass writes. Run as a program
-(python test_bounds_conv_pool.py VARIANT end|start) it makes all the calls and prints each before it is made.
+The winners are arbitrary bytes here, including values that no forward pass writes. Run as a program
+(python test_bounds_conv_pool.py VARIANT end|start), this file makes all calls and prints each one before making it.
 """
 
 import sys
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not AVAILABLE, reason="needs mprotect")
 
 
 def forward(case, place, rng, dtype):
-    """Return y and winner of arrays that went through `place`, and the accurate ones."""
+    """Return y and winner, computed in arrays allocated by `place`, and the exact results."""
     x, weight, bias = (integers(rng, shape, dtype) for shape in (case.x, case.weight, case.weight[3:]))
     want = chain.forward(x, weight, bias, **case.options)
     winner, out = place(np.full(want[1].shape, 99, np.uint8)), place(np.full(want[1].shape, np.nan, dtype))
@@ -28,7 +28,7 @@ def forward(case, place, rng, dtype):
 
 
 def draw_winners(case, rng):
-    """Return winners of any contents, most of them pixels of a window."""
+    """Return random winners, most of which are valid positions in a window."""
     winner = rng.integers(0, 256, chain.pooled_shape(case.x, case.weight, **case.options)).astype(np.uint8)
     winner[rng.random(winner.shape) < 0.7] &= 3
     return winner
@@ -53,7 +53,7 @@ def backward_input(case, place, rng, dtype):
 
 
 def calls(dtype):
-    """Yield every pair of a computation and a case that it has a kernel for."""
+    """Yield all pairs of a computation and a case that it has a kernel for."""
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     for case in CONV_POOL:
         KH, KW, C, F = case.weight
@@ -71,22 +71,22 @@ def call_all(variant, at):
         for compute, case in calls(dtype):
             print(f"{compute.__name__}, {dtype}, {case.why}", flush=True)
             got, want = compute(case, lambda array: guarded(array, at), np.random.default_rng(0), dtype)
-            for ours, accurate in zip(got, want, strict=True):
-                assert_exact(ours, accurate, ours.dtype)
+            for computed, exact in zip(got, want, strict=True):
+                assert_exact(computed, exact, computed.dtype)
 
 
 @pytest.mark.parametrize("at", ["end", "start"])
 @pytest.mark.parametrize("variant", kernels.supported())
-def test_nothing_outside_is_touched(variant, at):
+def test_no_op_accesses_memory_outside_its_arrays(variant, at):
     done = run_apart("-X", "faulthandler", __file__, variant, at)
     last = "".join(done.stdout.splitlines()[-1:])
-    assert done.returncode == 0, f"died of {done.returncode} in: {last}\n{done.stderr}"
+    assert done.returncode == 0, f"exited with {done.returncode} in: {last}\n{done.stderr}"
     assert last == "all calls made"
 
 
 @pytest.mark.parametrize("compute", [forward, backward_weight, backward_input])
 def test_every_computation_has_cases(compute, isa, dtype):
-    assert sum(made is compute for made, _ in calls(dtype)) > 10
+    assert sum(called is compute for called, _ in calls(dtype)) > 10
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The exponentials that the activations compute themselves: their stated error, against 50 decimal digits.
+"""The error bounds stated for the activations in simd/elementary.h, checked against 50 decimal digits.
 
-The bound is that of the docstring of gwucnn/ops/activation.py: a relative error of 8 * u, of the sum of sizes where
-a slope is a sum of unlike signs, and for gelu's formula with tanh 8 * u * (1 + |v|).
+The bounds are those of the docstring of gwucnn/ops/activation.py: a relative error of 8 * u; relative to the sum of
+absolute values where a derivative is a sum of terms of opposite signs; and 8 * u * (1 + |v|) for gelu's formula with
+tanh.
 """
 
 import functools
@@ -36,7 +37,7 @@ def density(x):
 
 
 def beyond(a):
-    """The part of the normal distribution beyond a >= 0: a power series, far out a continued fraction."""
+    """Return the upper tail of the normal distribution for a >= 0: a power series, or a continued fraction if a > 6."""
     if a > 6:
         fraction = a
         for k in range(200, 0, -1):
@@ -51,23 +52,23 @@ def beyond(a):
 
 
 def share(x):
-    """The part of the normal distribution below x."""
+    """Return the cumulative distribution function of the normal distribution at x."""
     return ONE - beyond(x) if x > 0 else beyond(-x)
 
 
 def inner(x):
-    """(v, its slope) of gelu's formula with tanh, which is x * sigmoid(v)."""
+    """Return (v, its derivative) for gelu's formula with tanh, which is x * sigmoid(v)."""
     root = (8 / PI).sqrt()
     return root * (x + Decimal("0.044715") * x**3), root * (ONE + 3 * Decimal("0.044715") * x * x)
 
 
 def sizes(part, x, other):
-    """(part + x * other, and the sum of their sizes)."""
+    """Return part + x * other, and the sum of the absolute values of both terms."""
     return part + x * other, part + abs(x) * other
 
 
 def product(x, v, slope):
-    """The derivative of x * sigmoid(v), and the sum of sizes."""
+    """Return the derivative of x * sigmoid(v), and the sum of the absolute values of its terms."""
     return sizes(sigmoid(v), x, sigmoid(v) * sigmoid(-v) * slope)
 
 
@@ -75,7 +76,7 @@ def both(value):
     return value, value
 
 
-# Name of the op, options, value, (slope, size) or None, and how far from 0 to look in float32 and float64.
+# Name of the op, options, value, (slope, scale of its error) or None, and the range of |x| in float32 and in float64.
 CASES = {
     "sigmoid": ("sigmoid", {}, sigmoid, None, (87, 700)),
     "tanh": ("tanh", {}, lambda x: (exp(x) - exp(-x)) / (exp(x) + exp(-x)), None, (20, 40)),
@@ -91,7 +92,7 @@ CASES = {
 
 @functools.cache
 def points(name, kind):
-    """Return numbers of all sizes, and for each the value, the slope, its size, and the rounding errors allowed."""
+    """Return inputs of all magnitudes and, for each, the exact value, (slope, scale) and the factor of the bound."""
     _, _, value, slope, reach = CASES[name]
     rng = np.random.default_rng(3)
     far = reach[kind == "float64"]
@@ -106,11 +107,11 @@ def points(name, kind):
 
 
 def assert_near(got, wanted, scale, factor):
-    """Fail unless each number is within 8 * u * factor of what is wanted, relative to scale."""
+    """Fail unless the error of every element, relative to scale, is within 8 * u * factor."""
     u, tiny = Decimal(float(np.finfo(got.dtype).eps)) / 2, Decimal(float(np.finfo(got.dtype).tiny))
     rows = zip(got.tolist(), wanted, scale, factor, strict=True)
     excess = [abs(Decimal(y) - w) / (8 * u * f * abs(s) + tiny) for y, w, s, f in rows]
-    assert max(excess) <= 1, f"error is {max(excess):.3g} times what is stated"
+    assert max(excess) <= 1, f"the error is {max(excess):.3g} times the stated bound"
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -141,7 +142,7 @@ LIMITS = {
 
 @pytest.mark.parametrize("op", LIMITS)
 def test_limits_at_infinity(op, isa, dtype):
-    """Reached, and without a warning: 0 times infinity is nowhere."""
+    """The limits are exact, and no warning is raised because 0 is never multiplied by infinity."""
     below, above, slope_below, slope_above = LIMITS[op]
     x = np.array([-np.inf, np.inf, np.nan] * 20, dtype)
     assert_exact(getattr(ops, op)(x), [below, above, np.nan] * 20, dtype)
@@ -152,7 +153,7 @@ def test_limits_at_infinity(op, isa, dtype):
 
 @pytest.mark.parametrize("op", LIMITS)
 def test_nothing_overflows(op, isa, dtype):
-    """Far out every function is 0, a constant or x itself."""
+    """For large |x| every function is 0, a constant or x itself."""
     most = np.finfo(dtype).max
     x = np.array([s * size for size in (1e3, 1e10, 1e30, most) for s in (-1, 1)], dtype)
     y = getattr(ops, op)(x)
@@ -173,15 +174,15 @@ def test_gelu_approximate_does_not_overflow_either(isa, dtype):
 
 
 def test_gelu_has_two_formulas(dtype):
-    """They differ by at most 5e-4, as is stated, and they do differ."""
+    """The two formulas differ, and by less than 5e-4, as documented."""
     x = np.linspace(-8, 8, 4001).astype(dtype)
-    apart = abs(ops.gelu(x) - ops.gelu(x, approximate=True))
-    assert 4e-4 < apart.max() < 5e-4
+    difference = abs(ops.gelu(x) - ops.gelu(x, approximate=True))
+    assert 4e-4 < difference.max() < 5e-4
 
 
 @pytest.mark.parametrize("op", LIMITS)
 def test_length_does_not_matter(op, isa, dtype, rng):
-    """The last numbers of a row, which fill no vector, come out as they do in the middle of a long one."""
+    """The remainder that fills no whole vector gets the same results as elements in the middle of a long array."""
     x = (4 * rng.standard_normal(100)).astype(dtype)
     y = getattr(ops, op)(x)
     dx = getattr(ops, f"{op}_backward")(y, x)

@@ -1,4 +1,4 @@
-"""The textbook loops against the reference, central differences and steps worked by hand."""
+"""The textbook loops, checked against the reference, central differences and results worked out by hand."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from gwucnn._ext import naive
 
 
 def conv_arguments(case):
-    """Return (strides, pads, dilation, groups) as the loops want them, and the shape of y."""
+    """Return (strides, pads, dilation, groups) in the form that the loops take, and the shape of y."""
     window = {key: value for key, value in case.options.items() if key != "groups"}
     strides, dilation = (reference.pair(window.get(key, 1)) for key in ("strides", "dilation_rate"))
     sides = reference.pads(window.get("padding", "valid"), case.x[1:3], case.weight[:2], strides, dilation)
@@ -21,7 +21,7 @@ def conv_arguments(case):
 
 
 def pool_arguments(case):
-    """Return (pool_size, strides, pads) as the loops want them, and the shape of y."""
+    """Return (pool_size, strides, pads) in the form that the loops take, and the shape of y."""
     pool_size = reference.pair(case.pool_size)
     strides = reference.pair(case.options.get("strides", pool_size))
     padding = case.options.get("padding", "valid")
@@ -30,8 +30,8 @@ def pool_arguments(case):
     return (pool_size, strides, (sides[0][0], sides[1][0])), (case.x[0], *size, case.x[3])
 
 
-def nonsense(shape, dtype):
-    """Return an array that shows what a loop forgot to write."""
+def unwritten(shape, dtype):
+    """Return an array filled with a value that reveals elements which a loop did not write."""
     return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -99, dtype)
 
 
@@ -44,17 +44,17 @@ def test_convolution(case, dtype, rng):
     x, weight = integers(rng, case.x, dtype), integers(rng, case.weight, dtype)
     bias, dy = integers(rng, case.weight[3:], dtype), integers(rng, y_shape, dtype)
 
-    y = nonsense(y_shape, dtype)
+    y = unwritten(y_shape, dtype)
     naive.conv2d(x, weight, None, *options, y)
     assert_exact(y, reference.conv2d(x, weight, **case.options), dtype)
     naive.conv2d(x, weight, bias, *options, y)
     assert_exact(y, reference.conv2d(x, weight, bias, **case.options), dtype)
 
-    dx = nonsense(case.x, dtype)
+    dx = unwritten(case.x, dtype)
     naive.conv2d_backward_input(dy, weight, *options, dx)
     assert_exact(dx, reference.conv2d_backward_input(dy, weight, case.x, **case.options), dtype)
 
-    dweight = nonsense(case.weight, dtype)
+    dweight = unwritten(case.weight, dtype)
     naive.conv2d_backward_weight(x, dy, *options, dweight)
     assert_exact(dweight, reference.conv2d_backward_weight(x, dy, case.weight, **case.options), dtype)
 
@@ -64,13 +64,13 @@ def test_pooling(case, dtype, rng):
     options, y_shape = pool_arguments(case)
     x = integers(rng, case.x, dtype)
     x[rng.random(case.x) < 0.1] = np.nan
-    y, winner = nonsense(y_shape, dtype), nonsense(y_shape, "int32")
+    y, winner = unwritten(y_shape, dtype), unwritten(y_shape, "int32")
     naive.max_pool2d(x, *options, y, winner)
     want, want_winner = reference.max_pool2d(x, case.pool_size, **case.options)
     assert_exact(y, want, dtype)
     assert_exact(winner, want_winner, "int32")
 
-    dy, dx = integers(rng, y_shape, dtype), nonsense(case.x, dtype)
+    dy, dx = integers(rng, y_shape, dtype), unwritten(case.x, dtype)
     naive.max_pool2d_backward(dy, winner, *options, dx)
     assert_exact(dx, reference.max_pool2d_backward(dy, winner, case.x, case.pool_size, **case.options), dtype)
 
@@ -79,7 +79,7 @@ def test_pooling(case, dtype, rng):
 def test_dense(case, dtype, rng):
     (N, D), U = case.x, case.units
     x, weight, bias = (integers(rng, shape, dtype) for shape in ((N, D), (D, U), (U,)))
-    dy, y, dx, dweight = integers(rng, (N, U), dtype), *(nonsense(s, dtype) for s in ((N, U), (N, D), (D, U)))
+    dy, y, dx, dweight = integers(rng, (N, U), dtype), *(unwritten(s, dtype) for s in ((N, U), (N, D), (D, U)))
     naive.dense(x, weight, bias, y)
     assert_exact(y, reference.dense(x, weight, bias), dtype)
     naive.dense(x, weight, None, y)
@@ -94,7 +94,7 @@ def test_dense(case, dtype, rng):
 def test_activations(shape, dtype, rng):
     x, dy = 4 * normals(rng, shape, dtype), normals(rng, shape, dtype)
     for name in ("relu", "sigmoid"):
-        y, dx = nonsense(x.size, dtype), nonsense(x.size, dtype)
+        y, dx = unwritten(x.size, dtype), unwritten(x.size, dtype)
         getattr(naive, name)(x.reshape(-1), y)
         want = getattr(reference, name)(x.reshape(-1))
         assert_within(y, want, want, 1)
@@ -103,7 +103,7 @@ def test_activations(shape, dtype, rng):
         assert_within(dx, want, abs(want), 1)
     if not x.size:
         return
-    y, dx = nonsense(shape, dtype), nonsense(shape, dtype)
+    y, dx = unwritten(shape, dtype), unwritten(shape, dtype)
     naive.softmax(x, y)
     assert_within(y, reference.softmax(x), reference.softmax(x), 1)  # the loop sums in double
     naive.softmax_backward(dy, y, dx)
@@ -113,14 +113,14 @@ def test_activations(shape, dtype, rng):
 
 def test_activations_at_the_edges(dtype):
     x = np.array([-np.inf, -1e4, -0.0, 0.0, 1e4, np.inf, np.nan], dtype)
-    y = nonsense(7, dtype)
+    y = unwritten(7, dtype)
     naive.relu(x, y)
     assert_exact(y, [0, 0, 0, 0, 1e4, np.inf, np.nan], dtype)
     naive.sigmoid(x, y)
     assert_exact(y, [0, 0, 0.5, 0.5, 1, 1, np.nan], dtype)
 
 
-# ------------------------------------------------------------------------- against the meaning of a gradient
+# ------------------------------------------------------------------------- against central differences
 
 
 SMALL_CONV = [case for case in CONV if case.x[0] and np.prod(case.weight) < 150]
@@ -199,7 +199,7 @@ def test_adam_follows_the_reference(dtype, rng):
 
 
 def test_one_step_of_adam_by_hand():
-    """First step: m = 0.1 g, v = 0.001 g**2; corrected to g and g**2: the step is lr * g / (|g| + eps)."""
+    """In the first step m = 0.1 g and v = 0.001 g**2 are corrected to g and g**2: the step is lr * g / (|g| + eps)."""
     value, grad = np.array([1.0, 1.0]), np.array([3.0, -0.5])
     naive.adam(value, grad, np.zeros(2), np.zeros(2), 0.1, 0.9, 0.999, 0.0, 1)
     np.testing.assert_allclose(value, [0.9, 1.1], rtol=4e-16)
@@ -213,19 +213,19 @@ def test_two_steps_of_nesterov_by_hand():
     np.testing.assert_allclose((value[0], velocity[0]), (1 - 0.3 - 0.35, 3.0), rtol=4e-16)
 
 
-# --------------------------------------------------------------------------------------------- as a textbook
+# ------------------------------------------------------------------------------- examples and bounds checks
 
 
 def test_a_convolution_by_hand():
-    """[[0 1 2] [3 4 5] [6 7 8]] under [[1 2] [3 4]]: the first output is 0 + 1*2 + 3*3 + 4*4 = 27."""
+    """[[0 1 2] [3 4 5] [6 7 8]] with filter [[1 2] [3 4]]: the first output is 0 + 1*2 + 3*3 + 4*4 = 27."""
     x, weight = np.arange(9.0).reshape(1, 3, 3, 1), np.arange(1.0, 5).reshape(2, 2, 1, 1)
     y = np.empty((1, 2, 2, 1))
     naive.conv2d(x, weight, None, (1, 1), (0, 0), (1, 1), 1, y)
     assert y[0, :, :, 0].tolist() == [[27, 37], [57, 67]]
 
 
-def test_a_wrong_index_is_an_error():
-    """Bounds checks are on, whatever the directives of the rest of the build."""
+def test_a_wrong_index_raises_index_error():
+    """Bounds checks are enabled in naive.pyx, unlike in the fast kernels."""
     with pytest.raises(IndexError):
         naive.relu(np.zeros(4), np.zeros(3))
     with pytest.raises(IndexError):

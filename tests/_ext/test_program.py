@@ -1,4 +1,4 @@
-"""Programs, which run bound steps without Python between them, and the spaces that bind the steps."""
+"""Programs, which run bound steps without Python code in between, and spaces, which bind the steps."""
 
 import gc
 import weakref
@@ -27,12 +27,12 @@ def test_a_program_runs_its_steps_in_order(rng):
     assert Program(iter([]))() is None
 
 
-def test_a_program_that_is_told_so_goes_on_with_the_weights_it_prepared(rng, isa):
-    """What a step makes of weights is made again at each call, unless the caller answers for the weights."""
+def test_a_program_reuses_prepared_weights_on_request(rng, isa):
+    """A step prepares its weights again at each call, unless the caller guarantees that they have not changed."""
     x, weight = rng.standard_normal((2, 6, 6, 3)), rng.standard_normal((3, 3, 3, 5))
     y = np.empty((2, 4, 4, 5))
     program = Program([ops.conv2d.bind(x, weight, out=y)])
-    program(same_weights=True)  # the first time there is nothing to go on with
+    program(same_weights=True)  # the first call prepares the weights in any case
     first = ops.conv2d(x, weight)
     assert_exact(y, first, np.float64)
     weight *= 2
@@ -62,7 +62,7 @@ def test_a_program_keeps_its_steps_and_their_arrays_alive(rng):
 
 
 @pytest.mark.parametrize("wrong", [1, None, np.zeros(3), lambda: None, ops.relu])
-def test_a_program_takes_steps_alone(wrong):
+def test_a_program_accepts_only_steps(wrong):
     step = ops.fill_zero.bind(out=np.ones(3))
     with pytest.raises(TypeError, match="^Program: expected steps, got "):
         Program([step, wrong])
@@ -70,8 +70,8 @@ def test_a_program_takes_steps_alone(wrong):
         Program(wrong)
 
 
-def test_a_space_binds_anew_for_another_array(rng):
-    """Equal contents do not make it the same array; the step of the old one is not used for it."""
+def test_a_space_binds_a_new_step_for_another_array(rng):
+    """A step is reused only for the same array object, not for a different array, whatever its contents."""
     space, x = Space("float64"), rng.standard_normal((2, 3))
     out = space.array("y", x.shape)
     assert space.run("relu", ops.relu, x, out=out) is out

@@ -1,4 +1,4 @@
-"""Numbers too small for full precision are taken for zero while a step computes, and nowhere else."""
+"""Subnormal numbers are flushed to zero while a step computes, and only then."""
 
 import threading
 
@@ -12,14 +12,14 @@ pytestmark = pytest.mark.parametrize("count", [1, 2])
 
 
 def halved(dtype):
-    """Half of the smallest normal number, computed here and now: 0 if this thread flushed subnormals."""
+    """Return half of the smallest normal number, computed by this thread: 0 if the thread flushes subnormals."""
     return float(np.array([np.finfo(dtype).smallest_normal], dtype)[0] / np.array(2, dtype))
 
 
-def test_a_convolution_takes_subnormal_images_and_products_for_zero(isa, dtype, threads, count):
+def test_a_convolution_treats_subnormal_inputs_and_products_as_zero(isa, dtype, threads, count):
     threads(count)
     smallest = np.finfo(dtype).smallest_normal
-    x = np.full((8, 30, 30, 8), smallest / 4, dtype)  # work enough for two threads
+    x = np.full((8, 30, 30, 8), smallest / 4, dtype)  # enough work for two threads
     weight = np.full((3, 3, 8, 16), 2.0, dtype)
     assert_exact(ops.conv2d(x, weight), np.zeros((8, 28, 28, 16)), dtype)
     x.fill(smallest)
@@ -27,7 +27,7 @@ def test_a_convolution_takes_subnormal_images_and_products_for_zero(isa, dtype, 
     assert (ops.conv2d(x, weight) > 0).all()
 
 
-def test_the_mode_of_all_threads_is_as_it_was(isa, dtype, threads, count):
+def test_a_step_restores_the_mode_of_all_threads(isa, dtype, threads, count):
     threads(count)
     want = halved(dtype)
     assert want > 0
@@ -41,7 +41,7 @@ def test_the_mode_of_all_threads_is_as_it_was(isa, dtype, threads, count):
     assert seen == [want]
 
 
-def test_the_mode_is_as_it_was_where_large_work_is_cut_to_look_for_signals(threads, count):
+def test_a_step_that_checks_for_signals_restores_the_mode(threads, count):
     threads(count)
     want = halved("float32")
     ops.conv2d(np.ones((64, 58, 58, 32), "float32"), np.ones((3, 3, 32, 64), "float32"))

@@ -307,11 +307,11 @@ def test_only_steps_that_vouch_for_parts_of_the_array_are_taken(rng):
     batch = ops.dense_backward_weight.bind(np.ones((2, 5), "float32"), np.ones((2, 3), "float32"))
     assert not batch.reports_finite
     for array, others, text in (
-        (grads, [batch], "vouch for what they write"),
-        (grads, ["no step"], "vouch for what they write"),
-        (grads.astype("float64"), steps, "vouch for what they write"),
+        (grads, [batch], "report whether their output is finite"),
+        (grads, ["no step"], "report whether their output is finite"),
+        (grads.astype("float64"), steps, "report whether their output is finite"),
         (grads.copy(), steps, "parts of the array"),
-        (grads, [steps[0], steps[0]], "none twice"),
+        (grads, [steps[0], steps[0]], "disjoint parts"),
     ):
         with pytest.raises(ValueError, match=text):
             ops.all_finite.bind(array, besides=others)

@@ -1,29 +1,30 @@
-# A dense layer for a handful of rows: one image at a time, as on the slides.
+# Dense layers for batches of one or two samples (rows of x), such as one image at a time on the slides. Larger batches
+# use the kernels of 1x1 convolutions; gwucnn/ops/dense.py chooses.
 #
-# Every weight is then used only once or twice, so the pace is set by reading the weights, and a register tile would
-# spend more on packing them than on computing. few_rows.h reads them in place, in the order in which they lie:
+# Each weight is used only once or twice, so reading the weights is the bottleneck, and packing them for a register tile
+# would take longer than the arithmetic. few_rows.h reads them in place, in the order in which they lie in memory:
 #
 #   y[n, u] = bias[u] + sum over d of x[n, d] * weight[d, u]
 #   dx[n, d] = sum over u of weight[d, u] * dy[n, u]
 #   dweight[d, u] (+)= sum over n of x[n, d] * dy[n, u]
 #
-# The gradients are shared out by rows of weights. Of a single row, dweight holds nothing but products, which the
-# optimizer can form itself (see SGD in update.pxi).
+# The gradients are split among threads by rows of weights. With a single sample, every element of dweight is one
+# product, which the optimizer can compute itself while it updates the weights (see SGD in update.pxi).
 
 cdef extern from "variants/kernels.h" nogil:
     void times_matrix(Py_ssize_t D, Py_ssize_t U, const void *x, const void *weight, const void *bias, void *y)
     void matrix_times(Py_ssize_t D, Py_ssize_t U, const void *weight, const void *dy, void *dx)
-    double largest(const void *x, Py_ssize_t count)
+    double largest_magnitude(const void *x, Py_ssize_t count)
     void outer_product(Py_ssize_t D, Py_ssize_t U, const void *x, const void *dy, void *dweight)
     void add_outer_product(Py_ssize_t D, Py_ssize_t U, const void *x, const void *dy, void *dweight)
 
-# Rows of weights in a unit of work.
+# Rows of weights in a work unit.
 cdef enum:
     ROWS = 512
 
 
 cdef class FewRows(Step):
-    """(N, D) and (N, U) with a weight of shape (D, U)."""
+    """Base class: x (N, D) and y (N, U), or their gradients, and a weight (D, U), or its gradient."""
 
     cdef Py_ssize_t N, D, U
     cdef void *x
@@ -37,7 +38,7 @@ cdef class FewRows(Step):
         self.weight = self.real(weight, self.D * self.U, writes_weight)
         self.y = self.real(y, self.N * self.U, writes_y)
         self.units = (self.D + ROWS - 1) // ROWS
-        # A weight is read for each product or two, so that memory sets the pace: counted as several operations.
+        # Each weight read serves one or two products, so memory is the bottleneck: a product counts as 8 operations.
         self.unit_cost = 8.0 * ROWS * self.U * self.N
         return 0
 
@@ -50,6 +51,7 @@ cdef class DenseFewRows(FewRows):
         if bias is not None:
             self.bias = self.real(bias, self.U, False)
         self.out = y
+        # Work units are samples here, not rows of weights.
         self.units, self.unit_cost = self.N, self.unit_cost * self.units / max(self.N, 1)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
@@ -79,7 +81,7 @@ cdef class DenseFewRowsBackwardInput(FewRows):
 
 cdef class DenseFewRowsBackwardWeight(FewRows):
     cdef bint accumulate
-    cdef bint deferred                  # only look whether it would be finite: who moves the weights forms it
+    cdef bint deferred              # only check for finite products; the optimizer computes dweight itself
 
     def __init__(self, x, dy, dweight, bint accumulate):
         self.hold(x, dweight, dy, False, True, False)
@@ -88,11 +90,13 @@ cdef class DenseFewRowsBackwardWeight(FewRows):
         self.reports_finite = self.N == 1 and not accumulate
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        # Whether all products are finite: if the largest, which is one of them, is.
+        # All products are finite if the largest is, which is the product of the largest elements of x and dy.
         if self.reports_finite and self.is_double:
-            self.found_finite = is_finite(largest(<double *>self.x, self.D) * largest(<double *>self.y, self.U))
+            self.found_finite = is_finite(largest_magnitude(<double *>self.x, self.D)
+                                          * largest_magnitude(<double *>self.y, self.U))
         elif self.reports_finite:
-            self.found_finite = is_finite(<float>largest(<float *>self.x, self.D) * <float>largest(<float *>self.y, self.U))
+            self.found_finite = is_finite(<float>largest_magnitude(<float *>self.x, self.D)
+                                          * <float>largest_magnitude(<float *>self.y, self.U))
         if not self.deferred:
             FewRows.compute(self, first, last, threads)
 
@@ -103,10 +107,10 @@ cdef class DenseFewRowsBackwardWeight(FewRows):
                    rows * self.U * (8 if self.is_double else 4))
         for n in range(self.N):
             if self.is_double:
-                outer(<double *>self.x + n * self.D + d, <double *>self.y + n * self.U,
+                outer_products(<double *>self.x + n * self.D + d, <double *>self.y + n * self.U,
                       <double *>self.weight + d * self.U, rows, self.U, self.accumulate or n > 0)
             else:
-                outer(<float *>self.x + n * self.D + d, <float *>self.y + n * self.U,
+                outer_products(<float *>self.x + n * self.D + d, <float *>self.y + n * self.U,
                       <float *>self.weight + d * self.U, rows, self.U, self.accumulate or n > 0)
 
 
@@ -114,9 +118,9 @@ cdef inline bint is_finite(real_t x) noexcept nogil:
     return x - x == 0
 
 
-cdef inline void outer(const real_t *x, const real_t *dy, real_t *dweight, Py_ssize_t D, Py_ssize_t U,
-                       bint adds) noexcept nogil:
-    if adds:
+cdef inline void outer_products(const real_t *x, const real_t *dy, real_t *dweight, Py_ssize_t D, Py_ssize_t U,
+                                bint accumulates) noexcept nogil:
+    if accumulates:
         add_outer_product(D, U, x, dy, dweight)
     else:
         outer_product(D, U, x, dy, dweight)

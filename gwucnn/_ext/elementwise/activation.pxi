@@ -1,14 +1,14 @@
-# Activations, number by number, and softmax, row by row; each with its gradient.
+# Activations, which are computed element by element, softmax, which is computed row by row, and their gradients.
 #
 #   relu     y = x if x > 0 else 0 (NaN stays NaN)       dx = dy if y > 0 else 0
 #   softmax  y[k] = exp(x[k] - max x) / sum              dx[k] = y[k] * (dy[k] - sum over l of dy[l] * y[l])
 #
-# sigmoid, tanh and the others are formulas of elementary.h. Where the gradient needs only the output a layer may
-# compute in place: x and y, or dy and dx, can be one array.
+# sigmoid, tanh and the others are implemented in elementary.h and looked up by name in activation_table.h. If the
+# gradient needs only the output, a layer may compute in place: x and y, or dy and dx, can be the same array.
 
 from libc.math cimport exp, fabs, log1p, log
 
-cdef extern from "elementwise/activations.h" nogil:
+cdef extern from "elementwise/activation_table.h" nogil:
     ctypedef struct Formula:
         const char *name
         double operations
@@ -19,21 +19,21 @@ cdef extern from "elementwise/activations.h" nogil:
                              double option) noexcept nogil
     const Formula *formulas
     enum: FORMULAS
-    double exp_minus_size_of(const void *x)
+    double exp_minus_abs_of(const void *x)
     double sigmoid_of(const void *x)
 
-# Numbers in a unit of work: 16 kB of float32, so that a unit is worth handing to a thread.
+# Elements in a work unit: 16 kB of float32, enough to be worth a thread's while.
 cdef enum:
     ELEMENTS = 4096
 
 
-cdef inline real_t exp_minus_size(real_t x) noexcept nogil:
-    """exp(-|x|)."""
-    return <real_t>exp_minus_size_of(&x)
+cdef inline real_t exp_minus_abs(real_t x) noexcept nogil:
+    """Return exp(-|x|)."""
+    return <real_t>exp_minus_abs_of(&x)
 
 
 cdef class Elementwise(Step):
-    """b from a, number by number, for any shape."""
+    """Compute b from a element by element, for any shape; subclasses override `compute_range`."""
 
     cdef void *a
     cdef void *b
@@ -48,18 +48,18 @@ cdef class Elementwise(Step):
         self.unit_cost = ELEMENTS * self.operations()
 
     cdef double operations(self) noexcept nogil:
-        # Reading and writing a number takes as long as this many operations on numbers in registers.
+        """Return the cost of an element in operations; reading and writing it takes as long as 40 in registers."""
         return 40.0
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-        """Compute the numbers from `first` up to, not including, `last`."""
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        """Compute the elements from `first` up to, not including, `last`."""
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        self.some(index * ELEMENTS, min((index + 1) * ELEMENTS, self.size))
+        self.compute_range(index * ELEMENTS, min((index + 1) * ELEMENTS, self.size))
 
 
 cdef class Relu(Elementwise):
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
             relu_some(<double *>self.a, <double *>self.b, first, last)
         else:
@@ -73,7 +73,7 @@ cdef void relu_some(const real_t *x, real_t *y, Py_ssize_t first, Py_ssize_t las
 
 
 cdef class ElementwiseBackward(Elementwise):
-    """b = dx from a = dy and y, the output; for some activations the input."""
+    """Compute b = dx from a = dy and y, which is the output of the activation, or for some its input."""
 
     cdef void *y
 
@@ -83,26 +83,27 @@ cdef class ElementwiseBackward(Elementwise):
 
 
 cdef class ReluBackward(ElementwiseBackward):
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
-            relu_backward_some(<double *>self.a, <double *>self.y, <double *>self.b, first, last)
+            relu_backward_range(<double *>self.a, <double *>self.y, <double *>self.b, first, last)
         else:
-            relu_backward_some(<float *>self.a, <float *>self.y, <float *>self.b, first, last)
+            relu_backward_range(<float *>self.a, <float *>self.y, <float *>self.b, first, last)
 
 
-cdef void relu_backward_some(const real_t *dy, const real_t *y, real_t *dx, Py_ssize_t first,
-                             Py_ssize_t last) noexcept nogil:
+cdef void relu_backward_range(const real_t *dy, const real_t *y, real_t *dx, Py_ssize_t first,
+                              Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(first, last):
-        dx[i] = let_through(y[i], dy[i])
+        dx[i] = relu_gradient(y[i], dy[i])
 
 
-cdef inline real_t let_through(real_t y, real_t dy) noexcept nogil:
-    # dy was read whatever y is: a loop that reads it now and then is no vector loop where the processor has no masks.
+cdef inline real_t relu_gradient(real_t y, real_t dy) noexcept nogil:
+    # The caller has already read dy, whatever y is: a loop with conditional reads is vectorized only on processors with
+    # mask registers.
     return 0 if y <= 0 else dy
 
 
-cdef const Formula *formula_called(name) except NULL:
+cdef const Formula *find_formula(name) except NULL:
     for i in range(FORMULAS):
         if formulas[i].name == <bytes>name.encode():
             return &formulas[i]
@@ -110,20 +111,20 @@ cdef const Formula *formula_called(name) except NULL:
 
 
 cdef class Activation(Elementwise):
-    """b = f(a), f one of the formulas; `option` is its parameter, if it has one."""
+    """Compute b = f(a), where f is the formula called `name`; `option` is its parameter, if it has one."""
 
     cdef const Formula *formula
     cdef double option
 
     def __init__(self, name, x, y, double option):
-        self.formula = formula_called(name)
+        self.formula = find_formula(name)
         self.option = option
         Elementwise.__init__(self, x, y)
 
     cdef double operations(self) noexcept nogil:
         return self.formula.operations
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
             self.formula.f64(<double *>self.a + first, <double *>self.b + first, last - first, self.option)
         else:
@@ -131,20 +132,20 @@ cdef class Activation(Elementwise):
 
 
 cdef class ActivationBackward(ElementwiseBackward):
-    """b = dy * f'(y) with a = dy."""
+    """Compute b = dy * f'(y), where a = dy."""
 
     cdef const Formula *formula
     cdef double option
 
     def __init__(self, name, dy, y, dx, double option):
-        self.formula = formula_called(name)
+        self.formula = find_formula(name)
         self.option = option
         ElementwiseBackward.__init__(self, dy, y, dx)
 
     cdef double operations(self) noexcept nogil:
         return self.formula.operations
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
             self.formula.backward_f64(<double *>self.a + first, <double *>self.y + first, <double *>self.b + first,
                                       last - first, self.option)
@@ -154,7 +155,7 @@ cdef class ActivationBackward(ElementwiseBackward):
 
 
 cdef class Rowwise(Step):
-    """Arrays of rows of K numbers, a row at a time."""
+    """Process an array of R rows of K elements row by row; subclasses override `row`."""
 
     cdef Py_ssize_t R, K
 
@@ -190,16 +191,16 @@ cdef class Softmax(Rowwise):
 
 
 cdef double softmax_row(const real_t *x, real_t *y, Py_ssize_t K) noexcept nogil:
-    """Fill y and return the logarithm of the sum of exponentials of x."""
+    """Fill y with the softmax of x and return log(sum of exp(x))."""
     cdef Py_ssize_t k
     cdef real_t largest = x[0]
     cdef double total = 0
     for k in range(1, K):
-        # A NaN must get through: then every output of this row is NaN.
+        # Let NaN become the maximum, which makes every output of this row NaN.
         largest = x[k] if not x[k] <= largest else largest
     for k in range(K):
-        y[k] = exp_minus_size(x[k] - largest)
-    for k in range(K):  # apart, so that the loop before is vector code
+        y[k] = exp_minus_abs(x[k] - largest)
+    for k in range(K):  # a separate loop, so that the one before is vectorized
         total += y[k]
     for k in range(K):
         y[k] = <real_t>(y[k] / total)

@@ -1,14 +1,14 @@
-# What layers do with whole arrays: add two, rescale one, and lay channels side by side or take them apart.
+# Operations on whole arrays: adding two, rescaling one, and copying channels, which concatenates or splits arrays.
 #
 #   add            out[i] = x[i] + y[i], or max(x[i] + y[i], 0) with relu (NaN stays NaN)
 #   rescale        out[r, c] = x[r, c] * scale[c] + offset[c]
 #   copy channels  out[r, to + k] = x[r, start + k],  k < count        rows r of A channels in x, of B channels in out
 #
-# All move numbers and compute next to nothing: memory sets the pace.
+# There is almost no arithmetic: memory is the bottleneck.
 
 
 cdef class Add(Elementwise):
-    """b = a + y, number by number; b may be a or y."""
+    """Compute b = a + y element by element; b may be the same array as a or y."""
 
     cdef void *y
     cdef bint relu
@@ -18,14 +18,14 @@ cdef class Add(Elementwise):
         self.y = self.real(y, self.size, False)
         self.relu = relu
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
-            add_some(<double *>self.a, <double *>self.y, <double *>self.b, first, last, self.relu)
+            add_range(<double *>self.a, <double *>self.y, <double *>self.b, first, last, self.relu)
         else:
-            add_some(<float *>self.a, <float *>self.y, <float *>self.b, first, last, self.relu)
+            add_range(<float *>self.a, <float *>self.y, <float *>self.b, first, last, self.relu)
 
 
-cdef void add_some(
+cdef void add_range(
     const real_t *x,            # IN   (size)
     const real_t *y,            # IN   (size)
     real_t *out,                # OUT  (size)
@@ -42,9 +42,9 @@ cdef void add_some(
 
 
 cdef class Rescale(Step):
-    """b = a * scale + offset, for numbers in rows of as many as there are scales."""
+    """Compute b = a * scale + offset for rows of `width` elements, one for each scale."""
 
-    cdef Py_ssize_t size, width, rows       # rows in a unit
+    cdef Py_ssize_t size, width, rows       # rows in a work unit
     cdef void *a
     cdef void *b
     cdef void *scale
@@ -53,7 +53,7 @@ cdef class Rescale(Step):
     def __init__(self, x, scale, offset, out):
         self.size, self.width = x.size, scale.size
         if self.width < 1 or self.size % self.width:
-            raise ValueError(f"expected rows of {self.width} numbers, got {x.shape}")
+            raise ValueError(f"expected rows of {self.width} elements, got {x.shape}")
         self.a = self.real(x, self.size, False)
         self.scale = self.real(scale, self.width, False)
         self.offset = self.real(offset, self.width, False)
@@ -91,18 +91,19 @@ cdef void rescale_rows(
 
 
 cdef class CopyChannels(Step):
-    """Channels of x, from `start` on, to out, where they begin at `to`; the other channels of out are left alone."""
+    """Copy `count` channels of x, from `start` on, to the channels of out from `to` on; leave the others unchanged."""
 
     cdef const char *x
     cdef char *y
-    cdef Py_ssize_t R, x_row, y_row, bytes  # rows; from row to row of x and out, and to copy in each: in bytes
-    cdef Py_ssize_t rows                    # in a unit
+    cdef Py_ssize_t R                       # number of rows
+    cdef Py_ssize_t x_row, y_row, bytes     # sizes of a row of x, a row of out and the copied part, all in bytes
+    cdef Py_ssize_t rows                    # rows in a work unit
 
     def __init__(self, x, out, Py_ssize_t start, Py_ssize_t to, Py_ssize_t count):
         cdef Py_ssize_t A = x.shape[x.ndim - 1], B = out.shape[out.ndim - 1], item = x.itemsize
         if min(start, to, count) < 0 or count > A - start or count > B - to:
-            raise ValueError(f"CopyChannels: expected channels that exist, got {count} from {start} of {A} on, "
-                             f"to {to} of {B} on")
+            raise ValueError(f"CopyChannels: expected channels within the arrays, got {count} from channel {start} of "
+                             f"{A} to channel {to} of {B}")
         self.R = x.size // max(A, 1)
         self.x = <const char *>self.real(x, self.R * A, False) + start * item
         self.y = <char *>self.real(out, self.R * B, True) + to * item

@@ -1,16 +1,16 @@
-# Clipping of a gradient by its norm: R. Pascanu et al., "On the difficulty of training recurrent neural networks",
+# Gradient clipping by norm: R. Pascanu et al., "On the difficulty of training recurrent neural networks",
 # ICML 2013, arXiv:1211.5063, algorithm 1.
 
 from libc.math cimport HUGE_VAL
 
 
 cdef class ClipNorm(Step):
-    """Multiply x by limit / norm if its norm, the root of the sum of squares, is larger; a call returns that norm.
+    """Multiply x by limit / norm if its norm, the root of the sum of squares, exceeds limit; a call returns the norm.
 
-    Numbers of which one is infinite or NaN stay as they are.
+    x stays unchanged if an element is infinite or NaN.
     """
 
-    cdef readonly double value      # the norm that was found last
+    cdef readonly double value      # the norm found by the last call
     cdef void *x
     cdef Py_ssize_t size
     cdef double limit
@@ -47,14 +47,14 @@ cdef double norm_of(const real_t *x, Py_ssize_t size) noexcept nogil:
     cdef Py_ssize_t i
     if not total == HUGE_VAL:
         return sqrt(total)
-    # The squares of float64 numbers beyond 1e154 overflow: measured in units of the largest they do not.
+    # The squares of float64 values beyond 1e154 overflow; those of values divided by the largest do not.
     for i in range(size):
         largest = max(largest, fabs(x[i]))
     return largest if largest == HUGE_VAL else largest * sqrt(sum_of_squares(x, size, 1 / largest))
 
 
 cdef double sum_of_squares(const real_t *x, Py_ssize_t size, double factor) noexcept nogil:
-    # Sixteen sums, so that they can be vectors.
+    # Sixteen partial sums, so that the loop is vectorized.
     cdef double sums[16]
     cdef Py_ssize_t i
     memset(sums, 0, sizeof(sums))

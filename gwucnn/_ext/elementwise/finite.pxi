@@ -1,17 +1,17 @@
-# A look for numbers that are not finite, in one pass over all gradients of a network.
+# The check for non-finite values, in one pass over all gradients of a network.
 
 cdef class AllFinite(Step):
-    """Whether no number of an array is infinite or NaN; a call returns a bool.
+    """Check that no element of an array is infinite or NaN; a call returns a bool.
 
-    What `others` wrote last, steps that vouch for it, is not read again: of a dense layer that saw one image, all
-    gradients are finite if the largest product is.
+    `others` are steps that write to parts of the array and report whether their output is finite. These parts are not
+    read again. For example, the gradients of a dense layer for a single image are finite if the largest product is.
     """
 
-    cdef readonly bint value        # the answer for the numbers that were looked at last
+    cdef readonly bint value        # the result of the last call
     cdef readonly tuple others
-    cdef bint others_finite               # their answer
+    cdef bint others_finite         # whether all outputs of `others` are finite
     cdef void *x
-    cdef Py_ssize_t *gaps           # (gap_count, 2): first and last number, not included, to look at
+    cdef Py_ssize_t *gaps           # (gap_count, 2): first element to read, and the end, of each gap between `others`
     cdef Py_ssize_t gap_count
 
     def __init__(self, x, others=()):
@@ -20,9 +20,9 @@ cdef class AllFinite(Step):
         self.gaps = <Py_ssize_t *>self.reserve(2 * (len(self.others) + 1), sizeof(Py_ssize_t))
         self.gap_count = len(self.others) + 1
         cdef Py_ssize_t begin = x.__array_interface__["data"][0], at = 0, k = 0, first, last
-        for first, last in sorted(place_in(begin, x, step) for step in self.others):
+        for first, last in sorted(elements_written(begin, x, step) for step in self.others):
             if first < at or last > x.size:
-                raise ValueError("AllFinite: expected steps that write to parts of the array, none twice")
+                raise ValueError("AllFinite: expected steps that write to disjoint parts of the array")
             self.gaps[2 * k], self.gaps[2 * k + 1] = at, first
             at, k = last, k + 1
         self.gaps[2 * k], self.gaps[2 * k + 1] = at, x.size
@@ -47,10 +47,10 @@ cdef class AllFinite(Step):
                 self.value = self.value and gap_is_finite(<float *>self.x, self.gaps + 2 * k)
 
 
-def place_in(Py_ssize_t begin, x, step):
-    """Return which numbers of x a step writes, from the first up to, not including, the last."""
+def elements_written(Py_ssize_t begin, x, step):
+    """Return the range of elements of x that a step writes: the first, and the end."""
     if not isinstance(step, Step) or not step.reports_finite or step.out.dtype != x.dtype:
-        raise ValueError(f"AllFinite: expected steps that vouch for what they write, got {step!r}")
+        raise ValueError(f"AllFinite: expected steps that report whether their output is finite, got {step!r}")
     first = (<Py_ssize_t>step.out.__array_interface__["data"][0] - begin) // <Py_ssize_t>x.itemsize
     return first, first + step.out.size
 
@@ -59,13 +59,13 @@ cdef bint gap_is_finite(const real_t *x, const Py_ssize_t *gap) noexcept nogil:
     return all_finite(x + gap[0], gap[1] - gap[0])
 
 
-# Sums that run side by side: four vectors of AVX-512, so that an addition need not wait for the one before.
+# Partial sums: four vectors of AVX-512, so that additions do not wait for the one before.
 cdef enum:
     SUMS = 64
 
 
 cdef bint all_finite(const real_t *x, Py_ssize_t size) noexcept nogil:
-    # x - x is 0 for every finite number and NaN for the others, and adding keeps a NaN: no branch, no overflow.
+    # x - x is 0 for every finite x and NaN for the others, and a sum with a NaN is NaN: no branches, no overflow.
     cdef Py_ssize_t i
     cdef real_t sums[SUMS]
     memset(sums, 0, sizeof(sums))

@@ -1,25 +1,25 @@
-# Losses with their gradients, in one pass over the outputs of a batch.
+# Losses and their gradients, computed in one pass over the outputs of a batch.
 #
-# The first two take the numbers before the last sigmoid or softmax (z), because the pair is simple where its halves
-# are not: no logarithm of a probability that rounded to 0, and the gradient is p - t.
+# The first two take z, the input of the final sigmoid or softmax, and combine loss and activation. This avoids the
+# logarithm of a probability that was rounded to 0, and the gradient is simply p - t.
 #
 #   sigmoid + log loss       sum over k of  max(z, 0) - z*t + log(1 + exp(-|z|))       gradient  sigmoid(z) - t
 #   softmax + cross entropy  sum over k of  t[k] * (log sum exp z - z[k])              gradient  softmax(z) * sum(t) - t
 #   squared error            sum over k of  (y - t)**2                                 gradient  2 * (y - t)
 #   absolute error           sum over k of  |y - t|                                    gradient  sign(y - t)
-#   Huber                    sum over k of  (y - t)**2 / 2 up to |y - t| = delta,      gradient  y - t, cut off at
-#                            from there on the tangent, a straight line                          -delta and delta
+#   Huber                    sum over k of  (y - t)**2 / 2 up to |y - t| = delta,      gradient  y - t, clipped to
+#                            beyond that its tangent, a straight line                            [-delta, delta]
 #
-# t are targets of the outputs' shape. The first two smooth them, to keep * t + add, where they are read. Each row's
-# loss and gradient are multiplied by its share of the batch, which is 1/N, or its weight over the sum of weights, and
-# by `scale`. The value is summed in float64.
+# The targets t have the shape of the outputs. The first two losses smooth them to keep * t + add while reading them.
+# The loss and the gradient of each row are multiplied by `scale` and by the row's share of the batch, which is 1/N or
+# the sample's weight divided by the sum of weights. The loss is accumulated in float64.
 
 cdef class LossStep(Step):
-    """Fill `probability` (or nothing) and the gradient; a call returns the loss of the batch as a float."""
+    """Fill the gradient, and `probability` unless it is None; a call returns the loss of the batch as a float."""
 
     cdef Py_ssize_t N, K
     cdef double scale
-    cdef readonly double value      # loss of the batch that was computed last
+    cdef readonly double value      # the loss computed by the last call
     cdef void *z
     cdef void *target
     cdef void *share
@@ -47,11 +47,11 @@ cdef class LossStep(Step):
             self.value += self.row(n)
 
     cdef double row(self, Py_ssize_t n) noexcept nogil:
-        """Fill row n of the results and return its part of the loss."""
+        """Fill row n of the outputs and return its contribution to the loss."""
 
 
 cdef class SmoothedLossStep(LossStep):
-    """A loss of targets keep * t + add."""
+    """A loss that smooths its targets to keep * t + add."""
 
     cdef double keep, add
 
@@ -105,7 +105,7 @@ cdef double softmax_cross_entropy_row(const real_t *z, const real_t *t, double s
     for k in range(K):
         target = keep * t[k] + add
         total += target
-        # 0 * infinity is NaN, but a class without any target has no part in the loss.
+        # Skip classes with target 0, which do not contribute to the loss: 0 * infinity would be NaN.
         if target != 0:
             loss += target * (normalizer - z[k])
     for k in range(K):
@@ -151,7 +151,7 @@ cdef double absolute_error_row(const real_t *y, const real_t *t, double share, r
     for k in range(K):
         error = <double>y[k] - t[k]
         loss += fabs(error)
-        # The last case keeps NaN.
+        # The last case (0 or NaN) propagates NaN.
         gradient[k] = <real_t>(share if error > 0 else -share if error < 0 else error * share)
     return loss * share
 
@@ -179,7 +179,7 @@ cdef double huber_row(const real_t *y, const real_t *t, double share, real_t *gr
     for k in range(K):
         error = <double>y[k] - t[k]
         slope = delta if error > delta else -delta if error < -delta else error
-        # slope * error less half of slope squared: half the square inside, the tangent outside.
+        # slope * error - slope**2 / 2 is error**2 / 2 up to delta and the tangent beyond it.
         loss += slope * (error - slope / 2)
         gradient[k] = <real_t>(slope * share)
     return loss * share

@@ -1,16 +1,16 @@
-# Penalties on weights, which keep them small, with their gradients in the same pass.
+# L1 and L2 penalties on weights, and their gradients.
 
 cdef class Penalty(Step):
-    """l1 * sum of |w| + l2 * sum of w**2, summed in float64; a call returns it.
+    """Compute l1 * sum of |w| + l2 * sum of w**2, accumulated in float64; a call returns this penalty.
 
-    Adds l1 * sign(w) + 2 * l2 * w to `gradient`, unless that is None.
+    Adds l1 * sign(w) + 2 * l2 * w to `gradient` unless that is None.
     """
 
-    cdef readonly double value      # the penalty that was computed last
+    cdef readonly double value      # the penalty computed by the last call
     cdef Py_ssize_t size
     cdef double l1, l2
     cdef void *weight
-    cdef void *gradient             # NULL if nobody wants it
+    cdef void *gradient             # NULL if not needed
 
     def __init__(self, weight, gradient, double l1, double l2):
         self.size = weight.size
@@ -37,7 +37,7 @@ cdef class Penalty(Step):
 
 
 cdef double penalty(const real_t *weight, Py_ssize_t size, double l1, double l2) noexcept nogil:
-    # Sixteen sums, so that they can be vectors.
+    # Sixteen partial sums, so that the loop is vectorized.
     cdef double sums[16]
     cdef double w
     cdef Py_ssize_t i

@@ -1,24 +1,24 @@
-# Random numbers that depend on nothing but a key, the number of the draw and their place in it.
+# Random numbers that depend only on a key, the index of the draw and their position in it.
 #
-# Philox4x32-10 (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.2) turns a counter
-# of four words and a key of two into four words that pass all known tests. There is no sequence to walk along, so
-# threads, vectors and replays all find the same numbers.
+# Philox4x32-10 (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.2) maps a counter
+# of four words and a key of two to four words that pass all known tests. No word depends on the one before, so the
+# numbers are the same for any number of threads, any vector width and in a replay.
 #
 #   state   (key, draws so far), two uint64               the counter is (block low, block high, draw low, draw high)
 #   word i of a draw is word i % 64 // 16 of block i // 64 * 16 + i % 16
 #
-# so that sixteen blocks are computed at once, in vectors, and their words lie in a row as they come.
+# so that sixteen blocks are computed at once, in vectors, and their words are stored in the order in which they result.
 
 from libc.stdint cimport uint32_t, uint64_t
 
 cdef enum:
-    BLOCKS = 16                     # computed side by side
-    WORDS = 64                      # that they give; divides ELEMENTS
+    BLOCKS = 16                     # number of blocks computed at once
+    WORDS = 64                      # number of words in them; divides ELEMENTS
 
 
 cdef void philox(uint64_t key, uint64_t draw, uint64_t block, uint32_t *word) noexcept nogil:
-    """Fill word (4, BLOCKS) from the blocks that begin with number `block`."""
-    cdef uint32_t k0 = <uint32_t>key, k1 = <uint32_t>(key >> 32), kept
+    """Fill word (4, BLOCKS) with the blocks from `block` on."""
+    cdef uint32_t k0 = <uint32_t>key, k1 = <uint32_t>(key >> 32), old_d
     cdef uint32_t *a = word
     cdef uint32_t *b = word + BLOCKS
     cdef uint32_t *c = word + 2 * BLOCKS
@@ -35,16 +35,16 @@ cdef void philox(uint64_t key, uint64_t draw, uint64_t block, uint32_t *word) no
             p = <uint64_t>0xD2511F53 * a[i]
             q = <uint64_t>0xCD9E8D57 * c[i]
             a[i] = <uint32_t>(q >> 32) ^ b[i] ^ k0
-            kept = d[i]
+            old_d = d[i]
             b[i] = <uint32_t>q
-            c[i] = <uint32_t>(p >> 32) ^ kept ^ k1
+            c[i] = <uint32_t>(p >> 32) ^ old_d ^ k1
             d[i] = <uint32_t>p
         k0 += <uint32_t>0x9E3779B9
         k1 += <uint32_t>0xBB67AE85
 
 
 cdef class Draw(Step):
-    """Fill an array with one draw, and count it."""
+    """Fill an array with one draw, and increment the number of draws in the state."""
 
     cdef uint64_t *state            # (2,)                                                INOUT
     cdef Py_ssize_t size
@@ -56,18 +56,19 @@ cdef class Draw(Step):
         self.units = (self.size + ELEMENTS - 1) // ELEMENTS
         self.unit_cost = 300.0 * ELEMENTS
 
-    cdef void put(self, const uint32_t *word, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
-        """Turn `count` words into the numbers from `first` on."""
+    cdef void convert(self, const uint32_t *word, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+        """Convert `count` words into the elements from `first` on."""
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        """Compute the elements from `first`, a multiple of WORDS, up to, not including, `last`."""
         cdef uint32_t word[WORDS]
         cdef Py_ssize_t group
         for group in range(first // WORDS, (last + WORDS - 1) // WORDS):
             philox(self.state[0], self.state[1], group * BLOCKS, word)
-            self.put(word, group * WORDS, min(WORDS, last - group * WORDS))
+            self.convert(word, group * WORDS, min(WORDS, last - group * WORDS))
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        self.some(index * ELEMENTS, min((index + 1) * ELEMENTS, self.size))
+        self.compute_range(index * ELEMENTS, min((index + 1) * ELEMENTS, self.size))
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         self.share_out(0, first, last, threads)
@@ -76,7 +77,7 @@ cdef class Draw(Step):
 
 
 cdef class RandomUniform(Draw):
-    """Numbers from 0 to less than 1: word / 2**32, for float32 without the last 8 bits, which it could not hold."""
+    """Numbers in [0, 1): word / 2**32; for float32 without the last 8 bits, which it cannot represent."""
 
     cdef void *x
 
@@ -84,7 +85,7 @@ cdef class RandomUniform(Draw):
         Draw.__init__(self, state, x)
         self.x = self.real(x, self.size, True)
 
-    cdef void put(self, const uint32_t *word, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+    cdef void convert(self, const uint32_t *word, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
         cdef Py_ssize_t i
         cdef double *x = <double *>self.x + first
         cdef float *y = <float *>self.x + first
@@ -97,7 +98,7 @@ cdef class RandomUniform(Draw):
 
 
 cdef class RandomMask(Draw):
-    """mask[i] = word i >= threshold: 0 for threshold out of 2**32 words, else 1."""
+    """mask[i] = (word i >= threshold): 0 with probability threshold / 2**32, else 1."""
 
     cdef uint8_t *mask
     cdef uint32_t threshold
@@ -107,7 +108,7 @@ cdef class RandomMask(Draw):
         self.mask = <uint8_t *>self.other(mask, self.size, 1, True)
         self.threshold = threshold
 
-    cdef void put(self, const uint32_t *word, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+    cdef void convert(self, const uint32_t *word, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
         cdef Py_ssize_t i
         cdef uint8_t *mask = self.mask + first
         for i in range(count):
@@ -115,9 +116,9 @@ cdef class RandomMask(Draw):
 
 
 cdef class Dropout(Elementwise):
-    """y = x * scale where the mask is not 0, else 0: number by number."""
+    """Compute y = x * scale where the mask is not 0, else 0, element by element."""
 
-    cdef uint8_t *mask              # size of x                                           IN
+    cdef uint8_t *mask              # (size,)                                             IN
     cdef double scale
 
     def __init__(self, x, mask, y, double scale):
@@ -125,16 +126,16 @@ cdef class Dropout(Elementwise):
         self.mask = <uint8_t *>self.other(mask, self.size, 1, False)
         self.scale = scale
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
-            drop(<double *>self.a + first, self.mask + first, <double *>self.b + first, last - first, self.scale)
+            drop_range(<double *>self.a + first, self.mask + first, <double *>self.b + first, last - first, self.scale)
         else:
-            drop(<float *>self.a + first, self.mask + first, <float *>self.b + first, last - first,
-                 <float>self.scale)
+            drop_range(<float *>self.a + first, self.mask + first, <float *>self.b + first, last - first,
+                       <float>self.scale)
 
 
 cdef class DropoutChannels(Step):
-    """The same with one mask of (N, C) for all pixels of (N, P, C)."""
+    """Compute the same for x (N, P, C) with a mask (N, C) that applies to all P pixels."""
 
     cdef Py_ssize_t P, C
     cdef void *x
@@ -159,15 +160,17 @@ cdef class DropoutChannels(Step):
         for p in range(self.P):
             at = (n * self.P + p) * self.C
             if self.is_double:
-                drop(<double *>self.x + at, self.mask + n * self.C, <double *>self.y + at, self.C, self.scale)
+                drop_range(<double *>self.x + at, self.mask + n * self.C, <double *>self.y + at, self.C, self.scale)
             else:
-                drop(<float *>self.x + at, self.mask + n * self.C, <float *>self.y + at, self.C, <float>self.scale)
+                drop_range(<float *>self.x + at, self.mask + n * self.C, <float *>self.y + at, self.C,
+                           <float>self.scale)
 
 
-cdef inline void drop(const real_t *x, const uint8_t *mask, real_t *y, Py_ssize_t size, real_t scale) noexcept nogil:
+cdef inline void drop_range(const real_t *x, const uint8_t *mask, real_t *y, Py_ssize_t size,
+                            real_t scale) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real_t stretched
+    cdef real_t scaled
     for i in range(size):
-        # Multiplied whether it stays or not: without a branch, which chance would have guessed wrong every other time.
-        stretched = x[i] * scale
-        y[i] = stretched if mask[i] else 0
+        # Multiply in either case: a branch on random data would often be mispredicted.
+        scaled = x[i] * scale
+        y[i] = scaled if mask[i] else 0

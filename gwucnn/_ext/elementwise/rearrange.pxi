@@ -1,18 +1,20 @@
-# Numbers that move and do not change: borders of zeros put on and taken off, pixels repeated, axes exchanged.
+# Kernels that rearrange elements: adding and removing a border of zeros, repeating pixels, and swapping axes.
 #
 #   Pad2D       y[n, i, j, c] = x[n, i - top, j - left, c], or 0 outside of x; (N, H, W, C) to (N, OH, OW, C)
 #   Crop2D      y[n, i, j, c] = x[n, i + top, j + left, c], which is the gradient of Pad2D
-#   Upsample2D  y[n, i, j, c] = x[n, i // SH, j // SW, c]; its gradient sums each pixel's copies
+#   Upsample2D  y[n, i, j, c] = x[n, i // SH, j // SW, c]; its gradient sums the gradients of each pixel's copies
 #   SwapAxes    y[n, b, a] = x[n, a, b]: (H, W, C) to (C, H, W) with A = H*W, B = C, and back
 #
-# A row is a unit of work. Copying is bound by memory: each number counts as 40 operations (see Elementwise).
+# A work unit is a row, or a strip of rows. Copying is bound by memory: each element counts as 40 operations (see
+# Elementwise).
 
 cdef extern from "variants/kernels.h" nogil:
     void transpose(const void *x, Py_ssize_t x_step, void *y, Py_ssize_t y_step)
 
 
 cdef class Pad2D(Step):
-    cdef Py_ssize_t N, OH, H, top, before, row, after   # the last three in bytes: what an output row is made of
+    cdef Py_ssize_t N, OH, H, top
+    cdef Py_ssize_t before, row, after      # bytes of an output row: zeros, a row of x, zeros
     cdef char *x
     cdef char *y
 
@@ -21,7 +23,8 @@ cdef class Pad2D(Step):
         self.N, self.H, W, C = x.shape
         N, self.OH, OW, OC = y.shape
         if (N, OC) != (self.N, C) or not 0 <= top <= self.OH - self.H or not 0 <= left <= OW - W:
-            raise ValueError(f"expected sizes that fit, got x {x.shape}, y {y.shape}, at {top}, {left}")
+            raise ValueError(f"{type(self).__name__}: expected shapes that match, got x {x.shape} and y {y.shape} with "
+                             f"top {top} and left {left}")
         self.x = <char *>self.real(x, self.N * self.H * W * C, False)
         self.y = <char *>self.real(y, self.N * self.OH * OW * C, True)
         self.top = top
@@ -45,7 +48,8 @@ cdef class Pad2D(Step):
 
 
 cdef class Crop2D(Step):
-    cdef Py_ssize_t H, OH, top, before, row, wide       # the last three in bytes: where and how long a row is, of what
+    cdef Py_ssize_t H, OH, top
+    cdef Py_ssize_t before, row, wide       # bytes: skipped in a row of x, copied from it, and in all of it
     cdef char *x
     cdef char *y
 
@@ -54,7 +58,8 @@ cdef class Crop2D(Step):
         N, self.H, W, C = x.shape
         ON, self.OH, OW, OC = y.shape
         if (ON, OC) != (N, C) or not 0 <= top <= self.H - self.OH or not 0 <= left <= W - OW:
-            raise ValueError(f"expected sizes that fit, got x {x.shape}, y {y.shape}, at {top}, {left}")
+            raise ValueError(f"{type(self).__name__}: expected shapes that match, got x {x.shape} and y {y.shape} with "
+                             f"top {top} and left {left}")
         self.x = <char *>self.real(x, N * self.H * W * C, False)
         self.y = <char *>self.real(y, N * self.OH * OW * C, True)
         self.top = top
@@ -71,7 +76,7 @@ cdef class Crop2D(Step):
 
 
 cdef class Upsampling(Step):
-    """Small images (N, H, W, C) and large ones (N, H*SH, W*SW, C)."""
+    """Base class: small images (N, H, W, C) and large images (N, H*SH, W*SW, C)."""
 
     cdef Py_ssize_t W, C, SH, SW
     cdef void *small
@@ -82,7 +87,8 @@ cdef class Upsampling(Step):
         N, H, self.W, self.C = small.shape
         self.SH, self.SW = size
         if min(self.SH, self.SW) < 1 or large.shape != (N, H * self.SH, self.W * self.SW, self.C):
-            raise ValueError(f"expected sizes that fit, got {small.shape} and {large.shape} for {size}")
+            raise ValueError(f"{type(self).__name__}: expected shapes that match, got {small.shape} and {large.shape} "
+                             f"for size {size}")
         self.small = self.real(small, small.size, not forward)
         self.large = self.real(large, large.size, forward)
         self.out = large if forward else small
@@ -131,38 +137,38 @@ cdef class Upsample2DBackward(Upsampling):
 
 cdef void sum_copies(const real_t *dy, real_t *dx, Py_ssize_t W, Py_ssize_t C, Py_ssize_t SH,
                      Py_ssize_t SW) noexcept nogil:
-    # A mean of windows side by side that is not divided.
+    # Average pooling of adjacent windows, without the division.
     cdef Py_ssize_t w
     for w in range(W):
         average_window(dy + w * SW * C, SH, SW, W * SW * C, C, <real_t>1, dx + w * C)
 
 
-# Rows that are read at a time: as many numbers of an output row are written side by side.
+# Number of rows of x in a work unit; the unit writes as many adjacent elements of each row of y.
 cdef enum:
-    SWAPPED = 32
+    ROWS_PER_STRIP = 32
 
 
 cdef class SwapAxes(Step):
-    """y (N, B, A) from x (N, A, B); the arrays may have any shapes of as many numbers."""
+    """Transpose x (N, A, B) to y (N, B, A); the arrays may have any shapes with that number of elements."""
 
-    cdef Py_ssize_t A, B, pieces
+    cdef Py_ssize_t A, B, strips
     cdef void *x
     cdef void *y
 
     def __init__(self, x, y, Py_ssize_t N, Py_ssize_t A, Py_ssize_t B):
         if min(N, A, B) < 0:
-            raise ValueError(f"expected sizes of at least 0, got {N}, {A}, {B}")
+            raise ValueError(f"SwapAxes: expected sizes of at least 0, got {N}, {A}, {B}")
         self.A, self.B = A, B
         self.x = self.real(x, N * A * B, False)
         self.y = self.real(y, N * A * B, True)
         self.out = y
-        self.pieces = (A + SWAPPED - 1) // SWAPPED
-        self.units = N * self.pieces
-        self.unit_cost = 40.0 * B * min(A, <Py_ssize_t>SWAPPED)
+        self.strips = (A + ROWS_PER_STRIP - 1) // ROWS_PER_STRIP
+        self.units = N * self.strips
+        self.unit_cost = 40.0 * B * min(A, <Py_ssize_t>ROWS_PER_STRIP)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        cdef Py_ssize_t image = index // self.pieces * self.A * self.B, first = index % self.pieces * SWAPPED
-        cdef Py_ssize_t rows = min(self.A - first, <Py_ssize_t>SWAPPED), B = self.B
+        cdef Py_ssize_t image = index // self.strips * self.A * self.B, first = index % self.strips * ROWS_PER_STRIP
+        cdef Py_ssize_t rows = min(self.A - first, <Py_ssize_t>ROWS_PER_STRIP), B = self.B
         if self.is_double:
             turn_rows(<double *>self.x + image + first * B, rows, B, B, <double *>self.y + image + first, self.A)
         else:

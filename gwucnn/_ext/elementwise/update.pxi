@@ -1,8 +1,8 @@
-# Optimizer passes over the flat arrays of all weights of a network.
+# Optimizer updates: one pass over the flat arrays that hold all weights of a network, their gradients and the state.
 #
-# One loop reads gradient and slots and writes slots and value while they are in registers; the update rules are
-# PyTorch's (torch.optim.SGD, Adam, AdamW, RMSprop and Adagrad, 2.13), with Keras' names. The learning rate changes
-# between calls, so it is an attribute.
+# One loop reads the gradient and the optimizer's slots, and writes slots and weights while they are in registers. The
+# update rules are those of PyTorch 2.13 (torch.optim.SGD, Adam, AdamW, RMSprop and Adagrad), with the names of Keras.
+# The learning rate changes between calls, so it is an attribute.
 
 from libc.math cimport pow, sqrt, sqrtf
 
@@ -12,10 +12,11 @@ cdef extern from "variants/kernels.h" nogil:
 
 
 cdef class Update(Step):
-    """One optimizer pass: changes values and slots in place."""
+    """Base class: one optimizer pass, which updates values and slots in place."""
 
     cdef public double lr
-    cdef Py_ssize_t size, lead      # numbers; those before the first that begins a cache line
+    cdef Py_ssize_t size            # number of elements
+    cdef Py_ssize_t lead            # number of elements before the first that begins a cache line
     cdef void *value
     cdef void *grad
 
@@ -28,23 +29,23 @@ cdef class Update(Step):
         self.units = max((self.size - self.lead + ELEMENTS - 1) // ELEMENTS, 1)
         self.unit_cost = 60.0 * ELEMENTS
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         """Update the values from `first` up to, not including, `last`."""
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        # Vectors that straddle two cache lines would take longer.
+        # Units begin at cache lines, because vectors that straddle two of them take longer; unit 0 includes the lead.
         if index == 0:
-            self.some(0, self.lead)
-        self.some(self.lead + index * ELEMENTS, min(self.lead + (index + 1) * ELEMENTS, self.size))
+            self.compute_range(0, self.lead)
+        self.compute_range(self.lead + index * ELEMENTS, min(self.lead + (index + 1) * ELEMENTS, self.size))
 
 
-# Layers whose gradients one pass forms itself, at most; of others it reads them.
+# Largest number of layers whose gradients SGD computes itself; it reads the gradients of all others.
 cdef enum:
-    MOST_FORMED = 4
+    MAX_FORMED = 4
 
 
 cdef struct Products:
-    # Gradients x[d] * dy[u] of the weights from number `first` up to, not including, `last`.
+    # The gradients x[d] * dy[u] of the weights from element `first` up to, not including, `last`.
     Py_ssize_t first, last, U
     void *x
     void *dy
@@ -53,16 +54,17 @@ cdef struct Products:
 cdef class SGD(Update):
     """velocity = momentum * velocity + grad; value -= lr * velocity (nesterov: lr * (grad + momentum * velocity)).
 
-    Without momentum a gradient is used once. Those of a dense layer that saw one image can be formed then, instead of
-    being written to memory and read again: see `defer_gradients`.
+    Without momentum every gradient is used only once. The gradients of a dense layer for a single image, which are
+    products of two vectors, can then be computed during the update instead of being written to memory and read again:
+    see `defer_gradients`.
     """
 
     cdef void *velocity             # NULL without momentum
     cdef double momentum
     cdef bint nesterov
-    cdef list deferred                  # steps whose gradients are formed here ...
-    cdef Products products[MOST_FORMED]     # ... these, in order
-    cdef int formed
+    cdef list deferred              # steps whose gradients are computed here
+    cdef Products products[MAX_FORMED]      # these gradients, in the order of their offsets
+    cdef int formed                 # number of products in use
 
     def __init__(self, value, grad, velocity, double momentum, bint nesterov):
         Update.__init__(self, value, grad)
@@ -73,50 +75,51 @@ cdef class SGD(Update):
             self.velocity = self.real(velocity, self.size, True)
 
     def defer_gradients(self, steps):
-        """Let these steps, if they are of a kind for which this pass can do it, not write their gradients.
+        """Make these steps stop writing their gradients, if this update can compute the gradients itself.
 
-        Until `apply_deferred`, which writes those of the last batch. Nobody else may read them in between.
+        The effect lasts until `apply_deferred`, which writes the gradients of the last batch. Nothing else may read
+        these gradients in between. Steps whose gradients cannot be deferred are ignored.
         """
         self.apply_deferred()
-        places = [(self.place_of(step), step) for step in steps if self.forms(step)]
-        for first, step in sorted(places, key=lambda pair: pair[0])[:MOST_FORMED]:
-            hold_products(&self.products[self.formed], first, step)
+        offsets = [(self.offset_of(step), step) for step in steps if self.can_form(step)]
+        for first, step in sorted(offsets, key=lambda pair: pair[0])[:MAX_FORMED]:
+            describe_products(&self.products[self.formed], first, step)
             self.deferred.append(step)
             self.formed += 1
 
     def apply_deferred(self):
-        """Let the steps that were postponed write their gradients, now and whenever they are called."""
+        """Make the deferred steps write their gradients again: those of the last batch now, and on every later call."""
         self.formed = 0
         for step in self.deferred:
             (<DenseFewRowsBackwardWeight>step).deferred = False
             step()
         self.deferred = []
 
-    cdef Py_ssize_t place_of(self, DenseFewRowsBackwardWeight step):
+    cdef Py_ssize_t offset_of(self, DenseFewRowsBackwardWeight step):
         return (<char *>step.weight - <char *>self.grad) // (8 if self.is_double else 4)
 
-    cdef bint forms(self, given):
+    cdef bint can_form(self, candidate):
         cdef DenseFewRowsBackwardWeight step
-        if self.velocity != NULL or not isinstance(given, DenseFewRowsBackwardWeight):
+        if self.velocity != NULL or not isinstance(candidate, DenseFewRowsBackwardWeight):
             return False
-        step = given
+        step = candidate
         return (step.reports_finite and step.is_double == self.is_double and step.U >= lanes_of(self.is_double)
-                and 0 <= self.place_of(step) <= self.size - step.D * step.U)
+                and 0 <= self.offset_of(step) <= self.size - step.D * step.U)
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         cdef const Products *products
         cdef Py_ssize_t k
         for k in range(self.formed):
             products = &self.products[k]
             if products.first >= last or products.last <= first:
                 continue
-            self.by_gradients(first, products.first)
+            self.update_from_gradients(first, products.first)
             first = max(first, products.first)
-            self.by_products(products, first, min(last, products.last))
+            self.update_from_products(products, first, min(last, products.last))
             first = min(last, products.last)
-        self.by_gradients(first, last)
+        self.update_from_gradients(first, last)
 
-    cdef void by_gradients(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void update_from_gradients(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
             sgd(<double *>self.value, <double *>self.grad, <double *>self.velocity, first, last, self.lr,
                 self.momentum, self.nesterov)
@@ -124,7 +127,7 @@ cdef class SGD(Update):
             sgd(<float *>self.value, <float *>self.grad, <float *>self.velocity, first, last, <float>self.lr,
                 <float>self.momentum, self.nesterov)
 
-    cdef void by_products(self, const Products *products, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void update_from_products(self, const Products *products, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
             descend(first - products.first, last - products.first, products.U, <double *>products.x,
                     <double *>products.dy, self.lr, <double *>self.value + products.first)
@@ -133,7 +136,7 @@ cdef class SGD(Update):
                     <float *>products.dy, <float>self.lr, <float *>self.value + products.first)
 
 
-cdef int hold_products(Products *products, Py_ssize_t first, DenseFewRowsBackwardWeight step) except -1:
+cdef int describe_products(Products *products, Py_ssize_t first, DenseFewRowsBackwardWeight step) except -1:
     products.first, products.last, products.U = first, first + step.D * step.U, step.U
     products.x, products.dy = step.x, step.y
     step.deferred = True
@@ -157,10 +160,10 @@ cdef void sgd(real_t *value, const real_t *grad, real_t *velocity, Py_ssize_t fi
 
 
 cdef class Adam(Update):
-    """Kingma and Ba, arXiv:1412.6980, algorithm 1, in PyTorch's order of operations.
+    """Adam: D. P. Kingma and J. Ba, arXiv:1412.6980, algorithm 1, in PyTorch's order of operations.
 
     m = beta_1*m + (1 - beta_1)*grad; v = beta_2*v + (1 - beta_2)*grad**2; value *= 1 - lr*weight_decay;
-    value -= lr / (1 - beta_1**t) * m / (sqrt(v) / sqrt(1 - beta_2**t) + epsilon), t counted by `step`.
+    value -= lr / (1 - beta_1**t) * m / (sqrt(v) / sqrt(1 - beta_2**t) + epsilon), where t is `step`.
     """
 
     cdef public long long step
@@ -175,7 +178,7 @@ cdef class Adam(Update):
         self.beta_1, self.beta_2, self.epsilon, self.weight_decay = beta_1, beta_2, epsilon, weight_decay
         self.unit_cost = 120.0 * ELEMENTS
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         cdef double rate = self.lr / (1 - pow(self.beta_1, self.step)), root = sqrt(1 - pow(self.beta_2, self.step))
         cdef double shrink = 1 - self.lr * self.weight_decay
         if self.is_double:
@@ -196,7 +199,7 @@ cdef inline real_t square_root(real_t x) noexcept nogil:
 cdef void adam(real_t *value, const real_t *grad, real_t *m, real_t *v, Py_ssize_t first, Py_ssize_t last, real_t rate,
                real_t root, double beta_1, double beta_2, real_t epsilon, real_t shrink) noexcept nogil:
     cdef Py_ssize_t i
-    # Rounded once, here: 1 - beta in float32 would carry the rounding error of beta.
+    # Round 1 - beta once, from double: computed in float32, it would inherit the rounding error of beta.
     cdef real_t keep_1 = <real_t>beta_1, keep_2 = <real_t>beta_2, add_1 = <real_t>(1 - beta_1)
     cdef real_t add_2 = <real_t>(1 - beta_2)
     for i in range(first, last):
@@ -208,8 +211,8 @@ cdef void adam(real_t *value, const real_t *grad, real_t *m, real_t *v, Py_ssize
 cdef class RMSprop(Update):
     """square = rho*square + (1 - rho)*grad**2; value -= lr * grad / (sqrt(square) + epsilon).
 
-    With `mean`, the average of grad, square - mean**2 stands under the root; with `velocity`, momentum * velocity plus
-    the quotient takes the quotient's place.
+    With `mean`, the running mean of grad, square - mean**2 replaces square under the root. With `velocity`, velocity =
+    momentum * velocity + quotient replaces the quotient.
     """
 
     cdef void *square
@@ -227,7 +230,7 @@ cdef class RMSprop(Update):
         self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
         self.unit_cost = 120.0 * ELEMENTS
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
             rmsprop(<double *>self.value, <double *>self.grad, <double *>self.square, <double *>self.mean,
                     <double *>self.velocity, first, last, self.lr, self.rho, self.momentum, self.epsilon)
@@ -240,20 +243,20 @@ cdef class RMSprop(Update):
 cdef void rmsprop(real_t *value, const real_t *grad, real_t *square, real_t *mean, real_t *velocity, Py_ssize_t first,
                   Py_ssize_t last, real_t lr, double rho, real_t momentum, real_t epsilon) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real_t keep = <real_t>rho, add = <real_t>(1 - rho), under, move
+    cdef real_t keep = <real_t>rho, add = <real_t>(1 - rho), mean_square, change
     for i in range(first, last):
         square[i] = keep * square[i] + add * grad[i] * grad[i]
-        under = square[i]
+        mean_square = square[i]
         if mean != NULL:
             mean[i] = keep * mean[i] + add * grad[i]
-            # A variance that is 0 may round to less; the comparison leaves NaN alone.
-            under = under - mean[i] * mean[i]
-            under = <real_t>0 if under < 0 else under
-        move = grad[i] / (square_root(under) + epsilon)
+            # Rounding can make a variance of 0 negative. The comparison leaves NaN unchanged.
+            mean_square = mean_square - mean[i] * mean[i]
+            mean_square = <real_t>0 if mean_square < 0 else mean_square
+        change = grad[i] / (square_root(mean_square) + epsilon)
         if velocity != NULL:
-            velocity[i] = momentum * velocity[i] + move
-            move = velocity[i]
-        value[i] -= lr * move
+            velocity[i] = momentum * velocity[i] + change
+            change = velocity[i]
+        value[i] -= lr * change
 
 
 cdef class Adagrad(Update):
@@ -268,7 +271,7 @@ cdef class Adagrad(Update):
         self.epsilon = epsilon
         self.unit_cost = 120.0 * ELEMENTS
 
-    cdef void some(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
             adagrad(<double *>self.value, <double *>self.grad, <double *>self.accumulator, first, last, self.lr,
                     self.epsilon)
@@ -286,7 +289,7 @@ cdef void adagrad(real_t *value, const real_t *grad, real_t *accumulator, Py_ssi
 
 
 cdef class FillZero(Step):
-    """Set all numbers of an array to 0; a product with 0 would keep a NaN."""
+    """Set all elements of an array to 0, even NaN, which multiplication by 0 would preserve."""
 
     cdef void *x
     cdef Py_ssize_t bytes

@@ -1,9 +1,9 @@
-/* Sums over the rows of a block, for SUM_COLUMNS numbers side by side: kept in registers from first row to last.
+/* Sums over the rows of a block for SUM_COLUMNS adjacent columns, kept in registers from the first row to the last.
  *
- * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
+ * Compiled once for float and once for double; see variants/kernels.h. Nothing is checked here: the caller has done it.
  */
 
-/* centre = mean of x; square = sum of (x - centre)**2, off = sum of x - centre, which rounding left over. */
+/* centre = rounded mean of x; square = sum of (x - centre)**2; off = sum of x - centre, due to the rounding. */
 static void NAME(strip_moments)(
     const REAL *x,              /* (rows, step)                                         IN  */
     ptrdiff_t rows, ptrdiff_t step,
@@ -31,11 +31,11 @@ static void NAME(strip_moments)(
     }
 }
 
-/* product = sum of g * (x - mean), sum = sum of g; g is dy, with RELU where (x - mean) * scale + beta is above 0. */
+/* product = sum of g * (x - mean), sum = sum of g, where g = dy; with RELU, 0 where (x - mean) * scale + beta <= 0. */
 INLINE void NAME(strip_products_body)(
     const int RELU,
     const REAL *dy, const REAL *x,      /* (rows, step)                                 IN  */
-    const REAL *row,            /* (3, step): mean, scale, beta                         IN  */
+    const REAL *row,            /* (3, step): mean; scale and beta are read with RELU   IN  */
     ptrdiff_t rows, ptrdiff_t step,
     REAL *product, REAL *sum)   /* (SUM_COLUMNS,)                                       OUT */
 {
@@ -68,7 +68,7 @@ static void NAME(strip_products)(const REAL *dy, const REAL *x, const REAL *row,
     else NAME(strip_products_body)(0, dy, x, row, rows, step, product, sum);
 }
 
-#if DOUBLE    /* both builds are there now: a call finds its own by the type of its numbers */
+#if DOUBLE    /* select the float or double version by the type of the elements (see variants/kernels.h) */
 #define strip_moments(x, ...) BY_TYPE(x, strip_moments)(x, __VA_ARGS__)
 #define strip_products(dy, ...) BY_TYPE(dy, strip_products)(dy, __VA_ARGS__)
 #endif

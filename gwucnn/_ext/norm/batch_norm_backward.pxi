@@ -1,4 +1,4 @@
-# The gradients of batch normalisation; the formulas and what PerChannel and ChannelSums are stand in batch_norm.pxi.
+# The gradients of batch normalisation; see batch_norm.pxi for the formulas, PerChannel and ChannelSums.
 
 cdef extern from "variants/kernels.h" nogil:
     void strip_products(const void *dy, const void *x, const void *row, bint relu, Py_ssize_t rows, Py_ssize_t step,
@@ -6,7 +6,7 @@ cdef extern from "variants/kernels.h" nogil:
 
 
 cdef class BatchNormBackwardSums(ChannelSums):
-    """dgamma and dbeta of a batch; also added to the arrays of gradients, where there are any."""
+    """Compute dgamma and dbeta of a batch, and accumulate them in gamma_grad and beta_grad unless these are None."""
 
     cdef double epsilon
     cdef void *dy
@@ -16,8 +16,8 @@ cdef class BatchNormBackwardSums(ChannelSums):
     cdef void *sums                 # (2, C)                                              OUT
     cdef void *gamma_grad           # (C,) or NULL                                        INOUT
     cdef void *beta_grad
-    cdef void *line                 # (2, C): scale and beta, if relu follows; or NULL    IN
-    cdef void *row                  # (3, width): mean, scale, beta of each number of a row
+    cdef void *line                 # (2, C): scale and beta if relu follows, else NULL   IN
+    cdef void *row                  # (3, width): mean, scale and beta for each element of a row
 
     def __init__(self, dy, x, mean, variance, sums, gamma_grad, beta_grad, double epsilon, line=None):
         self.rows(dy, mean.size)
@@ -39,12 +39,12 @@ cdef class BatchNormBackwardSums(ChannelSums):
 
     cdef void prepare(self) noexcept nogil:
         if self.is_double:
-            lined_row(<double *>self.row, <double *>self.mean, <double *>self.line, self.C, self.width)
+            fill_row(<double *>self.row, <double *>self.mean, <double *>self.line, self.C, self.width)
         else:
-            lined_row(<float *>self.row, <float *>self.mean, <float *>self.line, self.C, self.width)
+            fill_row(<float *>self.row, <float *>self.mean, <float *>self.line, self.C, self.width)
 
     cdef void part(self, int phase, Py_ssize_t unit, int thread) noexcept nogil:
-        cdef Py_ssize_t at = self.begin(unit), size = self.begin(unit + 1) - at
+        cdef Py_ssize_t at = self.unit_start(unit), size = self.unit_start(unit + 1) - at
         cdef double *part = self.parts + unit * 2 * self.C
         if self.is_double:
             products(<double *>self.dy + at, <double *>self.x + at, <double *>self.row, self.line != NULL, size,
@@ -59,15 +59,15 @@ cdef class BatchNormBackwardSums(ChannelSums):
             for i in range(2 * self.C):
                 self.parts[i] += self.parts[unit * 2 * self.C + i]
         if self.is_double:
-            give_sums(self.parts, <double *>self.variance, self.epsilon, <double *>self.sums,
-                      <double *>self.gamma_grad, <double *>self.beta_grad, self.C)
+            store_sums(self.parts, <double *>self.variance, self.epsilon, <double *>self.sums,
+                       <double *>self.gamma_grad, <double *>self.beta_grad, self.C)
         else:
-            give_sums(self.parts, <float *>self.variance, self.epsilon, <float *>self.sums,
-                      <float *>self.gamma_grad, <float *>self.beta_grad, self.C)
+            store_sums(self.parts, <float *>self.variance, self.epsilon, <float *>self.sums,
+                       <float *>self.gamma_grad, <float *>self.beta_grad, self.C)
 
 
-cdef void give_sums(const double *total, const real_t *variance, double epsilon, real_t *sums, real_t *gamma_grad,
-                    real_t *beta_grad, Py_ssize_t C) noexcept nogil:
+cdef void store_sums(const double *total, const real_t *variance, double epsilon, real_t *sums, real_t *gamma_grad,
+                     real_t *beta_grad, Py_ssize_t C) noexcept nogil:
     cdef Py_ssize_t c
     for c in range(C):
         sums[c] = <real_t>(total[c] * root_of(variance[c], epsilon))
@@ -78,8 +78,8 @@ cdef void give_sums(const double *total, const real_t *variance, double epsilon,
             beta_grad[c] += sums[C + c]
 
 
-cdef void lined_row(real_t *row, const real_t *mean, const real_t *line, Py_ssize_t C,
-                    Py_ssize_t width) noexcept nogil:
+cdef void fill_row(real_t *row, const real_t *mean, const real_t *line, Py_ssize_t C,
+                   Py_ssize_t width) noexcept nogil:
     cdef Py_ssize_t c
     memcpy(row, mean, C * sizeof(real_t))
     repeat_row(row, C, width)
@@ -90,8 +90,8 @@ cdef void lined_row(real_t *row, const real_t *mean, const real_t *line, Py_ssiz
 
 
 cdef void products(
-    const real_t *dy,               # (size,), rows of `width`, the last one shorter      IN
-    const real_t *x,                # the same                                            IN
+    const real_t *dy,               # (size,): rows of `width`, the last may be shorter   IN
+    const real_t *x,                # (size,)                                             IN
     const real_t *row,              # (3, width): mean; scale and beta with relu          IN
     bint relu,
     Py_ssize_t size, Py_ssize_t width, Py_ssize_t C,
@@ -101,9 +101,9 @@ cdef void products(
     memset(part, 0, 2 * C * sizeof(double))
     for strip in range(0, width, 64):  # STRIP
         columns = min(width - strip, STRIP)
-        for k in range(0, K, 32):  # ROWS_OF_BLOCK
+        for k in range(0, K, 32):  # ROWS_PER_BLOCK
             at = k * width + strip
-            block_products(dy + at, x + at, row + strip, relu, min(K - k, ROWS_OF_BLOCK), width, columns, C,
+            block_products(dy + at, x + at, row + strip, relu, min(K - k, ROWS_PER_BLOCK), width, columns, C,
                            part + strip)
     if rest:
         block_products(dy + K * width, x + K * width, row, relu, 1, width, rest, C, part)
@@ -126,7 +126,7 @@ cdef void block_products(const real_t *dy, const real_t *x, const real_t *row, b
 
 cdef void narrow_products(const real_t *dy, const real_t *x, const real_t *row, bint relu, Py_ssize_t rows,
                           Py_ssize_t width, Py_ssize_t columns, real_t *product, real_t *sum) noexcept nogil:
-    """Do what strip_products does for fewer columns."""
+    """Compute the same as strip_products, for fewer columns."""
     cdef real_t g
     cdef Py_ssize_t r, f, at
     for f in range(columns):
@@ -136,24 +136,24 @@ cdef void narrow_products(const real_t *dy, const real_t *x, const real_t *row, 
         for f in range(columns):
             g = dy[at + f]
             if relu:
-                g = let_through(normal(x[at + f], row[f], row[width + f], row[2 * width + f]), g)
+                g = relu_gradient(normal(x[at + f], row[f], row[width + f], row[2 * width + f]), g)
             product[f] += g * (x[at + f] - row[f])
             sum[f] += g
 
 
 cdef class BatchNormBackward(PerChannel):
-    """dx; without sums that of the layer in use, where mean and variance are given numbers."""
+    """Compute dx. Without sums it is the gradient at inference, where mean and variance are constants."""
 
     cdef double epsilon
     cdef void *dy
-    cdef void *x                    # NULL without sums and relu
+    cdef void *x                    # NULL with neither sums nor relu
     cdef void *dx
     cdef void *gamma
     cdef void *mean
     cdef void *variance
     cdef void *sums                 # (2, C) or NULL
-    cdef void *beta                 # (C,), if relu follows; or NULL
-    cdef void *row                  # (5, width): mean, factors of dy, of x - mean and of 1, beta
+    cdef void *beta                 # (C,) if relu follows, else NULL
+    cdef void *row                  # (5, width): mean; coefficients of dy, of x - mean and of 1; beta
 
     def __init__(self, dy, x, gamma, mean, variance, sums, dx, double epsilon, beta=None):
         self.rows(dy, gamma.size)
@@ -181,7 +181,7 @@ cdef class BatchNormBackward(PerChannel):
                          <float *>self.sums, <float *>self.beta, self.epsilon, self.R, self.C, self.width)
 
     cdef void part(self, int phase, Py_ssize_t unit, int thread) noexcept nogil:
-        cdef Py_ssize_t at = self.begin(unit), size = self.begin(unit + 1) - at
+        cdef Py_ssize_t at = self.unit_start(unit), size = self.unit_start(unit + 1) - at
         if self.is_double:
             gradient(<double *>self.dy + at, NULL if self.x == NULL else <double *>self.x + at, <double *>self.row,
                      <double *>self.dx + at, size, self.width, self.sums != NULL, self.beta != NULL)
@@ -224,11 +224,11 @@ cdef void gradient(const real_t *dy, const real_t *x, const real_t *row, real_t 
         at = k * width
         if relu and summed:
             for f in range(min(width, size - at)):
-                g = let_through(normal(x[at + f], row[f], scale[f], beta[f]), dy[at + f])
+                g = relu_gradient(normal(x[at + f], row[f], scale[f], beta[f]), dy[at + f])
                 dx[at + f] = g * scale[f] + ((x[at + f] - row[f]) * slope[f] + shift[f])
         elif relu:
             for f in range(min(width, size - at)):
-                g = let_through(normal(x[at + f], row[f], scale[f], beta[f]), dy[at + f])
+                g = relu_gradient(normal(x[at + f], row[f], scale[f], beta[f]), dy[at + f])
                 dx[at + f] = g * scale[f]
         elif summed:
             for f in range(min(width, size - at)):

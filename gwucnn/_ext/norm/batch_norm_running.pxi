@@ -1,8 +1,12 @@
-# Running statistics: how training moves them, and how they are folded into the weights of the layer before.
+# Running statistics: updating them during training, and folding them into the weights of the preceding layer for
+# inference.
 
 
 cdef class MoveStatistics(Step):
-    """running = keep * running + (1 - keep) * batch for mean and variance; keep = min(momentum, t / (t + 1)); t += 1."""
+    """Update the running mean and variance with those of a batch.
+
+    running = keep * running + (1 - keep) * batch, where keep = min(momentum, t / (t + 1)); then t += 1.
+    """
 
     cdef double momentum
     cdef Py_ssize_t C
@@ -26,22 +30,23 @@ cdef class MoveStatistics(Step):
         cdef int i
         for i in range(2):
             if self.is_double:
-                move(<double *>self.running[i], <double *>self.batch[i], self.C, keep)
+                update_running(<double *>self.running[i], <double *>self.batch[i], self.C, keep)
             else:
-                move(<float *>self.running[i], <float *>self.batch[i], self.C, keep)
+                update_running(<float *>self.running[i], <float *>self.batch[i], self.C, keep)
         self.updates[0] += 1
 
 
-cdef void move(real_t *running, const real_t *batch, Py_ssize_t C, double keep) noexcept nogil:
+cdef void update_running(real_t *running, const real_t *batch, Py_ssize_t C, double keep) noexcept nogil:
     cdef Py_ssize_t c
     for c in range(C):
         running[c] = <real_t>(keep * running[c] + (1 - keep) * batch[c])
 
 
 cdef class FoldBatchNorm(Step):
-    """Weights of a linear layer that do the work of the normalisation behind it as well.
+    """Fold a batch normalisation into the weights of the linear layer before it.
 
-    weight' = weight * gamma * root; bias' = beta + (bias - mean) * gamma * root, for filters along the last axis.
+    weight' = weight * gamma * root; bias' = beta + (bias - mean) * gamma * root, where the last axis of weight is
+    filters.
     """
 
     cdef double epsilon
@@ -69,7 +74,7 @@ cdef class FoldBatchNorm(Step):
         self.units = 0
 
     cdef void prepare(self) noexcept nogil:
-        # All of the work: as long as no weight changes it is not done again.
+        # All of the work is done here, so it is repeated only if a weight may have changed.
         if self.is_double:
             fold(<double *>self.weight, <double *>self.bias, <double **>self.norm, self.epsilon, self.scale,
                  <double *>self.folded, <double *>self.folded_bias, self.K, self.F)

@@ -1,14 +1,14 @@
-# Layer normalisation: each row by its own mean and variance.
+# Layer normalisation: each row is normalised by its own mean and variance.
 #
 #   x (R, C)                                                  J. Ba, J. Kiros, G. Hinton, arXiv:1607.06450, section 3
 #   z = (x - mean of the row) / sqrt(variance of the row + epsilon)           y = gamma * z + beta
 #   dgamma = sum over rows of dy * z              dbeta = sum over rows of dy
 #   dx = (g - mean(g) - z * mean(g * z)) / sqrt(variance + epsilon)           g = dy * gamma
 #
-# Backward takes mean and variance anew: a row is in the first cache then, and nothing has to be kept.
+# The backward pass recomputes mean and variance: the row is in the L1 cache anyway, and nothing needs to be stored.
 
 cdef enum:
-    ROW_SUMS = 16                       # sums side by side, added up at the end: a vector or some of them
+    ROW_SUMS = 16                       # partial sums accumulated side by side: one or several vectors
 
 
 cdef class LayerNorm(Rowwise):
@@ -39,7 +39,7 @@ cdef class LayerNorm(Rowwise):
 
 
 cdef inline real_t total_of(real_t *sums) noexcept nogil:
-    # Halves upon halves: one after the other, each addition would wait for the one before.
+    # Add halves to each other: in a sequential sum each addition would wait for the one before.
     cdef int k
     for k in range(8):
         sums[k] += sums[k + 8]
@@ -78,7 +78,7 @@ cdef double row_variance(const real_t *x, double mean, Py_ssize_t C) noexcept no
                 difference = x[i * ROW_SUMS + k] - centre
                 sums[k] += difference * difference
         rest += total_of(sums)
-    # Around the rounded mean the squares add up to C * off**2 more than around the mean itself.
+    # The sum of squares around the rounded mean exceeds that around the exact mean by C * off**2.
     return max(<double>rest / C - off * off, 0.0)
 
 
@@ -92,7 +92,7 @@ cdef void layer_norm_row(const real_t *x, const real_t *gamma, const real_t *bet
 
 
 cdef class LayerNormBackward(ChannelSums):
-    """dx; gradients by gamma and beta are added to their arrays, where there are any."""
+    """Compute dx, and accumulate the gradients in gamma_grad and beta_grad unless these are None."""
 
     cdef double epsilon
     cdef void *dy
@@ -118,11 +118,11 @@ cdef class LayerNormBackward(ChannelSums):
         self.out = dx
 
     cdef void part(self, int phase, Py_ssize_t unit, int thread) noexcept nogil:
-        cdef Py_ssize_t r, rows, at, last = self.begin(unit + 1) // self.C
+        cdef Py_ssize_t r, rows, at, last = self.unit_start(unit + 1) // self.C
         cdef double *part = self.parts + unit * 2 * self.C
         memset(part, 0, 2 * self.C * sizeof(double))
-        for r in range(self.begin(unit) // self.C, last, 32):  # ROWS_OF_BLOCK
-            at, rows = r * self.C, min(last - r, ROWS_OF_BLOCK)
+        for r in range(self.unit_start(unit) // self.C, last, 32):  # ROWS_PER_BLOCK
+            at, rows = r * self.C, min(last - r, ROWS_PER_BLOCK)
             if self.is_double:
                 layer_norm_block(<double *>self.dy + at, <double *>self.x + at, <double *>self.gamma,
                                  <double *>self.dx + at, part, self.epsilon, rows, self.C)
@@ -136,14 +136,14 @@ cdef class LayerNormBackward(ChannelSums):
             for i in range(2 * self.C):
                 self.parts[i] += self.parts[unit * 2 * self.C + i]
         if self.is_double:
-            add_parts(self.parts, <double *>self.gamma_grad, self.C)
-            add_parts(self.parts + self.C, <double *>self.beta_grad, self.C)
+            accumulate_grad(self.parts, <double *>self.gamma_grad, self.C)
+            accumulate_grad(self.parts + self.C, <double *>self.beta_grad, self.C)
         else:
-            add_parts(self.parts, <float *>self.gamma_grad, self.C)
-            add_parts(self.parts + self.C, <float *>self.beta_grad, self.C)
+            accumulate_grad(self.parts, <float *>self.gamma_grad, self.C)
+            accumulate_grad(self.parts + self.C, <float *>self.beta_grad, self.C)
 
 
-cdef void add_parts(const double *part, real_t *grad, Py_ssize_t C) noexcept nogil:
+cdef void accumulate_grad(const double *part, real_t *grad, Py_ssize_t C) noexcept nogil:
     cdef Py_ssize_t c
     if grad != NULL:
         for c in range(C):
@@ -151,15 +151,15 @@ cdef void add_parts(const double *part, real_t *grad, Py_ssize_t C) noexcept nog
 
 
 cdef void layer_norm_block(
-    const real_t *dy,               # (rows, C), at most ROWS_OF_BLOCK rows                       IN
+    const real_t *dy,               # (rows, C), at most ROWS_PER_BLOCK rows              IN
     const real_t *x,                # (rows, C)                                           IN
     const real_t *gamma,            # (C,)                                                IN
     real_t *dx,                     # (rows, C)                                           OUT
     double *part,                   # (2, C): sums for gamma and beta                     INOUT
     double epsilon, Py_ssize_t rows, Py_ssize_t C,
 ) noexcept nogil:
-    cdef real_t centre[ROWS_OF_BLOCK]
-    cdef real_t root[ROWS_OF_BLOCK]
+    cdef real_t centre[ROWS_PER_BLOCK]
+    cdef real_t root[ROWS_PER_BLOCK]
     cdef real_t product[STRIP]
     cdef real_t sum[STRIP]
     cdef double mean
@@ -184,7 +184,7 @@ cdef void layer_norm_block(
 
 
 cdef real_t row_sum(const real_t *dy, const real_t *gamma, Py_ssize_t C) noexcept nogil:
-    """Sum dy * gamma."""
+    """Return the sum of dy * gamma."""
     cdef real_t sums[ROW_SUMS]
     cdef real_t rest = 0
     cdef Py_ssize_t i, k, whole = C // ROW_SUMS
@@ -201,7 +201,7 @@ cdef real_t row_sum(const real_t *dy, const real_t *gamma, Py_ssize_t C) noexcep
 
 cdef real_t row_product(const real_t *dy, const real_t *gamma, const real_t *x, real_t centre,
                         Py_ssize_t C) noexcept nogil:
-    """Sum dy * gamma * (x - centre)."""
+    """Return the sum of dy * gamma * (x - centre)."""
     cdef real_t sums[ROW_SUMS]
     cdef real_t rest = 0
     cdef Py_ssize_t i, k, whole = C // ROW_SUMS

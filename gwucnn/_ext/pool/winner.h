@@ -7,7 +7,7 @@
  * a list of the winners, which needs a quarter to an eighth of the multiply-adds. Vectors then run over input channels,
  * which are neighbours in memory, since each filter has other winners.
  *
- * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
+ * Included once for float and once for double by variants/families.h. Arguments are checked by the callers.
  */
 
 /* M pooled pixels side by side by V vectors of filters. */

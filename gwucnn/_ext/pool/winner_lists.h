@@ -3,7 +3,7 @@
  * A byte tells it, 0 to 3, or more where relu shut all four. Which one it is can't be foreseen, so nothing here branches
  * on it: an entry is written where the next one belongs and counts, or not.
  *
- * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
+ * Included once for float and once for double by variants/families.h. Arguments are checked by the callers.
  */
 
 /* List the filters that each of a window's pixels won, pixel by pixel; returns the length of all four lists. */

@@ -1,11 +1,11 @@
 /* Coefficients of the polynomials in elementary.h, highest power first.
  *
- * Interpolated at Chebyshev's points in 50 digits; the relative error that remains is below 2**-26 for float and
- * 2**-55 for double:
+ * Computed with 50 digits by interpolation at Chebyshev points. The relative error of the approximation is below
+ * 2**-26 for float and 2**-55 for double:
  *   expm1_terms   (exp(r) - 1 - r) / r**2          for |r| <= log(2) / 2
  *   log1p_terms   (atanh(s) / s - 1) / s**2        for 0 <= s <= 1/3, in powers of s**2
  *   tail_terms    (a + 5) * exp(a**2 / 2) * Q(a)   for 0 <= a <= 14 (double: 39), in powers of (a - 5) / (a + 5),
- *                 Q(a) the part of the normal distribution beyond a
+ *                 where Q(a) is the probability that a standard normal variable exceeds a
  */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* Threads, and how they treat subnormal numbers; both also where there is no OpenMP (then one thread). */
+/* The number of threads, and how the calling thread treats subnormal numbers. Without OpenMP there is one thread. */
 #pragma once
 #ifdef _OPENMP
 #include <omp.h>
@@ -11,14 +11,14 @@ static inline int openmp_threads(void) { return 1; }
 static inline void set_openmp_threads(int n) { (void)n; }
 #endif
 
-/* Make this thread take subnormal numbers for zero, and return how it treated them before. */
+/* Make the calling thread treat subnormal numbers as zero, and return its previous mode for restore_subnormals. */
 #if defined(__SSE2__) || defined(_M_X64)
 #include <xmmintrin.h>
 typedef unsigned int float_mode;
 static inline float_mode flush_subnormals(void)
 {
     float_mode before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040);        /* bit 15 for results, bit 6 for operands */
+    _mm_setcsr(before | 0x8040);        /* bit 15 flushes results to zero, bit 6 treats operands as zero */
     return before;
 }
 static inline void restore_subnormals(float_mode before) { _mm_setcsr(before); }

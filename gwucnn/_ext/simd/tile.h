@@ -1,14 +1,14 @@
-/* The register tiles: what every convolution and every dense layer spends its time in.
+/* Register tiles: the inner loops in which convolutions and dense layers spend their time.
  *
- * A tile of sums is kept in registers from the first product to the last, M values by V vectors. Each step of the
- * inner loop loads V vectors and M single numbers and does M * V multiply-adds, so that the arithmetic units, not
- * the load units, set the pace: 14 x 2 sums fill the 32 registers of AVX-512, 6 x 2 the 16 of AVX2. A loop that
- * stores its sum for every filter tap runs at a twentieth of this (see naive.pyx for such loops).
+ * A tile of sums, M values by V vectors, stays in registers from the first product to the last. Each iteration of the
+ * inner loop loads V vectors and M single elements and does M * V multiply-adds, so that the arithmetic units, not the
+ * load units, are the bottleneck: 14 x 2 sums fill the 32 registers of AVX-512, 6 x 2 the 16 of AVX2. A loop that
+ * stores its sum for every filter tap runs at a twentieth of this speed (see textbook/convolution.pxi for such loops).
  *
- * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
+ * Compiled once for float and once for double; see variants/kernels.h. Nothing is checked here: the caller has done it.
  */
 
-/* Write the first `lanes` numbers of a vector; a whole vector where there is room. */
+/* Store the first `lanes` lanes of a vector, at most all; none if `lanes` is not positive. */
 INLINE void NAME(store_some)(REAL *p, NAME(vec) v, ptrdiff_t lanes)
 {
     if (lanes >= LANES) {
@@ -22,13 +22,13 @@ INLINE void NAME(store_some)(REAL *p, NAME(vec) v, ptrdiff_t lanes)
 
 /* y[m, f] = bias[f] + sum over t < taps, r < run of x[m * x_pixel + tap[t] + r] * w[(t * run + r) * w_step + f]
  *
- * for M neighbouring output pixels m and V vectors of filters f.
+ * for M neighbouring output pixels m and V vectors of filters f; likewise for each of ROWS rows of output pixels.
  */
 INLINE void NAME(correlate_sums_ahead)(
     const int ROWS, const int M, const int V,
-    NAME(vec) sum[TILE_PIXELS][2],  /* ROWS * M pixels, row by row                      OUT */
+    NAME(vec) sum[TILE_PIXELS][2],  /* (ROWS * M, V), pixels row by row                 OUT */
     const Correlation *c, const REAL *x, const REAL *w, const REAL *bias,
-    ptrdiff_t ahead)            /* asks for the weights so far away, if not 0               */
+    ptrdiff_t ahead)            /* distance at which weights are prefetched; 0: not at all  */
 {
     for (int v = 0; v < V; v++) {
         const NAME(vec) start = bias ? NAME(load)(bias + v * LANES) : NAME(zero)();
@@ -49,7 +49,7 @@ INLINE void NAME(correlate_sums_ahead)(
                     for (int v = 0; v < V; v++)
                         sum[i * M + m][v] = NAME(multiply_add)(value, wv[v], sum[i * M + m][v]);
                 }
-                if (i + 1 < ROWS) {     /* x_row is that of tiles of two rows */
+                if (i + 1 < ROWS) {     /* only tiles of two rows set x_row */
                     xr += c->x_row;
                     OPAQUE(xr);
                 }
@@ -68,8 +68,8 @@ INLINE void NAME(correlate_sums)(const int ROWS, const int M, const int V, NAME(
 INLINE void NAME(correlate_body)(
     const int M, const int V,
     const Correlation *c,       /* sizes and strides                                    IN  */
-    const REAL *x,              /* where the first pixel's window begins                IN  */
-    const REAL *w,              /* (taps * run, w_step): V full vectors in each row     IN  */
+    const REAL *x,              /* start of the first pixel's window                    IN  */
+    const REAL *w,              /* (taps * run, w_step): V whole vectors in each row    IN  */
     const REAL *bias,           /* (V * LANES,) or NULL                                 IN  */
     REAL *y,                    /* (M, y_pixel): only the first `lanes` are written     OUT */
     ptrdiff_t lanes, ptrdiff_t ahead)
@@ -85,16 +85,16 @@ INLINE void NAME(correlate_body)(
 
 /* dw[m, f] += sum over n < images, i < rows, j < columns of x[n, i, j, value[m]] * dy[n, i, j, f], or = if `fresh`,
  *
- * for M rows m of the weights and V vectors of filters f. With CONSECUTIVE the values are value[0] + m: channels of
- * one tap, side by side in memory. Otherwise their places are looked up, which costs one more load for each: for
- * images of few channels, where the rows are taps.
+ * for M rows m of the weights and V vectors of filters f. With CONSECUTIVE the offsets are value[0] + m: adjacent
+ * channels of one tap. Otherwise they are read from `value`, at the cost of one more load for each m: this is for
+ * images of few channels, where the rows of the tile belong to different taps.
  */
 INLINE void NAME(outer_body)(
     const int M, const int V, const int CONSECUTIVE,
     const Outer *o,             /* sizes and strides                                    IN    */
     const REAL *x,              /* first pixel of the first window                      IN    */
     const ptrdiff_t *value,     /* (M,), or (1,) if CONSECUTIVE: offsets into x         IN    */
-    const REAL *dy,             /* first output pixel: V full vectors can be read       IN    */
+    const REAL *dy,             /* first output pixel: V whole vectors can be read      IN    */
     REAL *dw,                   /* (M, dw_step): only the first `lanes` are touched     INOUT */
     ptrdiff_t lanes, int fresh)
 {
@@ -102,7 +102,7 @@ INLINE void NAME(outer_body)(
     for (int v = 0; v < V; v++)
         UNROLL for (int m = 0; m < M; m++) {
             sum[m][v] = NAME(zero)();
-            PREFETCH_TO_WRITE(dw + m * o->dw_step + v * LANES);     /* few pixels leave no time for it later */
+            PREFETCH_TO_WRITE(dw + m * o->dw_step + v * LANES);     /* now: with few pixels, later is too late */
         }
     for (ptrdiff_t n = 0; n < o->images; n++)
         for (ptrdiff_t i = 0; i < o->rows; i++) {
@@ -134,7 +134,7 @@ INLINE void NAME(outer_body)(
         }
 }
 
-/* One function for each size, so that the compiler knows the loops' lengths and keeps the sums in registers. */
+/* One case for each tile size, so that the lengths of the loops are constants and the sums stay in registers. */
 #define CASE(M) \
     case M: if (wide) NAME(correlate_body)(M, 2, c, x, w, bias, y, lanes, ahead); \
             else NAME(correlate_body)(M, 1, c, x, w, bias, y, lanes, ahead); \
@@ -169,15 +169,15 @@ static void NAME(outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff
     case M: if (wide) NAME(outer_body)(M, 2, 0, o, x, value, dy, dw, lanes, fresh); \
             else NAME(outer_body)(M, 1, 0, o, x, value, dy, dw, lanes, fresh); \
             break;
-static void NAME(scattered_outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value, const REAL *dy,
-                                       REAL *dw, ptrdiff_t lanes, int fresh)
+static ONE_COPY void NAME(scattered_outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value,
+                                                const REAL *dy, REAL *dw, ptrdiff_t lanes, int fresh)
 {
     const int wide = lanes > LANES;
     switch (m) { ALL_TILES }
 }
 #undef CASE
 
-#if DOUBLE    /* both builds are there now: a call finds its own by the type of its numbers */
+#if DOUBLE    /* select the float or double version by the type of the elements (see variants/kernels.h) */
 #define correlate_tile(m, c, x, ...) BY_TYPE(x, correlate_tile)(m, c, x, __VA_ARGS__)
 #define correlate_tile_ahead(m, c, x, ...) BY_TYPE(x, correlate_tile_ahead)(m, c, x, __VA_ARGS__)
 #define outer_tile(m, o, x, ...) BY_TYPE(x, outer_tile)(m, o, x, __VA_ARGS__)

@@ -1,15 +1,16 @@
-/* Rows become columns, a square of vectors at a time.
+/* Transposition of a square of LANES x LANES elements in registers.
  *
- * Each round weaves the first half of the vectors with the second, lane by lane. Seen as digits, the number of a vector
- * and of a lane in it turn by one place in a round: after log2(LANES) of them rows are columns and columns are rows.
+ * Each round interleaves the first half of the vectors with the second half, lane by lane. This rotates the binary
+ * index of an element, whose high bits are the number of its vector and whose low bits are its lane, by one bit. After
+ * log2(LANES) rounds both halves of the index have changed places, and rows have become columns.
  *
- * Included once for float and once for double by tiles.h. Nothing here checks anything: the caller has.
+ * Compiled once for float and once for double; see variants/kernels.h. Nothing is checked here: the caller has done it.
  */
 
 static void NAME(transpose)(
     const REAL *x,              /* (LANES, LANES), rows `x_step` apart                  IN  */
     ptrdiff_t x_step,
-    REAL *y,                    /* likewise, `y_step` apart; may be x                   OUT */
+    REAL *y,                    /* (LANES, LANES), rows `y_step` apart; may be x        OUT */
     ptrdiff_t y_step)
 {
     enum { N = VECTOR_BYTES / sizeof(REAL), H = N / 2 };
@@ -28,6 +29,6 @@ static void NAME(transpose)(
     UNROLL for (int i = 0; i < N; i++) NAME(store)(y + i * y_step, row[i]);
 }
 
-#if DOUBLE    /* both builds are there now: a call finds its own by the type of its numbers */
+#if DOUBLE    /* select the float or double version by the type of the elements (see variants/kernels.h) */
 #define transpose(x, ...) BY_TYPE(x, transpose)(x, __VA_ARGS__)
 #endif

@@ -1,9 +1,9 @@
-/* One vector of REAL numbers, as wide as the instruction set that the file is compiled for.
+/* A vector of REAL elements, as wide as the instruction set that the file is compiled for, and its operations.
  *
- * Included once for float and once for double by tiles.h, which sets REAL and NAME. GCC and Clang know vectors as a
- * language extension; the last branch is plain C for all other compilers, which turn its fixed loops into whatever
- * they can. A vector may lie at any address that suits one number: unaligned loads cost nothing on these processors
- * unless they cross a cache line, and images with odd channel counts are never aligned.
+ * Compiled once for float and once for double; see variants/kernels.h. GCC and Clang support vectors as a language
+ * extension. The #else branch is plain C for all other compilers, which vectorize its loops of constant length as far
+ * as they can. Vectors need only the alignment of one element: unaligned loads cost nothing on these processors unless
+ * they cross a cache line, and the pixels of images with odd channel counts are never aligned.
  */
 #define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(REAL)))
 
@@ -14,7 +14,7 @@ typedef REAL NAME(vec) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 INLINE NAME(vec) NAME(load)(const REAL *p) { return *(const NAME(vec) *)p; }
 INLINE void NAME(store)(REAL *p, NAME(vec) v) { *(NAME(vec) *)p = v; }
 INLINE NAME(vec) NAME(fill)(REAL a) { return a - (NAME(vec)){0}; }
-/* A load for several uses: GCC would read memory again for each, at two reads for a vector that straddles lines. */
+/* A load for several uses: GCC would otherwise read memory for each use, twice if the vector straddles cache lines. */
 INLINE NAME(vec) NAME(load_once)(const REAL *p)
 {
     NAME(vec) v = NAME(load)(p);
@@ -28,28 +28,29 @@ INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b) { return a + b; }
 INLINE NAME(vec) NAME(subtract)(NAME(vec) a, NAME(vec) b) { return a - b; }
 INLINE NAME(vec) NAME(multiply)(NAME(vec) a, NAME(vec) b) { return a * b; }
 INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum) { return a * b + sum; }
-/* One expression, which compilers round like that of a loop over numbers. */
+/* sum - a * b as a single expression, so that compilers round it as they do in a scalar loop. */
 INLINE NAME(vec) NAME(less_product)(NAME(vec) sum, NAME(vec) a, NAME(vec) b) { return sum - a * b; }
 
-/* Whole numbers as wide as REAL; a comparison of vectors gives -1 for true and 0 for false in each lane. */
+/* Integers as wide as REAL; a comparison of vectors yields -1 for true and 0 for false in each lane. */
 typedef INTEGER NAME(mask) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 typedef unsigned char NAME(bytes) __attribute__((vector_size(VECTOR_BYTES / sizeof(REAL)), aligned(1), may_alias));
 
-/* v where it is above 0 or NaN, else 0. */
+/* v where v > 0 or v is NaN, else 0. */
 INLINE NAME(vec) NAME(relu)(NAME(vec) v) { return (NAME(vec))(~(v <= (NAME(vec)){0}) & (NAME(mask))v); }
 
-/* g where v is above 0 or NaN, else 0. */
+/* g where v > 0 or v is NaN, else 0. */
 INLINE NAME(vec) NAME(where_above)(NAME(vec) v, NAME(vec) g)
 {
     return (NAME(vec))(~(v <= (NAME(vec)){0}) & (NAME(mask))g);
 }
 
+/* a where m is -1, b where m is 0. */
 INLINE NAME(vec) NAME(choose)(NAME(mask) m, NAME(vec) a, NAME(vec) b)
 {
     return (NAME(vec))((m & (NAME(mask))a) | (~m & (NAME(mask))b));
 }
 
-/* In each lane p[index - k * LANES] where that lies in the vector at p; where not, the lane of `others` if k > 0. */
+/* p[index - k * LANES] in each lane where that is an element of the vector at p; elsewhere, if k > 0, `others`. */
 INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
 {
     const NAME(mask) at = *(const NAME(mask) *)index - (INTEGER)(k * LANES);
@@ -62,7 +63,7 @@ INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NA
     return k == 0 ? picked : NAME(choose)((at >= 0) & (at < (INTEGER)LANES), picked, others);
 }
 
-/* In each lane number index of the lanes of a and, behind them, those of b. */
+/* In each lane, element `index` of the concatenation of a and b. */
 INLINE NAME(vec) NAME(mix)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
 {
 #if defined(__clang__)
@@ -74,7 +75,8 @@ INLINE NAME(vec) NAME(mix)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
 #endif
 }
 
-/* The largest of four and which, 0 to 3 for the first largest; with relu 0 and 4 if none is above 0. NaN is largest. */
+/* The largest of four vectors, and in `winner` the number, 0 to 3, of the first that holds it. With relu the result is
+ * 0 and the winner 4 if none is above 0. NaN counts as the largest. */
 INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
 {
     NAME(vec) best = s[0];
@@ -93,7 +95,7 @@ INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned ch
     return (NAME(vec))(~shut & (NAME(mask))best);
 }
 
-/* A byte for each lane: a loop, as GCC 12 makes scalar code of __builtin_convertvector here. */
+/* One byte per lane, widened to INTEGER: a loop, as GCC 12 compiles __builtin_convertvector to scalar code here. */
 INLINE NAME(mask) NAME(widen)(const unsigned char *p)
 {
     INTEGER all[VECTOR_BYTES / sizeof(REAL)];
@@ -101,20 +103,20 @@ INLINE NAME(mask) NAME(widen)(const unsigned char *p)
     return *(const NAME(mask) *)all;
 }
 
-/* The lanes of g whose winner is `place`, the others 0. */
+/* The lanes of g whose winner is `place`; 0 in the others. */
 INLINE NAME(vec) NAME(won_by)(const unsigned char *winner, int place, NAME(vec) g)
 {
     return (NAME(vec))((NAME(widen)(winner) == place) & (NAME(mask))g);
 }
 
-/* The first `lanes` lanes of v, at most all; the others 0, even where v holds NaN or infinity. */
+/* The first `lanes` lanes of v, at most all; 0 in the others, even where v is NaN or infinite. */
 INLINE NAME(vec) NAME(first_lanes)(NAME(vec) v, ptrdiff_t lanes)
 {
     static const INTEGER keep[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     return (NAME(vec))(*(const NAME(mask) *)(keep + 16 - lanes) & (NAME(mask))v);
 }
 
-/* The last `lanes` lanes of v, fewer than all; the others 0, even where v holds NaN or infinity. */
+/* The last `lanes` lanes of v, fewer than all; 0 in the others, even where v is NaN or infinite. */
 INLINE NAME(vec) NAME(last_lanes)(NAME(vec) v, ptrdiff_t lanes)
 {
     static const INTEGER keep[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -219,7 +221,7 @@ INLINE NAME(vec) NAME(first_lanes)(NAME(vec) v, ptrdiff_t lanes)
 
 #endif
 
-/* Sums of neighbouring lanes: first those of a, then those of b. */
+/* Sums of pairs of neighbouring lanes: first those of a, then those of b. */
 INLINE NAME(vec) NAME(add_neighbours)(NAME(vec) a, NAME(vec) b)
 {
     static const INTEGER left[16] = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
@@ -227,7 +229,7 @@ INLINE NAME(vec) NAME(add_neighbours)(NAME(vec) a, NAME(vec) b)
     return NAME(add)(NAME(mix)(a, b, left), NAME(mix)(a, b, right));
 }
 
-/* In lane i the sum of all lanes of v[i], of LANES vectors, which are changed. */
+/* In lane i, the sum of all lanes of v[i]; v holds LANES vectors and is overwritten. */
 INLINE NAME(vec) NAME(totals)(NAME(vec) *v)
 {
     UNROLL for (int half = LANES / 2; half > 0; half /= 2)
@@ -235,7 +237,7 @@ INLINE NAME(vec) NAME(totals)(NAME(vec) *v)
     return v[0];
 }
 
-/* The sum of all lanes, half onto half: one after the other would wait for each. */
+/* The sum of all lanes, by halves: in a sequential sum each addition would wait for the one before. */
 INLINE REAL NAME(total)(NAME(vec) v)
 {
     REAL all[VECTOR_BYTES / sizeof(REAL)];

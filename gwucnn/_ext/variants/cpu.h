@@ -1,7 +1,8 @@
-/* Which instruction sets the processor offers and the operating system keeps across context switches.
+/* Detection of the x86-64 level that both the processor and the operating system support.
  *
- * CPUID alone is not enough: where the system does not save the wide registers (XGETBV tells), using them corrupts
- * other programs or faults. Bit numbers: Intel SDM volume 2A, CPUID; the levels: x86-64 psABI, section 3.1.1.
+ * CPUID alone is not sufficient: if the operating system does not save the wide registers on a context switch (XGETBV
+ * reports which ones it saves), using them corrupts other programs or faults. Bit numbers: Intel SDM volume 2A, CPUID;
+ * levels: x86-64 psABI, section 3.1.1.
  */
 #pragma once
 #if defined(__x86_64__) || defined(_M_X64)
@@ -26,18 +27,18 @@ static unsigned saved_state(void)
 
 #define ALL(value, mask) (((value) & (mask)) == (mask))
 
-/* 2 baseline, 3 AVX2 and FMA, 4 AVX-512 F, BW, CD, DQ and VL */
+/* Return 2 for the baseline, 3 for AVX2 and FMA, 4 for AVX-512 F, BW, CD, DQ and VL, 0 for other architectures. */
 static int x86_64_level(void)
 {
     unsigned one[4], seven[4], extended[4];
     cpuid(1, one);
     cpuid(7, seven);
     cpuid((int)0x80000001, extended);
-    /* FMA, MOVBE, OSXSAVE, AVX, F16C; then AVX2, BMI1, BMI2; then LZCNT; xmm and ymm saved */
+    /* Level 3: FMA, MOVBE, OSXSAVE, AVX, F16C; then BMI1, AVX2, BMI2; then LZCNT; xmm and ymm are saved. */
     if (!ALL(one[2], 1u << 12 | 1u << 22 | 1u << 27 | 1u << 28 | 1u << 29)) return 2;
     if (!ALL(seven[1], 1u << 3 | 1u << 5 | 1u << 8) || !ALL(extended[2], 1u << 5)) return 2;
     if (!ALL(saved_state(), 0x06u)) return 2;
-    /* AVX512F, DQ, CD, BW, VL; mask registers and both halves of zmm saved */
+    /* Level 4: AVX512F, DQ, CD, BW, VL; the mask registers and both halves of zmm are saved as well. */
     if (!ALL(seven[1], 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31)) return 3;
     if (!ALL(saved_state(), 0xe6u)) return 3;
     return 4;

@@ -1,3 +1,3 @@
-"""What this processor and its operating system support."""
+"""Detection of the instruction sets that this processor and its operating system support."""
 
 def supported() -> tuple[str, ...]: ...

@@ -1,4 +1,5 @@
-/* The micro-kernels of all families for one type of numbers; kernels.h includes this file once for each. */
+/* The micro-kernels of all families for one element type; kernels.h includes this file once for float and once for
+ * double, and describes what these headers rely on. */
 #include "simd/vectors.h"
 #include "simd/transpose.h"
 #include "simd/tile.h"

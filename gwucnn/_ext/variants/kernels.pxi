@@ -1,7 +1,8 @@
-# All kernels of one instruction set. The three modules that include this file differ only in the compiler flags that
-# setup.py gives them.
+# All kernels of one instruction set. The three modules that include this file (baseline, x86_64_v3, x86_64_v4) differ
+# only in the compiler flags set in setup.py.
 #
-# Preconditions are checked when a step is made (step.pyx) and, with better words, in gwucnn.ops: loops check nothing.
+# The arguments are checked in gwucnn.ops, whose error messages are for users, and again when a step is created
+# (step.pyx). The loops check nothing.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -19,7 +20,7 @@ cdef extern from "variants/kernels.h" nogil:
     ctypedef struct Outer:
         Py_ssize_t images, rows, columns, x_image, x_row, x_pixel, dy_image, dy_row, dy_pixel, dw_step
 
-# Numbers in a vector, by dtype character: some kernels want channels or filters in whole vectors.
+# Number of lanes in a vector, by dtype character: some kernels need whole vectors of channels or filters.
 LANES = {"f": LANES_F32, "d": LANES_F64}
 
 ctypedef fused real_t:

@@ -1,10 +1,10 @@
-/* The elementwise activations by name: how the one kernel for all of them finds its loops. */
+/* Table of the elementwise activations by name, from which the kernel in activation.pxi takes its loops. */
 #pragma once
 #include "variants/kernels.h"
 
 typedef struct {
     const char *name;
-    double operations;          /* that take as long as one number; see Elementwise in activation.pxi */
+    double operations;          /* cost of one element in operations; see Elementwise in activation.pxi */
     void (*f32)(const float *x, float *y, ptrdiff_t count, float option);
     void (*f64)(const double *x, double *y, ptrdiff_t count, double option);
     void (*backward_f32)(const float *dy, const float *x, float *dx, ptrdiff_t count, float option);
