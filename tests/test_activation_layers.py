@@ -49,14 +49,23 @@ def data(rng, n=6):
 @every_name
 @pytest.mark.parametrize("fuse", [True, False])
 def test_within_layers_and_as_layers_it_is_the_same(name, fuse, rng):
-    """Three batches, so that recorded ones are replayed too; then what is predicted."""
+    """Three batches, so that recorded ones are replayed too; then predictions.
+
+    Both networks run the same kernels, so that their bits are equal, with one exception: relu inside Conv2D is fused with
+    the pooling, but the layer Activation('relu') is not. The fused kernel may add the 9 products of an output in another
+    order; the bound allows 100 roundings of each result, over four batches.
+    """
+    rtol = 100 * np.finfo(np.float64).eps if fuse and name == "relu" else 0
     pair = network(within(name), fuse=fuse), network(apart(name), fuse=fuse)
     for x, y in (data(rng), data(rng), data(rng)):
         losses = [each.train_on_batch(x, y) for each in pair]
-        assert losses[0] == losses[1]
+        np.testing.assert_allclose(losses[0], losses[1], rtol=rtol)
     x, y = data(rng)
-    np.testing.assert_array_equal(pair[0].predict(x), pair[1].predict(x))
-    assert pair[0].evaluate(x, y) == pair[1].evaluate(x, y) == pytest.approx(MSE.loss(y, pair[0].predict(x)))
+    predictions = [each.predict(x) for each in pair]
+    np.testing.assert_allclose(predictions[0], predictions[1], rtol=rtol, atol=rtol)
+    results = [each.evaluate(x, y) for each in pair]
+    np.testing.assert_allclose(results[0], results[1], rtol=rtol)
+    assert results[0] == pytest.approx(MSE.loss(y, predictions[0]))
 
 
 @every_name

@@ -88,7 +88,7 @@ MISTAKES = [
     ("GWUNetwork(Dense(3), Dense(2))", "TypeError",
      "GWUNetwork: expected 1 argument without a name at most, layers", "2", "pass them as one list"),
     ("GWUNetwork().add([Dense(3)])", "TypeError", "add: expected a layer", r"\[Dense", "one by one"),
-    ("d = Dense(3); GWUNetwork([d, d])", "ValueError", "add: expected a layer that is in no network yet", r"0\.Dense",
+    ("d = Dense(3); GWUNetwork([d, d])", "ValueError", "add: expected a layer that belongs to no network yet", r"0\.Dense",
      "make a new one"),
     # images that do not fit
     ("GWUNetwork([Conv2D(4, input_size=28)]).predict(x)", "ShapeError",
@@ -319,7 +319,7 @@ MISTAKES = [
     ("n = Normalization(); n.adapt(['a.png'])", "TypeError", "Normalization.adapt: expected x to be an array of numbers", "texts",
      ""),
     ("n = GWUNetwork([Flatten(), Dense(1, True, 'softmax')]); n.compile('mse'); n.fit(x, y)", "ValueError",
-     r"1\.Dense: expected softmax over at least two outputs", "one, which it makes 1 whatever comes in",
+     r"1\.Dense: expected softmax over at least two outputs", "one, which is always 1",
      "give it activation='sigmoid'"),
     ("n = GWUNetwork([Flatten(), Dense(1), Softmax()]); n.compile('mae'); n.build((8, 8))", "ValueError",
      r"2\.Softmax: expected softmax over at least two outputs", "one", "sigmoid"),

@@ -18,7 +18,7 @@ from gwucnn.engine.recorded import Constant, Recorder, Sum, TrainingRecording
 from gwucnn.engine.team import ALONE
 from gwucnn.engine.workspaces import Workspaces
 from gwucnn.layers import Layer
-from gwucnn.layers.inserting import check_made
+from gwucnn.layers.inserting import check_output
 from gwucnn.loss_functions import LossFunction
 from gwucnn.memory import Arena, Randomness, Space, Workspace
 from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
@@ -156,7 +156,7 @@ class Engine:
         for step, space in zip(steps, workspace.spaces, strict=True):
             x = step.forward(x, space)
             if not step.replayable:
-                check_made(step, x, self.dtype)
+                check_output(step, x, self.dtype)
         return x
 
     def _loss(self, steps: Sequence[Layer], batch: Batch, workspace: Workspace) -> tuple[Any, Any, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gwucnn import ops
 from gwucnn.layers import BatchNormalization, Conv2D, Layer, MaxPooling2D
-from gwucnn.layers.base import WeightedLayer
+from gwucnn.layers.weighted import WeightedLayer
 from gwucnn.memory import Space
 from gwucnn.ops.conv_pool import has_gradients
 

@@ -27,8 +27,8 @@ from gwucnn.layers import (
     SeparableConv2D,
     SpatialDropout2D,
 )
-from gwucnn.layers.base import WeightedLayer
 from gwucnn.layers.nested import Nested
+from gwucnn.layers.weighted import WeightedLayer
 from gwucnn.memory import Space
 
 __all__ = ["ConvPool", "plan"]

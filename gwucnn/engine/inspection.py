@@ -14,7 +14,7 @@ import numpy as np
 
 from gwucnn.engine.fusion import plan
 from gwucnn.layers import Layer
-from gwucnn.layers.inserting import check_made
+from gwucnn.layers.inserting import check_output
 from gwucnn.memory import Space
 
 __all__ = ["layer_outputs", "score_gradients", "score_output_gradients"]
@@ -28,7 +28,7 @@ def layer_outputs(layers: Sequence[Layer], x: Any) -> list[Any]:
     outputs, dtype = [], x.dtype
     for layer in layers:
         x = layer.forward(x, Space(dtype))
-        check_made(layer, x, dtype)
+        check_output(layer, x, dtype)
         x = np.array(x)
         outputs.append(x)
     return outputs

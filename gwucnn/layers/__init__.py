@@ -1,4 +1,10 @@
-"""The layers that a network is made of."""
+"""The layers, a file for each kind.
+
+Start with `base.py`, which has the base class and what a layer tells the engine, then read a short layer such as
+`flatten.py` or `dense.py`. `weighted.py` and `filters.py` are the bases of layers with a kernel, `rows.py` and
+`nested.py` of layers that contain layers. `inserting.py` puts a layer into a network; `last_activation.py` checks the
+final activation; `imported.py` has layers that only ONNX imports need.
+"""
 
 from gwucnn.layers import imported
 from gwucnn.layers.augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom

@@ -1,4 +1,4 @@
-"""Augmentation: while it trains, a network sees each image a little moved, turned, zoomed or flipped."""
+"""Augmentation: in training, each image is randomly translated, rotated, zoomed or flipped."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from gwucnn.ops.warp import FLIPS, Factor, check_factor
 
 __all__ = ["RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"]
 
-# What stands for the pixels outside of an image.
+# The value of pixels outside of the image.
 FILL_MODES = {"constant": "constant"}
 
 
 class RandomWarp(Layer):
-    """What the four share: numbers are drawn, made into a matrix for each image, and these move the pixels.
+    """The base of the four layers: draws numbers, computes a matrix for each image, and warps the image by it.
 
-    A derived class says how many numbers an image needs, and which op makes matrices of them, with what
-    options.
+    A derived class defines how many numbers an image needs, and the op that computes matrices from them.
     """
 
     replayable = True
@@ -35,7 +34,7 @@ class RandomWarp(Layer):
         return super().build(in_shape)
 
     def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
-        """Fill matrices (N, 2, 3) from numbers (N, draws)."""
+        """Compute matrices (N, 2, 3) from random numbers (N, draws)."""
         raise NotImplementedError
 
     def forward(self, x: Array, space: Space) -> Array:
@@ -64,7 +63,7 @@ class RandomWarp(Layer):
 
 
 class FilledWarp(RandomWarp):
-    """One that looks beyond the image, where it finds a constant."""
+    """A warp that reads pixels outside of the image, which have a constant value."""
 
     def __init__(self, *, fill_mode: str, fill_value: float, input_size: Any, name: str | None) -> None:
         super().__init__(input_size=input_size, name=name)
@@ -76,33 +75,33 @@ class FilledWarp(RandomWarp):
 
 
 class RandomTranslation(FilledWarp):
-    """Move each image of a batch of training by a random share of its height and width.
+    """Translate each image randomly in training, by a fraction of its height and width.
 
-    In use images stay as they are.
+    In inference images are not changed.
 
     Parameters
     ----------
     height, width : float or (low, high)
-        Ranges of shares, from -1 to 1; f stands for (-f, f). Positive ones move down and right: (-0.2, 0.3)
-        moves by up to 20% up and 30% down.
+        Ranges of fractions, from -1 to 1; f stands for (-f, f). Positive ones move down and right: (-0.2, 0.3) moves by
+        up to 20% up and 30% down.
     fill_mode : 'constant'
-        What comes in from outside of the image; the one mode there is (Keras' default is 'reflect').
+        The pixels outside of the image; this is the only mode (the default of Keras is 'reflect').
     fill_value : float
-        That constant.
+        Their value.
     input_size : int, (H, W) or (H, W, C), optional
-        Checked against what the layer before makes.
+        Checked against the output of the layer before.
     name : str, optional
 
     Raises
     ------
     ValueError
-        For factors out of their range or another mode; ShapeError at `add` or `build` for inputs that are no
+        For factors out of range and other modes; ShapeError at `add` or `build` for inputs that are not
         images.
 
     Notes
     -----
-    Pixels are mixed from the four nearest (bilinear interpolation). Numbers come from the network's random
-    state: one seed gives one run, whatever the number of threads.
+    Pixels are interpolated bilinearly. Random numbers come from the network's random state: a seed repeats a run,
+    independently of the number of threads.
 
     Examples
     --------
@@ -144,22 +143,22 @@ class RandomTranslation(FilledWarp):
 
 
 class RandomRotation(FilledWarp):
-    """Turn each image of a batch of training about its middle, by a random angle.
+    """Rotate each image about its centre by a random angle in training.
 
-    In use images stay as they are.
+    In inference images are not changed.
 
     Parameters
     ----------
     factor : float or (low, high)
-        Range of angles, as shares of a full turn from -1 to 1; f stands for (-f, f). Positive ones turn
-        counter-clockwise: (-0.1, 0.25) turns by up to 36 degrees clockwise and 90 counter-clockwise.
+        Range of angles, as fractions of a full turn from -1 to 1; f stands for (-f, f). Positive angles are
+        counter-clockwise: (-0.1, 0.25) rotates by up to 36 degrees clockwise and 90 counter-clockwise.
     fill_mode, fill_value, input_size, name
-        As for `RandomTranslation`, as is the rest.
+        As for `RandomTranslation`, also everything else.
 
     Raises
     ------
     ValueError
-        For a factor out of its range or another mode; ShapeError at `add` or `build` for inputs that are no
+        For a factor out of range and other modes; ShapeError at `add` or `build` for inputs that are not
         images.
     """
 
@@ -192,24 +191,24 @@ class RandomRotation(FilledWarp):
 
 
 class RandomZoom(FilledWarp):
-    """Show each image of a batch of training at a random size, about its middle.
+    """Zoom each image randomly about its centre in training.
 
-    In use images stay as they are.
+    In inference images are not changed.
 
     Parameters
     ----------
     factor : float or (low, high)
-        Range of what comes into view more, as shares of the height from -1 to 1; f stands for (-f, f).
-        Positive ones zoom out: 0.25 shows 1.25 times as many rows, so that things look 0.8 times as high.
+        Range of additional height in view, as fractions of the height from -1 to 1; f stands for (-f, f). Positive ones
+        zoom out: 0.25 shows 1.25 times as many rows, so that objects appear 0.8 times as high.
     width_factor : float or (low, high), optional
-        The same for columns. Without it they are zoomed as rows are, and shapes keep their sides' ratio.
+        The same for columns. By default they are zoomed like rows, which preserves the aspect ratio.
     fill_mode, fill_value, input_size, name
-        As for `RandomTranslation`, as is the rest.
+        As for `RandomTranslation`, also everything else.
 
     Raises
     ------
     ValueError
-        For factors out of their range or another mode; ShapeError at `add` or `build` for inputs that are no
+        For factors out of range and other modes; ShapeError at `add` or `build` for inputs that are not
         images.
     """
 
@@ -249,22 +248,22 @@ class RandomZoom(FilledWarp):
 
 
 class RandomFlip(RandomWarp):
-    """Turn images of a batch of training left to right, upside down, or both at once: one half of them.
+    """Flip half of the images randomly in training: left to right, upside down, or both at once.
 
-    In use images stay as they are.
+    In inference images are not changed.
 
     Parameters
     ----------
     mode : 'horizontal', 'vertical' or 'horizontal_and_vertical'
-        Left to right, upside down, or both: then an image is flipped both ways, which is half a turn, or not
-        at all, as in Keras 3. For all four ways put RandomFlip('vertical') behind RandomFlip('horizontal').
+        With both, an image is flipped in both directions, which is half a turn, or not at all, as in Keras 3. For all
+        four combinations, put RandomFlip('vertical') after RandomFlip('horizontal').
     input_size, name
-        As for `RandomTranslation`, as is the rest. Pixels are not changed, only moved.
+        As for `RandomTranslation`, also everything else. Pixels are moved without interpolation.
 
     Raises
     ------
     ValueError
-        For another mode; ShapeError at `add` or `build` for inputs that are no images.
+        For other modes; ShapeError at `add` or `build` for inputs that are not images.
     """
 
     replayable = True
@@ -278,7 +277,7 @@ class RandomFlip(RandomWarp):
 
     def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
         if self.mode == "horizontal_and_vertical":
-            # The op decides on each way by a number of its own: it gets the same one twice.
+            # The op uses one random number per direction: it gets the same number twice.
             twice = space.array("twice", (len(numbers), 2))
             for start in range(2):
                 space.run(f"number {start}", ops.put_channels, numbers, start=start, out=twice)

@@ -1,33 +1,44 @@
-"""What a layer is: a description, and two functions.
+"""The base class of all layers, and the registry of their classes.
 
-The legend, used in every file: `N` images in the batch, `H W` height and width of an image in pixels, `C`
-channels, `F` filters, `KH KW` height and width of a filter, `OH OW` of the output, `PH PW` of a pooling
-window, `SH SW` strides, `DH DW` dilation, `D` features, `U` units. Capitals are sizes, lower case are
-indices. `x` goes in, `y` comes out, `dy dx dweight dbias` are the gradients of the loss by them.
+The legend, used in every file: `N` images in the batch, `H W` height and width of an image in pixels, `C` channels, `F`
+filters, `KH KW` height and width of a filter, `OH OW` of the output, `PH PW` of a pooling window, `SH SW` strides, `DH
+DW` dilation, `D` features, `U` units. Capitals are sizes, lower case are indices. `x` is the input, `y` the output, and
+`dy dx dweight dbias` are the gradients of the loss with respect to them.
+
+What a layer tells the engine. All of these are optional class attributes; the defaults are always safe:
+
+    attribute          if true, the layer declares that ...                 the engine then ...
+    replayable         forward and backward only call ops through           records a batch and replays it without
+                       `space.run`, on buffers of the space                 calling the layer (engine/recorded.py)
+    overwrites_grads   backward overwrites gradients when                   does not fill them with zeros first
+                       `space.accumulates` is False                         (engine/engine.py)
+    passes_values_on   the outputs are inputs, rearranged or selected       looks through it for the final activation
+                                                                            (layers/last_activation.py)
+    rescales_pixels    pixels are brought to the order of 1                 does not warn about pixels of 0..255
+    takes_images       `input_size` is the size of an image, whose          reads `input_size` accordingly
+                       channels may stay open; if false, of features        (layers/inserting.py)
+    children, rows     (layers inside this one; see layers/rows.py)         plans, names and counts them too
+
+A layer that sets `replayable` although it computes by itself would be left out of every batch but the first; one that
+sets `overwrites_grads` but accumulates would add to the gradients of the batch before. A derived class that overrides
+forward or backward has to declare these two again.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
-from math import prod
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from gwucnn.activation_functions import ACTIVATIONS, ActivationFunction, activation_function
+from gwucnn.activation_functions import ActivationFunction
 from gwucnn.common import (
     ChecksArguments,
     Shape,
     ShapeError,
-    check_flag,
     check_size,
     constructor_repr,
     pair,
-    to_config,
 )
-from gwucnn.initializers import initializer
 from gwucnn.memory import Parameter, Space
-from gwucnn.ops import sum_rows
-from gwucnn.regularizers import regularizer
 
 __all__ = [
     "CLASSES",
@@ -35,7 +46,6 @@ __all__ = [
     "Layer",
     "Shape",
     "Space",
-    "WeightedLayer",
     "image_size",
     "layer_config",
     "leaves",
@@ -43,12 +53,12 @@ __all__ = [
 
 Array = Any
 
-# The methods whose work `Layer.replayable` speaks of.
-REPLAYED = frozenset({"forward", "backward", "multiply", "multiply_backward_weight", "multiply_backward_input"})
+# The methods that `replayable` and `overwrites_grads` make a statement about.
+DECLARED_METHODS = frozenset({"forward", "backward", "multiply", "multiply_backward_weight", "multiply_backward_input"})
 
 
 def image_size(caller: str, size: Any) -> int | tuple[int, ...] | None:
-    """Return a stated input_size of images, checked: None, int, (H, W) or three sizes with channels."""
+    """Check a stated input_size of images and return it: None, int, (H, W) or three sizes with channels."""
     if size is None:
         return None
     if isinstance(size, (tuple, list)) and len(size) == 3:
@@ -61,17 +71,17 @@ def image_size(caller: str, size: Any) -> int | tuple[int, ...] | None:
     return checked if isinstance(size, (tuple, list)) else checked[0]
 
 
-# Layers by the names of their classes, the package's own before a user's: what descriptions can name.
+# Layers by the names of their classes, which a config can name. The package's own take precedence over users'.
 CLASSES: dict[str, type[Layer]] = {}
 
 
 def layer_config(layer: Layer) -> dict[str, Any]:
-    """Return what a layer is, in values that JSON can hold; `gwucnn.described.from_config` makes it again."""
+    """Return the config of a layer, from which `from_config` recreates it; its values can be represented in JSON."""
     return {"class_name": type(layer).__name__, "config": layer.config()}
 
 
 def leaves(layer: Layer) -> Iterator[Layer]:
-    """Yield the layers inside a layer that hold no others; the layer itself if it holds none."""
+    """Yield the innermost layers inside a layer; the layer itself if it contains none."""
     if not layer.children:
         yield layer
     for child in layer.children:
@@ -79,17 +89,17 @@ def leaves(layer: Layer) -> Iterator[Layer]:
 
 
 class Layer(ChecksArguments):
-    """The base of all layers, also of your own.
+    """The base class of all layers, also of your own.
 
-    A layer sees neither the optimizer, nor the loss, nor another layer. Derive from it and define:
+    A layer knows neither the optimizer nor the loss nor other layers. Derive from it and define:
 
-    - `build(in_shape) -> out_shape`: the shapes of one sample, without the batch; set `self.parameters` to a
-      tuple of the Parameters that the layer needs, raise ShapeError if it cannot work on such inputs.
-    - `forward(x, space) -> y`: x has shape (N, *in_shape). Keep what backward needs in `space.saved`, and
-      large results in `space.array(name, shape)`, never on the layer: one network serves many threads.
-    - `backward(dy, space) -> dx`: *add* to each parameter's `grad`; do not modify dy. May return None if
-      `space.needs_dx` is False. It follows a forward pass whose `space.backward_follows` is set.
-    - `config() -> dict`: the constructor's arguments, so that the layer can be written down.
+    - `build(in_shape) -> out_shape`: the shapes of one sample, without the batch axis. Set `self.parameters` to a tuple
+      of the Parameters that the layer needs; raise ShapeError if it cannot process such inputs.
+    - `forward(x, space) -> y`: x has shape (N, *in_shape). Keep what backward needs in `space.saved`, and large results
+      in `space.array(name, shape)`, never on the layer, because one network serves many threads.
+    - `backward(dy, space) -> dx`: *add* to the `grad` of each parameter, and do not modify dy. May return None if
+      `space.needs_dx` is False. It follows a forward pass with `space.backward_follows`.
+    - `config() -> dict`: the constructor's arguments, from which the layer can be recreated.
 
     Example
     -------
@@ -104,32 +114,25 @@ class Layer(ChecksArguments):
     trainable: bool = True
     input_size: Any = None
     name: str | None = None
-    label: str  # 'Conv2D', or '2.Conv2D' in a network: who an error is about
+    label: str  # 'Conv2D', or '2.Conv2D' in a network: begins error messages
     in_shape: Shape
     out_shape: Shape
-    # Whether forward and backward do nothing but call ops through space.run, on buffers of the space. Batches
-    # of one size can then be replayed without calling them. False in a layer that computes by itself.
+    # See the docstring of this module.
     replayable: bool = False
-    # Whether backward writes the gradients, where space.adds is False, instead of adding to them: then nobody
-    # has to set them to zero first.
     overwrites_grads: bool = False
-    # The layers inside of a layer that holds others, in the order of their parameters.
-    children: tuple[Layer, ...] = ()
-    # The same, those together of which one works on what the other made.
-    rows: Sequence[Sequence[Layer]] = ()
-    # Whether it brings pixels to the order of 1, so that nobody need be warned about 0..255.
-    rescales_pixels: ClassVar[bool] = False
-    # Whether it hands its inputs on, in another shape or with some left out, and computes nothing with them.
     passes_values_on: ClassVar[bool] = False
-    # Whether input_size states an image, whose channels may stay open, or a number of features.
+    rescales_pixels: ClassVar[bool] = False
     takes_images: ClassVar[bool] = True
+    # The layers inside this one, in the order of their parameters; and the same as rows of consecutive layers.
+    children: tuple[Layer, ...] = ()
+    rows: Sequence[Sequence[Layer]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # What a base promised of its own methods, one that replaces them has to promise again.
-        if not REPLAYED.isdisjoint(vars(cls)):
-            for promise in {"replayable", "overwrites_grads"} - vars(cls).keys():
-                setattr(cls, promise, False)
+        # A statement about methods of the base class does not hold for methods that override them.
+        if not DECLARED_METHODS.isdisjoint(vars(cls)):
+            for attribute in {"replayable", "overwrites_grads"} - vars(cls).keys():
+                setattr(cls, attribute, False)
         held = CLASSES.get(cls.__name__)
         if held is None or held.__module__.partition(".")[0] != __name__.partition(".")[0]:
             CLASSES[cls.__name__] = cls
@@ -140,40 +143,40 @@ class Layer(ChecksArguments):
         return layer
 
     def build(self, in_shape: Shape) -> Shape:
-        """Take the shape of one input, declare the parameters and return the shape of one output."""
+        """Declare the parameters for inputs of this shape (of one sample); return the shape of the output."""
         self.in_shape = self.out_shape = in_shape
         return in_shape
 
     def forward(self, x: Array, space: Space) -> Array:
-        """Return the outputs of a batch."""
+        """Return the outputs for a batch."""
         raise NotImplementedError(f"{self.label}: expected a layer that defines forward(x, space)")
 
     def backward(self, dy: Array, space: Space) -> Array | None:
-        """Add to the parameters' gradients and return the gradient by the inputs."""
+        """Add to the gradients of the parameters, and return the gradient with respect to the inputs."""
         raise NotImplementedError(f"{self.label}: expected a layer that defines backward(dy, space)")
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, in values that JSON can hold."""
+        """Return the constructor's arguments, as values that JSON can represent."""
         return {}
 
     def find_nonfinite(self, space: Space) -> str:
-        """Return the label of the layer whose outputs in the last forward are the first not to be finite."""
+        """Return the label of the first layer whose outputs in the last forward pass are not finite."""
         return self.label
 
     @property
     def multiply_adds(self) -> int:
-        """How many multiplications, each with an addition, one image takes; 0 for layers without any.
+        """Number of multiply-adds for one image; 0 for layers without weights.
 
-        Of the plain formula, also where a faster algorithm runs. Known after `build`.
+        It counts the plain formula, even if a faster algorithm runs. Available after `build`.
         """
         return 0
 
     def arithmetic(self) -> str:
-        """Return how the size of the output comes about, for messages: '26 = (28 - 3) + 1'."""
+        """Return the calculation of the output size for messages: '26 = (28 - 3) + 1'."""
         return " x ".join(map(str, self.out_shape))
 
     def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:
-        """Return the layer without its last activation, sharing its parameters, and that activation."""
+        """Return the layer without its final activation, sharing its parameters, and that activation."""
         return self, None
 
     def __repr__(self) -> str:
@@ -186,160 +189,3 @@ class Layer(ChecksArguments):
                 f"{self.label}: expected images (H, W, C), got {in_shape}; give x as (N, H, W) or (N, H, W, "
                 "C), and put this layer before Flatten()"
             )
-
-
-class WeightedLayer(Layer):
-    """A layer that multiplies by a kernel, adds a bias and applies an activation: Conv2D and Dense.
-
-    A derived class says how to multiply.
-    """
-
-    replayable = True
-    # Makes (kernel, bias or None) from those declared, in a space, where a fused step multiplies by others.
-    _make_weights: Callable[[Array, Array | None, Space], tuple[Array, Array | None]] | None = None
-
-    def __init__(
-        self,
-        *,
-        activation: Any,
-        add_bias: bool,
-        kernel_initializer: str,
-        bias_initializer: str,
-        kernel_regularizer: Any = None,
-        trainable: bool,
-        name: str | None,
-    ) -> None:
-        self.activation: type[ActivationFunction] | None = activation_function(self.label, activation)
-        hint = f"; write activation={add_bias!r}" if str(add_bias) in ACTIVATIONS else ""
-        self.add_bias = check_flag(self.label, "add_bias", add_bias, hint)
-        self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
-        self.trainable = trainable
-        self.name = name
-        initializer(self.label, "kernel_initializer", kernel_initializer)
-        initializer(self.label, "bias_initializer", bias_initializer)
-        self.kernel_regularizer = regularizer(self.label, "kernel_regularizer", kernel_regularizer)
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training moves kernel and bias. A change takes effect at the network's next `compile`."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = check_flag(self.label, "trainable", value)
-        for parameter in self.parameters:
-            parameter.trainable = self._trainable
-
-    def declare(self, shape: Shape, outputs: int | None = None) -> None:
-        """Declare kernel and bias, once the kernel's shape is known: a bias for each of `outputs`.
-
-        Their number is the kernel's last size where it is not given.
-        """
-        self.kernel = Parameter(
-            "kernel",
-            shape,
-            initializer(self.label, "kernel_initializer", self.kernel_initializer),
-            self.trainable,
-            self.kernel_regularizer,
-        )
-        self.bias = Parameter(
-            "bias",
-            shape[-1:] if outputs is None else (outputs,),
-            initializer(self.label, "bias_initializer", self.bias_initializer),
-            self.trainable,
-        )
-        self.parameters = (self.kernel, self.bias) if self.add_bias else (self.kernel,)
-
-    @property
-    def multiply_adds(self) -> int:
-        # Each weight meets each place of the output once, pixels of the border included.
-        return prod(self.out_shape[:-1]) * self.kernel.size
-
-    def weights(self, space: Space) -> tuple[Array, Array | None]:
-        """Return the kernel, and the bias or None, that forward multiplies by and adds."""
-        kernel, bias = self.kernel.constant, self.bias.constant if self.add_bias else None
-        return (kernel, bias) if self._make_weights is None else self._make_weights(kernel, bias, space)
-
-    def multiply(self, x: Array, y: Array, space: Space) -> None:
-        """Fill y with the product of x and the kernel, plus the bias."""
-        raise NotImplementedError
-
-    def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
-        """Add to the kernel's gradient."""
-        raise NotImplementedError
-
-    def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
-        """Fill dx with the gradient by x."""
-        raise NotImplementedError
-
-    def forward(self, x: Array, space: Space) -> Array:
-        activation = self.activation
-        y = before = space.array("y", (x.shape[0], *self.out_shape))
-        if activation is not None and activation.of_input and space.backward_follows:
-            before = space.array("before activation", y.shape)
-        self.multiply(x, before, space)
-        if activation is not None:
-            activation.forward(before, y, space)
-        space.saved["x"], space.saved["before activation"], space.saved["y"] = x, before, y
-        return y
-
-    def backward(self, dy: Array, space: Space) -> Array | None:
-        x = space.saved["x"]
-        if self.activation is not None:
-            before, y = space.saved["before activation"], space.saved["y"]
-            dy = self.activation.backward(dy, before, y, space.array("dz", dy.shape), space)
-        if self.kernel.trainable:
-            self.multiply_backward_weight(x, dy, space)
-            if self.add_bias:
-                space.run("bias", sum_rows, dy, out=self.bias.grad, accumulate=space.accumulates)
-        if not space.needs_dx:
-            return None
-        dx = space.array("dx", x.shape)
-        self.multiply_backward_input(dy, dx, space)
-        return dx
-
-    def with_activation(self, activation: type[ActivationFunction] | None) -> WeightedLayer:
-        """Return the same layer, sharing its parameters, with another activation."""
-        other = copy.copy(self)
-        other.activation = activation
-        return other
-
-    def with_weights(self, make: Callable[[Array, Array | None, Space], tuple[Array, Array | None]]) -> WeightedLayer:
-        """Return the same layer, multiplying by what `make(kernel, bias, space)` returns: only for use."""
-        other = copy.copy(self)
-        other._make_weights = make
-        return other
-
-    def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:
-        return self.with_activation(None), self.activation
-
-    def config(self) -> dict[str, Any]:
-        changed = {
-            "activation": self.activation.name if self.activation else None,
-            "add_bias": self.add_bias,
-            "kernel_initializer": self.kernel_initializer,
-            "bias_initializer": self.bias_initializer,
-            "kernel_regularizer": to_config(self.kernel_regularizer),
-            "trainable": self.trainable,
-            "name": self.name,
-        }
-        return {key: value for key, value in changed.items() if value != DEFAULTS[key]}
-
-    def __repr__(self) -> str:
-        shown = self.config()
-        if self.kernel_regularizer is not None:
-            shown["kernel_regularizer"] = self.kernel_regularizer
-        return constructor_repr(self, shown)
-
-
-# Left out of config and repr where unchanged.
-DEFAULTS = {
-    "activation": None,
-    "add_bias": False,
-    "kernel_initializer": "glorot_uniform",
-    "bias_initializer": "zeros",
-    "kernel_regularizer": None,
-    "trainable": True,
-    "name": None,
-}

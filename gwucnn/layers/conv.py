@@ -13,7 +13,7 @@ __all__ = ["Conv2D"]
 
 
 class Conv2D(FilterLayer):
-    """Slide filters over images: each output pixel is the product of a filter with the window under it.
+    """Slide filters over images: each output pixel is the product of a filter and the window under it.
 
     ::
 
@@ -22,7 +22,7 @@ class Conv2D(FilterLayer):
         dbias = sum of dz over images and pixels
         dx = conv2d_backward_input(dz, kernel)
 
-    with dz the gradient before the activation.
+    where dz is the gradient before the activation.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ class Conv2D(FilterLayer):
     padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
         Zeros around the image; 'same' keeps its size at stride 1.
     groups : int
-        Parts into which channels and filters are split; with as many groups as channels each is filtered by
-        itself.
+        Number of groups into which channels and filters are divided. With as many groups as channels, each channel is
+        filtered separately.
     activation : str, optional
         'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'.
     add_bias : bool
     input_size : int, (H, W) or (H, W, C), optional
-        Size of the images: an int is square with one channel. Needed nowhere; on the first layer it is
+        Size of the images; an int stands for square images with one channel. Never required. On the first layer it is
         checked against the data.
     kernel_initializer, bias_initializer : str
         See `gwucnn.initializers`.
@@ -54,12 +54,12 @@ class Conv2D(FilterLayer):
     Raises
     ------
     ValueError
-        For sizes and names that do not exist; ShapeError at `add` or `build` if the filter does not fit the
+        For invalid sizes and unknown names; ShapeError at `add` or `build` if the filter does not fit the
         image.
 
     Notes
     -----
-    Kernel of shape (KH, KW, C // groups, F), bias (F,): Keras' layout and order.
+    Kernel of shape (KH, KW, C // groups, F), bias (F,), in the layout and order of Keras.
     """
 
     replayable = True

@@ -1,4 +1,4 @@
-"""Transposed convolution: images that grow."""
+"""Transposed convolution, which enlarges images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Conv2DTranspose"]
 
 
 class Conv2DTranspose(FilterLayer):
-    """Spread each pixel over a window of a larger image: what a convolution does to gradients, as a layer.
+    """Scatter each pixel over a window of a larger image: the gradient of a convolution, as a layer.
 
     ::
 
@@ -23,7 +23,7 @@ class Conv2DTranspose(FilterLayer):
         dbias = sum of dz over images and pixels
         dx = conv2d_transpose_backward_input(dz, kernel)
 
-    with dz the gradient before the activation. Strides of 2 double an image's sides: the decoder of an
+    where dz is the gradient before the activation. Strides of 2 double the sides of an image, so that the decoder of an
     autoencoder mirrors an encoder of Conv2D with the same options.
 
     Parameters
@@ -33,13 +33,13 @@ class Conv2DTranspose(FilterLayer):
     kernel_size : int or (KH, KW)
         In pixels.
     strides, dilation_rate : int or (rows, columns)
-        Pixels between the windows of neighbouring pixels, and between the pixels of a window.
+        Distance between the windows of neighbouring pixels, and between the pixels of a window.
     padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
-        Pixels cut off from the output; 'same' makes it strides times as large as the image.
+        Pixels cut off from the output; with 'same' the output is strides times as large as the image.
     output_padding : int or (rows, columns), optional
-        Pixels more at the bottom and right; by default as Keras, see `gwucnn.ops.conv2d_transpose`.
+        Additional pixels at the bottom and right; the default is that of Keras, see `gwucnn.ops.conv2d_transpose`.
     groups : int
-        Parts into which channels and filters are split.
+        Number of groups into which channels and filters are divided.
     activation, add_bias, input_size, kernel_initializer, bias_initializer, kernel_regularizer, trainable,
     name
         As in Conv2D.
@@ -47,12 +47,12 @@ class Conv2DTranspose(FilterLayer):
     Raises
     ------
     ValueError
-        For sizes and names that do not exist, output_padding that is not smaller than the strides or the
-        dilation; ShapeError at `add` or `build` if padding leaves nothing.
+        For invalid sizes, unknown names, and output_padding that is not smaller than the strides or the dilation;
+        ShapeError at `add` or `build` if padding cuts off everything.
 
     Notes
     -----
-    Kernel of shape (KH, KW, F // groups, C), bias (F,): Keras' layout, filters before channels.
+    Kernel of shape (KH, KW, F // groups, C), bias (F,), in the layout of Keras, with filters before channels.
 
     References
     ----------
@@ -121,7 +121,7 @@ class Conv2DTranspose(FilterLayer):
 
     @property
     def multiply_adds(self) -> int:
-        # Each weight meets each place of the input once.
+        # Each weight is used once per input position.
         return prod(self.in_shape[:-1]) * self.kernel.size
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:

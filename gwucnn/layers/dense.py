@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from gwucnn import ops
 from gwucnn.common import ShapeError, check_size
-from gwucnn.layers.base import Array, Shape, Space, WeightedLayer
+from gwucnn.layers.base import Array, Shape, Space
+from gwucnn.layers.weighted import WeightedLayer
 
 __all__ = ["Dense"]
 
@@ -19,7 +20,7 @@ class Dense(WeightedLayer):
         y = activation(x @ kernel + bias)
         dkernel = x.T @ dz, dbias = sum of dz over the batch, dx = dz @ kernel.T
 
-    with dz the gradient before the activation.
+    where dz is the gradient before the activation.
 
     Parameters
     ----------
@@ -29,13 +30,13 @@ class Dense(WeightedLayer):
     activation : str, optional
         'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'.
     input_size : int, optional
-        D, number of inputs; checked against what the layer before makes.
+        D, number of inputs; checked against the output of the layer before.
     kernel_initializer, bias_initializer, kernel_regularizer, trainable, name
         As in Conv2D.
 
     Notes
     -----
-    Kernel of shape (D, U), bias (U,): Keras' layout and order.
+    Kernel of shape (D, U), bias (U,), in the layout and order of Keras.
     """
 
     replayable = True

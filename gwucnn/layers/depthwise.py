@@ -1,4 +1,4 @@
-"""Convolutions that filter each channel by itself."""
+"""Convolutions that filter each channel separately."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ __all__ = ["DepthwiseConv2D", "SeparableConv2D"]
 
 
 class ChannelLayer(FilterLayer):
-    """A layer with M filters for each channel, kept as (KH, KW, C, M) and called as (KH, KW, 1, C * M).
+    """A layer with M filters per channel, stored as (KH, KW, C, M) and used as (KH, KW, 1, C * M).
 
-    Both are the same numbers in the same order: filter c*M + m of `conv2d` with C groups is the m-th of
-    channel c.
+    Both have the same elements in the same order: filter c*M + m of `conv2d` with C groups is filter m of channel c.
     """
 
     replayable = True
@@ -66,7 +65,7 @@ class ChannelLayer(FilterLayer):
 
 
 class DepthwiseConv2D(ChannelLayer):
-    """Slide filters over images, each over one channel: M filters a channel, C * M outputs.
+    """Slide filters over images, each over a single channel: M filters per channel, C * M outputs.
 
     ::
 
@@ -79,7 +78,7 @@ class DepthwiseConv2D(ChannelLayer):
     strides, padding, dilation_rate
         As in Conv2D.
     depth_multiplier : int
-        M, filters for each channel.
+        M, number of filters per channel.
     activation, add_bias, input_size, kernel_initializer, bias_initializer, kernel_regularizer, trainable,
     name
         As in Conv2D.
@@ -87,12 +86,12 @@ class DepthwiseConv2D(ChannelLayer):
     Raises
     ------
     ValueError
-        For sizes and names that do not exist; ShapeError at `add` or `build` if the filter does not fit the
+        For invalid sizes and unknown names; ShapeError at `add` or `build` if the filter does not fit the
         image.
 
     Notes
     -----
-    Kernel of shape (KH, KW, C, M), bias (C * M,): Keras' layout and order.
+    Kernel of shape (KH, KW, C, M), bias (C * M,), in the layout and order of Keras.
 
     References
     ----------
@@ -152,41 +151,41 @@ class DepthwiseConv2D(ChannelLayer):
 
 
 class SeparableConv2D(ChannelLayer):
-    """Filter each channel by itself, then mix the channels of each pixel: a cheaper Conv2D.
+    """Filter each channel separately, then mix the channels of each pixel: a cheaper Conv2D.
 
     ::
 
         z[..., c*M + m] = conv2d(x[..., c], depthwise_kernel[..., c, m])
         y = activation(conv2d(z, pointwise_kernel) + bias)
 
-    For each output pixel C*M*(KH*KW + F) products, where Conv2D takes C*KH*KW*F.
+    Each output pixel takes C*M*(KH*KW + F) products, compared with C*KH*KW*F for Conv2D.
 
     Parameters
     ----------
     filters : int
         F, number of output channels.
     kernel_size : int or (KH, KW)
-        Of the first step, in pixels.
+        Size of the filters of the first step, in pixels.
     strides, padding, dilation_rate
-        Of the first step, as in Conv2D.
+        Options of the first step, as in Conv2D.
     depth_multiplier : int
-        M, filters for each channel in the first step.
+        M, number of filters per channel in the first step.
     depthwise_initializer, pointwise_initializer : str
         See `gwucnn.initializers`.
     depthwise_regularizer, pointwise_regularizer : as Conv2D's kernel_regularizer, optional
     activation, add_bias, input_size, bias_initializer, trainable, name
-        As in Conv2D; there is nothing between the two steps.
+        As in Conv2D; there is no activation between the two steps.
 
     Raises
     ------
     ValueError
-        For sizes and names that do not exist; ShapeError at `add` or `build` if the filter does not fit the
+        For invalid sizes and unknown names; ShapeError at `add` or `build` if the filter does not fit the
         image.
 
     Notes
     -----
-    Depthwise kernel of shape (KH, KW, C, M), pointwise kernel (1, 1, C * M, F), bias (F,): Keras' layout and
-    order.
+    Depthwise kernel of shape (KH, KW, C, M), pointwise kernel (1, 1, C * M, F), bias (F,), in the layout and
+    order of Keras.
 
     References
     ----------
@@ -237,7 +236,7 @@ class SeparableConv2D(ChannelLayer):
 
     @property
     def pointwise_initializer(self) -> str:
-        """How the second kernel begins."""
+        """The initializer of the second kernel."""
         return self.kernel_initializer
 
     @property
@@ -269,7 +268,7 @@ class SeparableConv2D(ChannelLayer):
         return prod(self.out_shape[:-1]) * (self.depthwise_kernel.size + self.kernel.size)
 
     def _between(self, name: str, pixels: Array, space: Space) -> Array:
-        """Return a buffer for what lies between the two steps, for as many pixels as an output has."""
+        """Return a buffer for the output of the first step, with as many pixels as `pixels`."""
         return space.array(name, (*pixels.shape[:3], self._flat[3]))
 
     def multiply(self, x: Array, y: Array, space: Space) -> None:
@@ -278,8 +277,8 @@ class SeparableConv2D(ChannelLayer):
         kernel, bias = self.weights(space)
         space.run("pointwise", ops.conv2d, z, kernel, bias, out=y, constant_weight=space.constant_weights)
 
-    def _spread(self, dy: Array, space: Space) -> Array:
-        """Return the gradient between the two steps."""
+    def _pointwise_backward(self, dy: Array, space: Space) -> Array:
+        """Return the gradient with respect to the output of the first step."""
         dz = self._between("dbetween", dy, space)
         return space.run(
             "pointwise_backward_input",
@@ -300,12 +299,12 @@ class SeparableConv2D(ChannelLayer):
             out=self.kernel.grad,
             accumulate=space.accumulates,
         )
-        dz = space.saved["dbetween"] = self._spread(dy, space)
+        dz = space.saved["dbetween"] = self._pointwise_backward(dy, space)
         self._filter_backward_weight(x, dz, self.depthwise_kernel, space)
 
     def multiply_backward_input(self, dy: Array, dx: Array, space: Space) -> None:
-        # Frozen, the layer has not been asked for its weights' gradients before.
-        dz = space.saved["dbetween"] if self.kernel.trainable else self._spread(dy, space)
+        # In a frozen layer, `multiply_backward_weight` has not been called before.
+        dz = space.saved["dbetween"] if self.kernel.trainable else self._pointwise_backward(dy, space)
         self._filter_backward_input(dz, self.depthwise_kernel, dx, space)
 
     def config(self) -> dict[str, Any]:

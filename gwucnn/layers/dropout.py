@@ -1,4 +1,4 @@
-"""Dropout: some numbers or whole channels are left out of each batch of training, by chance."""
+"""Dropout: random elements or channels are set to zero in training."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ __all__ = ["Dropout", "SpatialDropout2D"]
 
 
 class Dropout(Layer):
-    """Set a share of the numbers to 0 in training, by chance, and stretch the others to keep the mean.
+    """Set random elements to 0 in training, and scale the others to preserve the mean.
 
     ::
 
         y = x / (1 - rate) where mask, else 0            dx = dy / (1 - rate) where mask, else 0
 
-    with a new mask for each batch, each of its numbers 0 with probability `rate`. In use nothing changes:
-    y = x.
+    with a new mask for each batch, whose elements are 0 with probability `rate`. In inference y = x.
 
     Parameters
     ----------
@@ -29,12 +28,12 @@ class Dropout(Layer):
     Raises
     ------
     ValueError
-        For a rate outside of its range.
+        For a rate out of range.
 
     Notes
     -----
-    N. Srivastava et al., JMLR 15 (2014). Masks come from the network's random state: one seed gives one run,
-    whatever the number of threads.
+    N. Srivastava et al., JMLR 15 (2014). Masks come from the network's random state: a seed repeats a run,
+    independently of the number of threads.
 
     Examples
     --------
@@ -71,10 +70,10 @@ class Dropout(Layer):
 
 
 class SpatialDropout2D(Dropout):
-    """Set a share of the channels of each image to 0 in training, by chance, and stretch the others.
+    """Set random channels of each image to 0 in training, and scale the others.
 
-    As `Dropout`, but with one number of the mask for all pixels of a channel: neighbouring pixels tell nearly
-    the same, so that a network would hardly miss single ones.
+    Like `Dropout`, but with one element of the mask for all pixels of a channel. Neighbouring pixels are so similar
+    that a network would hardly miss single ones.
 
     Parameters
     ----------
@@ -84,7 +83,7 @@ class SpatialDropout2D(Dropout):
     Raises
     ------
     ValueError
-        For a rate outside of its range; ShapeError at `build` for inputs that are no images.
+        For a rate out of range; ShapeError at `build` for inputs that are not images.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What the layers share that slide filters over images."""
+"""The base of layers that slide filters over images."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from gwucnn.common import Window
-from gwucnn.layers.base import Shape, WeightedLayer, image_size
+from gwucnn.layers.base import Shape, image_size
+from gwucnn.layers.weighted import WeightedLayer
 
 __all__ = ["FilterLayer"]
 
 
 class FilterLayer(WeightedLayer):
-    """A weighted layer with a window: Conv2D and its relatives, which say how to multiply.
+    """A weighted layer with a window: the base of Conv2D and its relatives.
 
-    A derived class sets `self.parameters` in `build`, by `declare`, and names in `own` the options that it
-    alone has, with their defaults.
+    A derived class sets `self.parameters` in `build`, by calling `declare`, and lists in `own` the options that only it
+    has, with their defaults.
     """
 
     replayable = True
@@ -29,7 +30,7 @@ class FilterLayer(WeightedLayer):
         self.input_size = image_size(self.label, input_size)
 
     def slide(self, in_shape: Shape, outputs: int) -> None:
-        """Take an image's shape and set that of the output, of `outputs` channels, or raise ShapeError."""
+        """Set the shape of the output, with `outputs` channels, for images of shape `in_shape`, or raise ShapeError."""
         self._window = replace(self._window, caller=self.label)
         self.in_shape = in_shape
         self.out_shape = (*self._window.output((in_shape[0], in_shape[1])), outputs)

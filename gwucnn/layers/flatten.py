@@ -1,4 +1,4 @@
-"""Flatten."""
+"""Flatten: images to rows of features."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["Flatten"]
 
 
 class Flatten(Layer):
-    """Lay each image out as one row of H*W*C features, for a Dense layer. A view: nothing is copied.
+    """Reshape each image to one row of H*W*C features, for a Dense layer. A view: nothing is copied.
 
-    The order is that of memory, channels last. In a network with data_format='channels_first' it is (C, H,
-    W), so that weights of such frameworks fit; then the images are permuted first, which does copy.
+    The order of the features is that of memory, channels last. In a network with data_format='channels_first' it is (C,
+    H, W), so that weights from channels-first frameworks fit; the images are then permuted first, which does copy.
 
     Parameters
     ----------
     input_size : int, (H, W) or (H, W, C), optional
-        Checked against what the layer before makes.
+        Checked against the output of the layer before.
     """
 
     replayable = True
     passes_values_on = True
-    channels_first = False  # set by a network with that data_format
+    channels_first = False  # set by a channels-first network
 
     def __init__(self, input_size: Any = None, *, name: str | None = None) -> None:
         self.input_size = image_size(self.label, input_size)

@@ -1,4 +1,4 @@
-"""Layers that networks from elsewhere bring along and that no other layer says: for `import_onnx`."""
+"""Layers that only networks imported by `import_onnx` need."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["ChannelShuffle", "Clip", "LocalResponseNormalization", "LogSoftmax",
 
 
 class ChannelShuffle(Layer):
-    """Deal out the channels of each of `groups` like cards, so that the next groups get some of every one.
+    """Interleave the channels of `groups` groups, so that each group of the next layer gets some of every one.
 
     ::
 
         y[..., k*G + g] = x[..., g*K + k],   G groups of K = C / G channels
 
-    Backward puts dy back in the same way, with K groups.
+    Backward permutes dy back in the same way, with K groups.
 
     X. Zhang, X. Zhou, M. Lin and J. Sun, "ShuffleNet: An Extremely Efficient Convolutional Neural Network for
     Mobile Devices", CVPR 2018, section 3.1.
@@ -29,7 +29,7 @@ class ChannelShuffle(Layer):
     Parameters
     ----------
     groups : int
-        Divides the channels.
+        Number of groups, a divisor of the number of channels.
     name : str, optional
     """
 
@@ -49,13 +49,13 @@ class ChannelShuffle(Layer):
         return in_shape
 
     def forward(self, x: Array, space: Space) -> Array:
-        return self._dealt("y", x, self.groups, space)
+        return self._transposed("y", x, self.groups, space)
 
     def backward(self, dy: Array, space: Space) -> Array:
-        return self._dealt("dx", dy, self.in_shape[2] // self.groups, space)
+        return self._transposed("dx", dy, self.in_shape[2] // self.groups, space)
 
-    def _dealt(self, name: str, x: Array, groups: int, space: Space) -> Array:
-        """Return x with the channels of each pixel, as a matrix of so many rows, turned."""
+    def _transposed(self, name: str, x: Array, groups: int, space: Space) -> Array:
+        """Return x with the channels of each pixel transposed as a matrix with `groups` rows."""
         pixels, each = prod(x.shape[:3]), x.shape[3] // groups
         rows = space.view(f"{name} by groups", x, (pixels, 1, groups, each))
         out = space.array(f"{name} dealt", (pixels, each, 1, groups))
@@ -66,9 +66,9 @@ class ChannelShuffle(Layer):
 
 
 class Clip(Layer):
-    """y = x between `low` and `high`, else the nearer of both; relu6 is Clip(0, 6).
+    """Clip to the range from `low` to `high`; relu6 is Clip(0, 6).
 
-    Backward lets gradients through where low < x < high. Either bound may be None. NaN stays NaN.
+    Backward passes gradients where low < x < high. Either bound may be None. NaN stays NaN.
     """
 
     def __init__(self, low: float | None = None, high: float | None = None, *, name: str | None = None) -> None:
@@ -92,7 +92,7 @@ class Clip(Layer):
 
 
 class LogSoftmax(Layer):
-    """y[k] = x[k] - log(sum over l of exp(x[l])) in each row: logarithms of probabilities.
+    """y[k] = x[k] - log(sum over l of exp(x[l])) in each row: the logarithm of softmax.
 
     Backward: dx[k] = dy[k] - exp(y[k]) * sum over l of dy[l].
     """
@@ -117,13 +117,13 @@ class LogSoftmax(Layer):
 
 
 class LocalResponseNormalization(Layer):
-    """Divide each number by what its neighbours in `size` channels amount to.
+    """Divide each element by a power of the sum of squares over `size` neighbouring channels.
 
     ::
 
         y[..., c] = x[..., c] / b[..., c] ** beta
         b[..., c] = bias + alpha / size * sum over l from c - (size - 1) // 2 to c + size // 2 of x[..., l]**2
-        dx = dy / b**beta - 2 * alpha * beta / size * x * (sum of dy * y / b over the c that l is summed for)
+        dx = dy / b**beta - 2 * alpha * beta / size * x * (sum of dy * y / b over the channels c whose sums include l)
 
     A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet classification with deep convolutional neural
     networks", NIPS 2012, section 3.3; with ONNX's division by size.
@@ -131,7 +131,7 @@ class LocalResponseNormalization(Layer):
     Parameters
     ----------
     size : int
-        Channels, the own one among them.
+        Number of channels in a sum, including the channel itself.
     alpha, beta, bias : float
     name : str, optional
     """
@@ -152,7 +152,7 @@ class LocalResponseNormalization(Layer):
         self.name = name
 
     def _sums(self, a: Array, before: int) -> Array:
-        """Return the sums of `size` neighbours, of which `before` stand in front."""
+        """Return the sums over `size` neighbouring channels, `before` of which precede the channel."""
         borders = [(0, 0)] * (a.ndim - 1) + [(before, self.size - 1 - before)]
         padded = np.pad(a, borders)
         return np.lib.stride_tricks.sliding_window_view(padded, self.size, -1).sum(axis=-1)
@@ -175,7 +175,7 @@ class LocalResponseNormalization(Layer):
 
 
 class OrderedFlatten(Layer):
-    """Lay images out as rows in an order of its own, whatever the network's data_format.
+    """Flatten images in a fixed order, independent of the network's data_format.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Layers that hold layers: a sum with a shortcut, and branches side by side."""
+"""Layers that contain layers: a sum with a shortcut, and parallel branches."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Concatenate", "Nested", "Residual"]
 
 
 class Residual(Nested):
-    """Add what some layers make of the input to the input itself, so that they learn a difference.
+    """Add the output of some layers to their input, so that they learn the difference.
 
     ::
 
-        y = F(x) + S(x)             F: `layers`, one after the other; S: `shortcut`, or S(x) = x
+        y = F(x) + S(x)             F: the consecutive `layers`; S: `shortcut`, or S(x) = x
         dx = dF(dy) + dS(dy)        the same dy goes into both
 
     K. He et al., "Deep residual learning for image recognition", arXiv:1512.03385, equations 1 and 2.
@@ -28,22 +28,22 @@ class Residual(Nested):
     Parameters
     ----------
     layers : list of Layer
-        Work one after the other.
+        Consecutive layers.
     shortcut : Layer or list of Layer, optional
-        What is done to x beside them; nothing by default. Where F changes the shape, a projection such as
+        Applied to x in parallel; the identity by default. If F changes the shape, use a projection such as
         Conv2D(filters, 1, strides=2).
     name : str, optional
 
     Raises
     ------
     ValueError
-        For no layers, or a layer that has its place already; TypeError for what is no layer.
+        Without layers, or for a layer that already belongs to a network; TypeError for anything but layers.
     ShapeError
         At `add` or `build`, if F(x) and S(x) differ in shape.
 
     Notes
     -----
-    Weights stand in the order of `layers`, then `shortcut`.
+    The order of weights is that of `layers`, then `shortcut`.
 
     Examples
     --------
@@ -68,14 +68,14 @@ class Residual(Nested):
         made, passed = self.build_rows(in_shape)
         if made != passed:
             raise ShapeError(
-                f"{self.label}: expected layers and shortcut to make the same shape, got {self._shown(made)} "
-                f"and {self._shown(passed)}{_remedy(made, passed)}"
+                f"{self.label}: expected layers and shortcut to make the same shape, got {self._in_user_order(made)} "
+                f"and {self._in_user_order(passed)}{_remedy(made, passed)}"
             )
         self.out_shape = made
         return made
 
     def with_relu(self) -> Residual:
-        """Return the same block, sharing its parameters, with relu after the sum."""
+        """Return this layer with relu after the sum; the parameters are shared."""
         other = copy.copy(self)
         other._relu = True
         return other
@@ -106,7 +106,7 @@ class Residual(Nested):
 
 
 class Concatenate(Nested):
-    """Put side by side, along the channels (or features), what several branches make of the same input.
+    """Concatenate the outputs of several branches for the same input along the channels (or features).
 
     ::
 
@@ -118,13 +118,13 @@ class Concatenate(Nested):
     Parameters
     ----------
     branches : list of (Layer or list of Layer)
-        The layers of a branch work one after the other; an empty list hands the input itself on.
+        The layers of a branch are consecutive; an empty list passes the input through.
     name : str, optional
 
     Raises
     ------
     ValueError
-        For no branches, or a layer that has its place already; TypeError for what is no layer.
+        Without branches, or for a layer that already belongs to a network; TypeError for anything but layers.
     ShapeError
         At `add` or `build`, if branches differ in more than the channels.
 
@@ -152,9 +152,9 @@ class Concatenate(Nested):
         for number, shape in enumerate(made):
             if not shape or shape[:-1] != made[0][:-1]:
                 raise ShapeError(
-                    f"{self.label}: expected branches that differ in their channels alone, got "
-                    f"{self._shown(made[0])} from branch 0 and {self._shown(shape)} from branch {number}; "
-                    "padding='same' keeps the size of images"
+                    f"{self.label}: expected branches that differ only in their channels, got "
+                    f"{self._in_user_order(made[0])} from branch 0 and {self._in_user_order(shape)} from branch "
+                    f"{number}; padding='same' keeps the size of images"
                 )
         self._channels = [shape[-1] for shape in made]
         self._starts = [sum(self._channels[:number]) for number in range(len(made))]
@@ -180,7 +180,7 @@ class Concatenate(Nested):
 
     def arithmetic(self) -> str:
         total = f"{self.out_shape[-1]} = {' + '.join(map(str, self._channels))}"
-        return f"{' x '.join(map(str, self._shown(self.out_shape)))}, {total}"
+        return f"{' x '.join(map(str, self._in_user_order(self.out_shape)))}, {total}"
 
     def config(self) -> dict[str, Any]:
         shown = {"branches": [[layer_config(layer) for layer in branch] for branch in self.branches]}
@@ -191,7 +191,7 @@ class Concatenate(Nested):
 
 
 def _remedy(made: Shape, passed: Shape) -> str:
-    """Return what to do about a sum of images of two shapes: a projection, or edges that are kept."""
+    """Return a hint for a sum of images with different shapes: a projection, or padding."""
     if not len(made) == len(passed) == 3:
         return ""
     stride = -(-passed[0] // made[0])

@@ -16,7 +16,7 @@ __all__ = ["BatchNormalization", "LayerNormalization"]
 
 
 class _Normalization(Layer):
-    """What both share: gamma and beta, one number a channel."""
+    """The base of both: gamma and beta, with one element per channel."""
 
     replayable = True
 
@@ -27,7 +27,7 @@ class _Normalization(Layer):
 
     @property
     def trainable(self) -> bool:
-        """Whether training moves the layer. A change takes effect at the network's next `compile`."""
+        """Whether training updates the layer. A change takes effect at the network's next `compile`."""
         return self._trainable
 
     @trainable.setter
@@ -56,7 +56,7 @@ class _Normalization(Layer):
 
 
 class BatchNormalization(_Normalization):
-    """Bring each channel of a batch to mean 0 and variance 1, then stretch and shift it.
+    """Normalise each channel of a batch to mean 0 and variance 1, then scale and shift it.
 
     ::
 
@@ -64,36 +64,36 @@ class BatchNormalization(_Normalization):
         dgamma[c] = sum of dy * (x - mean[c]) / sqrt(variance[c] + epsilon),    dbeta[c] = sum of dy
         dx = gamma / root * (dy - dbeta / R - (x - mean) / root * dgamma / R)
 
-    with root = sqrt(variance + epsilon).
+    where root = sqrt(variance + epsilon).
 
-    In training mean and variance are those of the batch, over its R pixels (images) or rows (features); in
-    use, and where the layer is frozen, they are running averages, which each batch of training moves:
+    In training, mean and variance are those of the batch, over its R pixels (images) or rows (features). In inference,
+    and if the layer is frozen, they are running averages, which each training batch updates:
 
-        running = keep * running + (1 - keep) * batch's            keep = min(momentum, t / (t + 1))
+        running = keep * running + (1 - keep) * batch            keep = min(momentum, t / (t + 1))
 
-    with t the batches before, so that a network is fit for use after a few of them. After `set_weights` the
-    running averages are taken as settled: keep = momentum.
+    where t is the number of batches before, so that the averages are usable after a few batches. After `set_weights`
+    they count as averages over many batches: keep = momentum.
 
     Parameters
     ----------
     momentum : float from 0 to less than 1
     epsilon : float of at least 0
-        Keeps a channel without variance from a division by 0.
+        Avoids division by 0 for channels without variance.
     trainable : bool
-        False freezes gamma, beta and the running averages, and uses the latter in training as well.
+        False freezes gamma, beta and the running averages, which are then also used in training.
     name : str, optional
 
     Raises
     ------
     ValueError
-        For a momentum or an epsilon outside of its range.
+        For a momentum or epsilon out of range.
 
     Notes
     -----
-    S. Ioffe and C. Szegedy, arXiv:1502.03167. Weights in Keras' order: gamma, beta, moving_mean,
-    moving_variance, each of shape (C,); variances are biased, divided by R, as in Keras. A batch of one row
-    of features has variance 0, and teaches nothing: set `batch_size` in `fit`. In use a network computes
-    Conv2D or Dense and the normalisation behind it as one.
+    S. Ioffe and C. Szegedy, arXiv:1502.03167. Weights in the order of Keras: gamma, beta, moving_mean, moving_variance,
+    each of shape (C,); variances are biased, divided by R, as in Keras. A batch with a single row of features has
+    variance 0, so that nothing can be learnt: set `batch_size` in `fit`. In inference, Conv2D or Dense and a following
+    batch normalisation are computed as one.
 
     Examples
     --------
@@ -133,7 +133,7 @@ class BatchNormalization(_Normalization):
         return space.run("forward", ops.batch_norm, x, gamma, beta, mean, variance, self.epsilon, out=out)
 
     def statistics(self, x: Array, space: Space) -> tuple[Array, Array]:
-        """Return mean and variance to normalise by, and leave in the space what backward needs."""
+        """Return the mean and variance to normalise by, and keep in the space what backward needs."""
         by_batch = space.saved["by_batch"] = space.training and self.trainable
         mean, variance = self.moving_mean.constant, self.moving_variance.constant
         if by_batch:
@@ -142,7 +142,7 @@ class BatchNormalization(_Normalization):
         return mean, variance
 
     def _of_batch(self, x: Array, space: Space) -> tuple[Array, Array]:
-        """Return mean and variance of the batch, and have the running ones moved if it turns out sound."""
+        """Return mean and variance of the batch, and defer the update of the running averages."""
         mean, variance = space.array("mean", x.shape[-1:]), space.array("variance", x.shape[-1:])
         space.run("statistics", ops.batch_statistics, x, variance=variance, out=mean)
         if len(x):
@@ -185,7 +185,7 @@ class BatchNormalization(_Normalization):
 
 
 class LayerNormalization(_Normalization):
-    """Bring the channels of each pixel, or the features of each sample, to mean 0 and variance 1.
+    """Normalise the channels of each pixel, or the features of each sample, to mean 0 and variance 1.
 
     ::
 
@@ -193,8 +193,8 @@ class LayerNormalization(_Normalization):
         dgamma[c] = sum of dy * z,    dbeta[c] = sum of dy
         dx = (g - mean of g - z * mean of g * z) / sqrt(v + epsilon)            with g = dy * gamma
 
-    with m and v the mean and the biased variance of x[..., :]. The same in training and in use, and whatever
-    the batch.
+    where m and v are the mean and the biased variance of x[..., :]. It is the same in training and in inference, and
+    does not depend on the rest of the batch.
 
     Parameters
     ----------
@@ -206,11 +206,11 @@ class LayerNormalization(_Normalization):
     Raises
     ------
     ValueError
-        For an epsilon below 0.
+        For a negative epsilon.
 
     Notes
     -----
-    J. Ba, J. Kiros and G. Hinton, arXiv:1607.06450, section 3. Weights in Keras' order: gamma, beta, each of
+    J. Ba, J. Kiros and G. Hinton, arXiv:1607.06450, section 3. Weights in the order of Keras: gamma, beta, each of
     shape (C,). As in Keras only the last axis is normalised.
     """
 

@@ -1,4 +1,4 @@
-"""A border of zeros."""
+"""Padding with zeros."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["ZeroPadding2D"]
 
 
 class ZeroPadding2D(Layer):
-    """Put a border of zeros around images: y[n, i, j, c] = x[n, i - top, j - left, c], or 0 outside of x.
+    """Pad images with zeros: y[n, i, j, c] = x[n, i - top, j - left, c], or 0 outside of x.
 
     Parameters
     ----------
     padding : int, (ph, pw) or ((top, bottom), (left, right))
         Rows and columns of zeros.
     input_size : int, (H, W) or (H, W, C), optional
-        Checked against what the layer before makes.
+        Checked against the output of the layer before.
 
     Raises
     ------
     ValueError
-        For a padding that is none of these; ShapeError at `add` or `build` for inputs that are no images.
+        For any other padding; ShapeError at `add` or `build` for inputs that are not images.
     """
 
     replayable = True

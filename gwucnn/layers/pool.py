@@ -1,4 +1,4 @@
-"""Pooling."""
+"""Max and average pooling, over windows and over whole images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "
 
 
 class _Pooling2D(Layer):
-    """What layers of windows without weights share: their options and the size of what they make."""
+    """The base of pooling over windows: options and output size."""
 
     def __init__(
         self,
@@ -69,8 +69,8 @@ class MaxPooling2D(_Pooling2D):
 
         y[n, i, j, c] = max over u < PH, v < PW of x[n, i*SH + u - top, j*SW + v - left, c]
 
-    Backward routes each gradient to the pixel that won its window (not the pixel's value, as the slides did);
-    where windows overlap, gradients add.
+    Backward routes each gradient to the pixel with the largest value in its window (and not that value, as on the
+    slides); where windows overlap, gradients add.
 
     Parameters
     ----------
@@ -79,9 +79,9 @@ class MaxPooling2D(_Pooling2D):
     strides : int or (SH, SW), optional
         `pool_size` by default.
     padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
-        Smaller than the window; takes no part.
+        Smaller than the window. Padding is ignored.
     input_size : int, (H, W) or (H, W, C), optional
-        Checked against what the layer before makes.
+        Checked against the output of the layer before.
     """
 
     replayable = True
@@ -89,7 +89,7 @@ class MaxPooling2D(_Pooling2D):
     def forward(self, x: Array, space: Space) -> Array:
         shape = (x.shape[0], *self.out_shape)
         y = space.array("y", shape)
-        # Only backward looks at the winners.
+        # Only backward uses the winners.
         winner = space.array("winner", shape, winner_dtype(self.pool_size)) if space.backward_follows else None
         space.saved["x_shape"], space.saved["winner"] = x.shape, winner
         return space.run("max_pool2d", ops.max_pool2d, x, winner=winner, out=y, **self._options)
@@ -114,8 +114,8 @@ class AveragePooling2D(_Pooling2D):
 
         y[n, i, j, c] = sum over u < PH, v < PW of x[n, i*SH + u - top, j*SW + v - left, c] / count
 
-    count is the number of the window's pixels inside the image: padding takes no part. Backward shares each
-    gradient out evenly among them; where windows overlap, gradients add.
+    count is the number of pixels of the window inside the image: padding is ignored. Backward distributes each gradient
+    evenly over them; where windows overlap, gradients add.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class AveragePooling2D(_Pooling2D):
 
 
 class _GlobalPooling2D(Layer):
-    """One number for each channel: a window as large as the image, (N, H, W, C) to (N, C)."""
+    """The base of pooling over whole images, (N, H, W, C) to (N, C)."""
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name
@@ -162,7 +162,7 @@ class _GlobalPooling2D(Layer):
 class GlobalMaxPooling2D(_GlobalPooling2D):
     """Keep the largest value of each channel: y[n, c] = max over h, w of x[n, h, w, c].
 
-    Backward routes each gradient to the pixel that it came from, the first of equals.
+    Backward routes each gradient to the pixel with the largest value, the first one of equals.
     """
 
     replayable = True

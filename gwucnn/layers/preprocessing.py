@@ -1,4 +1,4 @@
-"""What is done to pixels and features before a network learns from them: brought to the order of 1."""
+"""Scaling pixels and features to the order of 1 before a network learns from them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Normalization", "Rescaling"]
 
 Numbers = float | tuple[float, ...]
 
-# Its root is Keras' least standard deviation, 1e-7.
+# Its square root is the smallest standard deviation in Keras, 1e-7.
 EPSILON = 1e-14
 
 
 class Preprocessing(Layer):
-    """What both share."""
+    """The base of both layers."""
 
     replayable = True
     rescales_pixels = True
@@ -31,13 +31,13 @@ class Preprocessing(Layer):
         self.name = name
 
     def numbers(self, name: str, given: Any) -> Numbers:
-        """Return one number, or one for each channel, as floats."""
+        """Return a number, or a list of one per channel, as floats."""
         if isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str) and np.shape(given):
             return tuple(check_number(self.label, name, value) for value in given)
         return check_number(self.label, name, given)
 
-    def need_one_for_each_channel(self, in_shape: Shape, **given: Numbers | None) -> None:
-        """Raise ShapeError unless these are numbers, or as many as the inputs have channels."""
+    def require_one_per_channel(self, in_shape: Shape, **given: Numbers | None) -> None:
+        """Raise ShapeError unless each of these is a number, or a list with one per channel of the inputs."""
         if not in_shape:
             raise ShapeError(f"{self.label}: expected images (H, W, C) or features (D,), got {in_shape}")
         for name, numbers in given.items():
@@ -53,14 +53,14 @@ class Preprocessing(Layer):
 
 
 class Rescaling(Preprocessing):
-    """Multiply and add, in training and in use: y[..., c] = x[..., c] * scale[c] + offset[c].
+    """Multiply and add, in training and inference: y[..., c] = x[..., c] * scale[c] + offset[c].
 
     Parameters
     ----------
     scale, offset : float, or one for each channel (feature)
-        Rescaling(1 / 255) brings pixels from 0..255 to 0..1, Rescaling(1 / 127.5, -1) to -1..1.
+        Rescaling(1 / 255) scales pixels from 0..255 to 0..1, Rescaling(1 / 127.5, -1) to -1..1.
     input_size : int, (H, W) or (H, W, C), optional
-        Of images; checked against what the layer before makes.
+        Size of the images; checked against the output of the layer before.
     name : str, optional
 
     Raises
@@ -89,7 +89,7 @@ class Rescaling(Preprocessing):
         self.offset = self.numbers("offset", offset)
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_one_for_each_channel(in_shape, scale=self.scale, offset=self.offset)
+        self.require_one_per_channel(in_shape, scale=self.scale, offset=self.offset)
         return super().build(in_shape)
 
     def forward(self, x: Array, space: Space) -> Array:
@@ -107,33 +107,33 @@ class Rescaling(Preprocessing):
 
 
 class Normalization(Preprocessing):
-    """Bring each channel (feature) to mean 0 and variance 1, as measured once, before training.
+    """Normalise each channel (feature) by a mean and a variance that are measured once, before training.
 
     ::
 
         y[..., c] = (x[..., c] - mean[c]) / sqrt(variance[c])
 
-    the same in training and in use. `adapt` measures mean and variance; they are weights that no training
-    moves, so that `set_weights` and files bring them back.
+    in training and inference alike. `adapt` measures mean and variance. They are non-trainable weights, so that
+    `set_weights` and files restore them.
 
     Parameters
     ----------
     mean, variance : float, or one for each channel, optional
-        Given together, where they are known: then `adapt` need not be called.
+        Pass both if they are known; `adapt` is then not needed.
     input_size : int, (H, W) or (H, W, C), optional
-        Of images; checked against what the layer before makes.
+        Size of the images; checked against the output of the layer before.
     name : str, optional
 
     Raises
     ------
     ValueError
-        For one of mean and variance alone, or a negative variance. NotBuiltError at the first batch if they
+        If only one of mean and variance is given, or for a negative variance. NotBuiltError at the first batch if they
         were neither measured nor given; ShapeError at `add` or `build` for another number of channels.
 
     Notes
     -----
     Weights: mean, variance, each of shape (C,); variances are biased, divided by the number of pixels, as in
-    Keras. 1e-14 is added to them, so that a channel that never changes becomes 0.
+    Keras. 1e-14 is added to them, so that a constant channel becomes 0.
 
     Examples
     --------
@@ -147,7 +147,7 @@ class Normalization(Preprocessing):
     """
 
     replayable = True
-    channels_first = False  # set by a network with that data_format
+    channels_first = False  # set by a channels-first network
 
     def __init__(
         self,
@@ -171,18 +171,18 @@ class Normalization(Preprocessing):
                     f"{self.label}: expected variance of at least 0, got {variance!r}; give the square of "
                     "the standard deviation"
                 )
-        # By name; NaN stands in the weights as long as there is none.
+        # Given values by name; without them, the weights are NaN.
         self._statistics: dict[str, Any] = dict(self._given)
 
     def adapt(self, x: Any) -> Normalization:
         """Measure mean and variance of each channel over all of x, and return the layer.
 
-        Of an array that is mapped from a file a few MB are in memory at a time.
+        Of a memory-mapped array, only a few MB are loaded at a time.
 
         Parameters
         ----------
         x : array of numbers: images (N, H, W) or (N, H, W, C), or features (N, D)
-            What the network is trained with. For channels first the layer has to be in its network by then.
+            The training data. If it is channels first, the layer has to belong to its network already.
 
         Raises
         ------
@@ -211,7 +211,7 @@ class Normalization(Preprocessing):
         return self
 
     def build(self, in_shape: Shape) -> Shape:
-        self.need_one_for_each_channel(in_shape, **self._given)
+        self.require_one_per_channel(in_shape, **self._given)
         mean = self._statistics.get("mean")
         if np.ndim(mean) if mean is not None else False:
             _need_channels(self.label, np.asarray(mean), in_shape[-1:])
@@ -227,7 +227,7 @@ class Normalization(Preprocessing):
         return fill
 
     def statistics(self) -> tuple[Array, Array]:
-        """Return mean and variance, the weights, or raise NotBuiltError if nobody knows them."""
+        """Return mean and variance, or raise NotBuiltError if they are unknown."""
         if np.isnan(self.mean.constant).any():
             raise NotBuiltError(
                 f"{self.label}: expected mean and variance to be known, got a layer that has seen no data; "
@@ -266,12 +266,12 @@ def _need_channels(caller: str, mean: Any, shape: Shape) -> None:
 def moments(x: Any, channels_first: bool) -> tuple[Any, Any]:
     """Return mean and variance of each channel, float64 of shape (C,), reading x piece by piece.
 
-    Pieces are merged by T. Chan, G. Golub and R. LeVeque, "Updating formulae", 1979: no difference of large
-    sums.
+    Pieces are merged by the formulae of T. Chan, G. Golub and R. LeVeque, "Updating formulae", 1979, which avoid
+    differences of large sums.
     """
     count, mean, square = 0, np.zeros(()), np.zeros(())
     with np.errstate(invalid="ignore", over="ignore"):
-        # Bytes become float64, eight times as large.
+        # uint8 becomes float64, which is eight times as large.
         for _, piece in chunks(x, CHUNK // 16):
             rows = _rows(piece, channels_first).astype(np.float64)
             n, centre = len(rows), rows.mean(axis=0)
@@ -283,7 +283,7 @@ def moments(x: Any, channels_first: bool) -> tuple[Any, Any]:
 
 
 def _rows(x: Any, channels_first: bool) -> Any:
-    """Return pixels or samples as rows, one column for each channel or feature."""
+    """Return pixels or samples as rows, with a column for each channel or feature."""
     if x.ndim == 3:
         return x.reshape(-1, 1)
     if x.ndim == 4 and channels_first:

@@ -1,4 +1,4 @@
-"""Reshape."""
+"""Reshape: samples in another shape."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ __all__ = ["Reshape"]
 
 
 class Reshape(Layer):
-    """Lay the numbers of each sample out in another shape, in the same order. A view: nothing is copied.
+    """Reshape each sample, keeping the order of its elements. A view: nothing is copied.
 
-    The order is that of memory, channels last. In a network with data_format='channels_first' images are (C,
-    H, W), before and after, and so is a `shape` of three sizes; they are permuted, which does copy.
+    The order is that of memory, channels last. In a network with data_format='channels_first', images are (C, H, W)
+    before and after, and so is a `shape` of three sizes; they are then permuted, which does copy.
 
     Parameters
     ----------
     shape : sequence of int
-        Of one sample, without the batch. One size may be -1: what is left over.
+        Shape of one sample. One size may be -1, to be computed from the others.
     name : str, optional
 
     Raises
     ------
     ValueError
-        For sizes that are no positive integers, or more than one -1; ShapeError at `add` or `build` if the
-        numbers do not fit.
+        For sizes that are not positive integers, or more than one -1; ShapeError at `add` or `build` if the number of
+        elements differs.
 
     Example
     -------
@@ -40,7 +40,7 @@ class Reshape(Layer):
 
     replayable = True
     passes_values_on = True
-    channels_first = False  # set by a network with that data_format
+    channels_first = False  # set by a channels-first network
 
     def __init__(self, shape: Any, *, name: str | None = None) -> None:
         sizes = (shape,) if isinstance(shape, Integral) else shape
@@ -61,7 +61,7 @@ class Reshape(Layer):
                 f"{self.label}: expected a shape of {have} numbers for inputs {in_shape}, got {self.shape}"
             )
         made = tuple(have // known if size == -1 else size for size in self.shape)
-        # What the user has as (C, H, W) lies in memory as (H, W, C): it is permuted before and after.
+        # The user's (C, H, W) is (H, W, C) in memory: it is permuted before and after.
         self._from_images = self.channels_first and len(in_shape) == 3
         self._to_images = self.channels_first and len(made) == 3
         self._users_in = (in_shape[2], *in_shape[:2]) if self._from_images else in_shape

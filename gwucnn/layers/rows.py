@@ -1,4 +1,4 @@
-"""Rows of layers inside a layer: built, run and blamed one after the other."""
+"""The base of layers that contain rows of consecutive layers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 
 from gwucnn.common import check_flag, from_config
 from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space
-from gwucnn.layers.inserting import Layers, build_layer, check_made, require_new_layer, shown
+from gwucnn.layers.inserting import Layers, build_layer, check_output, in_user_order, require_new_layer
 from gwucnn.ops import fill_zero
 
 __all__ = ["Nested", "as_row"]
 
 
 class Nested(Layer):
-    """A layer that holds rows of layers, each of which works on its input; a derived class joins the results.
+    """A layer with rows of layers, each applied to its input; a derived class combines the results.
 
-    What is inside keeps its own buffers, in spaces inside this layer's space, and its own place in messages:
+    The layers inside have their own buffers, in child spaces of this layer's space, and their own labels in messages:
     '3.Residual.0.Conv2D'.
 
     Attributes
@@ -27,28 +27,27 @@ class Nested(Layer):
     children : tuple of Layer
         All layers inside, row by row.
     rows : list of (list or tuple) of Layer
-        The same: the layers of a row work one after the other, each row on the block's input.
+        The same layers by row: those of a row are consecutive, and each row gets the input of the nested layer.
     trainable : bool
-        Setting it sets that of all layers inside. True if any of them is trainable.
+        True if any layer inside is trainable; setting it sets all of them.
     channels_first : bool
-        Set by a network with that data_format, also for the layers inside.
+        Set by a channels-first network, also on the layers inside.
     """
 
     replayable = True
     overwrites_grads = True
     _label = ""
     _channels_first = False
-    _places: Sequence[str] = ()  # of each row: what stands before the numbers in its layers' labels
+    _places: Sequence[str] = ()  # the prefix of each row in the labels of its layers
 
     def hold(self, rows: Mapping[str, Sequence[Layer]], name: str | None) -> None:
-        """Take the layers, by the places of their rows."""
+        """Set the layers, as rows by the prefix of their labels."""
         layers = [layer for row in rows.values() for layer in row]
         for number, layer in enumerate(layers):
             require_new_layer(self.label, layer)
             if any(layer is other for other in layers[:number]):
                 raise ValueError(
-                    f"{self.label}: expected layers of which each has one place, got {layer!r} twice; make "
-                    "one for each place"
+                    f"{self.label}: expected each layer once, got {layer!r} twice; create one for each place"
                 )
         self._places, self.rows, self.name = list(rows), list(rows.values()), name
         self.children = tuple(layers)
@@ -56,7 +55,7 @@ class Nested(Layer):
 
     @property
     def label(self) -> str:
-        """Who an error is about; the layers inside get theirs from it."""
+        """The label in error messages; the labels of the layers inside are derived from it."""
         return self._label
 
     @label.setter
@@ -68,7 +67,7 @@ class Nested(Layer):
 
     @property
     def trainable(self) -> bool:
-        """Whether training moves any of the weights inside. A change takes effect at the next `compile`."""
+        """Whether training updates any of the weights inside. A change takes effect at the next `compile`."""
         return any(layer.trainable for layer in self.children)
 
     @trainable.setter
@@ -79,7 +78,7 @@ class Nested(Layer):
 
     @property
     def channels_first(self) -> bool:
-        """Whether the network's user gives and sees images with their channels first."""
+        """Whether the user's images are channels first."""
         return self._channels_first
 
     @channels_first.setter
@@ -94,12 +93,12 @@ class Nested(Layer):
         return sum(layer.multiply_adds for layer in self.children)
 
     def build_rows(self, in_shape: Shape) -> list[Shape]:
-        """Build all layers; return the shape that each row makes."""
-        made = [self._build_row(row, in_shape) for row in self.rows]
+        """Build all layers; return the output shape of each row."""
+        shapes = [self._build_row(row, in_shape) for row in self.rows]
         self.in_shape = in_shape
         self.parameters = tuple(parameter for layer in self.children for parameter in layer.parameters)
         self._set_replayable()
-        return made
+        return shapes
 
     def _build_row(self, row: Sequence[Layer], shape: Shape) -> Shape:
         before: Layer | None = None
@@ -107,7 +106,7 @@ class Nested(Layer):
 
             def source(shape: Shape = shape, before: Layer | None = before) -> str:
                 if before is None:
-                    return f"{type(self).__name__} takes {' x '.join(map(str, self._shown(shape)))}"
+                    return f"{type(self).__name__} takes {' x '.join(map(str, self._in_user_order(shape)))}"
                 return f"{type(before).__name__} makes {before.arithmetic()}"
 
             shape, before = build_layer(layer, shape, self.channels_first, source), layer
@@ -116,26 +115,26 @@ class Nested(Layer):
     def _set_replayable(self) -> None:
         self.replayable = type(self).replayable and all(layer.replayable for row in self.rows for layer in row)
 
-    def _shown(self, shape: Shape) -> Shape:
-        return shown(shape, self.channels_first)
+    def _in_user_order(self, shape: Shape) -> Shape:
+        return in_user_order(shape, self.channels_first)
 
     def _space(self, row: int, number: int, space: Space) -> Space:
         return space.child((row, number), needs_dx=space.needs_dx or number > 0)
 
     def forward_row(self, row: int, x: Array, space: Space) -> Array:
-        """Return what a row of layers makes of x; x itself if it holds none."""
-        made = space.saved[f"row {row}"] = []
+        """Return the output of a row for x; x itself if the row is empty."""
+        outputs = space.saved[f"row {row}"] = []
         for number, layer in enumerate(self.rows[row]):
             x = layer.forward(x, self._space(row, number, space))
             if not layer.replayable:
-                check_made(layer, x, space.dtype)
-            made.append(x)
+                check_output(layer, x, space.dtype)
+            outputs.append(x)
         return x
 
     def backward_row(self, row: int, dy: Array, space: Space) -> Array:
-        """Take the gradient by a row's output down to its input.
+        """Return the gradient with respect to the input of a row, given that with respect to its output.
 
-        Where gradients shall be written, those that a layer adds to are set to zero first.
+        If gradients are to be overwritten, those that a layer can only add to are set to zero first.
         """
         layers = self.rows[row]
         for number in reversed(range(len(layers))):
@@ -155,7 +154,7 @@ class Nested(Layer):
         return self.label
 
     def planned(self, plan: Callable[[list[Layer]], list[Layer]]) -> Nested:
-        """Return a copy, sharing all parameters, whose rows are what `plan` makes of each."""
+        """Return a copy, sharing all parameters, whose rows are replaced by `plan(row)`."""
         other = copy.copy(self)
         other.rows = [plan(list(row)) for row in self.rows]
         other.children = tuple(layer for row in other.rows for layer in row)
@@ -164,7 +163,7 @@ class Nested(Layer):
 
 
 def as_row(caller: str, what: str, given: Any) -> Layers:
-    """Return one layer, or several, as a row; descriptions, as in a layer's config, become layers."""
+    """Return a layer, or several, as a row; configs of layers become layers."""
     if isinstance(given, (Layer, type, Mapping)):
         given = [given]
     if isinstance(given, str) or not isinstance(given, Iterable):

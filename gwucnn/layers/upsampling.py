@@ -1,4 +1,4 @@
-"""Larger images out of smaller ones."""
+"""Enlarging images by repetition."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["UpSampling2D"]
 class UpSampling2D(Layer):
     """Repeat each pixel (nearest neighbour): y[n, i, j, c] = x[n, i // SH, j // SW, c].
 
-    Backward adds up what the copies of a pixel are told.
+    Backward sums the gradients of the copies of a pixel.
 
     Parameters
     ----------
     size : int or (SH, SW)
-        Copies down and across.
+        Number of copies down and across.
     input_size : int, (H, W) or (H, W, C), optional
-        Checked against what the layer before makes.
+        Checked against the output of the layer before.
 
     Raises
     ------
     ValueError
-        For another size; ShapeError at `add` or `build` for inputs that are no images.
+        For an invalid size; ShapeError at `add` or `build` for inputs that are not images.
     """
 
     replayable = True

@@ -9,7 +9,7 @@ from typing import Any
 from gwucnn.activation_functions import SoftmaxActivation
 from gwucnn.common import NotBuiltError, Shape, ShapeError, check_size, warn_user
 from gwucnn.layers import Layer
-from gwucnn.layers.inserting import build_layer, require_new_layer, shown, stated
+from gwucnn.layers.inserting import build_layer, in_user_order, require_new_layer, stated_shape
 from gwucnn.layers.last_activation import require_applied_once, require_at_end, require_several_outputs
 from gwucnn.loss_functions import LossFunction
 
@@ -19,7 +19,7 @@ __all__ = ["LayerRow"]
 class LayerRow:
     """Takes layers one by one and builds each as soon as the shape of its input is known.
 
-    Shapes are channels last here, whatever the user's order is; `shown` converts to the user's order.
+    Shapes are channels last here, whatever the user's order is; `in_user_order` converts to the user's order.
 
     Attributes
     ----------
@@ -41,9 +41,9 @@ class LayerRow:
         """Whether there are layers and all of them are built."""
         return bool(self.shapes) and len(self.shapes) == len(self.layers)
 
-    def shown(self, shape: Shape) -> Shape:
+    def in_user_order(self, shape: Shape) -> Shape:
         """Return a shape in the user's order."""
-        return shown(shape, self.channels_first)
+        return in_user_order(shape, self.channels_first)
 
     def add(self, layer: Layer) -> None:
         """Append a layer; if it does not fit, raise an error and change nothing."""
@@ -55,7 +55,7 @@ class LayerRow:
         self.layers.append(layer)
         try:
             if len(self.layers) == 1:
-                self.in_shape = stated(layer, 1, self.channels_first)
+                self.in_shape = stated_shape(layer, 1, self.channels_first)
             self._propagate()
         except BaseException:
             self.layers.pop()
@@ -79,7 +79,7 @@ class LayerRow:
                 raise
         elif shape != self.in_shape:
             first = self.layers[0]
-            want, got = (", ".join(map(str, ("N", *self.shown(sizes)))) for sizes in (self.in_shape, shape))
+            want, got = (", ".join(map(str, ("N", *self.in_user_order(sizes)))) for sizes in (self.in_shape, shape))
             raise ShapeError(
                 f"{first.label}: expected inputs of shape ({want}), got ({got}); {self._other_shape(shape)}"
             )
@@ -94,7 +94,7 @@ class LayerRow:
             order, other, swapped = "(N, C, H, W)", "channels_last", W in (1, 3) and C == H
         if swapped:
             warn_user(
-                f"GWUNetwork: expected images {order}, got samples {self.shown(shape)}; if their channels "
+                f"GWUNetwork: expected images {order}, got samples {self.in_user_order(shape)}; if their channels "
                 f"are in the other place, write GWUNetwork(data_format={other!r})"
             )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from gwucnn.layers import Layer
-from gwucnn.layers.inserting import shown
+from gwucnn.layers.inserting import in_user_order
 
 __all__ = ["summary"]
 
@@ -41,7 +41,7 @@ def _rows(
     """Yield the row of a layer, followed by the rows of the layers inside it."""
     name = indent + (layer.label if layer.name is None else f"{layer.label} ({layer.name})")
     if built:
-        shape = ", ".join(map(str, ("N", *shown(layer.out_shape, channels_first))))
+        shape = ", ".join(map(str, ("N", *in_user_order(layer.out_shape, channels_first))))
         cells = _weights(layer), layer.multiply_adds, _bytes(layer, itemsize)
         yield (name, f"({shape})", *(f"{cell:,}" for cell in cells))
     else:

@@ -1,7 +1,9 @@
-"""Checked functions on arrays, channels last, float32 or float64: the arithmetic of all layers.
+"""Checked functions on arrays, channels last, in float32 or float64: the arithmetic of all layers.
 
-Each can be called on its own; each takes ``out=``, which is overwritten and returned. See
-`gwucnn.ops.base.Op` for the second way to call them, which networks use.
+Each can be called on its own, and takes ``out=``, which is overwritten and returned. Networks call them in another way:
+they bind an op to its arrays once, and then only call the resulting step; see `Op` in `base.py`.
+
+Start with `base.py` (how arrays are checked, which algorithm a convolution uses) and `dense.py`, the shortest family.
 """
 
 from gwucnn.ops.activation import (

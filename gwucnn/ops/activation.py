@@ -1,8 +1,8 @@
-"""Activation functions and their gradients, by way of the output (dy, y) or of the input (dy, x).
+"""Activation functions and their gradients, computed from the output, (dy, y), or from the input, (dy, x).
 
-Those with an exponential compute it themselves, in vectors. Their relative error is below 8 * u, u being
-2**-24 for float32 and 2**-53 for float64; that of slopes that are sums of unlike signs, 8 * u of the sum of
-sizes. None overflows, NaN stays NaN, and infinities have the limits as their values.
+Exponentials are computed here, with vectors. The relative error is below 8 * u, with u = 2**-24 for float32 and 2**-53
+for float64; for derivatives that are sums of terms with different signs, it is below 8 * u of the sum of their
+magnitudes. Nothing overflows, NaN stays NaN, and infinities give the limits.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ __all__ = [
 
 def _forward(caller: str, kernel: Any, x: Array, out: Array | None) -> Callable[[], Array]:
     (x,) = as_arrays(caller, x=x)
-    # Number by number, a result may take the place of its argument.
+    # Elementwise, so that the result may overwrite the argument.
     out = as_output(caller, out, x.shape, [x] if out is not x else [x[:0]])
     return kernel(x, out)
 
 
 def _backward(caller: str, kernel: Any, dy: Array, y: Array, out: Array | None, name: str = "y") -> Callable[[], Array]:
-    """Bind a gradient that wants dy and another array, called `name`."""
+    """Bind a gradient that takes dy and another array, called `name`."""
     dy, y = as_arrays(caller, **{"dy": dy, name: y})
     check_shape(caller, name, y, dy.shape, "that of dy")
     out = as_output(caller, out, dy.shape, [dy, y] if out is not dy else [y])
@@ -63,7 +63,7 @@ def _slope(name: str, option: float = 0.0) -> Callable[[Array, Array, Array], An
 
 @Op
 def relu(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Set what is negative to zero: y = max(x, 0). NaN stays NaN.
+    """Set negative elements to zero: y = max(x, 0). NaN stays NaN.
 
     x : float32 or float64, any shape. out : the same; may be x itself. Returns an array like x.
     Raises TypeError for other dtypes.
@@ -73,7 +73,7 @@ def relu(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
 
 @Op
 def relu_backward(dy: Array, y: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Let gradients through where the output was positive: dx = dy where y > 0, else 0.
+    """Pass gradients where the output was positive: dx = dy where y > 0, else 0.
 
     dy, y : float32 or float64, of one shape. out : the same; may be dy itself. Returns an array like dy.
     Raises ShapeError or TypeError if they differ.
@@ -83,7 +83,7 @@ def relu_backward(dy: Array, y: Array, *, out: Array | None = None) -> Callable[
 
 @Op
 def sigmoid(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Squeeze numbers into (0, 1): y = 1 / (1 + exp(-x)), without overflow for any x.
+    """Map numbers to (0, 1): y = 1 / (1 + exp(-x)), without overflow for any x.
 
     x : float32 or float64, any shape. out : the same; may be x itself. Returns an array like x.
     Raises TypeError for other dtypes.
@@ -93,7 +93,7 @@ def sigmoid(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
 
 @Op
 def sigmoid_backward(dy: Array, y: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Return dx = dy * y * (1 - y), y being the output of `sigmoid`.
+    """Return dx = dy * y * (1 - y), where y is the output of `sigmoid`.
 
     dy, y : float32 or float64, of one shape. out : the same; may be dy itself. Returns an array like dy.
     Raises ShapeError or TypeError if they differ.
@@ -103,10 +103,11 @@ def sigmoid_backward(dy: Array, y: Array, *, out: Array | None = None) -> Callab
 
 @Op
 def softmax(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Turn each row into probabilities: y[..., k] = exp(x[..., k] - max) / sum, over the last axis.
+    """Convert each row to probabilities: y[..., k] = exp(x[..., k] - max) / sum, over the last axis.
 
-    x : float32 or float64, shape (..., K). out : the same; may be x itself. Returns an array like x. A NaN
-    makes its own row NaN. Raises TypeError for other dtypes, ShapeError for an array without axes.
+    x : float32 or float64, shape (..., K). out : the same; may be x itself. Returns an array like x. NaN
+    in a row makes the whole row NaN, and no other. Raises TypeError for other dtypes, ShapeError for an array
+    without axes.
     """
     (x_checked,) = as_arrays("softmax", x=x)
     if x_checked.ndim == 0:
@@ -116,7 +117,7 @@ def softmax(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
 
 @Op
 def softmax_backward(dy: Array, y: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Return dx[k] = y[k] * (dy[k] - sum over l of dy[l] * y[l]), y being the output of `softmax`.
+    """Return dx[k] = y[k] * (dy[k] - sum over l of dy[l] * y[l]), where y is the output of `softmax`.
 
     dy, y : float32 or float64, shape (..., K). out : the same; may be dy itself. Returns an array like dy.
     Raises ShapeError or TypeError if they differ.
@@ -126,7 +127,7 @@ def softmax_backward(dy: Array, y: Array, *, out: Array | None = None) -> Callab
 
 @Op
 def tanh(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Squeeze numbers into (-1, 1).
+    """Map numbers to (-1, 1).
 
     y = (exp(2*x) - 1) / (exp(2*x) + 1), without overflow for any x.
 
@@ -138,7 +139,7 @@ def tanh(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
 
 @Op
 def tanh_backward(dy: Array, y: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Return dx = dy * (1 - y**2), y being the output of `tanh`.
+    """Return dx = dy * (1 - y**2), where y is the output of `tanh`.
 
     dy, y : float32 or float64, of one shape. out : the same; may be dy itself. Returns an array like dy.
     Raises ShapeError or TypeError if they differ.
@@ -148,13 +149,12 @@ def tanh_backward(dy: Array, y: Array, *, out: Array | None = None) -> Callable[
 
 @Op
 def leaky_relu(x: Array, negative_slope: float = 0.3, *, out: Array | None = None) -> Callable[[], Array]:
-    """Make what is negative smaller: the rectified linear unit that never shuts entirely.
+    """Scale negative elements down: a rectified linear unit with a gradient below 0 too.
 
     y = x where x > 0, else negative_slope * x.
 
-
     x : float32 or float64, any shape. out : the same; may be x itself. Returns an array like x.
-    Raises TypeError for other dtypes, ValueError for another option.
+    Raises TypeError for other dtypes, ValueError for an invalid option.
     """
     slope = check_number("leaky_relu", "negative_slope", negative_slope)
     return _forward("leaky_relu", _formula("leaky_relu", slope), x, out)
@@ -164,7 +164,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.3, *, out: Array | None = Non
 def leaky_relu_backward(
     dy: Array, x: Array, negative_slope: float = 0.3, *, out: Array | None = None
 ) -> Callable[[], Array]:
-    """Return dx = dy * (1 where x > 0, else negative_slope), x being its input.
+    """Return dx = dy * (1 where x > 0, else negative_slope), where x is the input.
 
     dy, x : float32 or float64, of one shape. out : the same; may be dy itself. Returns an array like dy.
     Raises ShapeError or TypeError if they differ.
@@ -175,13 +175,13 @@ def leaky_relu_backward(
 
 @Op
 def elu(x: Array, alpha: float = 1.0, *, out: Array | None = None) -> Callable[[], Array]:
-    """Let negative numbers level out: the exponential linear unit.
+    """Let negative elements approach -alpha: the exponential linear unit.
 
     y = x where x > 0, else alpha * (exp(x) - 1). D. Clevert and others, arXiv:1511.07289, equation 15.
 
 
     x : float32 or float64, any shape. out : the same; may be x itself. Returns an array like x.
-    Raises TypeError for other dtypes, ValueError for another option.
+    Raises TypeError for other dtypes, ValueError for an invalid option.
     """
     alpha = check_number("elu", "alpha", alpha)
     return _forward("elu", _formula("elu", alpha), x, out)
@@ -189,7 +189,7 @@ def elu(x: Array, alpha: float = 1.0, *, out: Array | None = None) -> Callable[[
 
 @Op
 def elu_backward(dy: Array, x: Array, alpha: float = 1.0, *, out: Array | None = None) -> Callable[[], Array]:
-    """Return dx = dy * (1 where x > 0, else alpha * exp(x)), x being its input.
+    """Return dx = dy * (1 where x > 0, else alpha * exp(x)), where x is the input.
 
     dy, x : float32 or float64, of one shape. out : the same; may be dy itself. Returns an array like dy.
     Raises ShapeError or TypeError if they differ.
@@ -200,16 +200,16 @@ def elu_backward(dy: Array, x: Array, alpha: float = 1.0, *, out: Array | None =
 
 @Op
 def gelu(x: Array, approximate: bool = False, *, out: Array | None = None) -> Callable[[], Array]:
-    """Multiply each number by the chance that a normal one is smaller: the Gaussian error linear unit.
+    """Multiply by the probability that a standard normal variable is smaller: the Gaussian error linear unit.
 
     y = x * P(x) with P(x) = (1 + erf(x / sqrt(2))) / 2. D. Hendrycks and K. Gimpel, arXiv:1606.08415.
 
-    With `approximate`, y = x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))), which lies within 5e-4
-    of it; the relative error to that formula is 8 * u * (1 + |v|), v being twice what tanh is taken of.
+    With `approximate`, y = x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))), which is within 5e-4
+    of it; the error relative to that formula is 8 * u * (1 + |v|), where v is twice the argument of tanh.
 
 
     x : float32 or float64, any shape. out : the same; may be x itself. Returns an array like x.
-    Raises TypeError for other dtypes, ValueError for another option.
+    Raises TypeError for other dtypes, ValueError for an invalid option.
     """
     check_flag("gelu", "approximate", approximate)
     return _forward("gelu", _formula("gelu_tanh" if approximate else "gelu"), x, out)
@@ -217,7 +217,7 @@ def gelu(x: Array, approximate: bool = False, *, out: Array | None = None) -> Ca
 
 @Op
 def gelu_backward(dy: Array, x: Array, approximate: bool = False, *, out: Array | None = None) -> Callable[[], Array]:
-    """Return dx = dy * (P(x) + x * p(x)), p being the normal density, x being its input.
+    """Return dx = dy * (P(x) + x * p(x)), where p is the normal density and x the input.
 
     dy, x : float32 or float64, of one shape. out : the same; may be dy itself. Returns an array like dy.
     Raises ShapeError or TypeError if they differ.
@@ -228,7 +228,7 @@ def gelu_backward(dy: Array, x: Array, approximate: bool = False, *, out: Array 
 
 @Op
 def silu(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Multiply each number by its sigmoid; also called swish.
+    """Multiply each element by its sigmoid; also called swish.
 
     y = x / (1 + exp(-x)). S. Elfwing, E. Uchibe and K. Doya, arXiv:1702.03118.
 
@@ -241,7 +241,7 @@ def silu(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
 
 @Op
 def silu_backward(dy: Array, x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Return dx = dy * s * (1 + x * (1 - s)) with s = sigmoid(x), x being its input.
+    """Return dx = dy * s * (1 + x * (1 - s)) with s = sigmoid(x), where x is the input.
 
     dy, x : float32 or float64, of one shape. out : the same; may be dy itself. Returns an array like dy.
     Raises ShapeError or TypeError if they differ.
@@ -251,7 +251,7 @@ def silu_backward(dy: Array, x: Array, *, out: Array | None = None) -> Callable[
 
 @Op
 def softplus(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Round off the corner of relu.
+    """Compute a smooth version of relu.
 
     y = log(1 + exp(x)), without overflow for any x.
 
@@ -264,7 +264,7 @@ def softplus(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
 
 @Op
 def softplus_backward(dy: Array, x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Return dx = dy * sigmoid(x), x being its input.
+    """Return dx = dy * sigmoid(x), where x is the input.
 
     dy, x : float32 or float64, of one shape. out : the same; may be dy itself. Returns an array like dy.
     Raises ShapeError or TypeError if they differ.

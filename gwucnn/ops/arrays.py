@@ -1,4 +1,4 @@
-"""Ops on whole arrays: what a training step needs, and what layers that hold others do with their results."""
+"""Ops on whole arrays, for training steps and for layers that combine the results of others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["add", "all_finite", "fill_zero", "put_channels", "rescale", "take_ch
 
 @Op
 def add(x: Array, y: Array, *, relu: bool = False, out: Array | None = None) -> Callable[[], Array]:
-    """Add two arrays, number by number: x + y, or max(x + y, 0) with `relu`. NaN stays NaN.
+    """Add two arrays elementwise: x + y, or max(x + y, 0) with `relu`. NaN stays NaN.
 
     x, y : float32 or float64, of one shape. out : the same; may be x or y itself. Returns an array like x.
     Raises ShapeError or TypeError if they differ: nothing is broadcast.
@@ -31,13 +31,13 @@ def add(x: Array, y: Array, *, relu: bool = False, out: Array | None = None) -> 
     return kernels.active.Add(x, y, out, relu)
 
 
-# Rows of a few channels are laid side by side, to fill the vectors.
+# Rows with few channels are treated as longer rows, to fill the vectors.
 WIDTH = 64
 
 
 @Op
 def rescale(x: Array, scale: Any, offset: Any = 0.0, *, out: Array | None = None) -> Callable[[], Array]:
-    """Multiply and add: y[..., c] = x[..., c] * scale[c] + offset[c]. Without offset its own gradient.
+    """Multiply and add: y[..., c] = x[..., c] * scale[c] + offset[c]. Without offset, it is also its own gradient.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def rescale(x: Array, scale: Any, offset: Any = 0.0, *, out: Array | None = None
     Raises
     ------
     ShapeError, TypeError
-        For another number of scales or offsets than of channels, or another dtype of x.
+        If the number of scales or offsets differs from that of channels, or for other dtypes of x.
 
     Examples
     --------
@@ -80,9 +80,9 @@ def rescale(x: Array, scale: Any, offset: Any = 0.0, *, out: Array | None = None
 
 @Op
 def put_channels(x: Array, start: int, *, out: Array) -> Callable[[], Array]:
-    """Lay all channels of x into some of `out`: out[..., start + c] = x[..., c]. Its others stay as they are.
+    """Copy x into some channels of `out`: out[..., start + c] = x[..., c]. The others are not changed.
 
-    Called for one array after the other, it joins arrays along their last axis.
+    Called for several arrays in turn, it concatenates them along the last axis.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def put_channels(x: Array, start: int, *, out: Array) -> Callable[[], Array]:
     Raises
     ------
     ShapeError
-        If `out` has too few channels behind `start`, or other axes than x before the last.
+        If `out` has too few channels after `start`, or differs from x in the axes before the last.
 
     Examples
     --------
@@ -114,20 +114,20 @@ def put_channels(x: Array, start: int, *, out: Array) -> Callable[[], Array]:
 
 @Op
 def take_channels(x: Array, start: int, channels: int, *, out: Array | None = None) -> Callable[[], Array]:
-    """Copy some channels out of x: y[..., c] = x[..., start + c] for c < channels.
+    """Copy some channels of x: y[..., c] = x[..., start + c] for c < channels.
 
     Parameters
     ----------
     x : float32 or float64, shape (..., C)
     start, channels : int
-        The first one, and how many.
+        The first channel, and their number.
     out : dtype of x, shape (..., channels), optional
         Overwritten and returned.
 
     Raises
     ------
     ShapeError
-        If x has fewer channels.
+        If x has too few channels.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def take_channels(x: Array, start: int, channels: int, *, out: Array | None = No
 
 
 def _channels(caller: str, name: str, array: Array, start: int, count: int) -> tuple[int, int, int]:
-    """Check that `array` has `count` channels from `start` on; return both, and how many it has in all."""
+    """Check that `array` has `count` channels from `start` on; return both, and its total number of channels."""
     start = check_size(caller, "start", start, 0)
     if array.ndim == 0 or array.shape[-1] < start + count:
         raise ShapeError(f"{caller}: expected {name} with at least {start + count} channels, got {array.shape}")
@@ -152,10 +152,10 @@ def _channels(caller: str, name: str, array: Array, start: int, count: int) -> t
 
 @Op
 def all_finite(x: Array, *, besides: Sequence[Any] = ()) -> Callable[[], bool]:
-    """Return whether no number of x (float32 or float64, any shape) is NaN or infinite. One pass, no copy.
+    """Return whether all elements of x (float32 or float64, any shape) are finite, in one pass without a copy.
 
-    besides : bound ops that write to parts of x, with an attribute `reports_finite` which is true: what they wrote
-    last is not read again, as they know the answer.
+    besides : bound ops that write to parts of x and whose attribute `reports_finite` is true: these parts are not read,
+    since the ops report whether their last results are finite.
     """
     (x,) = as_arrays("all_finite", x=x)
     return kernels.active.AllFinite(x, besides)
@@ -163,6 +163,6 @@ def all_finite(x: Array, *, besides: Sequence[Any] = ()) -> Callable[[], bool]:
 
 @Op
 def fill_zero(*, out: Array) -> Callable[[], Array]:
-    """Set every number of `out` (float32 or float64, any shape) to 0, whatever it was, and return it."""
+    """Set every element of `out` (float32 or float64, any shape) to 0 and return it."""
     (given,) = as_arrays("fill_zero", out=out)
     return kernels.active.FillZero(as_output("fill_zero", out, given.shape, [np.empty(0, given.dtype)]))

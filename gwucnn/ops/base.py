@@ -1,4 +1,4 @@
-"""What all ops share: how arrays are checked, and the two ways to call an op."""
+"""What all ops share: the two ways to call them, the checks of arrays, and the choice of algorithm for convolutions."""
 
 from __future__ import annotations
 
@@ -37,11 +37,10 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 class Op:
     """A checked function on arrays.
 
-    Calling an op checks the arguments, computes once and returns the result. `op.bind` takes the same
-    arguments, checks them and returns a step: a function without arguments that computes the same result
-    again and again, in the same output array, from whatever the argument arrays hold by then. Networks bind
-    their ops once and then only call steps, which costs about half a microsecond. (An argument that is not a
-    C-contiguous array is copied when the step is made; the step goes on reading the copy.)
+    Calling an op checks the arguments, computes and returns the result. `op.bind` checks the same arguments and returns
+    a step: a function without arguments that recomputes the result, in the same output array, from the current contents
+    of the argument arrays. Networks bind their ops once and then only call steps, which costs about half a microsecond.
+    (An argument that is not a C-contiguous array is copied when the step is created; the step keeps reading the copy.)
     """
 
     def __init__(self, bind: Callable[..., Callable[[], Any]]) -> None:
@@ -56,10 +55,9 @@ class Op:
 
 
 def as_arrays(caller: str, **given: Any) -> list[Any]:
-    """Return C-contiguous, aligned arrays of one floating type, copying only what is not so already.
+    """Return C-contiguous, aligned arrays of one floating type, copied only if necessary.
 
-    Raises TypeError unless all of them are float32 or all are float64 of the machine's byte order. None stays
-    None.
+    Raises TypeError unless all of them are float32 or all are float64, in native byte order. None stays None.
     """
     arrays = {name: None if a is None else np.asarray(a) for name, a in given.items()}
     dtypes = {name: a.dtype for name, a in arrays.items() if a is not None}
@@ -70,13 +68,13 @@ def as_arrays(caller: str, **given: Any) -> list[Any]:
 
 
 def _plain(array: Array) -> bool:
-    """Whether kernels can read an array as it is."""
+    """Whether kernels can read an array without a copy."""
     flags = array.flags
     return flags.c_contiguous and flags.aligned
 
 
 def as_shape(caller: str, name: str, shape: Any, letters: str) -> Shape:
-    """Return a shape given by the user as a tuple of four ints, or raise a TypeError that names it."""
+    """Return a user's shape as a tuple of four ints, or raise a TypeError that names it."""
     try:
         sizes = tuple(index(size) for size in shape)
     except TypeError:
@@ -87,7 +85,7 @@ def as_shape(caller: str, name: str, shape: Any, letters: str) -> Shape:
 
 
 def check_shape(caller: str, name: str, array: Array, shape: tuple[int | None, ...], letters: str) -> None:
-    """Raise ShapeError unless `array` has `shape`, in which None is any size; `letters` names the axes."""
+    """Raise ShapeError unless `array` has this shape, where None allows any size; `letters` names the axes."""
     if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):
         sizes = "" if None in shape else f" = {shape}"
         raise ShapeError(f"{caller}: expected {name} of shape {letters}{sizes}, got {array.shape}")
@@ -102,11 +100,11 @@ def as_output(
     name: str = "out",
     dtype: Any = None,
 ) -> Array:
-    """Return `out` if it can take a result of `shape`, or a new array if it is None.
+    """Return `out` if it can hold a result of this shape, or a new array if it is None.
 
-    A new array begins at a cache line, unless it is so small that this makes no difference. Raises ShapeError
-    for another shape, TypeError for another dtype, ValueError if it is read-only, not contiguous, or shares
-    memory with an input.
+    A new array is aligned to a cache line unless it is too small for that to matter. Raises ShapeError for another
+    shape, TypeError for another dtype, ValueError if `out` is read-only, not contiguous, or shares memory with an
+    input.
     """
     dtype = inputs[0].dtype if dtype is None else np.dtype(dtype)
     if out is None:
@@ -133,9 +131,9 @@ def filter_window(
     groups: int,
     options: tuple[Any, ...],
 ) -> Window:
-    """Check that images, filters and groups fit each other, and return the filter's window.
+    """Check that images, filters and groups fit each other, and return the window of the filter.
 
-    `x` and `weight` are what the op calls the arguments of which these are the shapes.
+    `x` and `weight` are the names of the arguments that have these shapes.
     """
     check_size(caller, "groups", groups)
     if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
@@ -157,10 +155,11 @@ def filter_window(
 
 
 def conv_kernel(name: str, dtype: Any, weight_shape: Shape, groups: int, width: int) -> Callable[..., Any]:
-    """Return Conv2D or one of its gradients, or the kernel of the same arguments for groups of few outputs.
+    """Return Conv2D or one of its gradients, or the kernel with the same arguments for groups with few outputs.
 
-    `width` is how many outputs a group has: filters, or channels for the gradient by the input. Vectors that
-    span groups win with half a vector of them; with 1x1 filters, which use each value once, with a quarter.
+    `width` is the number of outputs of a group: filters, or channels for the gradient with respect to the input.
+    Vectors that span groups are faster up to half a vector of outputs, and with 1x1 filters, which use each value once,
+    up to a quarter.
     """
     least = 4 if weight_shape[:2] == (1, 1) else 2
     spans = groups > 1 and least * width <= kernels.active.LANES[np.dtype(dtype).char]
@@ -168,16 +167,16 @@ def conv_kernel(name: str, dtype: Any, weight_shape: Shape, groups: int, width: 
     return kernel
 
 
-# Where Winograd's algorithm was measured to win, with something to spare, for every instruction set. 16
-# channels gain 1.0 to 1.4 times, but the error has no stated bound there. With 8 tiles, convolution and
-# gradient by the input gain 1.5 to 2.8 times where filters are transformed at each call, and nothing
-# where these are more than the last cache holds (512 filters of 512 channels; with 16 tiles 1.1 to 2
-# times). The gradient by the weights gains 1.2 to 2 times with 8 tiles, but its error may be larger than
-# stated; with 16 it is at most 0.6 of that. Filters that are transformed once gain from 1.2 (512
-# channels) to 2.4 times with 2 tiles, from 2.2 to 3.3 with 4. The plain way takes 9 products an output;
-# with 4 of them (images of 2x2 or 5x5 outputs) the gain is 1.2 to 2.6 times, with 6 (a single row) 0.8 to
-# 1.1. All of this on one thread; on two, 8 and 12 tiles were measured to gain from nothing (64 channels)
-# to 2.8 times.
+# Thresholds of Winograd's algorithm, measured for every instruction set with some margin, on one thread (speedups):
+# - 16 channels: 1.0 to 1.4, but there is no bound of the error
+# - 8 tiles, convolution and gradient with respect to the input, filters transformed at each call: 1.5 to 2.8; none if
+#   the filters exceed the last-level cache (512 filters of 512 channels), where 16 tiles give 1.1 to 2
+# - 8 tiles, gradient with respect to the weights: 1.2 to 2, but the error may exceed its bound; with 16 tiles it is at
+#   most 0.6 of the bound
+# - filters transformed once: 2 tiles 1.2 (512 channels) to 2.4, 4 tiles 2.2 to 3.3
+# - direct convolution takes 9 products per output; with 4 (images of 2x2 or 5x5 outputs) the speedup is 1.2 to 2.6,
+#   with 6 (a single row) 0.8 to 1.1
+# On two threads, 8 and 12 tiles were measured to give from no speedup (64 channels) to 2.8.
 LEAST_CHANNELS = 32
 LEAST_TILES = 8
 LEAST_TILES_LARGE = 16
@@ -188,17 +187,17 @@ MOST_PRODUCTS = 4.5
 
 
 def _elements(outputs: int) -> int:
-    """Return how many elements the tiles of a row of outputs have: 6 each, 4 for one or two that are left."""
+    """Return the number of elements in the tiles of a row of outputs: 6 each, and 4 for a remainder of one or two."""
     return (outputs + 1) // 4 * 6 + (4 if 0 < outputs % 4 < 3 else 0)
 
 
-# With few filters, vectors over channels make the gradient in another order and turn it at the end, for which
-# there must be some pixels.
+# With few filters, vectors over channels compute a transposed gradient. Transposing it back pays only from this number
+# of pixels on.
 LEAST_PIXELS = 4
 
 
 def _winograd_tiles(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Window, groups: int) -> int:
-    """Return how many tiles of outputs F(4x4, 3x3) takes for a convolution, 0 if it does not suit it."""
+    """Return the number of output tiles of F(4x4, 3x3) for a convolution, 0 if the algorithm does not apply."""
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     N, H, W, C = x_shape
     KH, KW, _, F = weight_shape
@@ -220,15 +219,15 @@ def winograd_pays(
     groups: int,
     constant_weight: bool = False,
 ) -> bool:
-    """Return whether Winograd's algorithm applies to a convolution or its gradient by the input, and wins.
+    """Return whether Winograd's algorithm applies to a convolution or its gradient with respect to the input, and pays.
 
-    F(4x4, 3x3) needs a quarter of the multiplications and, with its transforms, runs 1.4 to 3.5 times as fast
-    (measured with 32 to 256 channels on AVX-512). Its error in float32 is larger than the plain way's, 3 to 4
-    times in the mean, as outputs of a tile share their rounding: from 32 channels on that of an output stays
-    below 4 * u * (4 + sqrt(9*C)) times the largest sum of terms' magnitudes of an output at most three pixels
-    away, u = 2**-24 (tested; that of a weight's gradient below the same with its own terms). That is why ops
-    use it only when told to, by ``winograd=True``, and a network with ``winograd=False`` never does.
-    `constant_weight` says that filters are transformed once for many calls.
+    F(4x4, 3x3) needs a quarter of the multiplications and, with its transforms, is 1.4 to 3.5 times as fast (measured
+    with 32 to 256 channels, AVX-512). Its error in float32 is 3 to 4 times as large on average, because the outputs of
+    a tile share their rounding errors. From 32 channels on, the error of an output is below 4 * u * (4 + sqrt(9*C))
+    times the largest sum of magnitudes of the terms of any output at most three pixels away, with u = 2**-24 (tested;
+    the error of the gradient of a weight is bounded likewise by its own terms). Therefore ops use the algorithm only
+    with ``winograd=True``, and a network with ``winograd=False`` never does. `constant_weight` says that filters are
+    transformed once for many calls.
     """
     least = LEAST_TILES_LARGE if weight_shape[2] * weight_shape[3] > LARGE else LEAST_TILES
     if constant_weight:
@@ -237,17 +236,17 @@ def winograd_pays(
 
 
 def winograd_sums_pay(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Window, groups: int) -> bool:
-    """Return the same for a convolution's gradient by its weights."""
+    """Return whether Winograd's algorithm computes the gradient with respect to the weights faster."""
     return _winograd_tiles(dtype, x_shape, weight_shape, window, groups) >= LEAST_TILES_OF_SUMS
 
 
 def backward_weight_step(
     x: Array, dy: Array, out: Array, geometry: tuple[Any, ...], accumulate: bool
 ) -> Callable[[], Array]:
-    """Return the step that computes a convolution's gradient by its weights `out` in the direct way.
+    """Return the step that computes the gradient of a convolution with respect to its weights directly, into `out`.
 
-    With few filters, lanes of vectors that run over filters would stand idle: they then run over channels or,
-    if those are few too, over the pixels of a row. geometry : strides, dilation, offset, groups.
+    With few filters, vectors over filters would be mostly empty: they then run over channels or, if there are few of
+    those too, over the pixels of a row. geometry : strides, dilation, offset, groups.
     """
     lanes = kernels.active.LANES[x.dtype.char]
     *window, groups = geometry
@@ -262,7 +261,7 @@ def backward_weight_step(
 
 
 def check_channels(caller: str, x: Array, **vectors: Array | None) -> int:
-    """Return C, after a check that x is (..., C) and that the others are (C,)."""
+    """Return C, after checking that x is (..., C) and that the others are (C,)."""
     if x.ndim < 2 or x.shape[-1] < 1:
         raise ShapeError(f"{caller}: expected x of shape (N, ..., C) with at least one channel, got {x.shape}")
     for name, vector in vectors.items():
@@ -274,7 +273,7 @@ def check_channels(caller: str, x: Array, **vectors: Array | None) -> int:
 def as_gradients(
     caller: str, C: int, arrays: list[Any], gamma_grad: Array | None, beta_grad: Array | None
 ) -> list[Array | None]:
-    """Check the arrays that gradients are added to; None stays None."""
+    """Check the arrays that gradients are accumulated into; None stays None."""
     checked: list[Array | None] = []
     for name, grad in (("gamma_grad", gamma_grad), ("beta_grad", beta_grad)):
         given = [*arrays, *[g for g in checked if g is not None]]

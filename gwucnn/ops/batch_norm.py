@@ -1,4 +1,4 @@
-"""Normalisation of channels by the mean and variance of a batch, or by given ones; its gradients."""
+"""Batch normalisation, by the statistics of a batch or by given ones, and its gradients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def batch_statistics(x: Array, *, variance: Array | None = None, out: Array | No
 
         mean[c] = sum of x[..., c] / R            variance[c] = sum of (x[..., c] - mean[c])**2 / R
 
-    with R the number of images times pixels, or of rows.
+    where R is the number of pixels of all images, or of rows.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def batch_statistics(x: Array, *, variance: Array | None = None, out: Array | No
 
     Notes
     -----
-    Squares are taken of what differs from the mean of 32 neighbouring rows, never of x itself: a mean a
-    million times the spread costs no digits but those that x has lost. Nothing depends on the number of
+    Squares are computed of the differences from the mean of 32 neighbouring rows, never of x itself, so that even a
+    mean a million times the standard deviation costs no further digits. The result does not depend on the number of
     threads. An empty batch has mean and variance 0.
 
     Examples
@@ -70,7 +70,7 @@ def batch_norm(
     *,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Bring each channel to mean 0 and variance 1, then stretch and shift it.
+    """Normalise each channel by mean and variance, then scale and shift it.
 
     ::
 
@@ -80,7 +80,7 @@ def batch_norm(
     ----------
     x : float32 or float64, shape (N, ..., C)
     gamma, beta, mean, variance : dtype of x, shape (C,)
-        Mean and variance are those of the batch in training (`batch_statistics`), running ones in use.
+        In training, mean and variance are those of the batch (`batch_statistics`), in inference running averages.
     epsilon : float of at least 0
     out : as x, optional
         Overwritten and returned; may be x itself.
@@ -92,12 +92,12 @@ def batch_norm(
     Raises
     ------
     ShapeError, TypeError, ValueError
-        For arrays that do not fit each other, differ in dtype, or an epsilon below 0.
+        For arrays that do not fit each other or differ in dtype, or a negative epsilon.
 
     Notes
     -----
-    S. Ioffe and C. Szegedy, arXiv:1502.03167, algorithm 1. A variance that is NaN or infinite makes the
-    channel NaN.
+    S. Ioffe and C. Szegedy, arXiv:1502.03167, algorithm 1. If the variance is NaN or infinite, the
+    channel becomes NaN.
     """
     caller = "batch_norm"
     epsilon = check_nonnegative(caller, "epsilon", epsilon)
@@ -121,7 +121,7 @@ def batch_norm_backward_sums(
     beta_grad: Array | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return the gradients of `batch_norm` by gamma and beta, which that by x needs as well.
+    """Return the gradients of `batch_norm` with respect to gamma and beta; the gradient of x uses them.
 
     ::
 
@@ -134,7 +134,7 @@ def batch_norm_backward_sums(
     mean, variance : dtype of x, shape (C,)
     epsilon : float of at least 0
     gamma_grad, beta_grad : dtype of x, shape (C,), optional
-        The gradients are added to them.
+        The gradients are accumulated into them.
     out : dtype of x, shape (2, C), optional
         Overwritten and returned.
 
@@ -169,14 +169,14 @@ def batch_norm_backward(
     sums: Array | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return the gradient of `batch_norm` by x: through the batch's own statistics, or through x alone.
+    """Return the gradient of `batch_norm` with respect to x, with or without the terms of the statistics.
 
     ::
 
         dx = gamma / root * (dy - dbeta / R - (x - mean) / root * dgamma / R)
-        dx = gamma / root * dy                        where mean and variance are given numbers
+        dx = gamma / root * dy                        if mean and variance are constants
 
-    with root = sqrt(variance + epsilon).
+    where root = sqrt(variance + epsilon).
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def batch_norm_backward(
     gamma, mean, variance : dtype of x, shape (C,)
     epsilon : float of at least 0
     sums : dtype of x, shape (2, C), optional
-        dgamma and dbeta, from `batch_norm_backward_sums`, if mean and variance are the batch's own.
+        dgamma and dbeta, from `batch_norm_backward_sums`, if mean and variance are those of the batch.
     out : as x, optional
         Overwritten and returned.
 

@@ -1,4 +1,4 @@
-"""Batch normalisation with relu behind it, in one pass over the images, and its gradients."""
+"""Batch normalisation followed by relu in one pass over memory, and its gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["batch_norm_relu", "batch_norm_relu_backward", "batch_norm_relu_backw
 
 
 def _channels(caller: str, x: Array, epsilon: float, **vectors: Array) -> tuple[int, ...]:
-    """Return (C,), after a check that x is (N, ..., C), that the others are (C,), and of epsilon."""
+    """Return (C,), after checking that x is (N, ..., C), that the others are (C,), and epsilon."""
     check_nonnegative(caller, "epsilon", epsilon)
     return (check_channels(caller, x, **vectors),)
 
@@ -29,7 +29,7 @@ def batch_norm_relu(
     line: Array | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Bring each channel to mean 0 and variance 1, stretch and shift it, and set what is negative to 0.
+    """Normalise each channel by mean and variance, scale and shift it, and apply relu.
 
     ::
 
@@ -40,10 +40,10 @@ def batch_norm_relu(
     ----------
     x : float32 or float64, shape (N, ..., C)
     gamma, beta, mean, variance : dtype of x, shape (C,)
-        Mean and variance are those of the batch in training (`batch_statistics`), running ones in use.
+        In training, mean and variance are those of the batch (`batch_statistics`), in inference running averages.
     epsilon : float of at least 0
     line : dtype of x, shape (2, C), optional
-        Receives what `batch_norm_relu_backward_sums` wants: gamma / sqrt(variance + epsilon), and beta.
+        Receives gamma / sqrt(variance + epsilon) and beta, for `batch_norm_relu_backward_sums`.
     out : as x, optional
         Overwritten and returned; may be x itself.
 
@@ -54,11 +54,11 @@ def batch_norm_relu(
     Raises
     ------
     ShapeError, TypeError, ValueError
-        For arrays that do not fit each other, differ in dtype, or an epsilon below 0.
+        For arrays that do not fit each other or differ in dtype, or a negative epsilon.
 
     Notes
     -----
-    The bits are those of `batch_norm` and `relu`, one after the other; memory is passed through once.
+    The result is bit-identical to `batch_norm` followed by `relu`, with a single pass over memory.
     """
     caller = "batch_norm_relu"
     x, gamma, beta, mean, variance = arrays = as_arrays(
@@ -84,7 +84,7 @@ def batch_norm_relu_backward_sums(
     beta_grad: Array | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return the gradients of `batch_norm_relu` by gamma and beta, which that by x needs as well.
+    """Return the gradients of `batch_norm_relu` with respect to gamma and beta; the gradient of x uses them.
 
     ::
 
@@ -96,11 +96,11 @@ def batch_norm_relu_backward_sums(
     ----------
     dy, x : float32 or float64, shape (N, ..., C)
     line : dtype of x, shape (2, C)
-        What the forward pass left: z is computed from it again.
+        From the forward pass: z is recomputed from it.
     mean, variance : dtype of x, shape (C,)
     epsilon : float of at least 0
     gamma_grad, beta_grad : dtype of x, shape (C,), optional
-        The gradients are added to them.
+        The gradients are accumulated into them.
     out : dtype of x, shape (2, C), optional
         Overwritten and returned.
 
@@ -141,15 +141,15 @@ def batch_norm_relu_backward(
     sums: Array | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return the gradient of `batch_norm_relu` by x: through the batch's own statistics, or through x alone.
+    """Return the gradient of `batch_norm_relu` with respect to x, with or without the terms of the statistics.
 
     ::
 
         dz = dy where z > 0 or NaN, else 0
         dx = gamma / root * (dz - dbeta / R - (x - mean) / root * dgamma / R)
-        dx = gamma / root * dz                        where mean and variance are given numbers
+        dx = gamma / root * dz                        if mean and variance are constants
 
-    with root = sqrt(variance + epsilon) and R the number of images times pixels, or of rows.
+    where root = sqrt(variance + epsilon) and R is the number of pixels of all images, or of rows.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def batch_norm_relu_backward(
     gamma, beta, mean, variance : dtype of x, shape (C,)
     epsilon : float of at least 0
     sums : dtype of x, shape (2, C), optional
-        dgamma and dbeta, from `batch_norm_relu_backward_sums`, if mean and variance are the batch's own.
+        dgamma and dbeta, from `batch_norm_relu_backward_sums`, if mean and variance are those of the batch.
     out : as x, optional
         Overwritten and returned.
 

@@ -31,15 +31,15 @@ def _geometry(window: Window, image: tuple[int, int], groups: int) -> tuple[Any,
     return window.strides, window.dilation, window.offset(image), groups
 
 
-# So few pixels do not pay for another copy of the filters; fewer channels would not pay for sums that are
-# read and written between blocks of them. (16 pixels under 512 filters of 512 channels take 0.8 ms, not 1.6.)
+# Up to MOST_PIXELS, packing the filters does not pay. Fewer channels or filters would not pay for reading and writing
+# the sums between blocks of them. (16 pixels with 512 filters of 512 channels take 0.8 ms instead of 1.6.)
 MOST_PIXELS = 64
 LEAST_CHANNELS = 32
 LEAST_FILTERS = 128
 
 
 def few_pixels(dtype: Any, out_shape: Shape, weight_shape: Shape) -> bool:
-    """Return whether filters, used once, are best multiplied by all pixels block by block, where they lie."""
+    """Return whether filters that are used once are best multiplied by all pixels in place, block by block."""
     N, OH, OW, F = out_shape
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     return (
@@ -65,34 +65,34 @@ def conv2d(
 ) -> Callable[[], Array]:
     """Cross-correlate images with filters.
 
-    The filters are not flipped, as everywhere in the field::
+    As usual in the field, filters are not flipped::
 
         y[n, i, j, f] = bias[f] + sum over u < KH, v < KW, c < C // groups of
             x[n, i*SH + u*DH - top, j*SW + v*DW - left, g*(C // groups) + c] * weight[u, v, c, f]
 
-    with g = f // (F // groups) and x zero outside the image.
+    where g = f // (F // groups), and x is zero outside the image.
 
     Parameters
     ----------
     x : float32 or float64, shape (N, H, W, C)
-        Images. Copied first if not C-contiguous; never modified.
+        Images. Copied if not C-contiguous; never modified.
     weight : dtype of x, shape (KH, KW, C // groups, F)
         Filters.
     bias : dtype of x, shape (F,), optional
     strides, dilation_rate : int or (rows, columns)
-        Pixels between neighbouring windows, and between neighbouring pixels of one window.
+        Distance in pixels between neighbouring windows, and between neighbouring pixels of a window.
     padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
-        Pixels of zeros around the image; 'same' makes the output ceil(H / SH) x ceil(W / SW).
+        Zeros around the image; with 'same' the output has ceil(H / SH) x ceil(W / SW) pixels.
     groups : int
-        Channels and filters are split into so many parts that do not see each other.
+        Number of independent groups into which channels and filters are divided.
     winograd : bool
         Allow the faster algorithm for 3x3 filters, with a larger error; see `gwucnn.ops.base.winograd_pays`.
     constant_weight : bool
-        Expect a bound step to be called many times with the same filters; says nothing about the result.
+        Whether a bound step will be called many times with the same filters. Does not affect the result.
     relu : bool
-        Set what is negative to 0, before it is stored.
+        Set negative outputs to 0 before storing them.
     scratch : Scratch, optional
-        Memory that bound steps of one thread use in turn, for what is of no use after a call.
+        Scratch memory that is shared by the bound steps of one thread.
     out : dtype of x, shape (N, OH, OW, F), optional
         Overwritten and returned. Must not share memory with the inputs.
 
@@ -109,10 +109,10 @@ def conv2d(
 
     Notes
     -----
-    Costs 2*N*OH*OW*F*C*KH*KW / groups operations. Sums run in x's dtype: the error of an output is at most
-    about (KH*KW*C/groups + 1) * u times the sum of its terms' magnitudes, u = 2**-24 or 2**-53 (N. J. Higham,
-    "Accuracy and Stability of Numerical Algorithms", section 3.1). A NaN reaches just the outputs whose
-    windows hold it.
+    Costs 2*N*OH*OW*F*C*KH*KW / groups operations. Sums are computed in the dtype of x: the error of an output is at
+    most about (KH*KW*C/groups + 1) * u times the sum of the magnitudes of its terms, u = 2**-24 or 2**-53 (N. J.
+    Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). NaN affects only the outputs whose windows
+    contain it.
 
     References
     ----------
@@ -158,7 +158,7 @@ def conv2d_backward_input(
     scratch: Scratch | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return the gradient of `conv2d` by its images: each gradient spread back over its window.
+    """Return the gradient of `conv2d` with respect to its images: each gradient scattered over its window.
 
     ::
 
@@ -168,10 +168,10 @@ def conv2d_backward_input(
     Parameters
     ----------
     dy : float32 or float64, shape (N, OH, OW, F)
-        Gradient by the output.
+        Gradient with respect to the output.
     weight : dtype of dy, shape (KH, KW, C // groups, F)
     input_shape : (N, H, W, C)
-        Shape of the images; the output alone does not tell it when strides do not divide.
+        Shape of the images. The shape of the output does not determine it when the strides leave a remainder.
     strides, padding, dilation_rate, groups, winograd, scratch
         As given to `conv2d`.
     out : dtype of dy, shape (N, H, W, C), optional
@@ -184,11 +184,11 @@ def conv2d_backward_input(
     Raises
     ------
     ShapeError, TypeError
-        As `conv2d`, and if dy is not what `conv2d` makes of `input_shape`.
+        As `conv2d`, and if dy does not have the shape of the output for `input_shape`.
 
     Notes
     -----
-    Costs as much as the forward pass, with any stride: only products with real output pixels are computed.
+    Costs as much as the forward pass, with any strides: only products with actual output pixels are computed.
     """
     caller = "conv2d_backward_input"
     dy, weight = as_arrays(caller, dy=dy, weight=weight)
@@ -219,7 +219,7 @@ def conv2d_backward_weight(
     out: Array | None = None,
     accumulate: bool = False,
 ) -> Callable[[], Array]:
-    """Return the gradient of `conv2d` by its filters: images correlated with output gradients.
+    """Return the gradient of `conv2d` with respect to its filters: images correlated with output gradients.
 
     ::
 
@@ -230,14 +230,14 @@ def conv2d_backward_weight(
     ----------
     x : float32 or float64, shape (N, H, W, C)
     dy : dtype of x, shape (N, OH, OW, F)
-        Gradient by the output.
+        Gradient with respect to the output.
     weight_shape : (KH, KW, C // groups, F)
     strides, padding, dilation_rate, groups, winograd, scratch
         As given to `conv2d`.
     out : dtype of x, shape `weight_shape`, optional
         Overwritten and returned.
     accumulate : bool
-        Add to `out` instead of overwriting it, as a layer's backward does with its parameter's gradient.
+        Add to `out` instead of overwriting it, as the backward pass of a layer does.
 
     Returns
     -------
@@ -246,14 +246,14 @@ def conv2d_backward_weight(
     Raises
     ------
     ShapeError, TypeError
-        As `conv2d`, and if dy is not what `conv2d` makes of x.
+        As `conv2d`, and if dy does not have the shape of the output for x.
 
     Notes
     -----
-    Costs as much as the forward pass. An empty batch gives zeros. A NaN in x reaches no other channel's
-    gradients; with few filters one at the image's edge may reach taps that did not meet it. The bits do not
-    depend on the number of threads, except for few filters and for small filter banks of few channels, where
-    images are shared out between threads.
+    Costs as much as the forward pass. An empty batch gives zeros. NaN in x affects only gradients of its channel; with
+    few filters, NaN at the edge of an image may reach taps that it was not multiplied by. Results do not depend on the
+    number of threads, except for few filters and for small filter banks with few channels, where images are split among
+    threads.
     """
     caller = "conv2d_backward_weight"
     x, dy = as_arrays(caller, x=x, dy=dy)

@@ -1,7 +1,7 @@
-"""Convolution, bias, relu (if wanted) and 2x2 max pooling as one op, and its gradients.
+"""Convolution, bias, optional relu and 2x2 max pooling as one op, and its gradients.
 
-What the chain conv2d -> relu -> max_pool2d(2) computes, without writing the full-size images between. Not for
-all sizes: see `has_gradients`.
+The result is that of conv2d -> relu -> max_pool2d(2), without writing the full-size images in between. Not all sizes
+have gradients: see `has_gradients`.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = [
     "has_gradients",
 ]
 
-# Below this many channels the gradient by the weights works on masks instead of lists.
+# Below this number of channels, the gradient with respect to the weights uses masks instead of lists.
 FEW_CHANNELS = 8
 
 
 def has_gradients(dtype: Any, weight_shape: Shape, dilation: tuple[int, int], groups: int) -> tuple[bool, bool]:
-    """Return whether there is a kernel for the gradient by weights, and by input, for filters of this shape.
+    """Return whether there are kernels for the gradients with respect to weights and input, for filters of this shape.
 
-    Both want one group. Lists of winners want 3x3 filters without dilation and channels in whole vectors;
-    masks, for few channels, want filters in whole vectors.
+    Both require a single group. Lists of winners require 3x3 filters without dilation and channels in whole vectors;
+    masks, for few channels, require filters in whole vectors.
     """
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     KH, KW, C, F = weight_shape
@@ -58,9 +58,9 @@ def _windows(
     options: tuple[Size, Padding, Size],
     groups: int = 1,
 ) -> tuple[Window, tuple[int, int]]:
-    """Check that images and filters fit each other; return the filter's window and the pooled images' size.
+    """Check that images and filters fit each other; return the window of the filter and the size of pooled images.
 
-    `x` and `weight` are what the op calls the arguments of which these are the shapes.
+    `x` and `weight` are the names of the arguments that have these shapes.
     """
     window = filter_window(caller, x, x_shape, weight, weight_shape, groups, options)
     OH, OW = window.output((x_shape[1], x_shape[2]))
@@ -70,7 +70,7 @@ def _windows(
 
 
 def _as_winner(caller: str, winner: Any, shape: Shape) -> Array:
-    """Return the winners that a forward pass recorded for outputs of `shape`, C-contiguous."""
+    """Check the winners that a forward pass recorded for outputs of this shape; return them C-contiguous."""
     winner = np.ascontiguousarray(winner)
     if winner.dtype != np.uint8:
         raise TypeError(f"{caller}: expected winner of uint8, got {winner.dtype}")
@@ -95,13 +95,13 @@ def conv2d_relu_pool(
     scratch: Scratch | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return max_pool2d(relu(conv2d(x, weight, bias)), 2), to the last bit (with winograd: to rounding).
+    """Return max_pool2d(relu(conv2d(x, weight, bias)), 2), bit-identical (with winograd: up to rounding).
 
     x, weight, bias, strides, padding, dilation_rate, groups, winograd, constant_weight, scratch : as in
     `conv2d`.
-    relu : False leaves relu out: then a window's largest value is its output, whatever its sign.
+    relu : False leaves out relu: the output is the largest value of the window, whatever its sign.
     winner : uint8, shape (N, OH // 2, OW // 2, F), optional. Receives 2*a + b of the first largest pixel of
-    each window, or 4 where none is above 0.
+    each window, or 4 if none is positive.
     out : dtype of x, shape (N, OH // 2, OW // 2, F), optional. Overwritten and returned.
     Raises ShapeError and TypeError as `conv2d`. NaN in a window gives NaN.
     """
@@ -136,10 +136,10 @@ def conv2d_relu_pool_backward_weight(
     bias_grad: Array | None = None,
     out: Array,
 ) -> Callable[[], Array]:
-    """Add the gradient of `conv2d_relu_pool` by its filters to `out`, and that by its bias to `bias_grad`.
+    """Accumulate the gradients of `conv2d_relu_pool`: for its filters into `out`, for its bias into `bias_grad`.
 
-    x : float32 or float64, shape (N, H, W, C). dy : dtype of x, shape (N, PH, PW, F), gradient by the pooled
-    output. winner : uint8, as dy, from the forward pass; where it is above 3 the gradient is dropped.
+    x : float32 or float64, shape (N, H, W, C). dy : dtype of x, shape (N, PH, PW, F), gradient with respect to
+    the pooled output. winner : uint8, as dy, from the forward pass; where it is above 3, the gradient is dropped.
     bias_grad : shape (F,), optional. out : shape (KH, KW, C, F), returned.
     Raises ShapeError for shapes that do not fit, ValueError for sizes without a kernel (see `has_gradients`).
     """
@@ -179,10 +179,10 @@ def conv2d_relu_pool_backward_input(
     padding: Padding = "valid",
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return the gradient of `conv2d_relu_pool` by its images.
+    """Return the gradient of `conv2d_relu_pool` with respect to its images.
 
     dy : float32 or float64, shape (N, PH, PW, F). winner : uint8, as dy, from the forward pass; where it is
-    above 3 the gradient is dropped. weight : (3, 3, C, F). input_shape : (N, H, W, C). out : that shape,
+    above 3, the gradient is dropped. weight : (3, 3, C, F). input_shape : (N, H, W, C). out : that shape,
     optional, overwritten and returned.
     Raises ShapeError for shapes that do not fit, ValueError for sizes without a kernel (see `has_gradients`).
     """

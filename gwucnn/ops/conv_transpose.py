@@ -1,8 +1,8 @@
-"""Transposed convolution, which makes images larger, and its two gradients.
+"""Transposed convolution, which enlarges images, and its two gradients.
 
-It is the gradient of `conv2d` by its images, taken as a layer of its own, and runs on that kernel: no zeros
-are put between pixels and multiplied. Its gradients are then a convolution, and the gradient of a convolution
-by its filters with images and output gradients in each other's place.
+It is the gradient of `conv2d` with respect to its images, used as a layer, and runs on the same kernel: no zeros are
+inserted between pixels and multiplied. Its gradients are therefore a convolution, and the gradient of a convolution
+with respect to its filters in which images and output gradients are exchanged.
 """
 
 from __future__ import annotations
@@ -65,28 +65,28 @@ def conv2d_transpose(
     groups: int = 1,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Spread each pixel of images over a window of a larger image, weighted by filters.
+    """Scatter each pixel of images over a window of a larger image, weighted by filters.
 
     ::
 
         y[n, i, j, f] = bias[f] + sum over h, w, u, v, c with i = h*SH + u*DH - top, j = w*SW + v*DW - left of
                         x[n, h, w, c] * weight[u, v, f, c]
 
-    which is `conv2d_backward_input(x, weight, ...)` of a convolution that makes x's shape from y's.
+    which is `conv2d_backward_input(x, weight, ...)` for a convolution from the shape of y to the shape of x.
 
     Parameters
     ----------
     x : float32 or float64, shape (N, H, W, C)
-        Images. Copied first if not C-contiguous; never modified.
+        Images. Copied if not C-contiguous; never modified.
     weight : dtype of x, shape (KH, KW, F // groups, C)
-        Filters; outputs stand before inputs, as in Keras.
+        Filters, with outputs before inputs, as in Keras.
     bias : dtype of x, shape (F,), optional
     strides, dilation_rate : int or (rows, columns)
-        Pixels between the windows of neighbouring pixels, and between neighbouring pixels of one window.
+        Distance in pixels between the windows of neighbouring pixels, and between neighbouring pixels of a window.
     padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
-        Pixels cut off from the output; 'same' makes it (H*SH, W*SW).
+        Pixels cut off from the output; with 'same' it has (H*SH, W*SW) pixels.
     output_padding : int or (rows, columns), optional
-        Pixels more at the bottom and right, fewer than the strides or the dilation: outputs of several sizes
+        Additional pixels at the bottom and right, fewer than the strides or the dilation: outputs of several sizes
         are convolved to one. By default what Keras takes: with 'valid' as many as make the output at least
         (H*SH, W*SW), else none.
     groups : int
@@ -156,7 +156,7 @@ def conv2d_transpose_backward_input(
     groups: int = 1,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return the gradient of `conv2d_transpose` by its images: a convolution of the output's.
+    """Return the gradient of `conv2d_transpose` with respect to its images: a convolution of the output's.
 
     ::
 
@@ -166,7 +166,7 @@ def conv2d_transpose_backward_input(
     Parameters
     ----------
     dy : float32 or float64, shape (N, OH, OW, F)
-        Gradient by the output.
+        Gradient with respect to the output.
     weight : dtype of dy, shape (KH, KW, F // groups, C)
     input_shape : (N, H, W, C)
         Shape of the images.
@@ -211,7 +211,7 @@ def conv2d_transpose_backward_weight(
     out: Array | None = None,
     accumulate: bool = False,
 ) -> Callable[[], Array]:
-    """Return the gradient of `conv2d_transpose` by its filters.
+    """Return the gradient of `conv2d_transpose` with respect to its filters.
 
     ::
 
@@ -222,7 +222,7 @@ def conv2d_transpose_backward_weight(
     ----------
     x : float32 or float64, shape (N, H, W, C)
     dy : dtype of x, shape (N, OH, OW, F)
-        Gradient by the output.
+        Gradient with respect to the output.
     weight_shape : (KH, KW, F // groups, C)
     strides, padding, output_padding, dilation_rate, groups
         As given to `conv2d_transpose`.

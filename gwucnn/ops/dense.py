@@ -1,7 +1,7 @@
-"""The dense layer's product and its two gradients.
+"""The matrix product of dense layers and its two gradients.
 
-A dense layer is a 1x1 convolution of N images of one pixel, and uses its kernels; few rows have kernels of
-their own.
+A dense layer is a 1x1 convolution of N images with one pixel each, and uses the same kernels. One or two rows have
+kernels of their own.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def sigmoid_log_loss(
 
     z, target : float32 or float64, shape (N, K), targets from 0 to 1. share : shape (N,).
     probability, gradient : shape (N, K), overwritten with p and (p - t) * share * scale.
-    label_smoothing : s, from 0 to less than 1; t * (1 - s) + s / 2 takes the place of t.
+    label_smoothing : s, from 0 to less than 1; t * (1 - s) + s / 2 replaces t.
     Returns the loss, a float. Computed from z, so that it stays finite where p rounds to 0 or 1.
     """
     kernel, arrays = kernels.active.SigmoidLogLoss, (z, target, share, probability, gradient)
@@ -79,11 +79,11 @@ def softmax_cross_entropy(
     scale: float = 1.0,
     label_smoothing: float = 0.0,
 ) -> Callable[[], float]:
-    """Compute p = softmax(z) and the cross-entropy, -sum over k of t*log(p), with its gradient by z.
+    """Compute p = softmax(z) and the cross-entropy, -sum over k of t*log(p), with its gradient with respect to z.
 
     z, target : float32 or float64, shape (N, K), targets summing to 1. share : shape (N,).
     probability, gradient : shape (N, K), overwritten with p and (p - t) * share * scale.
-    label_smoothing : s, from 0 to less than 1; t * (1 - s) + s / K takes the place of t
+    label_smoothing : s, from 0 to less than 1; t * (1 - s) + s / K replaces t
     (C. Szegedy et al., arXiv:1512.00567, section 7).
     Returns the loss, a float. Computed from z, so that it stays finite where p rounds to 0.
     """
@@ -93,7 +93,7 @@ def softmax_cross_entropy(
 
 @Op
 def squared_error(y: Array, target: Array, share: Array, *, gradient: Array, scale: float = 1.0) -> Callable[[], float]:
-    """Compute the sum of squared errors, sum over k of (y - t)**2, with its gradient by y.
+    """Compute the sum of squared errors, sum over k of (y - t)**2, with its gradient with respect to y.
 
     y, target : float32 or float64, shape (N, K). share : shape (N,).
     gradient : shape (N, K), overwritten with 2 * (y - t) * share * scale. Returns the loss, a float.
@@ -106,7 +106,7 @@ def squared_error(y: Array, target: Array, share: Array, *, gradient: Array, sca
 def absolute_error(
     y: Array, target: Array, share: Array, *, gradient: Array, scale: float = 1.0
 ) -> Callable[[], float]:
-    """Compute the sum of absolute errors, sum over k of abs(y - t), with its gradient by y.
+    """Compute the sum of absolute errors, sum over k of abs(y - t), with its gradient with respect to y.
 
     y, target : float32 or float64, shape (N, K). share : shape (N,).
     gradient : shape (N, K), overwritten with sign(y - t) * share * scale, 0 where y = t. Returns a float.
@@ -119,7 +119,7 @@ def absolute_error(
 def huber(
     y: Array, target: Array, share: Array, *, gradient: Array, scale: float = 1.0, delta: float = 1.0
 ) -> Callable[[], float]:
-    """Compute Huber's loss, squares of small errors and the size of large ones, with its gradient by y.
+    """Compute Huber's loss, quadratic for small errors and linear for large ones, with its gradient with respect to y.
 
     Sum over k of e**2 / 2 where abs(e) <= delta, delta * (abs(e) - delta / 2) elsewhere, with e = y - t.
     P. Huber, "Robust Estimation of a Location Parameter", 1964, section 1.

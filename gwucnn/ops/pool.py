@@ -1,4 +1,4 @@
-"""Pooling and its gradient."""
+"""Max and average pooling, and their gradients."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = [
 
 
 def winner_dtype(pool_size: tuple[int, int]) -> Any:
-    """Return the smallest integer type that can number the pixels of a window."""
+    """Return the smallest dtype that can index the pixels of a window."""
     return np.uint8 if pool_size[0] * pool_size[1] <= 255 else np.int32
 
 
 def _window(caller: str, x: str, x_shape: Shape, pool_size: Size, strides: Size | None, padding: Padding) -> Window:
-    """Check that images and windows fit each other; `x` is what the op calls the argument of that shape."""
+    """Check that images and windows fit each other; `x` is the name of the argument with that shape."""
     if len(x_shape) != 4 or min(x_shape) < 0 or min(x_shape[1:]) < 1:
         raise ShapeError(f"{caller}: expected {x} of shape (N, H, W, C) with at least one pixel, got {x_shape}")
     window = Window.of(caller, pool_size, pool_size if strides is None else strides, padding, name="pool_size")
@@ -60,9 +60,9 @@ def max_pool2d(
     x : float32 or float64, shape (N, H, W, C)
     pool_size : int or (PH, PW)
     strides : int or (SH, SW), optional
-        `pool_size` by default: windows that neither overlap nor leave gaps.
+        `pool_size` by default: adjacent windows.
     padding : 'valid', 'same', int, (ph, pw) or ((top, bottom), (left, right))
-        Smaller than the window. What lies outside the image takes no part.
+        Smaller than the window. Pixels outside the image are ignored.
     winner : uint8 (int32 for windows of more than 255 pixels), shape (N, OH, OW, C), optional
         Receives u*PW + v of the first largest value, for `max_pool2d_backward`.
     out : dtype of x, shape (N, OH, OW, C), optional
@@ -75,7 +75,7 @@ def max_pool2d(
     Raises
     ------
     ShapeError
-        If a window does not fit in the padded image, or could lie in the padding alone.
+        If a window does not fit in the padded image, or could lie entirely in the padding.
     TypeError
         If x is not float32 or float64, or `winner` has another type.
 
@@ -112,13 +112,13 @@ def max_pool2d_backward(
     *,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Route each output's gradient to the pixel that won its window; overlapping windows add.
+    """Route the gradient of each output to the winning pixel of its window; overlapping windows add.
 
     Parameters
     ----------
     dy : float32 or float64, shape (N, OH, OW, C)
     winner : uint8 (int32 for windows of more than 255 pixels), shape (N, OH, OW, C)
-        As filled by `max_pool2d`. A number outside the window drops its gradient.
+        From `max_pool2d`. For a value outside of the window, the gradient is dropped.
     input_shape : (N, H, W, C)
     pool_size, strides, padding
         As given to `max_pool2d`.
@@ -132,7 +132,7 @@ def max_pool2d_backward(
     Raises
     ------
     ShapeError, TypeError
-        If the arrays are not what `max_pool2d` makes of `input_shape`.
+        If the arrays do not have the shapes of `max_pool2d` for `input_shape`.
     """
     caller = "max_pool2d_backward"
     (dy,) = as_arrays(caller, dy=dy)
@@ -171,8 +171,8 @@ def average_pool2d(
     pool_size, strides, padding
         As in `max_pool2d`.
     count_include_pad : bool
-        Whether the padding counts, as pixels of 0: count is PH*PW then. Otherwise it takes no part, and count
-        is the number of the window's pixels inside the image.
+        Whether padding counts as zeros: count is then PH*PW. Otherwise padding is ignored, and count is the number of
+        pixels of the window inside the image.
     out : dtype of x, shape (N, OH, OW, C), optional
         Overwritten and returned.
 
@@ -183,13 +183,13 @@ def average_pool2d(
     Raises
     ------
     ShapeError
-        If a window does not fit in the padded image, or could lie in the padding alone.
+        If a window does not fit in the padded image, or could lie entirely in the padding.
     TypeError
         If x is not float32 or float64.
 
     Notes
     -----
-    Costs N*OH*OW*C*PH*PW additions, which are done in float64. NaN in a window gives NaN.
+    Costs N*OH*OW*C*PH*PW additions, in float64. NaN in a window gives NaN.
 
     Examples
     --------
@@ -224,7 +224,7 @@ def average_pool2d_backward(
     count_include_pad: bool = False,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Share each output's gradient out evenly among the pixels of its window; overlapping windows add.
+    """Distribute the gradient of each output evenly over the pixels of its window; overlapping windows add.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def average_pool2d_backward(
     Raises
     ------
     ShapeError, TypeError
-        If dy is not what `average_pool2d` makes of `input_shape`.
+        If dy does not have the shape of `average_pool2d` for `input_shape`.
     """
     caller = "average_pool2d_backward"
     (dy,) = as_arrays(caller, dy=dy)

@@ -1,9 +1,8 @@
-"""Random numbers, and dropping out.
+"""Random numbers, and dropout.
 
-A draw is a function of a key, of how many draws there were before, and of a number's place in it
-(Philox4x32-10: J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). Key and count stand
-in an array of two uint64 that each draw moves on by one. Threads, instruction sets and the dtype of the
-numbers change nothing.
+A random number is a function of a key, of the number of draws before, and of its place in the draw (Philox4x32-10: J.
+Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). Key and count are in an array of two uint64,
+whose count each draw increments. Results do not depend on threads, instruction sets or dtype.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["dropout", "random_mask", "random_uniform"]
 
 
 def _as_state(caller: str, state: Any) -> Array:
-    """Return the state, which is written to, so that a copy of it would not do."""
+    """Check the state and return it. It will be written to, so it must not be a copy."""
     if not isinstance(state, np.ndarray) or state.dtype != np.uint64 or state.shape != (2,):
         kind = f"{state.dtype} {state.shape}" if isinstance(state, np.ndarray) else type(state).__name__
         raise TypeError(f"{caller}: expected state to be an array of two uint64, key and count, got {kind}")
@@ -31,20 +30,20 @@ def _as_state(caller: str, state: Any) -> Array:
 
 @Op
 def random_uniform(state: Array, *, out: Array) -> Callable[[], Array]:
-    """Fill `out` with random numbers, evenly from 0 to less than 1, and count the draw.
+    """Fill `out` with uniform random numbers from 0 to less than 1, and count the draw.
 
     Parameters
     ----------
     state : uint64, shape (2,)
-        Key and number of draws so far; the latter grows by one, unless `out` is empty.
+        Key and number of draws so far; the latter is incremented unless `out` is empty.
     out : float32 or float64, any shape
-        Overwritten and returned. The same numbers in both, but for rounding: they are multiples of 2**-32 in
-        float64, of 2**-24 in float32.
+        Overwritten and returned. The numbers are the same in both up to rounding: multiples of 2**-32 in float64, of
+        2**-24 in float32.
 
     Raises
     ------
     TypeError, ValueError
-        For a state or an `out` that cannot be written to as it is.
+        For a state or an `out` that cannot be written to without a copy.
 
     Notes
     -----
@@ -80,7 +79,7 @@ def random_mask(state: Array, rate: float, *, out: Array) -> Callable[[], Array]
     Raises
     ------
     TypeError, ValueError
-        For a rate outside of its range; a state or an `out` that cannot be written to as it is.
+        For a rate out of range; for a state or an `out` that cannot be written to without a copy.
     """
     caller = "random_mask"
     threshold = min(round(check_fraction(caller, "rate", rate) * 2**32), 2**32 - 1)
@@ -91,9 +90,9 @@ def random_mask(state: Array, rate: float, *, out: Array) -> Callable[[], Array]
 
 @Op
 def dropout(x: Array, mask: Array, rate: float, *, out: Array | None = None) -> Callable[[], Array]:
-    """Drop what the mask drops and stretch the rest: y = x / (1 - rate) where mask is not 0, else 0.
+    """Apply a dropout mask and scale the rest: y = x / (1 - rate) where mask is not 0, else 0.
 
-    Its own gradient: dx = dropout(dy, mask, rate).
+    It is its own gradient: dx = dropout(dy, mask, rate).
 
     Parameters
     ----------
@@ -111,12 +110,12 @@ def dropout(x: Array, mask: Array, rate: float, *, out: Array | None = None) -> 
     Raises
     ------
     ShapeError, TypeError, ValueError
-        For a mask that fits neither way, other dtypes, or a rate outside of its range.
+        For masks of other shapes, other dtypes, or a rate out of range.
 
     Notes
     -----
-    N. Srivastava et al., JMLR 15 (2014), with the stretching in training, so that nothing changes in use. A
-    NaN that is dropped is gone.
+    N. Srivastava et al., JMLR 15 (2014), with the scaling in training, so that inference needs none. A
+    NaN that is dropped becomes 0.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Ops that move numbers and do not change them: borders, repeated pixels, the order of axes."""
+"""Ops that move elements without changing them: padding, repetition of pixels, order of axes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGES = (None, None, None, None)
 
 @Op
 def zero_pad2d(x: Array, padding: Border = 1, *, out: Array | None = None) -> Callable[[], Array]:
-    """Put a border of zeros around images: y[n, i, j, c] = x[n, i - top, j - left, c], or 0 outside of x.
+    """Pad images with zeros: y[n, i, j, c] = x[n, i - top, j - left, c], or 0 outside of x.
 
     x : float32 or float64, shape (N, H, W, C). padding : int, (ph, pw) or ((top, bottom), (left, right)).
     out : shape (N, top + H + bottom, left + W + right, C). Returns that shape, with the dtype of x.
@@ -45,7 +45,7 @@ def zero_pad2d(x: Array, padding: Border = 1, *, out: Array | None = None) -> Ca
 
 @Op
 def zero_pad2d_backward(dy: Array, padding: Border = 1, *, out: Array | None = None) -> Callable[[], Array]:
-    """Cut the border off: dx[n, h, w, c] = dy[n, h + top, w + left, c].
+    """Crop the padding: dx[n, h, w, c] = dy[n, h + top, w + left, c].
 
     dy : float32 or float64, shape (N, top + H + bottom, left + W + right, C). padding : as for `zero_pad2d`.
     out : shape (N, H, W, C). Returns that shape, with the dtype of dy.
@@ -87,7 +87,7 @@ def upsample2d(x: Array, size: Size = 2, *, out: Array | None = None) -> Callabl
 
 @Op
 def upsample2d_backward(dy: Array, size: Size = 2, *, out: Array | None = None) -> Callable[[], Array]:
-    """Add up what the copies of each pixel are told: dx[n, h, w, c] = sum of dy over its SH x SW copies.
+    """Sum the gradients of the copies of each pixel: dx[n, h, w, c] = sum of dy over its SH x SW copies.
 
     dy : float32 or float64, shape (N, H*SH, W*SW, C). size : as for `upsample2d`. out : shape (N, H, W, C).
     Returns that shape, with the dtype of dy.
@@ -106,7 +106,7 @@ def upsample2d_backward(dy: Array, size: Size = 2, *, out: Array | None = None) 
 
 @Op
 def to_channels_first(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Bring images from (N, H, W, C) into the order (N, C, H, W).
+    """Permute images from (N, H, W, C) to (N, C, H, W).
 
     x : float32 or float64. out : shape (N, C, H, W). Returns that shape, with the dtype of x.
     Raises TypeError for other dtypes, ShapeError for another number of axes.
@@ -120,7 +120,7 @@ def to_channels_first(x: Array, *, out: Array | None = None) -> Callable[[], Arr
 
 @Op
 def to_channels_last(x: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Bring images from (N, C, H, W) into the order (N, H, W, C).
+    """Permute images from (N, C, H, W) to (N, H, W, C).
 
     x : float32 or float64. out : shape (N, H, W, C). Returns that shape, with the dtype of x.
     Raises TypeError for other dtypes, ShapeError for another number of axes.

@@ -1,4 +1,4 @@
-"""Running statistics of a batch normalisation: how batches move them, and how a layer takes them in."""
+"""Running statistics of batch normalisation: their update, and folding them into the layer before."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def move_statistics(
     *,
     out: Array,
 ) -> Callable[[], Array]:
-    """Let running statistics take in those of a batch, and count it.
+    """Update running statistics by those of a batch, and count it.
 
     ::
 
-        keep = min(momentum, t / (t + 1))            with t the batches before
+        keep = min(momentum, t / (t + 1))            where t is the number of batches before
         running = keep * running + (1 - keep) * batch
 
-    so that the first batches are averaged, where a momentum of 0.99 alone would still hold first values.
+    so that the first batches are averaged, whereas with a momentum of 0.99 alone the initial values would dominate.
 
     Parameters
     ----------
     running_variance : float32 or float64, shape (C,)
         Changed in place.
     updates : int64, shape (1,)
-        t, which grows by one.
+        t, which is incremented.
     mean, variance : dtype of running_variance, shape (C,)
-        The batch's.
+        Those of the batch.
     momentum : float from 0 to less than 1
     out : dtype of running_variance, shape (C,)
         The running mean: changed in place and returned.
@@ -71,7 +71,7 @@ def fold_batch_norm(
     bias_out: Array | None = None,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Return the weight of a layer that does the work of the normalisation behind it as well.
+    """Return the weight of a layer that includes the batch normalisation after it.
 
     ::
 
@@ -81,7 +81,7 @@ def fold_batch_norm(
     Parameters
     ----------
     weight : float32 or float64, shape (..., F), or with its last axes together F
-        Of a convolution or a dense layer without activation.
+        The weight of a convolution or a dense layer without activation.
     bias : dtype of weight, shape (F,), or None
     gamma, beta, mean, variance : dtype of weight, shape (F,)
     epsilon : float of at least 0
@@ -97,7 +97,7 @@ def fold_batch_norm(
     Raises
     ------
     ShapeError, TypeError, ValueError
-        For arrays that do not fit each other, differ in dtype, or an epsilon below 0.
+        For arrays that do not fit each other or differ in dtype, or a negative epsilon.
     """
     caller = "fold_batch_norm"
     epsilon = check_nonnegative(caller, "epsilon", epsilon)

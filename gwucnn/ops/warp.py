@@ -1,7 +1,6 @@
-"""Images moved, turned, stretched and flipped by matrices, and matrices made from random numbers.
+"""Warping images by affine matrices, and computing such matrices from random numbers.
 
-A matrix says where the pixels of the result come from: the one in row i and column j lies at row r and column
-c of the image,
+A matrix maps the pixels of the result to the image: the pixel in row i and column j comes from row r and column c,
 
     r = m[0, 0] * i + m[0, 1] * j + m[0, 2]            c = m[1, 0] * i + m[1, 1] * j + m[1, 2]
 """
@@ -31,7 +30,7 @@ __all__ = [
 
 Factor = float | tuple[float, float]
 
-# Whether upside down, and whether left to right.
+# Whether to flip upside down, and whether left to right.
 FLIPS = {
     "horizontal_and_vertical": (True, True),
     "horizontal": (False, True),
@@ -55,20 +54,20 @@ def check_factor(caller: str, name: str, factor: Any) -> tuple[float, float]:
 
 @Op
 def affine_warp(x: Array, matrices: Array, fill_value: float = 0.0, *, out: Array | None = None) -> Callable[[], Array]:
-    """Take each pixel from where its image's matrix says, mixed from the four pixels around that place.
+    """Interpolate each pixel at the place given by the matrix of its image, from the four pixels around it.
 
     ::
 
         y[n, i, j, k] = (1-a)*(1-b) * x[n, h, w, k]     + (1-a)*b * x[n, h, w + 1, k]
                           + a*(1-b) * x[n, h + 1, w, k] +     a*b * x[n, h + 1, w + 1, k]
 
-    with h, w the place rounded down, a, b what was cut off, and `fill_value` for what lies outside of x.
+    where h, w is the place rounded down, a, b are the fractional parts, and pixels outside of x have `fill_value`.
 
     Parameters
     ----------
     x : float32 or float64, shape (N, H, W, C)
     matrices : dtype of x, shape (N, 2, 3)
-        See the module's docstring. A place that is not finite lies outside.
+        See the docstring of the module. A place that is not finite is outside of the image.
     fill_value : float
     out : as x, optional
         Overwritten and returned.
@@ -80,12 +79,12 @@ def affine_warp(x: Array, matrices: Array, fill_value: float = 0.0, *, out: Arra
     Raises
     ------
     ShapeError, TypeError, ValueError
-        For arrays that do not fit each other or differ in dtype, or a `fill_value` that is no number.
+        For arrays that do not fit each other or differ in dtype, or a `fill_value` that is not a number.
 
     Notes
     -----
-    Bilinear interpolation, as in Keras with fill_mode='constant'. A NaN spreads to pixels that are mixed from
-    it, also with weight 0. One image is never shared among threads.
+    Bilinear interpolation, as in Keras with fill_mode='constant'. NaN spreads to all pixels that are interpolated from
+    it, also with weight 0. An image is never split among threads.
 
     Examples
     --------
@@ -101,7 +100,7 @@ def affine_warp(x: Array, matrices: Array, fill_value: float = 0.0, *, out: Arra
 
 @Op
 def affine_warp_backward(dy: Array, matrices: Array, *, out: Array | None = None) -> Callable[[], Array]:
-    """Let each pixel of dy add to the four pixels that `affine_warp` mixed it from; return dx.
+    """Accumulate each pixel of dy into the four pixels that `affine_warp` interpolated it from; return dx.
 
     dy : float32 or float64, shape (N, H, W, C). matrices : the same dtype, shape (N, 2, 3). out : as dy.
     Returns an array like dy. Raises ShapeError or TypeError for arrays that do not fit each other.
@@ -124,16 +123,16 @@ def _images(caller: str, name: str, x: Array, matrices: Array, out: Array | None
 def translation_matrices(
     numbers: Array, size: Size, height_factor: Factor, width_factor: Factor, *, out: Array | None = None
 ) -> Callable[[], Array]:
-    """Make matrices that move images by shares of their height and width.
+    """Compute matrices that translate images by fractions of their height and width.
 
     Parameters
     ----------
     numbers : float32 or float64, shape (N, 2)
-        From 0 to less than 1, as filled by `random_uniform`: where in the ranges.
+        From 0 to less than 1, as from `random_uniform`: positions in the ranges.
     size : int or (H, W)
-        Of the images.
+        Size of the images.
     height_factor, width_factor : float or (low, high)
-        Ranges of shares, from -1 to 1; f stands for (-f, f). Positive ones move down and right.
+        Ranges of fractions, from -1 to 1; f stands for (-f, f). Positive ones move down and right.
     out : dtype of numbers, shape (N, 2, 3), optional
         Overwritten and returned.
 
@@ -144,7 +143,7 @@ def translation_matrices(
     Raises
     ------
     ShapeError, TypeError, ValueError
-        For numbers of another shape or dtype, or factors out of their range.
+        For numbers of another shape or dtype, or factors out of range.
 
     Examples
     --------
@@ -160,10 +159,10 @@ def translation_matrices(
 
 @Op
 def rotation_matrices(numbers: Array, size: Size, factor: Factor, *, out: Array | None = None) -> Callable[[], Array]:
-    """Make matrices that turn images about their middle.
+    """Compute matrices that rotate images about their centre.
 
-    numbers : float32 or float64, shape (N, 1), from 0 to less than 1: where in the range. size : int or (H,
-    W). factor : float or (low, high), shares of a full turn from -1 to 1, positive ones counter-clockwise; f
+    numbers : float32 or float64, shape (N, 1), from 0 to less than 1: position in the range. size : int or (H,
+    W). factor : float or (low, high), fractions of a full turn from -1 to 1, positive ones counter-clockwise; f
     stands for (-f, f). out : shape (N, 2, 3). Returns that shape, with the dtype of numbers.
     Raises ShapeError, TypeError or ValueError for other numbers or factors.
     """
@@ -181,11 +180,11 @@ def zoom_matrices(
     *,
     out: Array | None = None,
 ) -> Callable[[], Array]:
-    """Make matrices that show 1 + factor times as much of images, about their middle.
+    """Compute matrices that show 1 + factor times as much of images, about their centre.
 
-    numbers : float32 or float64, shape (N, 2), from 0 to less than 1: where in the ranges; (N, 1) without a
-    `width_factor`, which keeps the sides' ratio. size : int or (H, W). height_factor, width_factor : float or
-    (low, high), from -1 to 1, positive ones make smaller; f stands for (-f, f). out : shape (N, 2, 3).
+    numbers : float32 or float64, shape (N, 2), from 0 to less than 1: positions in the ranges; (N, 1) without a
+    `width_factor`, which preserves the aspect ratio. size : int or (H, W). height_factor, width_factor : float or
+    (low, high), from -1 to 1, positive ones shrink objects; f stands for (-f, f). out : shape (N, 2, 3).
     Returns that shape, with the dtype of numbers.
     Raises ShapeError, TypeError or ValueError for other numbers or factors.
     """
@@ -200,9 +199,9 @@ def zoom_matrices(
 def flip_matrices(
     numbers: Array, size: Size, mode: str = "horizontal_and_vertical", *, out: Array | None = None
 ) -> Callable[[], Array]:
-    """Make matrices that turn images left to right, upside down, or both, where numbers are below 1/2.
+    """Compute matrices that flip images left to right, upside down, or both, if numbers are below 1/2.
 
-    numbers : float32 or float64, shape (N, 2) for upside down and left to right; (N, 1) where `mode` is not
+    numbers : float32 or float64, shape (N, 2) for upside down and left to right; (N, 1) if `mode` is not
     both. size : int or (H, W). mode : 'horizontal' (left to right), 'vertical' or 'horizontal_and_vertical'.
     out : shape (N, 2, 3). Returns that shape, with the dtype of numbers.
     Raises ShapeError, TypeError or ValueError for other numbers or modes.

@@ -1,4 +1,4 @@
-"""Ops on the flat arrays of weights and gradients: what keeps both of them small."""
+"""Ops on the flat arrays of weights and gradients: clipping and penalties."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["clip_norm", "weight_penalty"]
 
 @Op
 def clip_norm(*, limit: float, out: Array) -> Callable[[], float]:
-    """Scale `out` in place so that its norm, the root of the sum of squares, is at most `limit`.
+    """Scale `out` in place so that its norm, the square root of the sum of squares, is at most `limit`.
 
-    out *= limit / norm if norm > limit (R. Pascanu et al., arXiv:1211.5063, algorithm 1); left as it is if
-    a number of it is infinite or NaN.
+    out *= limit / norm if norm > limit (R. Pascanu et al., arXiv:1211.5063, algorithm 1); not changed if
+    an element is infinite or NaN.
 
     out : float32 or float64, any shape. limit : above 0. Returns the norm before, a float.
     """
@@ -34,8 +34,8 @@ def weight_penalty(
 ) -> Callable[[], float]:
     """Compute l1 * sum of abs(w) + l2 * sum of w**2; add l1 * sign(w) + 2 * l2 * w to `gradient`.
 
-    weight : float32 or float64, any shape. l1, l2 : at least 0. gradient : shape of weight, added to, not
-    overwritten; None leaves it out. Returns the penalty, a float, summed in float64.
+    weight : float32 or float64, any shape. l1, l2 : at least 0. gradient : shape of weight, accumulated into;
+    None to leave it out. Returns the penalty, a float, summed in float64.
     """
     caller = "weight_penalty"
     (weight,) = as_arrays(caller, weight=weight)

@@ -25,7 +25,7 @@ from gwucnn import (
     SeparableConv2D,
     Softmax,
 )
-from gwucnn.layers.base import WeightedLayer
+from gwucnn.layers.weighted import WeightedLayer
 from layer_cases import CASES, Space, differs_in_training, expected, gradients, inputs, terms
 
 WEIGHTED = [case for case in CASES if issubclass(case.layer, WeightedLayer)]

@@ -571,7 +571,7 @@ def test_a_copy_holds_layers_of_its_own():
 def test_layers_inside_are_to_be_read():
     block, side_by_side = Residual([RELU()], shortcut=RELU()), Concatenate([[RELU()], RELU()])
     for row in (block.layers, block.shortcut, side_by_side.branches, *side_by_side.branches):
-        with pytest.raises(AttributeError, match=r"^layers: expected a row to read, got \.append; "):
+        with pytest.raises(AttributeError, match=r"^layers: expected no modification, got \.append; "):
             row.append(RELU())
     twin = pickle.loads(pickle.dumps(block))
     assert type(twin.layers) is type(copy.copy(block.layers)) is type(block.layers)
@@ -622,21 +622,25 @@ def test_what_is_no_block(error, text, make):
 
 def test_a_layer_has_one_place():
     relu = RELU()
-    with pytest.raises(ValueError, match=r"^Residual: expected layers of which each has one place, got RELU\(\) t"):
+    with pytest.raises(ValueError, match=r"^Residual: expected each layer once, got RELU\(\) t"):
         Residual([relu, relu])
-    with pytest.raises(ValueError, match=r"^Concatenate: .* twice; make one for each place$"):
+    with pytest.raises(ValueError, match=r"^Concatenate: .* twice; create one for each place$"):
         Concatenate([relu, [RELU(), relu]])
     assert relu.label == "RELU", "it is still free"
     Residual(relu)
     with pytest.raises(
-        ValueError, match=r"^Residual: expected a layer that is in no network yet, got Residual\.0\.RELU"
+        ValueError, match=r"^Residual: expected a layer that belongs to no network yet, got Residual\.0\.RELU"
     ):
         Residual(relu)
-    with pytest.raises(ValueError, match=r"^add: expected a layer that is in no network yet, got Residual\.0\.RELU"):
+    with pytest.raises(
+        ValueError, match=r"^add: expected a layer that belongs to no network yet, got Residual\.0\.RELU"
+    ):
         GWUNetwork([relu])
     layer = Conv2D()
     GWUNetwork([layer])
-    with pytest.raises(ValueError, match=r"^Concatenate: expected a layer that is in no network yet, got 0\.Conv2D"):
+    with pytest.raises(
+        ValueError, match=r"^Concatenate: expected a layer that belongs to no network yet, got 0\.Conv2D"
+    ):
         Concatenate([layer])
 
 
@@ -649,10 +653,10 @@ def test_a_layer_has_one_place():
         (Residual([Flatten(), Dense(4)]), (6, 7, 3),
          "expected layers and shortcut to make the same shape, got (4,) and (6, 7, 3)"),
         (Concatenate([Conv2D(4), Conv2D(4, 2)]), (6, 7, 3),
-         "expected branches that differ in their channels alone, got (4, 5, 4) from branch 0 and (5, 6, 4) from "
+         "expected branches that differ only in their channels, got (4, 5, 4) from branch 0 and (5, 6, 4) from "
          "branch 1; padding='same' keeps the size of images"),
         (Concatenate([[], [RELU()], Flatten()]), (6, 7, 3),
-         "expected branches that differ in their channels alone, got (6, 7, 3) from branch 0 and (126,) from "
+         "expected branches that differ only in their channels, got (6, 7, 3) from branch 0 and (126,) from "
          "branch 2; padding='same' keeps the size of images"),
     ],
 )  # fmt: skip

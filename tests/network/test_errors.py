@@ -59,7 +59,7 @@ LAYERS = [
     (lambda: GWUNetwork(Dense(2)), TypeError,
      "GWUNetwork: expected a list of layers, got Dense(output_size=2); write GWUNetwork([...])"),
     (lambda: GWUNetwork([layer := Dense(2), layer]), ValueError,
-     "add: expected a layer that is in no network yet, got 0.Dense; make a new one"),
+     "add: expected a layer that belongs to no network yet, got 0.Dense; make a new one"),
     (stacked(Conv2D(), Dense(2)), ShapeError,
      "1.Dense: expected a flat input (D,), got (4, 4, 2); put Flatten() before this layer"),
     (stacked(Flatten(), Dense(9), MaxPooling2D()), ShapeError,

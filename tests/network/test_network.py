@@ -215,7 +215,7 @@ def test_repr():
 def test_layers_is_a_tuple():
     network = GWUNetwork([Conv2D(), Flatten()])
     assert network.layers == tuple(network.layers) and len(network.layers) == 2
-    with pytest.raises(AttributeError, match=r"^layers: expected a row to read, got \.append; .*network\.add\(lay"):
+    with pytest.raises(AttributeError, match=r"^layers: expected no modification, got \.append; .*network\.add\(lay"):
         network.layers.append(Dense(2))
     with pytest.raises(AttributeError, match=r"got \.pop; "):
         network.layers.pop()

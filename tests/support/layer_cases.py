@@ -47,7 +47,8 @@ from gwucnn import (
 )
 from gwucnn.layers import imported
 from gwucnn.layers.augmentation import RandomWarp
-from gwucnn.layers.base import WeightedLayer, layer_config, leaves
+from gwucnn.layers.base import layer_config, leaves
+from gwucnn.layers.weighted import WeightedLayer
 from gwucnn.memory import workspace
 from gwucnn.memory.parameters import Arena
 
