@@ -2,7 +2,7 @@
 
 `export_onnx` and `import_onnx`, and `gwucnn.onnx.backend`, ONNX's own interface for runtimes.
 
-`pip install gwucnn[onnx]` brings it. It is imported when a function of this folder is called.
+`pip install gwucnn[onnx]` installs it. It is imported when a function of this folder is called.
 """
 
 from gwucnn.onnx.export import export_onnx, to_model

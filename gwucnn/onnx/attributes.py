@@ -1,4 +1,4 @@
-"""What an ONNX node says: its attributes by name, and its window as pixels on each side of an image."""
+"""The attributes of an ONNX node by name, and the geometry of its sliding window."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Node", "Slide", "Unsupported", "naming", "node_of", "slide", "transposed_pads"]
+__all__ = ["Node", "SlidingWindow", "Unsupported", "naming", "node_of", "slide", "transposed_pads"]
 
 
 class Unsupported(ValueError):
-    """Raised for an operator, an attribute or a type that is outside of what is read here."""
+    """Raised for an operator, an attribute or a type that this package does not support."""
 
 
 class Node(NamedTuple):
@@ -24,17 +24,17 @@ class Node(NamedTuple):
     opset: int
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return an attribute, or what it is where it is not given."""
+        """Return an attribute, or its default where the node does not set it."""
         return self.attributes.get(name, default)
 
     def refuse(self, what: str) -> Unsupported:
-        """Return the error that this node is outside, and why."""
+        """Return the error that this node is not supported, and why."""
         return Unsupported(f"onnx: expected {what} in {self.kind} node {self.name!r}")
 
 
 @contextlib.contextmanager
 def naming(node: Node) -> Iterator[None]:
-    """Let errors about what does not fit together, from inside, say which node they are about."""
+    """Turn errors about shapes and types raised inside the block into errors that name the node."""
     try:
         yield
     except Unsupported:
@@ -61,11 +61,11 @@ def node_of(onnx: Any, proto: Any, opset: int) -> Node:
     return Node(proto.op_type, name, list(proto.input), list(proto.output), attributes, opset)
 
 
-class Slide(NamedTuple):
-    """How a window slides over an image of so many axes.
+class SlidingWindow(NamedTuple):
+    """How a window slides over an image of any number of axes.
 
-    `pads` are (before, after) of each axis; `more` are pixels after that which ceil_mode adds and which count
-    as no pixels at all.
+    `pads` are (before, after) of each axis; `more` are the pixels that ceil_mode adds behind the padding and that
+    average pooling does not count.
     """
 
     size: tuple[int, ...]
@@ -76,11 +76,11 @@ class Slide(NamedTuple):
 
     @property
     def reach(self) -> tuple[int, ...]:
-        """Pixels from the first to the last of a window, both counted."""
+        """Number of pixels that a window spans, gaps of the dilation included."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.size, self.dilations, strict=True))
 
 
-def slide(node: Node, image: Sequence[int], size: Sequence[int] | None = None) -> Slide:
+def slide(node: Node, image: Sequence[int], size: Sequence[int] | None = None) -> SlidingWindow:
     """Return the window of a Conv or a pooling node over an image of these sizes."""
     axes = len(image)
     size = tuple(node.get("kernel_shape", size))
@@ -100,11 +100,11 @@ def slide(node: Node, image: Sequence[int], size: Sequence[int] | None = None) -
         else:
             pads.append((given[axis], given[axes + axis]))
         more.append(_ceiled(length, pads[-1], s, reach) if node.get("ceil_mode", 0) else 0)
-    return Slide(size, strides, dilations, tuple(pads), tuple(more))
+    return SlidingWindow(size, strides, dilations, tuple(pads), tuple(more))
 
 
 def _ceiled(length: int, pads: tuple[int, int], stride: int, reach: int) -> int:
-    """Return how many pixels a last window needs that begins inside but ends behind the padding."""
+    """Return how many pixels behind the padding the last window needs that ceil_mode adds."""
     rest = length + sum(pads) - reach
     windows = -(-rest // stride) + 1
     if (windows - 1) * stride >= length + pads[0]:
@@ -115,7 +115,7 @@ def _ceiled(length: int, pads: tuple[int, int], stride: int, reach: int) -> int:
 def transposed_pads(
     node: Node, image: Sequence[int], size: Sequence[int]
 ) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
-    """Return what ConvTranspose cuts off (before, after) on each axis, and how large its output is."""
+    """Return the pixels that ConvTranspose crops (before, after) on each axis, and the size of its output."""
     axes = len(image)
     strides, dilations = node.get("strides") or (1,) * axes, node.get("dilations") or (1,) * axes
     added = node.get("output_padding") or (0,) * axes

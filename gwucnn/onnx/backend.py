@@ -1,7 +1,7 @@
-"""ONNX's interface for runtimes: graphs run on `gwucnn.ops`, node by node.
+"""ONNX's interface for runtimes: `gwucnn.ops` computes a graph node by node.
 
-Made for what networks of images consist of, with numbers of float32 and float64. `import_onnx` makes a
-network of a graph, which is faster and can be trained.
+It covers the operators of image networks, in float32 and float64. `import_onnx` turns a graph into a network, which is
+faster and can be trained.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def is_compatible(model: Any, device: str = "CPU", **options: Any) -> bool:
 
 
 def is_opset_supported(model: Any) -> tuple[bool, str]:
-    """Return whether a model's operator sets are ONNX's own, and which one is not."""
+    """Return whether all operator sets of a model are ONNX's own, and the first one that is not."""
     strange = [entry.domain for entry in model.opset_import if entry.domain not in ("", "ai.onnx")]
     return not strange, f"operators of {strange[0]!r}" if strange else ""
 
 
 def prepare(model: Any, device: str = "CPU", **options: Any) -> Prepared:
-    """Return a checked ModelProto, ready to be run again and again.
+    """Check a ModelProto and return it as an object that can be run repeatedly.
 
-    Raises ValueError for a device other than the CPU, and, naming node and operator, for operators outside.
+    Raises ValueError for a device other than the CPU, and for an unsupported operator, naming node and operator.
     """
     if not supports_device(device):
         raise ValueError(f"onnx: expected device 'CPU', got {device!r}")
@@ -67,7 +67,7 @@ def run_model(model: Any, inputs: Any, device: str = "CPU", **options: Any) -> t
 
 
 def run_node(node: Any, inputs: Any, device: str = "CPU", outputs_info: Any = None, **options: Any) -> tuple[Any, ...]:
-    """Return the outputs of one NodeProto; option opset_version, else the newest."""
+    """Return the outputs of one NodeProto, of the newest opset unless `opset_version` is given."""
     onnx = library("onnx.backend")
     need_whole("onnx.backend", onnx, node)
     opset = options.get("opset_version") or onnx.defs.onnx_opset_version()
@@ -87,7 +87,7 @@ def _known(node: Node) -> Node:
 
 
 def _run(node: Node, values: dict[str, Any]) -> None:
-    """Compute a node's outputs and put them beside the other values."""
+    """Compute a node's outputs and add them to `values`."""
     inputs = [values[name] if name else None for name in node.inputs]
     with naming(node):
         made = OPERATORS[node.kind](node, *inputs)
@@ -119,7 +119,7 @@ class Prepared:
             inputs = [inputs]
         if not isinstance(inputs, dict):
             if len(inputs) > len(self._inputs):
-                # Constants may be given as well.
+                # Constants of the graph may be overridden.
                 raise ValueError(f"onnx: expected {len(self._inputs)} inputs, got {len(inputs)}")
             inputs = dict(zip(self._inputs, inputs, strict=False))
         missing = [name for name in self._inputs if name not in inputs]

@@ -1,7 +1,7 @@
-"""What is needed to write an ONNX graph: nodes and constants that get names.
+"""The builder of ONNX graphs: it adds nodes and constants and names them.
 
-In ONNX images are (N, C, H, W). A `Value` keeps the shape that the layer knows, (H, W, C): where it has three
-sizes, the tensor of that name has its channels first; all others lie as they do here.
+In ONNX, images are (N, C, H, W). A `Value` keeps the layer's shape, (H, W, C): a tensor of three axes per sample has
+its channels first in the graph; all others have the same layout in both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from gwucnn.common import Shape
 
-__all__ = ["IR_VERSION", "OPSET", "Drawing", "Value", "library"]
+__all__ = ["IR_VERSION", "OPSET", "GraphBuilder", "Value", "library"]
 
 # The first opset with Gelu; the one with LayerNormalization is 17. Runtimes read both since early 2024.
 OPSET, IR_VERSION = 20, 9
@@ -49,15 +49,15 @@ class Value(NamedTuple):
         return (self.shape[2], *self.shape[:2]) if self.is_image else self.shape
 
 
-class Drawing:
-    """A graph that grows node by node.
+class GraphBuilder:
+    """An ONNX graph under construction.
 
     Attributes
     ----------
     dtype : numpy dtype
-        Of all constants that are numbers.
+        Of all floating-point constants.
     who : str
-        The layer that is being drawn, after which nodes and constants are named.
+        The layer that is being exported; nodes and constants are named after it.
     """
 
     def __init__(self, dtype: Any) -> None:
@@ -82,7 +82,7 @@ class Drawing:
         return name
 
     def channels_last(self, value: Value) -> str:
-        """Return the name of a tensor whose numbers lie in memory as those of (N, H, W, C) do."""
+        """Return the name of the tensor transposed to (N, H, W, C)."""
         if not value.is_image or _same_order(value.shape):
             return value.name
         return self.node("Transpose", value.name, perm=LAST)
@@ -92,7 +92,7 @@ class Drawing:
         return self.node("Transpose", name, perm=FIRST)
 
     def reshaped(self, name: str, sizes: Shape) -> str:
-        """Return the name of a tensor with another shape of one sample."""
+        """Return the name of the tensor reshaped to another shape per sample."""
         return self.node("Reshape", name, self.constant("shape", (0, *sizes), np.int64))
 
     def _name(self, what: str) -> str:
@@ -105,5 +105,5 @@ class Drawing:
 
 
 def _same_order(shape: Shape) -> bool:
-    """Return whether (H, W, C) and (C, H, W) lay the same numbers out in the same order."""
+    """Return whether (H, W, C) and (C, H, W) store the elements in the same order."""
     return shape[2] == 1 or prod(shape[:2]) == 1

@@ -1,4 +1,4 @@
-"""A graph of layers as layers in a row, some of which hold others: Residual where it adds, Concatenate."""
+"""A graph of layers as a sequence, its branches as nested layers: Residual for sums, Concatenate for concatenations."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gwucnn.onnx.attributes import Unsupported
 __all__ = ["Step", "in_a_row"]
 
 
-# A block in a block takes a few of Python's own calls, of which there are a thousand at most.
+# Each level of nesting takes a few levels of Python's recursion, which is limited to a thousand.
 DEEPEST = 100
 
 
 class Step(NamedTuple):
-    """What makes a value: layers in a row out of one value, or a join ('Add', 'Concat') of several."""
+    """How a value is computed: a sequence of layers from one value, or a join ('Add', 'Concat') of several."""
 
     inputs: Sequence[str]
     layers: Sequence[Layer]
@@ -26,9 +26,9 @@ class Step(NamedTuple):
 
 
 def in_a_row(steps: dict[str, Step], source: str, target: str) -> list[Layer]:
-    """Return the layers that make `target` out of `source`; steps stand in an order in which they can run.
+    """Return the layers that compute `target` from `source`; `steps` are in topological order.
 
-    Raises ValueError for a graph that is no nesting of branches, each leaving from and meeting in one place.
+    Raises ValueError for a graph whose branches are not nested, each with one start and one end.
     """
     return _Decomposition(steps, source).row(source, target)
 
@@ -36,7 +36,7 @@ def in_a_row(steps: dict[str, Step], source: str, target: str) -> list[Layer]:
 class _Decomposition:
     def __init__(self, steps: dict[str, Step], source: str) -> None:
         self.steps, self.used, self.deep = steps, set[str](), 0
-        # The nearest value before each one that all ways to it pass through, and how far down that is.
+        # The immediate dominator of each value, the nearest one that all paths to it pass through, and its depth.
         self.gate: dict[str, str] = {source: source}
         self.depth = {source: 0}
         for value, step in steps.items():
@@ -54,7 +54,7 @@ class _Decomposition:
         return a
 
     def row(self, source: str, target: str) -> list[Layer]:
-        """Return the layers from one value to another that all its ways pass through."""
+        """Return the layers from `source` to a value whose paths all pass through `source`."""
         layers: list[Layer] = []
         while target != source:
             step = self.steps[target]
@@ -77,5 +77,5 @@ class _Decomposition:
         if step.join == "Concat":
             return [Concatenate(rows)]
         layers, shortcut = rows if rows[0] else rows[::-1]
-        # A value that is added to itself passes by something that leaves it as it is.
+        # A value that is added to itself takes an identity layer as its second branch.
         return [Residual(layers or [Activation(None)], shortcut or None)]

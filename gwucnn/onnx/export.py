@@ -1,4 +1,4 @@
-"""A network as an ONNX model, for libraries that predict."""
+"""A network as an ONNX model, for other runtimes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gwucnn._version import __version__
 from gwucnn.common import NotBuiltError, check_flag, look_up, write_atomically
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Concatenate, Layer, Residual
-from gwucnn.onnx.base import IR_VERSION, OPSET, Drawing, Value
-from gwucnn.onnx.drawn_layers import draw, folds
+from gwucnn.onnx.base import IR_VERSION, OPSET, GraphBuilder, Value
+from gwucnn.onnx.layer_nodes import add_layer, folds
 
 __all__ = ["export_onnx", "to_model"]
 
@@ -20,19 +20,19 @@ PRECISIONS = {"float32": np.float32, "float64": np.float64}
 
 
 def export_onnx(network: GWUNetwork, path: Any, *, fold: bool = False, precision: str = "float32") -> None:
-    """Write a network into an ONNX file that predicts what it predicts.
+    """Write a network into an ONNX file that computes the same predictions.
 
     Parameters
     ----------
     network : GWUNetwork
-        Built. Compiled or not: what only training needs is left out, dropout among it.
+        Built; compiled or not. What only training needs, such as dropout, is left out.
     path : path
-        The file appears when it is complete; one that was there is replaced.
+        Replaced if it exists, and only once the new file is complete.
     fold : bool
-        Whether convolutions and dense layers take over the batch normalisation behind them, which rounds
-        differently. By default it stays.
+        Whether to fold batch normalisation into the convolution or dense layer before it, which rounds
+        differently. By default it is kept.
     precision : 'float32' or 'float64'
-        Of weights and inputs. Few runtimes convolve in float64, whatever the network's own precision.
+        Of weights and inputs, whatever the network's own. Few runtimes have convolutions in float64.
 
     Raises
     ------
@@ -44,8 +44,8 @@ def export_onnx(network: GWUNetwork, path: Any, *, fold: bool = False, precision
     Notes
     -----
     The input is called `x` and has the shape that `predict` takes, (N, H, W, C), or (N, C, H, W) for a
-    network with its channels first; N is free. The output is `y`. Inside images are (N, C, H, W), as ONNX has
-    them.
+    network with its channels first; N is dynamic. The output is called `y`. Inside the graph images
+    are (N, C, H, W), as ONNX requires.
 
     Examples
     --------
@@ -60,9 +60,9 @@ def export_onnx(network: GWUNetwork, path: Any, *, fold: bool = False, precision
 
 
 def to_model(network: GWUNetwork, *, fold: bool = False, precision: str = "float32") -> Any:
-    """Return the `onnx.ModelProto` that `export_onnx` writes, checked; arguments and errors as there."""
+    """Return the `onnx.ModelProto` that `export_onnx` writes, checked; same arguments and errors."""
     fold = check_flag("export_onnx", "fold", fold)
-    graph = Drawing(look_up("export_onnx", "precision", precision, PRECISIONS))
+    graph = GraphBuilder(look_up("export_onnx", "precision", precision, PRECISIONS))
     try:
         network.count_params()
     except NotBuiltError as error:
@@ -80,8 +80,8 @@ def to_model(network: GWUNetwork, *, fold: bool = False, precision: str = "float
     return _checked(graph, entrance, y.sizes if first else y.shape)
 
 
-def _row(graph: Drawing, layers: Sequence[Layer], x: Value, fold: bool) -> Value:
-    """Draw layers one after the other."""
+def _row(graph: GraphBuilder, layers: Sequence[Layer], x: Value, fold: bool) -> Value:
+    """Add the nodes of layers one after the other."""
     following = iter([*layers[1:], None])
     done = None
     for layer in layers:
@@ -91,14 +91,14 @@ def _row(graph: Drawing, layers: Sequence[Layer], x: Value, fold: bool) -> Value
         if isinstance(layer, (Residual, Concatenate)):
             x = _nested(graph, layer, x, fold)
         elif fold and folds(layer, after):
-            x, done = draw(graph, layer, x, after), after  # type: ignore[arg-type]
+            x, done = add_layer(graph, layer, x, after), after  # type: ignore[arg-type]
         else:
-            x = draw(graph, layer, x)
+            x = add_layer(graph, layer, x)
     return x
 
 
-def _nested(graph: Drawing, layer: Layer, x: Value, fold: bool) -> Value:
-    """Draw the rows of layers inside of another, and what joins them."""
+def _nested(graph: GraphBuilder, layer: Layer, x: Value, fold: bool) -> Value:
+    """Add the nodes of a layer's branches, and the node that joins them."""
     rows = layer.branches if isinstance(layer, Concatenate) else [layer.layers, layer.shortcut]  # type: ignore[attr-defined]
     made = [_row(graph, row, x, fold) for row in rows]
     names = [value.name for value in made]
@@ -108,8 +108,8 @@ def _nested(graph: Drawing, layer: Layer, x: Value, fold: bool) -> Value:
     return Value(graph.node("Add", *names), layer.out_shape)
 
 
-def _checked(graph: Drawing, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> Any:
-    """Return the model around a graph from x to y, or raise an error of ONNX' own checker."""
+def _checked(graph: GraphBuilder, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> Any:
+    """Return the model around a graph from x to y, or raise the error of ONNX's checker."""
     onnx, helper = graph.onnx, graph.onnx.helper
     kind = helper.np_dtype_to_tensor_dtype(graph.dtype)
     x, y = (

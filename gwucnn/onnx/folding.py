@@ -1,7 +1,7 @@
-"""What nodes compute out of constants, or out of sizes alone, computed beforehand and within bounds.
+"""Constant folding: nodes that depend on constants or shapes alone are computed once, within a limit of memory.
 
-Shapes may contain the size of the batch, which is free. They are computed twice, for a batch and for one of
-twice its size: what is the same in both is a constant.
+Shapes may contain the size of the batch, which is dynamic. They are computed twice, for one batch size and for
+twice that: what is equal in both is a constant.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from gwucnn.onnx.operators import OPERATORS
 
 __all__ = ["Folding"]
 
-# Numbers that nodes may compute, all together: a file of a few bytes could ask for any number of them. The
-# largest of the networks that everybody knows, VGG-19, has 144 million.
+# Limit of the elements that all nodes together may compute: a file of a few bytes could ask for any number. VGG-19, the
+# largest of the well-known networks, has 144 million weights.
 MOST = 2**28
 
-# Shapes are made with these; from so few numbers come no more than their square.
+# Operators that compute shapes; from few elements they compute at most the square of that number.
 FEW = 1024
 ON_SHAPES = frozenset(
     {"Add", "Cast", "Concat", "Constant", "Div", "Gather", "Identity", "Mul", "Reshape", "Shape", "Slice",
@@ -42,7 +42,7 @@ def _slice(node: Node, x: Any, starts: Any = None, ends: Any = None, axes: Any =
     steps = [1] * len(starts) if steps is None else steps.tolist()
     cut = [slice(None)] * x.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        # Ends beyond the first number of all are meant to be beyond it, and not counted from behind.
+        # Ends before the first element are clipped, not counted from the end.
         cut[axis] = slice(start, None if step < 0 and end < -x.shape[axis] else end, step)
     return x[tuple(cut)]
 
@@ -51,18 +51,18 @@ FOLDED: dict[str, Any] = {**OPERATORS, "Cast": _cast, "Slice": _slice}
 
 
 class Folding:
-    """Computes what does not depend on the input's numbers, and puts what is constant among `constants`."""
+    """Computes what does not depend on the input's values, and adds what is constant to `constants`."""
 
     def __init__(self, constants: dict[str, Any]) -> None:
         self.constants, self.computed = constants, 0
         self.sizes: Mapping[str, Any] = {}
-        # Values that differ with the batch, for one and for twice its size.
+        # Values that depend on the batch size, for one size and for twice that.
         self.shapes: dict[str, tuple[Any, Any]] = {}
 
     def fold(self, nodes: Sequence[Node], sizes: Mapping[str, Any]) -> list[Node]:
-        """Return the nodes that are left, in view of the sizes that are known by now.
+        """Return the nodes that remain, given the sizes known so far.
 
-        Raises ValueError, before memory is taken, for more numbers than any network has, or a size not known.
+        Raises ValueError, before memory is allocated, for more elements than the limit or an unknown size.
         """
         self.sizes, kept = sizes, []
         for node in nodes:
@@ -72,7 +72,7 @@ class Folding:
         return kept
 
     def _compute(self, node: Node) -> bool:
-        """Compute a node if it can be, and return whether it was."""
+        """Compute a node if its inputs are known, and return whether they are."""
         names = [name for name in node.inputs if name]
         if node.kind == "Shape" and names[0] not in self.constants:
             return self._take_shape(node, self.sizes.get(names[0], (None,)))
@@ -113,7 +113,7 @@ class Folding:
             return FOLDED[node.kind](node, *inputs)
 
     def _size(self, node: Node, inputs: Sequence[Any]) -> int:
-        """Return how many numbers a node makes, or at most makes."""
+        """Return an upper bound of the number of elements that a node computes."""
         made = [self.sizes.get(name, (None,)) for name in node.outputs if name]
         if all(None not in shape for shape in made):
             return sum(map(prod, made))
@@ -125,7 +125,7 @@ class Folding:
         raise node.refuse("a constant of a size that is known beforehand, got another")
 
     def _with_free_batch(self, node: Node) -> Node:
-        """Return a Reshape to a shape that begins with the batch as one that leaves the batch as it is."""
+        """Return a Reshape to a shape that begins with the batch size as one that keeps the batch axis."""
         if node.kind != "Reshape" or node.inputs[-1] not in self.shapes:
             return node
         x, name = node.inputs

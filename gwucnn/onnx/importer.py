@@ -1,4 +1,4 @@
-"""An ONNX model as a network of this package's layers: to be trained on, looked into, and served."""
+"""An ONNX model as a network of this package's layers, to be fine-tuned, inspected and served."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gwucnn.layers import Conv2D, Dense, Layer, Reshape
 from gwucnn.layers.base import leaves
 from gwucnn.onnx.attributes import Node, Unsupported, naming
 from gwucnn.onnx.blocks import Step, in_a_row
-from gwucnn.onnx.read_nodes import READERS
+from gwucnn.onnx.import_functions import READERS
+from gwucnn.onnx.imported_tensor import ImportedTensor, NodeLayers, broadcast
 from gwucnn.onnx.reading import Graph, read
-from gwucnn.onnx.seen import Made, Seen, broadcast
 
 __all__ = ["import_onnx"]
 
-# Operators of ONNX; READERS has ones that stand for several of them.
+# Operators of ONNX; READERS also has patterns that stand for several of them.
 KNOWN = {*READERS, "Concat"} - {"ChannelShuffle", "SiLU"}
 
-# Operators that take constants in the place of any of their inputs.
+# Operators that accept constants as any of their inputs.
 ANY_PLACE = frozenset({"Add", "Concat", "Div", "Mul", "Sub", "Sum"})
 
 
@@ -30,27 +30,27 @@ def import_onnx(path: Any) -> GWUNetwork:
     Parameters
     ----------
     path : path
-        Of a file that holds all its numbers itself; other files that it names are never opened.
+        Of a file that contains all its weights; external files that it names are never opened.
 
     Returns
     -------
     GWUNetwork
-        With data_format='channels_first' if images go in as (N, C, H, W), as most libraries write them, or
-        are made of rows in that order; 'channels_last' if the graph begins by moving their channels. What the
-        graph adds is a Residual, what it concatenates a Concatenate. A constant that numbers are multiplied
-        by, or that is added to them, is a frozen BatchNormalization.
+        With data_format='channels_first' if the input is (N, C, H, W), as most libraries write it, or is reshaped
+        to that; 'channels_last' if the graph begins by transposing the channels. Sums become Residual layers,
+        concatenations Concatenate layers. Multiplication by a constant, or addition of one, becomes a frozen
+        BatchNormalization.
 
     Raises
     ------
     FormatError
         For a file that is damaged or no ONNX file.
     ValueError
-        For what is outside: names the operator, the attribute and the node.
+        For what is not supported, naming the operator, the attribute and the node.
 
     Notes
     -----
-    Read are the operators of image classifiers, with images of a fixed size. Branches may be nested; ones
-    that cross are refused.
+    Supported are the operators of image classifiers, with images of a fixed size. Branches may be nested, but not
+    cross.
 
     Examples
     --------
@@ -71,12 +71,12 @@ def import_onnx(path: Any) -> GWUNetwork:
     except Unsupported:
         if len(graph.sizes.get(graph.entrance, ())) != 2:
             raise
-    # Of rows nobody knows yet in which order the images are that are made of them.
+    # For an input of rows it is not known yet in which order the images are that they are reshaped to.
     return _Import(graph, first=True).network()
 
 
 class _Import:
-    """Goes through a graph from its input, and keeps what each tensor is in the network."""
+    """Traverses a graph from its input and maps each tensor to the network's."""
 
     def __init__(self, graph: Graph, first: bool = False) -> None:
         self.graph = graph
@@ -92,12 +92,12 @@ class _Import:
         self.first = first or (len(sizes) == 3 and not self._begins_last())
         self.data_format = "channels_first" if self.first else "channels_last"
         layout = "rows" if len(sizes) == 1 else "first" if self.first else "last"
-        self.seen = {graph.entrance: Seen(graph.entrance, layout, sizes, self.first)}
+        self.tensors = {graph.entrance: ImportedTensor(graph.entrance, layout, sizes, self.first)}
         self.in_shape = sizes
         self._taken = [name for node in graph.nodes for name in node.inputs] + [graph.exit]
 
     def _begins_last(self) -> bool:
-        """Return whether all that takes the input moves its channels from the end."""
+        """Return whether every node that takes the input moves the channels from the last axis."""
         takers = [node for node in self.graph.nodes if self.graph.entrance in node.inputs]
         return bool(takers) and all(
             node.kind == "Transpose" and tuple(node.get("perm", ())) == (0, 3, 1, 2) for node in takers
@@ -107,9 +107,9 @@ class _Import:
         """Return the network."""
         for node in self.graph.nodes:
             self._take(node)
-        if self.graph.exit not in self.seen:
+        if self.graph.exit not in self.tensors:
             raise Unsupported("import_onnx: expected an output that depends on the input, got a constant")
-        out = self.seen[self.graph.exit]
+        out = self.tensors[self.graph.exit]
         row = in_a_row(self.steps, self.graph.entrance, out.value)
         if out.layout == "pixel" and (self.first or len(out.sizes) == 2):
             row.append(Reshape(out.sizes))
@@ -130,10 +130,10 @@ class _Import:
         return network
 
     def _take(self, node: Node) -> None:
-        """Add what a node does."""
+        """Add the layers of a node."""
         given, constants = self._inputs(node)
         if node.kind in ("Concat", "Sum") and len(node.inputs) == 1:
-            self.seen[node.outputs[0]] = given[0]
+            self.tensors[node.outputs[0]] = given[0]
         elif node.kind == "Concat" or (node.kind in ("Add", "Sum") and len(given) > 1):
             self._join(node, given, bool(constants))
         elif len(given) > 1:
@@ -145,13 +145,13 @@ class _Import:
                 made = READERS[node.kind](node, given[0], constants, self.graph.sizes.get(node.outputs[0]))
             self._put(node, given[0], made)
 
-    def _inputs(self, node: Node) -> tuple[list[Seen], dict[int, Any]]:
-        """Return what a node takes, computed tensors and constants, if it is one that is read here."""
+    def _inputs(self, node: Node) -> tuple[list[ImportedTensor], dict[int, Any]]:
+        """Return a node's inputs, computed tensors and constants; raise an error if it is not supported."""
         if node.kind not in READERS and node.kind not in KNOWN:
             raise Unsupported(
                 f"import_onnx: expected operators {', '.join(sorted(KNOWN))}, got {node.kind} in node {node.name!r}"
             )
-        numbers, seen = self.graph.constants, self.seen
+        numbers, seen = self.graph.constants, self.tensors
         unknown = [name for name in node.inputs if name and name not in seen and name not in numbers]
         given = [seen[name] for name in node.inputs if name in seen]
         if unknown or not given:
@@ -160,34 +160,34 @@ class _Import:
             raise node.refuse("a first input that is computed, got a constant")
         return given, {place: numbers[name] for place, name in enumerate(node.inputs) if name in numbers}
 
-    def _as_bias(self, node: Node, x: Seen, constants: dict[int, Any]) -> bool:
-        """Make a constant that is added to a product alone the layer's bias, and return whether it was."""
+    def _as_bias(self, node: Node, x: ImportedTensor, constants: dict[int, Any]) -> bool:
+        """Make an added constant the bias of the layer before it, and return whether that is possible."""
         step = self.steps.get(x.value)
         layer = step.layers[-1] if step is not None and step.layers else None
         fits = node.kind == "Add" and isinstance(layer, (Conv2D, Dense)) and not layer.add_bias
-        fits = fits and sum(n in self.seen and self.seen[n].value == x.value for n in self._taken) == 1
+        fits = fits and sum(n in self.tensors and self.tensors[n].value == x.value for n in self._taken) == 1
         if fits:
             layer.add_bias = True  # type: ignore[union-attr]
             self.weights[id(layer)].append(broadcast(node, x, *constants.values()))
-            self.seen[node.outputs[0]] = x
+            self.tensors[node.outputs[0]] = x
         return fits
 
-    def _put(self, node: Node, x: Seen, made: Made) -> None:
+    def _put(self, node: Node, x: ImportedTensor, made: NodeLayers) -> None:
         value, name = x.value, node.outputs[0]
         if made.layers:
             value = name
             self.steps[value] = Step([x.value], made.layers, "", node.name)
             for layer, arrays in zip(made.layers, made.weights, strict=False):
                 self.weights[id(layer)] = arrays
-        self.seen[name] = Seen(value, made.layout, self._sizes(node, x, made), self.first)
+        self.tensors[name] = ImportedTensor(value, made.layout, self._sizes(node, x, made), self.first)
 
-    def _sizes(self, node: Node, x: Seen, made: Made) -> tuple[int, ...]:
+    def _sizes(self, node: Node, x: ImportedTensor, made: NodeLayers) -> tuple[int, ...]:
         sizes = self.graph.sizes.get(node.outputs[0])
         if sizes is None or None in sizes[1:]:
             raise node.refuse("an output of a size that is known beforehand, got another")
         return sizes[1:]
 
-    def _join(self, node: Node, given: list[Seen], with_constants: bool) -> None:
+    def _join(self, node: Node, given: list[ImportedTensor], with_constants: bool) -> None:
         layouts = {x.layout for x in given}
         if with_constants or len(layouts) > 1:
             raise node.refuse("tensors of one layout and no constants, got others,")
@@ -201,11 +201,11 @@ class _Import:
             raise node.refuse(f"tensors of one shape, got {' and '.join(str(x.sizes) for x in given)},")
         values = [x.value for x in given]
         value = self._concat(node, values) if node.kind == "Concat" else self._sum(node, values)
-        made = Made([], layout)
-        self.seen[node.outputs[0]] = Seen(value, layout, self._sizes(node, given[0], made), self.first)
+        made = NodeLayers([], layout)
+        self.tensors[node.outputs[0]] = ImportedTensor(value, layout, self._sizes(node, given[0], made), self.first)
 
     def _sum(self, node: Node, values: list[str]) -> str:
-        """Add values two by two."""
+        """Add any number of values, one Add for each two."""
         total = values[0]
         for number, value in enumerate(values[1:], 2):
             name = node.outputs[0] if number == len(values) else f"{node.outputs[0]} of {number}"
@@ -214,7 +214,7 @@ class _Import:
         return total
 
     def _concat(self, node: Node, values: list[str]) -> str:
-        """Concatenate values; those that were concatenated before, as in a DenseNet, are not taken apart."""
+        """Concatenate values; earlier concatenations, as in a DenseNet, are kept as one value."""
         for length in range(len(values) - 1, 1, -1):
             before = self.concats.get(tuple(values[:length]))
             if before is not None:

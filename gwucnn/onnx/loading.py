@@ -1,6 +1,6 @@
-"""An ONNX file as the package `onnx` has it, with nothing in it believed: neither sizes nor names of files.
+"""An ONNX file as a ModelProto. The file is not trusted: its sizes are checked, and names of other files are rejected.
 
-A model may name files that hold its numbers. They are never looked for, as a model could name any file.
+A model may name external files with its weights. They are never opened, because it could name any file.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from gwucnn.onnx.attributes import Unsupported
 
 __all__ = ["array_of", "declare", "load", "need_whole", "take_numbers"]
 
-# Protobuf takes no more.
+# The limit of protobuf.
 LONGEST_FILE = 2**31 - 1
 
 STEPS = ("dilations", "group", "kernel_shape", "strides")
 
-# Up to so many numbers of a constant may be a shape, pads or scales, which the sizes of others follow from.
+# A constant of at most so many elements may be a shape, pads or scales, on which the sizes of other tensors depend.
 FEW = 64
 
 
 def load(onnx: Any, path: Any) -> Any:
-    """Return the ModelProto of a file that holds all of its numbers itself.
+    """Return the ModelProto of a file that contains all its weights.
 
-    Raises FormatError for what is no file or no ONNX, ValueError for a model that is not whole.
+    Raises FormatError for a missing file or another format, ValueError for a model with parts in other files.
     """
     with opened(f"import_onnx {os.fspath(path)!r}", path) as (file, size):
         if size > LONGEST_FILE:
@@ -35,7 +35,7 @@ def load(onnx: Any, path: Any) -> Any:
         data = file.read(size)
     try:
         model = onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's errors have no base of their own
+    except Exception as error:  # protobuf's errors have no common base class
         raise FormatError(f"import_onnx: expected an ONNX file, got {path}: {error}") from None
     need_whole("import_onnx", onnx, model)
     _need_steps(model)
@@ -43,7 +43,7 @@ def load(onnx: Any, path: Any) -> Any:
 
 
 def need_whole(caller: str, onnx: Any, proto: Any) -> None:
-    """Raise an error for a model or a node with parts in other files, or written in a way not read here."""
+    """Raise an error for a model or a node with parts in other files, or in an encoding that is not supported."""
     for tensor in _messages(proto, (onnx.TensorProto, onnx.SparseTensorProto)):
         if isinstance(tensor, onnx.SparseTensorProto):
             raise Unsupported(f"{caller}: expected dense constants, got a sparse one")
@@ -57,7 +57,7 @@ def need_whole(caller: str, onnx: Any, proto: Any) -> None:
 
 
 def _need_steps(model: Any) -> None:
-    """Raise an error for windows that stand still: older versions of ONNX divide by strides unseen."""
+    """Raise an error for strides and similar sizes of 0: older versions of ONNX divide by them unchecked."""
     for node in model.graph.node:
         for attribute in node.attribute:
             sizes = [attribute.i] if attribute.name == "group" else list(attribute.ints)
@@ -69,7 +69,7 @@ def _need_steps(model: Any) -> None:
 
 
 def _messages(message: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
-    """Yield all messages of some kinds inside of one, at any depth; protobuf reads none deeper than 100."""
+    """Yield all messages of the given types inside another, at any depth; protobuf limits the depth to 100."""
     if isinstance(message, kinds):
         yield message
         return
@@ -80,9 +80,9 @@ def _messages(message: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
 
 
 def array_of(onnx: Any, tensor: Any) -> Any:
-    """Return a tensor's numbers. Raises FormatError where there are not as many as its sizes say.
+    """Return a tensor as an array. Raises FormatError if its data do not have the size that its shape states.
 
-    Memory is taken for the numbers that are there, not for those that sizes promise.
+    Memory is allocated for the data in the file, not for what the shape states.
     """
     try:
         array = onnx.numpy_helper.to_array(tensor)
@@ -99,9 +99,9 @@ def array_of(onnx: Any, tensor: Any) -> Any:
 
 
 def take_numbers(onnx: Any, model: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the model without its large constants, which are inputs now, and all constants by their names.
+    """Return the model with its large constants turned into inputs, and all constants by name.
 
-    What ONNX's checks and its sizes of tensors cost goes by the length of the model.
+    The time of ONNX's checks and shape inference is proportional to the length of the model.
     """
     constants: dict[str, Any] = {}
     for tensor in model.graph.initializer:
@@ -113,13 +113,13 @@ def take_numbers(onnx: Any, model: Any) -> tuple[Any, dict[str, Any]]:
     slim.CopyFrom(model)
     for name, array in constants.items():
         declare(onnx, slim, name, array)
-    # Before version 4 of the format constants were inputs as well, and others are not seen.
+    # Before version 4 of the format constants had to be listed as inputs, too.
     slim.ir_version = max(slim.ir_version, 4)
     return slim, constants
 
 
 def declare(onnx: Any, model: Any, name: str, array: Any) -> None:
-    """Add a constant to a model: as a constant if sizes may follow from it, else as an input of its sizes."""
+    """Add a constant to a model: as a constant if sizes may depend on it, else as an input of its shape."""
     if array.size <= FEW or array.dtype.kind not in "fc":
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     elif all(value.name != name for value in model.graph.input):

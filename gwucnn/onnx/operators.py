@@ -1,4 +1,4 @@
-"""ONNX's operators besides the windows: products, activations, normalisations, and moving numbers about."""
+"""ONNX's operators without sliding windows: products, activations, normalisations, and changes of shape."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["OPERATORS"]
 
 
 def _is_real(x: Any) -> bool:
-    """Return whether the ops take arrays of this type."""
+    """Return whether `gwucnn.ops` supports arrays of this type."""
     return x.dtype.char in "fd"
 
 
-# --------------------------------------------------------------------------------------- number by number
+# --------------------------------------------------------------------------------------- elementwise
 
 
 def _activation(op: Any, **options: tuple[str, float]) -> Any:
-    """Return an operator that is one of the ops; options: its keyword, the attribute's name and default."""
+    """Return an operator that calls one of the ops; options are its keyword, the attribute's name and default."""
 
     def active(node: Node, x: Any) -> Any:
         given = {keyword: node.get(name, default) for keyword, (name, default) in options.items()}
-        narrow = x.dtype if not _is_real(x) else None  # half precision is computed in single
+        narrow = x.dtype if not _is_real(x) else None  # half precision is computed in single precision
         y = op(np.ascontiguousarray(x if narrow is None else x.astype(np.float32)), **given)
         return y.reshape(x.shape) if narrow is None else y.reshape(x.shape).astype(narrow)
 
@@ -41,7 +41,7 @@ def _gelu(node: Node, x: Any) -> Any:
 
 def _arithmetic(function: Any) -> Any:
     def joined(node: Node, a: Any, b: Any) -> Any:
-        # Before opset 7 the second tensor's axes could stand anywhere among the first one's.
+        # Before opset 7 the second tensor's axes could match any consecutive axes of the first one.
         axis = node.get("axis")
         if node.opset < 7 and axis is not None and b.ndim:
             b = b.reshape(b.shape + (1,) * (a.ndim - axis % a.ndim - b.ndim))
@@ -51,7 +51,7 @@ def _arithmetic(function: Any) -> Any:
 
 
 def _divide(a: Any, b: Any) -> Any:
-    # Integers are cut off towards zero, as in C.
+    # Integers are rounded towards zero, as in C.
     return a / b if a.dtype.kind == "f" else np.trunc(np.true_divide(a, b)).astype(a.dtype)
 
 
@@ -107,7 +107,7 @@ def _gemm(node: Node, a: Any, b: Any, c: Any = None) -> Any:
 
 
 def _rows(node: Node, x: Any, function: Any) -> Any:
-    """Apply a function of rows along an axis; before opset 13 along all axes from it on."""
+    """Apply a function of rows along an axis, or before opset 13 along that axis and all following ones together."""
     if node.opset < 13:
         axis = node.get("axis", 1) % max(x.ndim, 1)
         return function(x.reshape(math.prod(x.shape[:axis]), -1)).reshape(x.shape)
@@ -178,7 +178,7 @@ def _reduce_mean(node: Node, x: Any, axes: Any = None) -> Any:
     return np.asarray(x.mean(axis=axes or None, keepdims=bool(node.get("keepdims", 1))), x.dtype)
 
 
-# ------------------------------------------------------------------------------------- moving about
+# ------------------------------------------------------------------------------------- changes of shape
 
 
 def _reshape(node: Node, x: Any, shape: Any = None) -> Any:
@@ -221,7 +221,7 @@ def _pad(node: Node, x: Any, pads: Any = None, value: Any = None, axes: Any = No
     widths = [(0, 0)] * x.ndim
     for number, axis in enumerate(chosen):
         widths[axis] = pads[number], pads[len(pads) // 2 + number]
-    # Less than nothing cuts off.
+    # Negative pads crop.
     cut = tuple(slice(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(widths, x.shape, strict=True))
     widths = [(max(b, 0), max(a, 0)) for b, a in widths]
     mode = node.get("mode", "constant")

@@ -1,4 +1,4 @@
-"""Nodes that together are what a single layer does, as one node."""
+"""Groups of nodes that together compute what a single layer does, replaced by one node."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SWAPPED = (0, 2, 1, 3, 4)
 
 
 def with_patterns(nodes: Sequence[Node], sizes: Mapping[str, Any], exit_: str) -> list[Node]:
-    """Return the nodes with those of a pattern as one, of kind 'SiLU' or 'ChannelShuffle'.
+    """Replace the nodes of each pattern by one node, of kind 'SiLU' or 'ChannelShuffle', and return all nodes.
 
-    A pattern is only one where nothing else takes what lies inside of it, and no output of the graph does.
+    A group is replaced only if its inner tensors are not used elsewhere and are not the graph's output.
 
     Parameters
     ----------
     nodes : sequence of Node
-        In an order in which they can run.
+        In topological order.
     sizes : mapping
-        Of the tensors that are known, by their names.
+        Of the tensors whose sizes are known, by name.
     exit_ : str
         The output of the graph.
     """
@@ -43,7 +43,7 @@ def with_patterns(nodes: Sequence[Node], sizes: Mapping[str, Any], exit_: str) -
     return [node for node in made if node.outputs[0] not in gone]
 
 
-Found = tuple[Node | None, Sequence[str]]  # the node for all of them, and what lies inside
+Found = tuple[Node | None, Sequence[str]]  # the node that replaces them, and the names of the inner tensors
 NOTHING: Found = None, ()
 
 
@@ -58,7 +58,7 @@ def _silu(node: Node, makers: Mapping[str, Node], sizes: Mapping[str, Any]) -> F
 
 
 def _shuffle(node: Node, makers: Mapping[str, Node], sizes: Mapping[str, Any]) -> Found:
-    """Find (N, C, H, W) as (N, G, K, H, W), turned into (N, K, G, H, W), and that as (N, C, H, W) again."""
+    """Find (N, C, H, W) reshaped to (N, G, K, H, W), transposed to (N, K, G, H, W) and reshaped back."""
     turn = makers.get(node.inputs[0]) if node.kind == "Reshape" else None
     split = makers.get(turn.inputs[0]) if turn is not None and turn.kind == "Transpose" else None
     if turn is None or split is None or split.kind != "Reshape" or tuple(turn.get("perm", ())) != SWAPPED:

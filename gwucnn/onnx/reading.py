@@ -1,4 +1,4 @@
-"""An ONNX file, checked and taken apart: nodes, numbers, and the sizes of what lies between."""
+"""An ONNX file, checked and split into nodes, constants, and the sizes of all tensors."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ __all__ = ["Graph", "read"]
 
 
 class Graph(NamedTuple):
-    """What a model computes: nodes that take other nodes' values, constants, and one input and output."""
+    """The graph of a model: nodes, constants, one input and one output."""
 
     nodes: list[Node]
     constants: Mapping[str, Any]
-    sizes: Mapping[str, tuple[Any, ...]]  # of the tensors that are known, unknown ones None
+    sizes: Mapping[str, tuple[Any, ...]]  # of the tensors; None where a size is unknown
     entrance: str
     exit: str
     dtype: Any
 
 
 def read(path: Any) -> Graph:
-    """Return the graph of a file. Raises FormatError if it is damaged, ValueError if it is outside."""
+    """Return the graph of a file. Raises FormatError if it is damaged, ValueError if it is not supported."""
     onnx = library("import_onnx")
     try:
         return _read(onnx, path)
     except (FormatError, Unsupported):
         raise
-    # Of ONNX's own checks; ValueError also for names, as protobuf lets any bytes be one.
+    # Errors of ONNX's checker; ValueError also for names, which protobuf allows to be any bytes.
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise FormatError(f"import_onnx: expected a valid ONNX model, got {path}: {error}") from None
 
@@ -52,7 +52,7 @@ def _read(onnx: Any, path: Any) -> Graph:
 
 
 def _for_one_sample(model: Any, constants: Mapping[str, Any]) -> None:
-    """State a batch of one where the batch is free, and forget what the file says of other tensors' sizes."""
+    """Set a dynamic batch size to one, and discard the sizes that the file states for other tensors."""
     for value in model.graph.input:
         sizes = value.type.tensor_type.shape.dim
         if value.name not in constants and sizes and not sizes[0].dim_value:
@@ -63,12 +63,12 @@ def _for_one_sample(model: Any, constants: Mapping[str, Any]) -> None:
 
 
 def _with_sizes(onnx: Any, model: Any) -> Any:
-    """Return the model with all sizes that follow from its input's."""
+    """Return the model with all sizes inferred from the input's."""
     return onnx.shape_inference.infer_shapes(model, check_type=True)
 
 
 def _sizes(model: Any) -> dict[str, tuple[Any, ...]]:
-    """Return the sizes of the tensors that are known, None in the place of those that are not."""
+    """Return the sizes of the tensors, None for each axis that is unknown."""
     values = [*model.graph.input, *model.graph.value_info, *model.graph.output]
     kinds = {value.name: value.type.tensor_type for value in values}
     return {
@@ -90,7 +90,7 @@ def _taken_apart(onnx: Any, model: Any, constants: dict[str, Any], entrance: str
 
 
 def _without_constants(onnx: Any, model: Any, constants: dict[str, Any]) -> tuple[list[Node], Any]:
-    """Return the nodes that depend on the input, and the model with the sizes that follow from constants."""
+    """Fold constants; return the nodes that depend on the input, and the model with the sizes inferred."""
     own = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     nodes = [node_of(onnx, proto, max(own, default=1)) for proto in model.graph.node]
     folding = Folding(constants)
@@ -100,12 +100,12 @@ def _without_constants(onnx: Any, model: Any, constants: dict[str, Any]) -> tupl
         new = {name: array for name, array in constants.items() if name not in before}
         if not new:
             return nodes, model
-        # More sizes are known with them, and more shapes may follow from those.
+        # Folded constants determine more sizes, and those more shapes.
         model = _with_sizes(onnx, _of_nodes(onnx, model, nodes, new))
 
 
 def _of_nodes(onnx: Any, model: Any, nodes: list[Node], constants: Mapping[str, Any]) -> Any:
-    """Return a model of some of its nodes, with their inputs, and more constants."""
+    """Return a model of a subset of the nodes, with their inputs and additional constants."""
     inputs = {tuple(node.outputs): node.inputs for node in nodes}
     slim = onnx.ModelProto()
     slim.CopyFrom(model)
@@ -121,7 +121,7 @@ def _of_nodes(onnx: Any, model: Any, nodes: list[Node], constants: Mapping[str, 
 
 
 def _needed(nodes: list[Node], target: str) -> list[Node]:
-    """Return the nodes on which a value depends."""
+    """Return the nodes that a value depends on."""
     needed, kept = {target}, []
     for node in reversed(nodes):
         if not needed.isdisjoint(node.outputs):

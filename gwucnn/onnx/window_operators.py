@@ -1,4 +1,4 @@
-"""ONNX's convolutions and poolings on the ops; arrays are (N, C, ...) with one to three axes of pixels."""
+"""ONNX's convolutions and poolings, computed by `gwucnn.ops`; arrays are (N, C, ...) with one to three spatial axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.onnx.attributes import Node, Slide, slide, transposed_pads
+from gwucnn.onnx.attributes import Node, SlidingWindow, slide, transposed_pads
 from gwucnn.ops.pool import winner_dtype
 
 __all__ = ["WINDOW_OPERATORS"]
@@ -44,7 +44,7 @@ def _conv(node: Node, x: Any, weight: Any, bias: Any = None) -> Any:
     return _convolved(x, weight, bias, window, node.get("group", 1))
 
 
-def _convolved(x: Any, weight: Any, bias: Any, window: Slide, groups: int) -> Any:
+def _convolved(x: Any, weight: Any, bias: Any, window: SlidingWindow, groups: int) -> Any:
     if x.ndim == 5:
         return _by_slices(x, weight, bias, window, groups)
     weight = weight[:, :, None] if weight.ndim == 3 else weight
@@ -60,12 +60,12 @@ def _convolved(x: Any, weight: Any, bias: Any, window: Slide, groups: int) -> An
     return _first(y, x.ndim - 2)
 
 
-def _by_slices(x: Any, weight: Any, bias: Any, window: Slide, groups: int) -> Any:
-    """Return a convolution of volumes: a sum, over the filters' slices, of convolutions of images."""
+def _by_slices(x: Any, weight: Any, bias: Any, window: SlidingWindow, groups: int) -> Any:
+    """Return a 3-D convolution as the sum of 2-D convolutions over the slices of the filters."""
     (before, after), *_ = window.pads
     x = np.pad(x, ((0, 0), (0, 0), (before, after), (0, 0), (0, 0)))
     depth = (x.shape[2] - window.reach[0]) // window.strides[0] + 1
-    flat = Slide(*(part[1:] for part in window))  # type: ignore[arg-type]
+    flat = SlidingWindow(*(part[1:] for part in window))  # type: ignore[arg-type]
     total: Any = 0
     for k in range(weight.shape[2]):
         places = k * window.dilations[0] + window.strides[0] * np.arange(depth)
@@ -83,7 +83,7 @@ def _conv_transpose(node: Node, x: Any, weight: Any, bias: Any = None) -> Any:
         whole = _spread_slices(x, weight, strides, dilations, groups)
     else:
         whole = _spread(x, weight, strides, dilations, groups)
-    # Cut off, or where less than nothing is cut, add what lies beyond all windows.
+    # Crop, or for negative amounts pad, the pixels beyond all windows.
     beyond = [(max(-before, 0), max(-after, 0)) for before, after in pads]
     whole = np.pad(whole, ((0, 0), (0, 0), *beyond))
     starts = [max(before, 0) for before, _ in pads]
@@ -106,7 +106,7 @@ def _spread(x: Any, weight: Any, strides: Any, dilations: Any, groups: int) -> A
 
 
 def _spread_slices(x: Any, weight: Any, strides: Any, dilations: Any, groups: int) -> Any:
-    """Return a transposed convolution of volumes, slice by slice of the filters."""
+    """Return a transposed 3-D convolution, one slice of the filters at a time."""
     N, C, D = x.shape[:3]
     images = x.swapaxes(1, 2).reshape(N * D, C, *x.shape[3:])
     whole = None
@@ -141,14 +141,14 @@ def _max_pool(node: Node, x: Any) -> Any:
     return _first(y, x.ndim - 2), indices.reshape(_first(y, x.ndim - 2).shape)
 
 
-def _ops_pool(x: Any, window: Slide, pads: Any) -> bool:
-    """Return whether the ops pool like this: one or two axes, no dilation, no window in padding alone."""
+def _ops_pool(x: Any, window: SlidingWindow, pads: Any) -> bool:
+    """Return whether `gwucnn.ops` supports a pooling: one or two axes, no dilation, no window inside the padding."""
     small = all(max(pad) < k for pad, k in zip(pads, window.size, strict=True))
     return x.ndim < 5 and x.dtype.char in "fd" and set(window.dilations) == {1} and small
 
 
 def _indices(node: Node, shape: Any, winner: Any, size: Any, options: Any) -> Any:
-    """Return where in x's flat numbers each maximum lies, from its place u*PW + v in the window."""
+    """Return the flat index in x of each maximum, from its index u*PW + v in the window."""
     N, H, W, C = shape
     (top, _), (left, _) = options["padding"]
     OH, OW = winner.shape[2:]
@@ -158,7 +158,7 @@ def _indices(node: Node, shape: Any, winner: Any, size: Any, options: Any) -> An
     return np.arange(N * C).reshape(N, C, 1, 1) * (H * W) + inside
 
 
-def _windows(x: Any, window: Slide, pads: Any, fill: Any) -> Any:
+def _windows(x: Any, window: SlidingWindow, pads: Any, fill: Any) -> Any:
     """Return a view (N, C, *outputs, *window) of x within its padding."""
     x = np.pad(x, ((0, 0), (0, 0), *pads), constant_values=fill)
     axes = tuple(range(2, x.ndim))
@@ -167,8 +167,8 @@ def _windows(x: Any, window: Slide, pads: Any, fill: Any) -> Any:
     return seen[(slice(None), slice(None), *steps)]
 
 
-def _max_by_windows(node: Node, x: Any, window: Slide, pads: Any) -> Any:
-    """Pool what the ops do not: volumes, dilated windows and integers."""
+def _max_by_windows(node: Node, x: Any, window: SlidingWindow, pads: Any) -> Any:
+    """Max-pool what `gwucnn.ops` does not support: volumes, dilated windows and integers."""
     if len(node.outputs) > 1:
         raise node.refuse("no indices of windows that are dilated or have three axes, got two outputs")
     least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min

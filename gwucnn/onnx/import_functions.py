@@ -1,4 +1,4 @@
-"""ONNX's nodes as layers: a function for each operator; activations and poolings are read here."""
+"""ONNX's activations and poolings as layers, one function per operator, and the table of all operators."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from gwucnn import activation_layers, layers
 from gwucnn.layers import Layer, imported
 from gwucnn.onnx.attributes import Node, slide
-from gwucnn.onnx.read_moves import MOVES
-from gwucnn.onnx.read_products import PRODUCTS
-from gwucnn.onnx.seen import Constants, Made, Reader, Seen, image_layers
+from gwucnn.onnx.import_shapes import SHAPE_READERS
+from gwucnn.onnx.import_weighted import PRODUCTS
+from gwucnn.onnx.imported_tensor import Constants, ImportedTensor, NodeLayers, Reader, image_layers
 
 __all__ = ["READERS"]
 
@@ -21,27 +21,27 @@ __all__ = ["READERS"]
 
 
 def _plain(make: Callable[[Node], Layer]) -> Reader:
-    return lambda node, x, constants, made: Made([make(node)], x.layout)
+    return lambda node, x, constants, made: NodeLayers([make(node)], x.layout)
 
 
 def _rows(make: Callable[[], Layer]) -> Reader:
-    """Return the reader of a function along the channels."""
+    """Return the function that imports an activation along the channels, such as softmax."""
 
-    def read(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    def read(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
         axes = len(x.sizes) + 1
         axis = node.get("axis", 1 if node.opset < 13 else -1) % axes
         wanted = axes - 1 if x.layout in ("last", "rows") else 1
         if axis != wanted:
             raise node.refuse(f"axis={wanted}, that of the channels, got {axis}")
         if node.opset < 13 and prod(x.sizes[axis - 1 :]) != x.channels:
-            # Before opset 13 it was all axes from that one on, taken together.
+            # Before opset 13 the axis stood for itself and all following ones, taken together.
             raise node.refuse(f"rows, or images of opset 13 or newer, got {x.sizes} of opset {node.opset}")
-        return Made([make()], x.layout)
+        return NodeLayers([make()], x.layout)
 
     return read
 
 
-def _clip(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _clip(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     low, high = (
         node.get(name, float(constants[place]) if place in constants else None)
         for place, name in ((1, "min"), (2, "max"))
@@ -49,21 +49,21 @@ def _clip(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     if any(node.inputs[place] and place not in constants for place in range(1, len(node.inputs))):
         raise node.refuse("min and max to be constants, got tensors that are computed,")
     low, high = (None if bound is None or abs(bound) > 3e38 else bound for bound in (low, high))
-    return Made([activation_layers.RELU() if (low, high) == (0, None) else imported.Clip(low, high)], x.layout)
+    return NodeLayers([activation_layers.RELU() if (low, high) == (0, None) else imported.Clip(low, high)], x.layout)
 
 
-def _dropout(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _dropout(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     if any(constants.get(2, np.array(False)).reshape(-1)):
         raise node.refuse("training_mode=False, got True")
     rate = node.get("ratio", float(constants.get(1, 0.5)))
-    return Made([layers.Dropout(rate)], x.layout)
+    return NodeLayers([layers.Dropout(rate)], x.layout)
 
 
 # ------------------------------------------------------------------------------------------------ pooling
 
 
 def _pool(make: Any, with_border: bool) -> Reader:
-    def read(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+    def read(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
         before, window = image_layers(node, x), slide(node, x.image)
         if set(window.dilations) != {1}:
             raise node.refuse(f"dilations of 1, got {window.dilations}")
@@ -76,16 +76,16 @@ def _pool(make: Any, with_border: bool) -> Reader:
         pads = tuple((b, a + more) for (b, a), more in zip(pads, window.more, strict=True))
         if any(max(pad) >= k for pad, k in zip(pads, window.size, strict=True)):
             raise node.refuse(f"pads smaller than kernel_shape={window.size}, got {pads}")
-        return Made([*before, make(window.size, window.strides, pads)], "first")
+        return NodeLayers([*before, make(window.size, window.strides, pads)], "first")
 
     return read
 
 
 def _global_pool(make: Callable[[], Layer]) -> Reader:
-    return lambda node, x, constants, made: Made([*image_layers(node, x), make()], "pixel")
+    return lambda node, x, constants, made: NodeLayers([*image_layers(node, x), make()], "pixel")
 
 
-def _reduce_mean(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _reduce_mean(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     axes = sorted(axis % 4 for axis in np.asarray(node.get("axes", constants.get(1, ()))).tolist())
     wanted = [1, 2] if x.layout == "last" else [2, 3]
     if len(x.sizes) != 3 or axes != wanted:
@@ -94,11 +94,11 @@ def _reduce_mean(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     if keeps and x.layout == "last":
         raise node.refuse("keepdims=0, got 1")
     before = image_layers(node, x) if x.layout != "last" else []
-    return Made([*before, layers.GlobalAveragePooling2D()], "pixel" if keeps else "rows")
+    return NodeLayers([*before, layers.GlobalAveragePooling2D()], "pixel" if keeps else "rows")
 
 
 READERS: dict[str, Reader] = {
-    **MOVES,
+    **SHAPE_READERS,
     **PRODUCTS,
     "AveragePool": _pool(layers.AveragePooling2D, True),
     "Clip": _clip,

@@ -1,4 +1,4 @@
-"""ONNX's products and normalisations as layers: what has weights, or one number a channel."""
+"""ONNX's convolutions, matrix products and normalisations as layers with weights."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ import numpy as np
 from gwucnn import layers
 from gwucnn.layers import Layer, imported
 from gwucnn.onnx.attributes import Node, slide, transposed_pads
-from gwucnn.onnx.seen import Constants, Made, Reader, Seen, broadcast, constant_input, image_layers
+from gwucnn.onnx.imported_tensor import (
+    Constants,
+    ImportedTensor,
+    NodeLayers,
+    Reader,
+    broadcast,
+    constant_input,
+    image_layers,
+)
 
 __all__ = ["PRODUCTS"]
 
 # ----------------------------------------------------------------------------------------------- products
 
 
-def _conv(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _conv(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     before, weight = image_layers(node, x), _filters(node, x, constants)
     window = slide(node, x.image, weight.shape[2:])
     groups = node.get("group", 1)
@@ -34,7 +42,7 @@ def _conv(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     return _weighted(node, before, layer, weight.transpose(2, 3, 1, 0), constants.get(2))
 
 
-def _conv_transpose(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _conv_transpose(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     before, weight = image_layers(node, x), _filters(node, x, constants)
     if weight.shape[0] != x.channels:
         raise node.refuse(f"a weight for {x.channels} channels, got {weight.shape}")
@@ -58,8 +66,8 @@ def _conv_transpose(node: Node, x: Seen, constants: Constants, made: Any) -> Mad
     return _weighted(node, before, layer, weight.transpose(2, 3, 1, 0), constants.get(2))
 
 
-def _filters(node: Node, x: Seen, constants: Constants) -> Any:
-    """Return the weight of a convolution, which is as large as the node says."""
+def _filters(node: Node, x: ImportedTensor, constants: Constants) -> Any:
+    """Return the weight of a convolution; raise an error unless its size is the one that the node states."""
     weight = constant_input(node, constants, 1, "the weight")
     stated = tuple(node.get("kernel_shape", weight.shape[2:]))
     if weight.ndim != 4 or weight.shape[2:] != stated:
@@ -67,16 +75,16 @@ def _filters(node: Node, x: Seen, constants: Constants) -> Any:
     return weight
 
 
-def _weighted(node: Node, before: list[Layer], layer: Any, kernel: Any, bias: Any) -> Made:
+def _weighted(node: Node, before: list[Layer], layer: Any, kernel: Any, bias: Any) -> NodeLayers:
     is_dense = isinstance(layer, layers.Dense)
     made = layer.output_size if is_dense else layer.filters
     if bias is not None and bias.shape != (made,):
         raise node.refuse(f"a bias of shape ({made},), got {bias.shape}")
     layout = "rows" if is_dense else "first"
-    return Made([*before, layer], layout, [[] for _ in before] + [[kernel] if bias is None else [kernel, bias]])
+    return NodeLayers([*before, layer], layout, [[] for _ in before] + [[kernel] if bias is None else [kernel, bias]])
 
 
-def _gemm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _gemm(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     if node.get("transA", 0):
         raise node.refuse("transA=0, got 1")
     weight = constant_input(node, constants, 1, "B")
@@ -94,16 +102,16 @@ def _gemm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     return _weighted(node, [], layer, kernel, bias)
 
 
-def _matmul(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _matmul(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     kernel = constant_input(node, constants, 1, "the second factor")
     if x.layout == "last" and kernel.ndim == 2 and kernel.shape[0] == x.channels:
-        # A dense layer for each pixel: a convolution of windows of one pixel.
-        return Made([layers.Conv2D(kernel.shape[1], 1)], "last", [[kernel[None, None]]])
+        # A dense layer applied to each pixel is a convolution with a window of one pixel.
+        return NodeLayers([layers.Conv2D(kernel.shape[1], 1)], "last", [[kernel[None, None]]])
     _need_rows(node, x, kernel)
     return _weighted(node, [], layers.Dense(kernel.shape[1]), kernel, None)
 
 
-def _need_rows(node: Node, x: Seen, kernel: Any) -> None:
+def _need_rows(node: Node, x: ImportedTensor, kernel: Any) -> None:
     if x.layout != "rows" or len(x.sizes) != 1:
         raise node.refuse(f"rows (N, D), got {x.sizes}")
     if kernel.ndim != 2 or kernel.shape[0] != x.channels:
@@ -113,7 +121,7 @@ def _need_rows(node: Node, x: Seen, kernel: Any) -> None:
 # -------------------------------------------------------------------------------------------- normalisation
 
 
-def _batch_norm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _batch_norm(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     if node.get("training_mode", 0) or len([name for name in node.outputs if name]) > 1:
         raise node.refuse("training_mode=0 and one output, got a normalisation in training")
     if node.opset < 9 and not node.get("spatial", 1):
@@ -128,10 +136,10 @@ def _batch_norm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     for name, array in zip(names, weights, strict=True):
         if array.shape != (x.channels,):
             raise node.refuse(f"{name} of shape ({x.channels},), got {array.shape}")
-    return Made([layer], x.layout, [weights])
+    return NodeLayers([layer], x.layout, [weights])
 
 
-def _layer_norm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _layer_norm(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     axis, gamma = node.get("axis", -1), constant_input(node, constants, 1, "Scale")
     if x.layout not in ("last", "rows") or axis not in (-1, len(x.sizes)) or gamma.size != x.channels:
         raise node.refuse(f"the last axis, with the channels, to be normalised, got axis={axis} of {x.sizes}")
@@ -139,17 +147,17 @@ def _layer_norm(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     if beta.size != x.channels:
         raise node.refuse(f"B of shape ({x.channels},), got {beta.shape}")
     layer = layers.LayerNormalization(node.get("epsilon", 1e-5))
-    return Made([layer], x.layout, [[gamma.reshape(-1), beta.reshape(-1)]])
+    return NodeLayers([layer], x.layout, [[gamma.reshape(-1), beta.reshape(-1)]])
 
 
-def _lrn(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _lrn(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     if x.layout not in ("first", "pixel"):
         raise node.refuse(f"images (N, C, H, W), got {x.sizes}")
     alpha, beta, bias = node.get("alpha", 1e-4), node.get("beta", 0.75), node.get("bias", 1.0)
-    return Made([imported.LocalResponseNormalization(node.get("size"), alpha, beta, bias)], x.layout)
+    return NodeLayers([imported.LocalResponseNormalization(node.get("size"), alpha, beta, bias)], x.layout)
 
 
-def _scaled(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _scaled(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     """Return x * c, x / c, x + c or x - c as a frozen normalisation of mean 0 and variance 1."""
     (place, given), *_ = constants.items()
     constant = broadcast(node, x, given)
@@ -165,7 +173,7 @@ def _scaled(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     else:
         beta = constant
     layer = layers.BatchNormalization(epsilon=0.0, trainable=False)
-    return Made([layer], x.layout, [[gamma, beta, zeros, ones]])
+    return NodeLayers([layer], x.layout, [[gamma, beta, zeros, ones]])
 
 
 PRODUCTS: dict[str, Reader] = {

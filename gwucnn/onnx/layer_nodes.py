@@ -1,4 +1,4 @@
-"""How each layer is written as nodes of an ONNX graph: a function for each class."""
+"""The ONNX nodes of each layer: one function per class."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from gwucnn import activation_layers, layers
 from gwucnn.common import Window
 from gwucnn.layers import Layer, imported
 from gwucnn.layers.preprocessing import EPSILON
-from gwucnn.onnx.base import Drawing, Value
-from gwucnn.onnx.drawn_activations import activation
+from gwucnn.onnx.activation_nodes import activation
+from gwucnn.onnx.base import GraphBuilder, Value
 
-__all__ = ["draw", "folds"]
+__all__ = ["add_layer", "folds"]
 
 Norm = layers.BatchNormalization
-Draw = Callable[[Drawing, Any, Value], str]
+Draw = Callable[[GraphBuilder, Any, Value], str]
 
 
-def draw(graph: Drawing, layer: Layer, x: Value, norm: Norm | None = None) -> Value:
-    """Add a layer's nodes, and those of a normalisation that its weights take over; return what it makes."""
+def add_layer(graph: GraphBuilder, layer: Layer, x: Value, norm: Norm | None = None) -> Value:
+    """Add a layer's nodes and return their output; fold the batch normalisation `norm`, if any, into its weights."""
     graph.caller = layer.label
     if type(layer) not in DRAWN:
         raise ValueError(
@@ -34,15 +34,15 @@ def draw(graph: Drawing, layer: Layer, x: Value, norm: Norm | None = None) -> Va
 
 
 def folds(layer: Layer, after: Layer | None) -> bool:
-    """Return whether a layer's weights can do what the normalisation behind it does."""
+    """Return whether a batch normalisation can be folded into the weights of the layer before it."""
     return type(after) is Norm and type(layer) in WEIGHTED and layer.activation is None  # type: ignore[attr-defined]
 
 
 # ------------------------------------------------------------------------------------- layers with weights
 
 
-def _weights(graph: Drawing, kernel: Any, layer: Any, norm: Norm | None, to: Any = None) -> list[str]:
-    """Return the names of a kernel, outputs on its last axis, then turned by `to`, and of its bias if any."""
+def _weights(graph: GraphBuilder, kernel: Any, layer: Any, norm: Norm | None, to: Any = None) -> list[str]:
+    """Return the names of a kernel, its outputs on the last axis before `to` permutes them, and of its bias if any."""
     bias = layer.bias.constant if layer.add_bias else None
     if norm is not None:
         gamma, beta, mean, variance = (p.constant.astype(np.float64) for p in norm.parameters)
@@ -66,11 +66,11 @@ def _slide(layer: Any) -> dict[str, Any]:
     return _window(window, layer.in_shape[:2]) | {"dilations": layer.dilation_rate}
 
 
-def _activated(graph: Drawing, layer: Any, name: str) -> str:
+def _activated(graph: GraphBuilder, layer: Any, name: str) -> str:
     return activation(graph, layer.activation, Value(name, layer.out_shape))
 
 
-def _conv(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -> str:
+def _conv(graph: GraphBuilder, layer: Any, x: Value, norm: Norm | None = None) -> str:
     weights = _weights(graph, layer.kernel.constant, layer, norm, (3, 2, 0, 1))
     return _activated(graph, layer, graph.node("Conv", x.name, *weights, group=layer.groups, **_slide(layer)))
 
@@ -80,25 +80,25 @@ def _by_channel(kernel: Any) -> Any:
     return kernel.reshape(*kernel.shape[:2], 1, -1)
 
 
-def _depthwise(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -> str:
+def _depthwise(graph: GraphBuilder, layer: Any, x: Value, norm: Norm | None = None) -> str:
     weights = _weights(graph, _by_channel(layer.kernel.constant), layer, norm, (3, 2, 0, 1))
     return _activated(graph, layer, graph.node("Conv", x.name, *weights, group=x.shape[2], **_slide(layer)))
 
 
-def _separable(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -> str:
+def _separable(graph: GraphBuilder, layer: Any, x: Value, norm: Norm | None = None) -> str:
     first = _by_channel(layer.depthwise_kernel.constant).transpose(3, 2, 0, 1)
     filtered = graph.node("Conv", x.name, graph.constant("depthwise_kernel", first), group=x.shape[2], **_slide(layer))
     weights = _weights(graph, layer.kernel.constant, layer, norm, (3, 2, 0, 1))
     return _activated(graph, layer, graph.node("Conv", filtered, *weights, kernel_shape=(1, 1)))
 
 
-def _dense(graph: Drawing, layer: Any, x: Value, norm: Norm | None = None) -> str:
+def _dense(graph: GraphBuilder, layer: Any, x: Value, norm: Norm | None = None) -> str:
     weights = _weights(graph, layer.kernel.constant, layer, norm)
     return _activated(graph, layer, graph.node("Gemm", x.name, *weights))
 
 
-def _conv_transpose(graph: Drawing, layer: Any, x: Value) -> str:
-    # What is cut off at the end is negative where more is added than cut.
+def _conv_transpose(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    # The crop at the end is negative where pixels are added instead.
     H, W, _ = layer.out_shape
     sizes = zip((H, W), x.shape, layer.strides, layer.kernel_size, layer.dilation_rate, strict=False)
     whole = [(length - 1) * s + (k - 1) * d + 1 - made for made, length, s, k, d in sizes]
@@ -118,7 +118,7 @@ def _conv_transpose(graph: Drawing, layer: Any, x: Value) -> str:
     return _activated(graph, layer, product)
 
 
-def _activation_layer(graph: Drawing, layer: Any, x: Value) -> str:
+def _activation_layer(graph: GraphBuilder, layer: Any, x: Value) -> str:
     return activation(graph, layer.split_activation()[1], x)
 
 
@@ -126,7 +126,7 @@ def _activation_layer(graph: Drawing, layer: Any, x: Value) -> str:
 
 
 def _pool(kind: str) -> Draw:
-    def drawn(graph: Drawing, layer: Any, x: Value) -> str:
+    def drawn(graph: GraphBuilder, layer: Any, x: Value) -> str:
         window = Window.of(layer.label, layer.pool_size, layer.strides, layer.padding, name="pool_size")
         return graph.node(kind, x.name, **_window(window, layer.in_shape[:2]))
 
@@ -137,18 +137,18 @@ def _global_pool(kind: str) -> Draw:
     return lambda graph, layer, x: graph.node("Flatten", graph.node(kind, x.name))
 
 
-def _pad(graph: Drawing, layer: Any, x: Value) -> str:
+def _pad(graph: GraphBuilder, layer: Any, x: Value) -> str:
     (top, bottom), (left, right) = layer.padding
     pads = graph.constant("pads", (0, 0, top, left, 0, 0, bottom, right), np.int64)
     return graph.node("Pad", x.name, pads)
 
 
-def _upsampling(graph: Drawing, layer: Any, x: Value) -> str:
+def _upsampling(graph: GraphBuilder, layer: Any, x: Value) -> str:
     return graph.node(
         "Resize",
         x.name,
         "",
-        # ONNX wants scales in float32 whatever the tensor.
+        # ONNX requires scales in float32 whatever the type of the tensor.
         graph.constant("scales", (1, 1, *layer.size), np.float32),
         mode="nearest",
         coordinate_transformation_mode="asymmetric",
@@ -156,16 +156,16 @@ def _upsampling(graph: Drawing, layer: Any, x: Value) -> str:
     )
 
 
-def _flatten(graph: Drawing, layer: Any, x: Value) -> str:
+def _flatten(graph: GraphBuilder, layer: Any, x: Value) -> str:
     return graph.node("Flatten", x.name if layer.channels_first else graph.channels_last(x))
 
 
-def _ordered_flatten(graph: Drawing, layer: Any, x: Value) -> str:
+def _ordered_flatten(graph: GraphBuilder, layer: Any, x: Value) -> str:
     first = layer.order == "channels_first"
     return graph.node("Flatten", x.name if first else graph.channels_last(x))
 
 
-def _reshape(graph: Drawing, layer: Any, x: Value) -> str:
+def _reshape(graph: GraphBuilder, layer: Any, x: Value) -> str:
     made = Value("", layer.out_shape)
     if layer.channels_first:
         return graph.reshaped(x.name, made.sizes)
@@ -173,55 +173,55 @@ def _reshape(graph: Drawing, layer: Any, x: Value) -> str:
     return graph.channels_first(name) if made.is_image else name
 
 
-def _shuffle(graph: Drawing, layer: Any, x: Value) -> str:
+def _shuffle(graph: GraphBuilder, layer: Any, x: Value) -> str:
     C, H, W = x.sizes
     parts = graph.reshaped(x.name, (layer.groups, C // layer.groups, H, W))
     return graph.reshaped(graph.node("Transpose", parts, perm=(0, 2, 1, 3, 4)), x.sizes)
 
 
-def _nothing(graph: Drawing, layer: Any, x: Value) -> str:
+def _nothing(graph: GraphBuilder, layer: Any, x: Value) -> str:
     return x.name
 
 
 # ------------------------------------------------------------------------------------------ normalisation
 
 
-def _batch_norm(graph: Drawing, layer: Any, x: Value) -> str:
+def _batch_norm(graph: GraphBuilder, layer: Any, x: Value) -> str:
     constants = [graph.constant(p.name, p.constant) for p in layer.parameters]
-    # ONNX has the channels on axis 1; tensors of two axes a sample have them last.
+    # ONNX has the channels on axis 1; tensors of two axes per sample have them last.
     turn = {"perm": (0, 2, 1)}
     moved = graph.node("Transpose", x.name, **turn) if len(x.shape) == 2 else x.name
     made = graph.node("BatchNormalization", moved, *constants, epsilon=layer.epsilon)
     return graph.node("Transpose", made, **turn) if len(x.shape) == 2 else made
 
 
-def _layer_norm(graph: Drawing, layer: Any, x: Value) -> str:
+def _layer_norm(graph: GraphBuilder, layer: Any, x: Value) -> str:
     constants = [graph.constant(p.name, p.constant) for p in layer.parameters]
     last = graph.node("Transpose", x.name, perm=(0, 2, 3, 1)) if x.is_image else x.name
     made = graph.node("LayerNormalization", last, *constants, axis=-1, epsilon=layer.epsilon)
     return graph.channels_first(made) if x.is_image else made
 
 
-def _lrn(graph: Drawing, layer: Any, x: Value) -> str:
+def _lrn(graph: GraphBuilder, layer: Any, x: Value) -> str:
     given = {"alpha": layer.alpha, "beta": layer.beta, "bias": layer.bias, "size": layer.size}
     return graph.node("LRN", x.name, **given)
 
 
-def _clip(graph: Drawing, layer: Any, x: Value) -> str:
+def _clip(graph: GraphBuilder, layer: Any, x: Value) -> str:
     bounds = (layer.low, layer.high)
     return graph.node("Clip", x.name, *("" if bound is None else graph.constant("bound", bound) for bound in bounds))
 
 
-def _log_softmax(graph: Drawing, layer: Any, x: Value) -> str:
+def _log_softmax(graph: GraphBuilder, layer: Any, x: Value) -> str:
     return graph.node("LogSoftmax", x.name, axis=1 if x.is_image else -1)
 
 
-def _rescaling(graph: Drawing, layer: Any, x: Value) -> str:
+def _rescaling(graph: GraphBuilder, layer: Any, x: Value) -> str:
     scale, offset = (graph.constant(n, _beside_channels(getattr(layer, n), x)) for n in ("scale", "offset"))
     return graph.node("Add", graph.node("Mul", x.name, scale), offset)
 
 
-def _normalization(graph: Drawing, layer: Any, x: Value) -> str:
+def _normalization(graph: GraphBuilder, layer: Any, x: Value) -> str:
     mean, variance = layer.statistics()
     centred = graph.node("Sub", x.name, graph.constant("mean", _beside_channels(mean, x)))
     root = np.sqrt(np.float64(variance) + EPSILON)
@@ -229,7 +229,7 @@ def _normalization(graph: Drawing, layer: Any, x: Value) -> str:
 
 
 def _beside_channels(numbers: Any, x: Value) -> Any:
-    """Return one number, or one for each channel in a shape that meets channels where the graph has them."""
+    """Return one number, or one for each channel in a shape that broadcasts along the channels of the graph."""
     numbers = np.asarray(numbers)
     return numbers.reshape(-1, 1, 1) if numbers.ndim and x.is_image else numbers
 

@@ -1,4 +1,4 @@
-"""ONNX's nodes that move numbers about, as layers or as another layout of the same values."""
+"""ONNX's nodes that change shapes, as layers or as another layout of the same values."""
 
 from __future__ import annotations
 
@@ -10,80 +10,80 @@ import numpy as np
 from gwucnn import layers
 from gwucnn.layers import imported
 from gwucnn.onnx.attributes import Node
-from gwucnn.onnx.seen import Constants, Made, Reader, Seen, image_layers
+from gwucnn.onnx.imported_tensor import Constants, ImportedTensor, NodeLayers, Reader, image_layers
 
-__all__ = ["MOVES"]
+__all__ = ["SHAPE_READERS"]
 
 
-def _flat(x: Seen) -> Made:
-    """Return what lays a tensor's numbers out in one row, in the order that they have in the graph."""
+def _flat(x: ImportedTensor) -> NodeLayers:
+    """Return the layers that flatten a tensor in the element order of the graph."""
     if x.layout in ("pixel", "rows"):
-        return Made([] if x.layout == "pixel" or len(x.sizes) == 1 else [layers.Flatten()], "rows")
+        return NodeLayers([] if x.layout == "pixel" or len(x.sizes) == 1 else [layers.Flatten()], "rows")
     if (x.layout == "first") == x.first:
-        return Made([layers.Flatten()], "rows")
-    return Made([imported.OrderedFlatten(f"channels_{x.layout}")], "rows")
+        return NodeLayers([layers.Flatten()], "rows")
+    return NodeLayers([imported.OrderedFlatten(f"channels_{x.layout}")], "rows")
 
 
-def _flatten(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _flatten(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     if node.get("axis", 1) not in (1, -len(x.sizes)):
         raise node.refuse(f"axis=1, got {node.get('axis')}")
     return _flat(x)
 
 
-def _reshape(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _reshape(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     if made is None or None in made[1:]:
         raise node.refuse("a shape that is known, got one that is computed,")
     sizes = made[1:]
     if prod(sizes) != prod(x.sizes):
         raise node.refuse(f"a shape of {prod(x.sizes)} numbers a sample, got {sizes}")
     if sizes == x.sizes:
-        return Made([], x.layout)
+        return NodeLayers([], x.layout)
     if len(sizes) == 1:
         return _flat(x)
     own = x.layout in ("rows", "pixel") or (x.layout == "first") == x.first
     if not own:
         raise node.refuse(f"images in the order of the input, got {x.sizes} turned")
     if len(sizes) == 3:
-        return Made([layers.Reshape(sizes)], "first" if x.first else "last")
-    return Made([layers.Reshape(sizes)], "rows")
+        return NodeLayers([layers.Reshape(sizes)], "first" if x.first else "last")
+    return NodeLayers([layers.Reshape(sizes)], "rows")
 
 
-def _transpose(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _transpose(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     axes = len(x.sizes) + 1
     perm = tuple(axis % axes for axis in node.get("perm", range(axes - 1, -1, -1)))
     if perm == tuple(range(axes)):
-        return Made([], x.layout)
+        return NodeLayers([], x.layout)
     if (x.layout, perm) == ("last", (0, 3, 1, 2)):
-        return Made([], "first")
+        return NodeLayers([], "first")
     if x.layout in ("first", "pixel") and perm == (0, 2, 3, 1):
-        return Made(image_layers(node, x), "last")
+        return NodeLayers(image_layers(node, x), "last")
     raise node.refuse(f"a perm that moves the channels, got {perm} of {x.sizes}")
 
 
 def _axes(node: Node, constants: Constants, rank: int) -> list[int]:
-    """Return the axes of a tensor of so many that a node takes away or adds."""
+    """Return the axes that a node removes from, or adds to, a tensor of `rank` axes."""
     return [axis % rank for axis in np.asarray(node.get("axes", constants.get(1, ()))).reshape(-1).tolist()]
 
 
-def _squeeze(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _squeeze(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     axes = _axes(node, constants, len(x.sizes) + 1)
     if x.layout == "pixel" and axes and min(axes) >= 2:
-        return Made([], "pixel" if len(axes) < len(x.sizes) - 1 else "rows")
+        return NodeLayers([], "pixel" if len(axes) < len(x.sizes) - 1 else "rows")
     if x.layout in ("first", "last") and made is not None and made[1:] == (prod(x.sizes),):
         return _flat(x)
     raise node.refuse(f"axes of one pixel, got {axes} of {x.sizes}")
 
 
-def _unsqueeze(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _unsqueeze(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     rank = len(x.sizes) + 1 + np.asarray(node.get("axes", constants.get(1, ()))).size
     axes = _axes(node, constants, rank)
     is_row = x.layout == "pixel" or (x.layout == "rows" and len(x.sizes) == 1)
     if is_row and rank <= 4 and min(axes, default=0) >= 2:
-        return Made([], "pixel")
+        return NodeLayers([], "pixel")
     raise node.refuse(f"axes that make a pixel of rows, got {axes} of {x.sizes}")
 
 
-def _pad(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _pad(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     pads = np.asarray(node.get("pads", node.get("paddings", constants.get(1, ())))).tolist()
     value = node.get("value", float(constants[2]) if 2 in constants and constants[2].size else 0.0)
     if node.get("mode", "constant") != "constant" or value:
@@ -98,10 +98,10 @@ def _pad(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     _, channels, *border = ((pads[axis], pads[4 + axis]) for axis in order)
     if any(pads[order[0] :: 4]) or any(channels):
         raise node.refuse(f"pads of pixels only, got {pads}")
-    return Made([layers.ZeroPadding2D(border)], x.layout)
+    return NodeLayers([layers.ZeroPadding2D(border)], x.layout)
 
 
-def _resize(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
+def _resize(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     scales = constants.get(2, constants.get(1) if node.opset < 11 else None)
     how = (
         node.get("mode", "nearest"),
@@ -112,18 +112,18 @@ def _resize(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
     whole = scales is not None and scales.size == 4 and (scales == scales.round()).all()
     if not whole or scales[0] != 1 or scales[1] != 1 or how not in known:
         raise node.refuse(f"pixels repeated a whole number of times, got scales={scales} and {how}")
-    return Made([*image_layers(node, x), layers.UpSampling2D(tuple(map(int, scales[2:])))], "first")
+    return NodeLayers([*image_layers(node, x), layers.UpSampling2D(tuple(map(int, scales[2:])))], "first")
 
 
-def _shuffle(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
-    return Made([*image_layers(node, x), imported.ChannelShuffle(node.get("groups"))], "first")
+def _shuffle(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    return NodeLayers([*image_layers(node, x), imported.ChannelShuffle(node.get("groups"))], "first")
 
 
-def _same(node: Node, x: Seen, constants: Constants, made: Any) -> Made:
-    return Made([], x.layout)
+def _same(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    return NodeLayers([], x.layout)
 
 
-MOVES: dict[str, Reader] = {
+SHAPE_READERS: dict[str, Reader] = {
     "ChannelShuffle": _shuffle,
     "Flatten": _flatten,
     "Identity": _same,
