@@ -1,7 +1,7 @@
 """Pictures of networks and of their training, drawn by matplotlib (``pip install "gwucnn[plot]"``).
 
 Each function returns a matplotlib Figure, to be shown (``matplotlib.pyplot.show()``), saved
-(``figure.savefig(path)``) or drawn over.
+(``figure.savefig(path)``) or modified.
 """
 
 from gwucnn.plotting.explanations import grad_cam, saliency

@@ -1,4 +1,4 @@
-"""What the pictures share: one image out of what was given, and tiles of numbers in one drawing."""
+"""Shared by all plots: checks of the image, and grids of tiles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["channels_last", "draw_image", "draw_tiles", "one_image", "pyplot", "
 
 
 def pyplot() -> Any:
-    """Return matplotlib.pyplot, or say how to install it."""
+    """Return matplotlib.pyplot, or raise an ImportError that says how to install it."""
     try:
         from matplotlib import pyplot
     except ImportError as error:
@@ -41,12 +41,12 @@ def one_image(caller: str, network: GWUNetwork, x: Any) -> Any:
 
 
 def channels_last(network: GWUNetwork, images: Any) -> Any:
-    """Return images (1, H, W, C) from the network's order."""
+    """Return images in the network's data format as (1, H, W, C)."""
     return images.transpose(0, 2, 3, 1) if network.data_format == "channels_first" else images
 
 
 def draw_image(axis: Any, image: Any) -> None:
-    """Draw (H, W, C): in colour if it has three channels, else its mean in grey."""
+    """Draw (H, W, C): in colour if it has three channels, otherwise their mean in grey."""
     if image.shape[2] == 3:
         low, high = float(image.min()), float(image.max())
         axis.imshow((image - low) / (high - low or 1))
@@ -56,7 +56,7 @@ def draw_image(axis: Any, image: Any) -> None:
 
 
 def wrapped(tiles: Any, most: int | None = None) -> Any:
-    """Lay a row of tiles (n, h, w) out as a grid (rows, columns, h, w), by default a square; NaN fills it."""
+    """Arrange tiles (n, h, w) in a grid (rows, columns, h, w), by default a square, padded with NaN."""
     columns = min(len(tiles), ceil(sqrt(len(tiles))) if most is None else most)
     rows = ceil(len(tiles) / columns)
     grid = np.full((rows * columns, *tiles.shape[1:]), np.nan)
@@ -65,21 +65,21 @@ def wrapped(tiles: Any, most: int | None = None) -> Any:
 
 
 def size_of(grid: Any, inches: float) -> tuple[float, float]:
-    """Return the size of a figure with room for each tile of a grid, within what fits a screen."""
+    """Return a figure size in inches with room for each tile of a grid, limited to a screen."""
     rows, columns, h, w = grid.shape
     unit = inches / max(h, w, 1)
     return min(max(columns * w * unit + 2.2, 4.5), 16), min(max(rows * h * unit + 1.2, 2.5), 12)
 
 
 def draw_tiles(axis: Any, grid: Any, *, between: str, numbered: bool = False, **options: Any) -> Any:
-    """Draw a grid of tiles (rows, columns, h, w) as one image, with gaps of a colour; number both sides."""
+    """Draw a grid of tiles (rows, columns, h, w) as one image, with coloured gaps and numbered rows and columns."""
     rows, columns, h, w = grid.shape
     gap = max(1, round(max(h, w) / 12))
     canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap), np.nan)
     for i, j in np.ndindex(rows, columns):
         canvas[i * (h + gap) : i * (h + gap) + h, j * (w + gap) : j * (w + gap) + w] = grid[i, j]
     image = axis.imshow(canvas, interpolation="nearest", **options)
-    axis.set_facecolor(between)  # shows through where there is no number
+    axis.set_facecolor(between)  # visible where tiles are NaN
     axis.spines[:].set_visible(False)
     places = [[n * (size + gap) + size / 2 - 0.5 for n in range(count)] for count, size in ((columns, w), (rows, h))]
     axis.set_xticks(places[0] if numbered else [])

@@ -1,4 +1,4 @@
-"""Where in an image an answer comes from."""
+"""Which parts of an image a prediction depends on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["grad_cam", "saliency"]
 
 
 def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
-    """Draw which pixels a class score hangs on: the size of its gradient by each, the largest channel's.
+    """Draw which pixels a class score depends on: the magnitude of its gradient, the maximum over the channels.
 
     K. Simonyan, A. Vedaldi and A. Zisserman, "Deep inside convolutional networks", arXiv:1312.6034, section
     3.1.
@@ -28,7 +28,7 @@ def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
     network : GWUNetwork
     x : one image, (H, W) or (H, W, C) in the network's data_format, or a batch of one
     label : int, optional
-        Class whose score is asked about; the one with the highest by default.
+        Class to explain; by default the one with the highest score.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
 
 
 def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any = None) -> Figure:
-    """Draw where in an image a class is seen: a layer's channels, each weighed by its mean gradient.
+    """Draw where in an image a class is detected: a layer's channels, each weighted by its mean gradient.
 
     ::
 
@@ -62,14 +62,14 @@ def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any =
     network : GWUNetwork
     x : one image, (H, W) or (H, W, C) in the network's data_format, or a batch of one
     label : int, optional
-        Class whose score is asked about; the one with the highest by default.
+        Class to explain; by default the one with the highest score.
     layer : Layer or int, optional
-        A layer of the network, or its number, whose outputs are images; by default the last one with weights.
+        A layer with images as output, or its index; by default the last one with weights.
 
     Raises
     ------
     ValueError
-        For a label that the network has no output for, or a layer that makes no images.
+        For a label that the network has no output for, or a layer whose output is not an image.
     """
     images = one_image("grad_cam", network, x)
     values, slopes = network.gradients(images, label)
@@ -90,7 +90,7 @@ def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any =
 
 
 def _image_layer(network: GWUNetwork, values: list[Any], layer: Any) -> int:
-    """Return the number of the layer to explain."""
+    """Return the index of the layer to explain."""
     layers = network.layers
     images = [number for number, value in enumerate(values[1:]) if value.ndim == 4]
     if layer is None:
@@ -108,7 +108,7 @@ def _image_layer(network: GWUNetwork, values: list[Any], layer: Any) -> int:
 
 
 def _asked(scores: Any, label: int | None) -> str:
-    """Return which class a picture is of, and which is the network's answer."""
+    """Return the class to explain and the class that the network predicts."""
     totals = scores.reshape(-1, scores.shape[-1]).sum(axis=0)
     best = int(totals.argmax()) if len(totals) > 1 else int(totals[0] > 0)
     return f"class {best if label is None else label} (answer: {best})"

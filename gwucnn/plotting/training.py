@@ -1,4 +1,4 @@
-"""How training went, and what it came to."""
+"""The course of a training run and the quality of its predictions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["confusion_matrix", "learning_curves"]
 def learning_curves(history: Any) -> Figure:
     """Draw the course of a training run: a panel for the loss and for each metric.
 
-    Validation's curves go beside training's; a learning rate that changes has a panel, too.
+    Training and validation share a panel; a learning rate that changes has its own.
 
     Parameters
     ----------

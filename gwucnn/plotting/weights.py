@@ -1,4 +1,4 @@
-"""What a network has learnt: its filters, and what its layers make of an image."""
+"""What a network has learnt: its filters, and the outputs of its layers for an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["feature_maps", "filters"]
 
-# More tiles than these no screen shows with a pixel each.
+# With more tiles than this, a screen has less than a pixel for each.
 MOST_ROWS, MOST_COLUMNS, MOST_MAPS = 16, 32, 24
 
 
@@ -28,8 +28,8 @@ def filters(layer: Layer) -> Figure:
     Parameters
     ----------
     layer : Layer
-        Built, with filters: Conv2D, DepthwiseConv2D, Conv2DTranspose, or SeparableConv2D, of which the first
-        step is drawn.
+        Built, with filters: Conv2D, DepthwiseConv2D, Conv2DTranspose, or SeparableConv2D, of which the
+        depthwise filters are drawn.
 
     Raises
     ------
@@ -58,9 +58,9 @@ def filters(layer: Layer) -> Figure:
 
 
 def feature_maps(network: GWUNetwork, x: Any) -> Figure:
-    """Draw an image and what each layer makes of it, as long as that is an image: a panel a layer.
+    """Draw an image and the output of each layer up to the last one that is an image, one panel per layer.
 
-    Each panel has its own scale of brightness; of many channels the first are shown.
+    Each panel has its own scale of brightness; only the first of many channels are shown.
 
     Parameters
     ----------

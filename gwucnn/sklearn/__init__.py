@@ -1,6 +1,6 @@
 """Networks as scikit-learn's estimators: in pipelines, searches and cross-validation.
 
-Needs scikit-learn, `pip install "gwucnn[sklearn]"`, which is imported here and nowhere below.
+Needs scikit-learn, `pip install "gwucnn[sklearn]"`, which only this package imports.
 
 >>> from gwucnn.sklearn import CNNClassifier
 >>> from sklearn.datasets import load_digits

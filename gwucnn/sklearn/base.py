@@ -1,4 +1,4 @@
-"""What both estimators are: scikit-learn's conventions around one network."""
+"""The base class of both estimators: scikit-learn's conventions around one network."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from gwucnn.sklearn.networks import is_automatic, make_network
 
 __all__ = ["CNNBase"]
 
-# What batch_size='auto' stands for, where there are as many samples: as in MLPClassifier.
+# The value of batch_size='auto', if there are as many samples: as in MLPClassifier.
 BATCH = 200
 
-# Epochs without a better loss on the samples held out, after which early stopping stops.
+# Epochs without a lower validation loss after which early stopping ends training.
 PATIENCE = 5
 
 
 class CNNBase(BaseEstimator):
-    """Keeps a network and feeds it. A derived class says what targets are.
+    """Trains a network and predicts with it. A derived class defines the targets.
 
-    It defines `_encoded(y, reset) -> targets`, which on reset takes down what y can be; `_outputs`, how many
+    It defines `_encoded(y, reset) -> targets`, which on reset records the possible values of y; `_outputs`, how many
     outputs it needs; `_activation` of the last layer, by name, where it is chosen here; `_loss(network)`;
-    `_strata(targets)`, what a split of the samples keeps in proportion, or None; `_targets`, what
-    `validate_data` shall know of y.
+    `_strata(targets)`, the classes for a stratified split, or None; `_targets`, the
+    options of `validate_data` for y.
     """
 
     _activation: str | None = None
@@ -96,11 +96,11 @@ class CNNBase(BaseEstimator):
         Parameters
         ----------
         X : numbers of shape (N, H, W), (N, H, W, C), or rows (N, D)
-            float64 is computed with as such, all else in float32.
+            float64 is kept, everything else is converted to float32.
         y : of shape (N,)
             A regressor also takes (N, K).
         sample_weight : of shape (N,), optional
-            How much each sample counts.
+            The weight of each sample in the loss.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class CNNBase(BaseEstimator):
         Raises
         ------
         ValueError
-            For data or options that do not fit; ShapeError is one.
+            For invalid data or options; ShapeError is a ValueError.
         """
         epochs = check_size(self._caller, "epochs", self.epochs)
         go_on = check_flag(self._caller, "warm_start", self.warm_start) and hasattr(self, "network_")
@@ -122,7 +122,7 @@ class CNNBase(BaseEstimator):
         return self._train(x, targets, weights, epochs, validation_data=held_out, callbacks=callbacks)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, *, announced: bool = False) -> Any:
-        """Train for one epoch, from where training stands. announced : what y can be is known already."""
+        """Continue training for one epoch. announced : whether the possible values of y are known already."""
         if check_flag(self._caller, "early_stopping", self.early_stopping):
             raise ValueError(
                 f"{self._caller}: expected early_stopping=False for partial_fit, which holds out no samples, "
@@ -134,7 +134,7 @@ class CNNBase(BaseEstimator):
     def _prepared(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, announced: bool = False
     ) -> tuple[Any, Any, Any]:
-        """Return samples, targets and weights, checked, and make the network if there is a new beginning."""
+        """Return samples, targets and weights, checked; create the network when training starts anew."""
         x, y = self._samples(X, y, reset=reset)
         targets = self._encoded(y, reset and not announced)
         weights = self._weights(x, y, sample_weight)
@@ -157,7 +157,7 @@ class CNNBase(BaseEstimator):
         return x, targets, weights
 
     def _wanted(self) -> str:
-        """Return what shall move the weights, so that a change between two calls is seen."""
+        """Return the options of the optimizer, to detect a change between two calls."""
         return f"{self.optimizer!r}, lr={self.lr!r}"
 
     def _compile(self, network: GWUNetwork) -> None:
@@ -169,11 +169,11 @@ class CNNBase(BaseEstimator):
         self._moved_by = self._wanted()
 
     def _weights(self, x: Any, y: Any, sample_weight: Any) -> Any:
-        """Return how much each sample counts, or None if all count the same."""
+        """Return the weight of each sample, or None if all are equal."""
         return None if sample_weight is None else _check_sample_weight(sample_weight, x, dtype=np.float64)
 
     def _split(self, x: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
-        """Return the part to train on and the part that tells when to stop, each (x, targets, weights)."""
+        """Return the training and the validation part, each (x, targets, weights)."""
         rows = train_test_split(
             np.arange(len(x)),
             test_size=self.validation_fraction,
@@ -196,7 +196,7 @@ class CNNBase(BaseEstimator):
     # ---------------------------------------------------------------- samples
 
     def _samples(self, X: Any, y: Any = "no_validation", *, reset: bool) -> tuple[Any, Any]:
-        """Return samples as the network takes them, and y, both checked in scikit-learn's way."""
+        """Return samples in the network's shape, and y, both validated by scikit-learn."""
         X, given = _as_rows(X)
         if isinstance(y, str):
             x = validate_data(self, X, reset=reset)
@@ -214,7 +214,7 @@ class CNNBase(BaseEstimator):
         return x.reshape(len(x), *self._input_shape), y
 
     def _shape_of(self, features: int, given: Any) -> tuple[int, ...]:
-        """Return the shape of the images: as stated, as given, or one row."""
+        """Return the shape of the images: image_shape, that of X, or one row of pixels."""
         if self.image_shape is None:
             return (1, features, 1) if given is None else _with_channels(given)
         if not isinstance(self.image_shape, (tuple, list)) or len(self.image_shape) not in (2, 3):
@@ -237,10 +237,10 @@ class CNNBase(BaseEstimator):
 
 
 def _as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
-    """Return images as rows (N, D), with the shape of one; anything else as it is, for validate_data."""
+    """Return images as rows (N, D), with the shape of one; anything else unchanged, for validate_data."""
     try:
         ndim = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
-    except ValueError:  # rows of several lengths
+    except ValueError:  # rows of different lengths
         ndim = 2
     if ndim not in (3, 4):
         return X, None

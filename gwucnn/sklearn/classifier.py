@@ -1,4 +1,4 @@
-"""A network that tells classes apart, as scikit-learn's classifiers do."""
+"""A convolutional network as a scikit-learn classifier."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ class CNNClassifier(ClassifierMixin, CNNBase):
     ----------
     model : str, list of layers, or function
         'auto': for images, convolutions of 3x3 and poolings until few pixels are left, and two dense layers;
-        for plain rows, two dense layers. Or a name of `gwucnn.models`: 'lenet5', 'vgg_small',
-        'resnet18_small', 'mobilenet_small'. Or all layers, which each `fit` makes anew from their `config()`;
-        the last is `Dense(classes, activation='softmax')`, or for two classes `Dense(1,
-        activation='sigmoid')`. Or a function (image_shape, n_outputs) that returns such layers or a
-        GWUNetwork, of which the weights are taken over if there are any.
+        for plain rows, two dense layers. Or the name of a model in `gwucnn.models`: 'lenet5', 'vgg_small',
+        'resnet18_small', 'mobilenet_small'. Or a list of all layers, which each `fit` creates anew from their
+        `config()`; the last is `Dense(classes, activation='softmax')`, or for two classes
+        `Dense(1, activation='sigmoid')`. Or a function (image_shape, n_outputs) that returns such layers or a
+        GWUNetwork, whose weights, if any, are the starting point.
     image_shape : tuple of int, optional
-        (H, W) or (H, W, C): what the rows of X are. Without it, D features are an image of 1 x D pixels, and
-        X may be images itself.
+        (H, W) or (H, W, C), the shape of the image in each row of X. By default D features are an image of 1 x D
+        pixels, and X may have the shape of images.
     epochs : int
     batch_size : int or 'auto'
         'auto' is 200, or all samples where there are fewer.
     lr : float or Schedule, optional
-        By default the optimizer's own.
+        By default that of the optimizer.
     optimizer : str, Optimizer class or object
-        As for `GWUNetwork.compile`; each `fit` makes an object anew.
+        As for `GWUNetwork.compile`; each `fit` starts with a new copy of an object.
     early_stopping : bool
-        Hold out samples, stop when the loss on them has not become smaller for five epochs, and keep the best
+        Whether to stop when the loss on held-out samples has not decreased for five epochs, and restore the best
         weights.
     validation_fraction : float or int
-        Which part of the samples, or how many, early stopping holds out, of each class in proportion.
+        Fraction or number of the samples that early stopping holds out, stratified by class.
     warm_start : bool
-        Let `fit` go on from where training stands.
+        Whether `fit` continues training instead of starting anew.
     random_state : int, RandomState or None
     verbose : 0, 1, 2 or 'auto'
         As for `GWUNetwork.fit`.
     class_weight : dict of label to float, or 'balanced', optional
-        How much the samples of each class count.
+        The weight of the samples of each class in the loss.
 
     Attributes
     ----------
@@ -58,19 +58,19 @@ class CNNClassifier(ClassifierMixin, CNNBase):
         The labels, sorted.
     network_ : GWUNetwork
     history_ : dict of str to list of float
-        One number an epoch, as in `History.history`, since training began.
+        One number per epoch since training began, as in `History.history`.
     n_iter_ : int
         Epochs since training began.
     image_shape_ : tuple of int
-        (H, W, C) of what the network sees.
+        (H, W, C), the network's input.
     n_features_in_, feature_names_in_
-        As in all of scikit-learn; pixels are features.
+        As in scikit-learn; each pixel is a feature.
 
     Notes
     -----
-    float64 X is computed with in float64, anything else in float32. Features should be of the order of 1:
-    divide pixels by 255, put a StandardScaler before. Workers of joblib share the processors: each computes
-    with as many threads as joblib leaves it, one where there are as many workers as processors.
+    float64 X is computed in float64, anything else in float32. Features should be of the order of 1: divide pixels by
+    255, or use a StandardScaler. Workers of joblib share the processors: each uses the number of threads that joblib
+    allows it, one if there are as many workers as processors.
 
     Examples
     --------
@@ -118,13 +118,13 @@ class CNNClassifier(ClassifierMixin, CNNBase):
         self.class_weight = class_weight
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Any:
-        """Train for one epoch, from where training stands.
+        """Continue training for one epoch.
 
         Parameters
         ----------
         X, y, sample_weight : as for `fit`
         classes : array of labels
-            All that will ever come. Needed by the first call.
+            All classes of all calls. Required in the first call.
 
         Returns
         -------
@@ -153,7 +153,7 @@ class CNNClassifier(ClassifierMixin, CNNBase):
         return len(self.classes_)
 
     def _encoded(self, y: Any, reset: bool) -> Any:
-        """Return each sample's place in `classes_`."""
+        """Return the index of each label in `classes_`."""
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         found = np.unique(y)

@@ -1,4 +1,4 @@
-"""Networks for the estimators, out of what their users give as `model`: a name, layers or a function."""
+"""The estimators' networks, made from the parameter `model`: a name, layers or a function."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D, Normaliza
 
 __all__ = ["is_automatic", "make_network"]
 
-# Kernels behind which relu follows: the size of numbers stays. Outputs begin at zero, so that the first steps
-# go where the data say and need not first undo what was drawn.
+# The initializer of layers before relu keeps the variance of the activations. Output layers start at zero, so that the
+# first steps need not undo random predictions.
 HIDDEN: dict[str, Any] = {"activation": "relu", "add_bias": True, "kernel_initializer": "he_normal"}
 OUTPUT: dict[str, Any] = {"add_bias": True, "kernel_initializer": "zeros"}
 
@@ -21,17 +21,17 @@ NAMED: dict[str, Callable[..., GWUNetwork]] = {name: getattr(models, name) for n
 
 
 def is_automatic(model: Any) -> bool:
-    """Whether the network is left to this module."""
+    """Whether `model` leaves the architecture to this module."""
     return isinstance(model, str) and model == "auto"
 
 
 def make_network(
     caller: str, model: Any, shape: tuple[int, ...], outputs: int, activation: str | None, **options: Any
 ) -> GWUNetwork:
-    """Return a network, built but not compiled, that shares nothing with what the user gave.
+    """Return a network, built but not compiled, that shares no state with `model`.
 
-    shape : of one sample. outputs : how many the task needs. activation : of the last layer, where this
-    module makes it. options : precision and seed.
+    shape : of one sample. outputs : number of outputs. activation : of the last layer, if this module creates it.
+    options : precision and seed.
     """
     weights: list[Any] = []
     if isinstance(model, str):
@@ -40,7 +40,7 @@ def make_network(
         given = model(shape, outputs) if callable(model) else model
         if isinstance(given, GWUNetwork) and callable(model):
             options |= {name: getattr(given, name) for name in ("data_format", "fuse", "winograd")}
-            # Trained beforehand, perhaps: a network without weights has not drawn any.
+            # It may be pretrained; a network without weights has not been built.
             if all(parameter.constant is not None for parameter in given.parameters):
                 weights = given.get_weights() if given.parameters else []
             given = given.layers
@@ -63,7 +63,7 @@ def _checked(caller: str, given: Any) -> Sequence[Layer]:
 
 
 def _copied(layer: Layer) -> Layer:
-    """Return a new layer with the same arguments, and what it has measured of data for an argument."""
+    """Return a new layer with the same arguments, statistics of the data included."""
     measured: dict[str, Any] = {}
     if isinstance(layer, Normalization) and "mean" not in layer.config():
         measured = {name: values.tolist() for name, values in layer._statistics.items()}
@@ -78,7 +78,7 @@ def _named(caller: str, model: str, shape: tuple[int, ...], outputs: int, activa
 
 
 def _auto(shape: tuple[int, ...], outputs: int) -> list[Layer]:
-    """Return convolutions of 3x3 and poolings until few pixels are left, or none where there are few."""
+    """Return convolutions of 3x3 and poolings until few pixels are left; none for small images."""
     layers: list[Layer] = []
     if len(shape) == 1 or min(shape[:2]) < 4:
         layers += [Flatten()] if len(shape) > 1 else []

@@ -1,4 +1,4 @@
-"""A network that estimates quantities, as scikit-learn's regressors do."""
+"""A convolutional network as a scikit-learn regressor."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["CNNRegressor"]
 
 
 class CNNRegressor(RegressorMixin, CNNBase):
-    """A convolutional network as a regressor, trained to make the mean squared error small.
+    """A convolutional network as a regressor, trained with the mean squared error.
 
     Parameters
     ----------
     model : str, list of layers, or function
-        As for `CNNClassifier`, but ending in `Dense(outputs)`, one for each quantity, as a rule without an
+        As for `CNNClassifier`, but ending in `Dense(K)`, one unit per target, usually without an
         activation.
     image_shape, epochs, batch_size, lr, optimizer, early_stopping, validation_fraction, warm_start,
     random_state, verbose
@@ -31,7 +31,7 @@ class CNNRegressor(RegressorMixin, CNNBase):
     network_, history_, n_iter_, image_shape_, n_features_in_, feature_names_in_
         As for `CNNClassifier`.
     n_outputs_ : int
-        K, how many quantities.
+        K, the number of targets.
 
     Notes
     -----
@@ -42,7 +42,7 @@ class CNNRegressor(RegressorMixin, CNNBase):
     >>> import numpy as np
     >>> from gwucnn.sklearn import CNNRegressor
     >>> x = np.random.default_rng(0).random((500, 8, 8))
-    >>> y = x[:, :4].mean(axis=(1, 2))  # how bright the upper half is
+    >>> y = x[:, :4].mean(axis=(1, 2))  # mean brightness of the upper half
     >>> regressor = CNNRegressor(epochs=20, batch_size=32, random_state=0).fit(x[:400], y[:400])
     >>> regressor.score(x[400:], y[400:]) > 0.8
     True
@@ -57,11 +57,11 @@ class CNNRegressor(RegressorMixin, CNNBase):
         return tags
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Train for one epoch, from where training stands. Parameters as for `fit`; returns self."""
+        """Continue training for one epoch. Parameters as for `fit`; returns self."""
         return self._partial_fit(X, y, sample_weight)
 
     def predict(self, X: Any) -> Any:
-        """Return the quantities: shape (N,), or (N, K) if y had that shape in fit."""
+        """Return the predicted targets: shape (N,), or (N, K) if y had that shape in fit."""
         outputs = self._predicted(X)
         return outputs[:, 0] if self._flat else outputs
 
