@@ -114,7 +114,7 @@ def test_set_num_threads(threads):
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.0, "2", None, True, 1025, 10**12])
-def test_what_is_no_number_of_threads(n):
+def test_invalid_number_of_threads(n):
     before = gwucnn.get_num_threads()
     with pytest.raises(ValueError) as caught:
         gwucnn.set_num_threads(n)

@@ -253,7 +253,7 @@ def test_what_does_not_fit_together(metric):
 
 
 @every_score
-def test_what_is_no_score(which):
+def test_invalid_score(which):
     with pytest.raises(ValueError, match=f"^{which}: expected two classes with average='binary', got 3; give"):
         SCORES[which]([0, 2], [0, 1], "binary")
     with pytest.raises(
@@ -266,7 +266,7 @@ def test_what_is_no_score(which):
     assert np.isnan(SCORES[which]([0, 1], [0, 1], sample_weight=[0, 0]))
 
 
-def test_what_is_no_top_k():
+def test_invalid_top_k():
     with pytest.raises(
         ShapeError, match=r"^top_k_accuracy: expected y_pred of shape \(N, K\), K at least 2, got \(2,\)$"
     ):

@@ -130,7 +130,7 @@ def test_names_are_objects_of_keras_defaults():
          "Dense: expected kernel_regularizer to be one of 'l1', 'l2', got Regularizer()"),
     ],
 )  # fmt: skip
-def test_what_is_no_regularizer(make, message):
+def test_invalid_regularizer(make, message):
     with pytest.raises(ValueError) as caught:
         make()
     assert str(caught.value).split("; did")[0] == message.split("; did")[0]

@@ -107,7 +107,7 @@ def test_every_schedule_is_in_the_table():
         (lambda step: 0.1, "SGD: expected lr to be a positive number, got <function"),
     ],
 )  # fmt: skip
-def test_what_is_no_schedule(given, message):
+def test_invalid_schedule(given, message):
     with pytest.raises(ValueError) as caught:
         SGD(given)
     assert str(caught.value).startswith(message)

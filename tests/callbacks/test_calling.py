@@ -147,7 +147,7 @@ class Divide(Layer):
         return dy / 255
 
 
-def test_pixels_that_nobody_scaled_are_warned_about_once(rng):
+def test_unscaled_pixels_are_warned_about_once(rng):
     x, y = rng.integers(0, 256, (6, 6, 6)).astype(np.uint8), [0, 1, 2, 0, 1, 2]
     x[0, 0, 0] = 255
     network = small(lr=1e-6)

@@ -157,7 +157,7 @@ def rows(path):
         return list(csv.reader(file))
 
 
-def test_csv_logger_writes_while_training_goes_on(data, tmp_path):
+def test_csv_logger_writes_during_training(data, tmp_path):
     path, lengths = tmp_path / "log.csv", []
     history = small().fit(
         *data,
@@ -170,7 +170,7 @@ def test_csv_logger_writes_while_training_goes_on(data, tmp_path):
     assert rows(path) == rows(tmp_path / "history.csv")
 
 
-def test_csv_logger_begins_anew_or_goes_on(data, tmp_path):
+def test_csv_logger_overwrites_or_appends(data, tmp_path):
     path = tmp_path / "log.csv"
     logger = CSVLogger(path)
     small().fit(*data, epochs=3, callbacks=[logger])
@@ -189,7 +189,7 @@ def test_csv_logger_begins_anew_or_goes_on(data, tmp_path):
         network.fit(*data, validation_data=data, callbacks=[CSVLogger(path, append=True)])  # fmt: skip
 
 
-def test_csv_logger_goes_on_with_rows_that_were_cut_short(tmp_path):
+def test_csv_logger_appends_after_truncated_rows(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("loss,epoch\n0.5,0\n0.2")
     logger = CSVLogger(path, append=True)
@@ -249,7 +249,7 @@ def test_a_checkpoint_is_saved_after_the_other_callbacks_have_seen_the_epoch(dat
     ],
     ids=["EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint"],
 )
-def test_what_goes_on_from_a_state_is_as_what_never_stopped(make, cut):
+def test_resuming_from_a_state_equals_an_uninterrupted_run(make, cut):
     values = [5, 4, 6, 3, 3.5, 3.2, 9, 1, 1, 1]
     whole, net = make(), Net()
     run(whole, values, net=net)
@@ -278,7 +278,7 @@ def test_what_goes_on_from_a_state_is_as_what_never_stopped(make, cut):
     assert second.state() != whole.state(), "the next run starts afresh"
 
 
-def test_csv_logger_goes_on_from_a_state(tmp_path):
+def test_csv_logger_resumes_from_a_state(tmp_path):
     path = tmp_path / "log.csv"
     logger = CSVLogger(path)
     for epoch in range(3):

@@ -74,7 +74,7 @@ def test_a_window_that_does_not_fit():
         ((3, 1, "valid", 2), (9, 9), "5 = (9 - 5) + 1"),
     ],
 )
-def test_arithmetic_as_it_is_shown(arguments, image, text):
+def test_printed_arithmetic(arguments, image, text):
     window = Window.of("test", *arguments)
     assert window.arithmetic(image) == text
     for equation in text.split(", ")[-1].split(" and "):
@@ -91,13 +91,13 @@ def test_integers_of_all_kinds_are_sizes():
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, "3", None, True, np.float32(1)])
-def test_what_is_no_size(value):
+def test_invalid_size(value):
     with pytest.raises(ValueError, match="^f: expected n to be an integer of at least 1, got "):
         check_size("f", "n", value)
 
 
 @pytest.mark.parametrize("value", [(1, 2, 3), (1,), "12", 1.5, None, {1, 2}])
-def test_what_is_no_pair(value):
+def test_invalid_pair(value):
     with pytest.raises(ValueError, match="^f: expected n to be an integer or a pair of integers, got "):
         pair("f", "n", value)
 
@@ -107,7 +107,7 @@ def test_what_is_no_pair(value):
     ["SAME", "full", 1.5, None, (1, 2, 3), [1], (1, (2, 3)), ((1, 2, 3), (4, 5)), np.array([1, 2])],
     ids=str,
 )
-def test_what_is_no_padding(padding):
+def test_invalid_padding(padding):
     with pytest.raises(ValueError, match="^f: expected padding 'valid', 'same', an integer, .* got "):
         Window.of("f", 3, 1, padding)
 
@@ -124,7 +124,7 @@ def test_flags(value):
 
 
 @pytest.mark.parametrize("value", ["relu", None, 2, [True], np.ones(2, bool), ""])
-def test_what_is_no_flag(value):
+def test_invalid_flag(value):
     with pytest.raises(ValueError, match="^f: expected add_bias to be True or False, got .*; a hint$"):
         check_flag("f", "add_bias", value, "; a hint")
 

@@ -98,7 +98,7 @@ def test_extremes_are_those_of_the_whole(rows, rng):
     assert next(chunks(array))[0] == 0
 
 
-def test_extremes_of_what_is_not_finite_and_of_nothing(rng):
+def test_extremes_of_nonfinite_and_empty_arrays(rng):
     array = np.zeros((5000, 300))
     assert min_and_max(array[:0]) == (0, 0) == min_and_max(array[:, :0])
     array[4999, 299] = np.inf

@@ -120,7 +120,7 @@ def test_progress_counts_samples(data, capsys):
     assert re.fullmatch(r"epoch 1/1: .* \(\d+\.\d s, \d+ images/s\)\n", capsys.readouterr().out)
 
 
-def test_pixels_that_nobody_scaled_are_warned_about_once(data):
+def test_unscaled_pixels_are_warned_about_once(data):
     x, y = data
     with pytest.warns(UserWarning, match="got values up to 255;") as caught:
         small(lr=1e-9).fit(Stream(x * 0 + 255, y))
@@ -148,7 +148,7 @@ def spoilt(data, value=np.nan):
     return x, data[1]
 
 
-def test_what_is_not_finite_is_said_at_its_batch(data):
+def test_nonfinite_data_are_reported_at_their_batch(data):
     network, records = small(), []
     with pytest.raises(ValueError) as caught:
         network.fit(Stream(*spoilt(data)), shuffle=False, callbacks=[records.append])

@@ -238,7 +238,7 @@ def test_npz_that_declares_more_than_it_holds(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [-1.0, 255.5, 256.0, np.nan, np.inf])
-def test_as_images_refuses_what_is_no_grey_value(bad):
+def test_as_images_rejects_invalid_grey_values(bad):
     x = np.zeros((2, 784))
     x[1, 5] = bad
     with pytest.raises(FormatError, match="expected whole grey values 0 to 255"):

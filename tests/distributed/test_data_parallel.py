@@ -422,7 +422,7 @@ def test_numbers_that_are_not_finite_on_one_rank_end_all_with_weights_as_they_we
     assert messages[0] == f"{messages[1]} (on rank 1)"
 
 
-def test_a_team_goes_on_after_an_error(data):
+def test_a_team_continues_after_an_error(data):
     def trained(team):
         network = small()
         with pytest.raises(RuntimeError if team.rank else KeyError):
@@ -661,7 +661,7 @@ def test_ctrl_c_waits_until_the_ranks_have_parted(data, ctrl_c):
     network.fit(*data, 2, 4)
 
 
-def test_ctrl_c_between_exchanges_comes_at_once(data, ctrl_c):
+def test_ctrl_c_between_exchanges_is_raised_at_once(data, ctrl_c):
     at = []
 
     def interrupt(record):
@@ -694,7 +694,7 @@ def test_a_handler_of_the_programs_own_stays(data, own):
 seen = []
 
 
-def test_ctrl_c_at_the_end_is_not_told_to_ranks_that_have_left(data, ctrl_c):
+def test_ctrl_c_at_the_end_does_not_reach_finished_ranks(data, ctrl_c):
     class Interrupted(Communicator):
         def Allgather(self, sent, received):
             super().Allgather(sent, received)
@@ -720,7 +720,7 @@ def test_ctrl_c_at_the_end_is_not_told_to_ranks_that_have_left(data, ctrl_c):
         (Communicator(Meeting(1), 0), "<ranks.Communicator object"),
     ],
 )
-def test_what_is_no_team_is_refused(data, given, got):
+def test_invalid_team_is_rejected(data, given, got):
     with pytest.raises(TypeError) as caught:
         small().fit(*data, distributed=given)
     assert f"fit: expected distributed to be a gwucnn.distributed.DataParallel, got {got}" in str(caught.value)
@@ -728,7 +728,7 @@ def test_what_is_no_team_is_refused(data, given, got):
 
 
 @pytest.mark.parametrize("given", [3, "world", Communicator, object()])
-def test_what_is_no_communicator_is_refused(given):
+def test_invalid_communicator_is_rejected(given):
     with pytest.raises(TypeError, match="DataParallel: expected a communicator of mpi4py, got .*; leave it out"):
         DataParallel(given)
 
@@ -743,7 +743,7 @@ def test_what_is_no_communicator_is_refused(given):
         ),
     ],
 )
-def test_what_is_not_installed_is_said(monkeypatch, error, text):
+def test_a_missing_package_is_reported(monkeypatch, error, text):
     import builtins
 
     real = builtins.__import__

@@ -87,7 +87,7 @@ def test_numbers_that_are_not_finite_end_fit_on_all_with_weights_as_they_were(fo
     assert others == [f"{last} (on rank {len(others)})"] * len(others)
 
 
-def test_after_errors_a_team_goes_on(found):
+def test_a_team_continues_after_several_errors(found):
     assert all(rank["afterwards"].tobytes() == rank["plain weights"].tobytes() for rank in found)
 
 

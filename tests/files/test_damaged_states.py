@@ -146,7 +146,7 @@ def test_states_are_of_the_network_that_they_were_taken_from(path, rng):
         assert GWUNetwork.load(path)._loaded_states == ()
 
 
-def test_what_no_callback_can_remember_is_not_saved(path, rng):
+def test_state_that_no_callback_can_restore_is_not_saved(path, rng):
     stop, network = EarlyStopping("loss"), small()
     network.fit(*small_data(rng), callbacks=[stop], verbose=0)
     stop.wait = "long"

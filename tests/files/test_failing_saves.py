@@ -91,7 +91,7 @@ def test_a_failing_call_leaves_the_old_file(call, number, error, old, monkeypatc
 
 
 @posix
-def test_after_the_new_name_stands_the_new_file_does(old, monkeypatch):
+def test_after_the_rename_the_new_file_is_in_place(old, monkeypatch):
     """The folder's fsync may fail: then nobody knows whether it is on the disk, but it is whole."""
     for call, number in (("fsync", 2), ("open", 2)):
         fails_at(monkeypatch, call, number, FULL)
@@ -149,7 +149,7 @@ def test_a_network_that_cannot_be_written_down_touches_no_file(old, monkeypatch)
     assert calls == [] and seed_of(old) == 0
 
 
-def test_what_is_no_place_for_a_file(tmp_path):
+def test_invalid_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^save: expected a folder '.*no' to save in, got none; make it"):
         network(0).save(tmp_path / "no" / "net")
     with pytest.raises(IsADirectoryError, match=r"^save: expected the path of a file, got the folder"):

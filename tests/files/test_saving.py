@@ -68,7 +68,7 @@ every_way = pytest.mark.parametrize("way", [saved, pickled, copied])
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.layer.__name__}, {case.why}")
-def test_every_layer_comes_back_with_all_its_options(case, dtype, path):
+def test_every_layer_is_restored_with_all_its_options(case, dtype, path):
     first = "channels_first" in case.why
     network = GWUNetwork(
         [case.layer(**case.options)],
@@ -283,7 +283,7 @@ def test_a_run_of_several_fits_is_one_run(data):
     assert network.history.seconds == [seconds for part in parts for seconds in part.seconds]
 
 
-def test_a_run_begins_anew_or_goes_back(data):
+def test_a_run_starts_anew_or_resumes(data):
     network = small()
     first = network.fit(*data, 3, verbose=0)
     assert network.history is first
@@ -311,7 +311,7 @@ def test_numbers_that_only_some_epochs_have(path, data):
     assert path.read_text().count("\n") == 6
 
 
-def test_a_run_that_was_broken_off_goes_on(path, data):
+def test_an_interrupted_run_is_resumed(path, data):
     def interrupt(record):
         if record["epoch"] == 1:
             raise KeyboardInterrupt
@@ -350,7 +350,7 @@ def test_each_checkpoint_knows_the_states_after_its_epoch(tmp_path, data):
     assert states[0] == states[1] == tuple((type(each).__name__, each.state()) for each in (every, *best))
 
 
-def test_callbacks_begin_anew_unless_the_training_goes_on(tmp_path, path, data):
+def test_callbacks_reset_unless_training_is_resumed(tmp_path, path, data):
     stop = EarlyStopping("loss", patience=9)
     network = small()
     network.fit(*data, 3, callbacks=[stop], verbose=0)
@@ -362,7 +362,7 @@ def test_callbacks_begin_anew_unless_the_training_goes_on(tmp_path, path, data):
         assert seen[0] == wanted
 
 
-def test_states_are_told_apart_by_class_and_order(path, data):
+def test_states_are_matched_by_class_and_order(path, data):
     first, second = EarlyStopping("loss", 9), EarlyStopping("accuracy", 9, restore_best_weights=False)
     network = small()
     network.fit(*data, 2, callbacks=[first, second], verbose=0)
@@ -505,7 +505,7 @@ def test_what_could_not_be_made_again_is_refused(path):
         assert not path.exists()
 
 
-def test_a_class_that_nobody_has_defined(path):
+def test_an_undefined_class(path):
     from gwucnn.layers.base import CLASSES
 
     gone = type("Gone", (Thinned,), {})

@@ -79,7 +79,7 @@ def test_every_image_is_moved_in_its_own_way(layer, shape, dtype, rng):
 
 
 @every_layer
-def test_in_use_it_is_not_there(layer):
+def test_inference_skips_it(layer):
     layer.build((3, 4, 2))
     x = np.ones((2, 3, 4, 2))
     for space in (Space("float64"), Space("float64", backward_follows=True)):

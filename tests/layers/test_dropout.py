@@ -68,7 +68,7 @@ def test_gradients_pass_where_the_numbers_did(rng):
     np.testing.assert_array_equal(layer.backward(dy, space), np.where(y != 0, 2 * dy, 0))
 
 
-def test_in_use_it_is_not_there():
+def test_inference_skips_it():
     for layer in (Dropout(0.5), SpatialDropout2D(0.5)):
         layer.build((2, 3, 4))
         x = np.ones((2, 2, 3, 4))

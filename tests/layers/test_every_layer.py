@@ -85,7 +85,7 @@ def test_gradient_by_the_input(case):
 
 
 @every_layer
-def test_gradient_by_the_input_in_use(case):
+def test_input_gradient_in_inference(case):
     """What saliency maps are made of: backward after a forward pass that is not training."""
     layer, x, dy = no_kinks(case)
     space = Space("float64", backward_follows=True)

@@ -614,7 +614,7 @@ def test_eval_of_repr_is_the_network():
          lambda: Residual({"class_name": "RELU", "config": {"names": "r"}})),
     ],
 )  # fmt: skip
-def test_what_is_no_block(error, text, make):
+def test_invalid_block(error, text, make):
     with pytest.raises(error) as caught:
         make()
     assert str(caught.value).startswith(text)
@@ -666,7 +666,7 @@ def test_shapes_that_do_not_fit(layer, shape, text):
     assert str(caught.value) == f"{type(layer).__name__}: {text}"
 
 
-def test_shapes_are_shown_in_the_users_order():
+def test_shapes_are_reported_in_the_users_order():
     made = GWUNetwork([Residual(Conv2D(4))], data_format="channels_first")
     with pytest.raises(ShapeError, match=r"same shape, got \(4, 4, 5\) and \(3, 6, 7\);"):
         made.build((3, 6, 7))

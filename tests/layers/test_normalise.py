@@ -111,7 +111,7 @@ def test_weights_that_were_set_are_past_the_warm_up(data):
     np.testing.assert_allclose(running(network)[0], 0.99**2 * 7 + (1 - 0.99**2) * mean, rtol=1e-12)
 
 
-def test_in_use_statistics_are_the_running_ones_and_stay(data):
+def test_inference_uses_and_keeps_the_running_statistics(data):
     network = made(*usual(), precision="float64")
     network.fit(*data, epochs=2, batch_size=8, verbose=0)
     before = running(network), running(network, 1)
@@ -190,7 +190,7 @@ def test_a_row_of_features_alone_is_beta(rng):
 # ------------------------------------------------------------------------------------------------------ freezing
 
 
-def test_frozen_it_is_as_in_use_also_in_training(data):
+def test_frozen_it_uses_the_running_statistics_in_training(data):
     network = made(*usual(), precision="float64")
     network.fit(*data, batch_size=8, verbose=0)
     norm = network.layers[1]
@@ -254,7 +254,7 @@ def conv(activation=None, **options):
         ([Flatten(), Dense(4), BatchNormalization(), RELU(), Dense(2)], ["Flatten", "Dense", "Dense"]),
     ],
 )
-def test_what_runs_in_use(layers, steps):
+def test_steps_of_inference(layers, steps):
     assert names(layers, training=False) == steps
     for layer in layers:
         layer.label = type(layer).__name__

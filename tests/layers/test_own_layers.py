@@ -75,7 +75,7 @@ def data(rng):
     return rng.random((12, 8, 8)), rng.integers(0, 2, 12)
 
 
-def test_a_layer_without_weights_takes_part(data):
+def test_a_layer_without_weights_can_be_included(data):
     x, _ = data
     plain, halved = network(), network(Halve())
     plain.build((8, 8))

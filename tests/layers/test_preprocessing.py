@@ -49,7 +49,7 @@ def test_rescaling_is_the_same_as_rescaled_pixels(bytes_of_images):
 
 
 @pytest.mark.parametrize("first", [Rescaling(1 / 255), Normalization(mean=128, variance=74**2)], ids=repr)
-def test_nobody_warns_about_pixels_that_are_rescaled(first, bytes_of_images):
+def test_no_warning_about_pixels_that_are_rescaled(first, bytes_of_images):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made(first).fit(*bytes_of_images, verbose=0)
@@ -175,7 +175,7 @@ def test_a_large_mean_costs_no_digits(monkeypatch, rng):
     assert len(list(gwucnn.common.chunks(x, 512))) > 10
 
 
-def test_a_channel_that_never_changes_becomes_0(rng, precision):
+def test_a_constant_channel_becomes_0(rng, precision):
     x = rng.random((30, 2))
     x[:, 1] = 0.1
     network = GWUNetwork([Normalization().adapt(x), Dense(1)], precision=precision)

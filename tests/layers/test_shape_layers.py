@@ -147,7 +147,7 @@ def test_refused(call, kind, message):
         (Reshape((12, 3, -1)), "12 x 3 x 1 of 6 x 6 x 1"),
     ],
 )
-def test_a_stated_size_that_is_wrong_is_told_what_was_made(layer, makes):
+def test_a_wrong_stated_size_is_reported_with_the_actual_one(layer, makes):
     made = GWUNetwork([MaxPooling2D(1, input_size=6), layer])
     with pytest.warns(SizeMismatchWarning, match=r"input_size=99 stated") as caught:
         made.add(MaxPooling2D(1, input_size=99))

@@ -122,7 +122,7 @@ def test_other_shapes_are_an_error(loss, shapes):
 
 
 @every_loss
-def test_no_samples_have_no_loss(loss, twin, activation):
+def test_loss_of_no_samples_is_zero(loss, twin, activation):
     assert loss.loss(np.zeros((0, 3)), np.zeros((0, 3))) == 0
     assert loss.loss_partial_derivative(np.zeros((0, 3)), np.zeros((0, 3))).shape == (0, 3)
 
@@ -152,7 +152,7 @@ def test_heads(loss, twin, activation, shape, isa, rng):
 
 
 @every_loss
-def test_heads_in_float32_round_and_do_no_worse(loss, twin, activation, isa, rng):
+def test_heads_in_float32_differ_by_rounding_only(loss, twin, activation, isa, rng):
     shape = (33, 10)
     z, t = normals(rng, shape, "float32"), targets(rng, loss, shape).astype("float32")
     value, gradient, outputs = run_head(loss, activation, z, t)
@@ -185,7 +185,7 @@ def test_gradient_of_whole_heads(loss, activation, rng):
 
 
 @every_loss
-def test_each_row_counts_by_its_share(loss, twin, activation, rng):
+def test_rows_are_weighted_by_their_sample_weights(loss, twin, activation, rng):
     z, t = rng.standard_normal((3, 4)), targets(rng, loss, (3, 4))
     share = np.array([0.2, 0.5, 0.3])
     value, gradient, _ = run_head(loss, activation, z, t, share)
@@ -214,7 +214,7 @@ def test_heads_of_softmax_are_exact_where_probabilities_round(dtype):
 
 
 @every_loss
-def test_nan_is_neither_hidden_nor_spread(loss, twin, activation):
+def test_nan_affects_its_own_row_only(loss, twin, activation):
     z = np.array([[0.5, np.nan], [0.25, 0.5]])
     value, gradient, outputs = run_head(loss, activation, z, np.array([[0.0, 1.0], [1.0, 0.0]]))
     assert np.isnan(value)
@@ -249,7 +249,7 @@ def smooth(loss, t):
 
 
 @every_option
-def test_options_hold_in_heads_and_as_functions(loss, twin, activation, rng):
+def test_options_apply_to_heads_and_functions(loss, twin, activation, rng):
     z, t = rng.standard_normal((6, 4)), targets(rng, type(loss), (6, 4))
     want, want_gradient = twin(z, smooth(loss, t))
     value, gradient, p = run_head(lambda: loss, activation, z, t)
@@ -263,13 +263,13 @@ def test_options_hold_in_heads_and_as_functions(loss, twin, activation, rng):
 
 
 @every_option
-def test_options_are_written_down(loss, twin, activation):
+def test_options_are_in_the_config(loss, twin, activation):
     again = loss_function(json.loads(json.dumps(to_config(loss))))
     assert type(again) is type(loss) and again.config() == loss.config() != {}
     assert repr(again) == repr(loss) == repr(eval(repr(loss)))
 
 
-def test_what_is_no_option():
+def test_invalid_option():
     for loss in (LogLoss, BinaryCrossentropy, CrossEntropy):
         with pytest.raises(ValueError) as caught:
             loss(label_smoothing=1)

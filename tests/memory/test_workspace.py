@@ -129,7 +129,7 @@ def test_a_workspace_fits_until_the_kernels_change(threads):
 
 
 @pytest.mark.parametrize("rounds", [20])
-def test_two_threads_with_a_space_each_do_not_meet(rounds):
+def test_two_threads_with_their_own_spaces_do_not_interfere(rounds):
     """Each writes its number everywhere and must find it again."""
     start, wrong = threading.Barrier(2), []
 

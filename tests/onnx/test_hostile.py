@@ -157,7 +157,7 @@ def test_numbers_in_other_files(path, tmp_path, location, place, monkeypatch):
         backend.run_node(node("Constant", "", "w", value=tensor), [])
 
 
-def test_what_is_no_file(tmp_path, path):
+def test_invalid_file(tmp_path, path):
     with pytest.raises(FormatError, match="expected a file, got a folder"):
         import_onnx(tmp_path)
     with pytest.raises(FileNotFoundError):

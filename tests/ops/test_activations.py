@@ -29,7 +29,7 @@ def test_relu_at_the_edges(isa, dtype):
     assert_exact(ops.relu(x), [0, 0, np.inf, 0, np.nan, tiny, 0, 0, 0.5], dtype)
 
 
-def test_relu_is_shut_at_zero_whatever_the_gradient(isa, dtype):
+def test_relu_gradient_at_zero_is_zero(isa, dtype):
     """0 * inf would be NaN: a shut unit passes nothing, and does not multiply."""
     dy = np.array([1.0, np.inf, -np.inf, np.nan, 1.0, np.nan], dtype)
     y = np.array([0.0, 0.0, 0.0, 0.0, 2.0, 2.0], dtype)

@@ -15,7 +15,7 @@ LENGTHS = [*range(20), 31, 32, 33, 47, 48, 49, 1000]
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
-def test_one_number_that_is_not_finite_is_found_wherever_it_stands(bad, isa, dtype):
+def test_one_nonfinite_value_is_found_at_any_position(bad, isa, dtype):
     for length in LENGTHS[:-1]:
         x = np.zeros(length, dtype)
         assert ops.all_finite(x) is True
@@ -63,7 +63,7 @@ def test_all_finite_refuses_other_dtypes():
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (17,), (3, 4, 5)])
-def test_everything_becomes_zero(shape, isa, dtype):
+def test_fill_zero_overwrites_everything(shape, isa, dtype):
     out = np.full(shape, np.nan, dtype)
     assert ops.fill_zero(out=out) is out
     assert not out.any()
@@ -264,7 +264,7 @@ def vouching(rng, dtype, sizes=((5, 3), (4, 7))):
 
 @pytest.mark.parametrize("where", ["first", "between", "last", "x", "dy"])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_all_finite_besides_what_steps_vouch_for(where, wrong, dtype, isa, rng):
+def test_all_finite_skips_parts_that_steps_report(where, wrong, dtype, isa, rng):
     grads, steps, sources = vouching(rng, dtype)
     assert all(step.reports_finite for step in steps)
     look = ops.all_finite.bind(grads, besides=steps)
@@ -302,7 +302,7 @@ def test_a_product_that_overflows_is_found(dtype, isa, rng):
     assert look() and np.isfinite(grads).all()
 
 
-def test_only_steps_that_vouch_for_parts_of_the_array_are_taken(rng):
+def test_only_steps_that_report_parts_of_the_array_are_accepted(rng):
     grads, steps, _ = vouching(rng, "float32")
     batch = ops.dense_backward_weight.bind(np.ones((2, 5), "float32"), np.ones((2, 3), "float32"))
     assert not batch.reports_finite

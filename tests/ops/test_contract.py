@@ -303,7 +303,7 @@ def test_out_in_the_memory_of_an_input_is_refused(op, dtype, rng):
 
 
 @every_op
-def test_a_bound_step_computes_from_what_the_arrays_hold_by_then(op, isa, dtype, rng):
+def test_a_bound_step_reads_the_current_contents(op, isa, dtype, rng):
     arrays = draw(op, rng, dtype)
     _, args, options = CALLS[op](3)
     step = getattr(ops, op).bind(*arrays.values(), *args, **options)
@@ -343,7 +343,7 @@ def test_two_threads_repeat_their_bits(op, dtype, rng, threads):
 
 
 @every_op
-def test_calls_from_several_threads_do_not_meet(op, dtype, rng):
+def test_concurrent_calls_do_not_interfere(op, dtype, rng):
     """Scratch memory that two calls shared would show here."""
     inputs = [draw(op, rng, dtype, n=n) for n in (1, 4, 9, 16)]
     wanted = [call(op, arrays).tobytes() for arrays in inputs]

@@ -205,7 +205,7 @@ def test_padding_is_a_frame_of_zeros(isa, dtype, rng):
     assert_exact(ops.conv2d(x, weight, padding=((1, 2), (3, 0))), ops.conv2d(framed, weight), dtype)
 
 
-def test_ways_to_say_the_same_padding(dtype, rng):
+def test_equivalent_padding_arguments(dtype, rng):
     x, weight = integers(rng, (1, 6, 7, 2), dtype), integers(rng, (3, 3, 2, 4), dtype)
     want = ops.conv2d(x, weight, padding="same")
     for padding in (1, (1, 1), [1, 1], ((1, 1), (1, 1)), np.int64(1)):

@@ -71,7 +71,7 @@ def test_the_first_of_equals_wins(relu, isa, dtype, rng):
 
 
 @pytest.mark.parametrize("bias", [-1e4, -12])
-def test_windows_below_zero_are_shut(bias, isa, dtype, rng):
+def test_windows_without_a_positive_value_give_zero(bias, isa, dtype, rng):
     """All of them, and the part of them that a real network has."""
     x, weight = integers(rng, (2, 9, 8, 3), dtype), integers(rng, (3, 3, 3, 18), dtype)
     y, winner = assert_pooled(x, weight, np.full(18, bias, dtype))
@@ -90,7 +90,7 @@ def test_without_relu_negative_values_win(isa, dtype, rng):
 
 @with_and_without_relu
 @pytest.mark.parametrize("place", range(4))
-def test_nan_wins_wherever_it_stands(place, relu, isa, dtype, rng):
+def test_nan_is_the_maximum_at_any_position(place, relu, isa, dtype, rng):
     """With filters of one pixel the convolution's pixels are the image's."""
     x, weight = integers(rng, (2, 6, 9, 1), dtype), integers(rng, (1, 1, 1, 19), dtype)
     x[:, place // 2 :: 2, place % 2 :: 2] = np.nan
@@ -109,7 +109,7 @@ def test_a_bad_pixel_reaches_exactly_the_windows_that_hold_it(bad, relu, isa, dt
     assert np.isfinite(y[0]).all()
 
 
-def test_zeros_of_either_sign_are_shut(isa, dtype):
+def test_zeros_of_either_sign_have_zero_gradient(isa, dtype):
     x = np.array([[-0.0, 0.0], [0.0, -0.0]], dtype).reshape(1, 2, 2, 1)
     y, winner = assert_pooled(x, np.ones((1, 1, 1, 5), dtype))
     assert (winner == chain.SHUT).all()
@@ -129,7 +129,7 @@ def test_results_are_written_where_wanted(isa, dtype, rng):
     assert winner.max() <= chain.SHUT
 
 
-def test_a_bound_step_computes_from_what_the_arrays_hold_by_then(isa, dtype, rng):
+def test_a_bound_step_reads_the_current_contents(isa, dtype, rng):
     x, weight, bias = (integers(rng, shape, dtype) for shape in ((2, 7, 8, 3), (3, 3, 3, 17), (17,)))
     winner = np.empty((2, 2, 3, 17), np.uint8)
     step = ops.conv2d_relu_pool.bind(x, weight, bias, winner=winner)
@@ -142,7 +142,7 @@ def test_a_bound_step_computes_from_what_the_arrays_hold_by_then(isa, dtype, rng
     assert_exact(winner, want_winner, np.uint8)
 
 
-def test_inputs_may_lie_anywhere_and_are_not_modified(dtype, rng):
+def test_inputs_of_any_layout_are_accepted_and_not_modified(dtype, rng):
     x, weight, bias = (integers(rng, shape, dtype) for shape in ((2, 7, 8, 3), (3, 3, 3, 5), (5,)))
     want = ops.conv2d_relu_pool(x, weight, bias)
     odd = np.asfortranarray(x), weight[::-1, ::-1].copy()[::-1, ::-1], np.repeat(bias, 2)[::2]

@@ -81,7 +81,7 @@ def test_arrays_that_cannot_take_the_result(name, kind):
     refuses(ValueError, name, X, WEIGHT, **{name: inside})
 
 
-def test_winner_and_out_must_not_meet():
+def test_winner_and_out_must_not_overlap():
     storage = zeros(np.prod(POOLED))
     winner = storage.view("uint8")[: storage.size].reshape(POOLED)
     refuses(ValueError, "winner", X, WEIGHT, winner=winner, out=storage.reshape(POOLED))

@@ -109,7 +109,7 @@ def test_nan_stays_in_its_window(dtype, rng):
 # ------------------------------------------------------------------------------------------ other libraries
 
 
-def test_torch_makes_the_same(rng):
+def test_equals_torch(rng):
     """Where it can say the same: padding is even on both sides there, and strides add nothing."""
     torch = pytest.importorskip("torch")
     for case in TRANSPOSED:

@@ -17,7 +17,7 @@ every_few = pytest.mark.parametrize("case", FEW, ids=names(FEW))
 @every_few
 @np.errstate(invalid="ignore")  # numpy's own products of infinity warn
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_bad_number_reaches_exactly_what_it_meets(case, bad, isa, dtype, rng):
+def test_nonfinite_values_spread_to_their_windows_only(case, bad, isa, dtype, rng):
     """Vectors that reach over the end of a row or a run must not let it in."""
     x, weight = integers(rng, case.x, dtype), integers(rng, case.weight, dtype)
     dy = integers(rng, reference.conv2d(x, weight, **case.options).shape, dtype)

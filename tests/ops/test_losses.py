@@ -99,7 +99,7 @@ def test_gradients_of_smoothed_losses(name, isa, rng):
 
 @pytest.mark.parametrize("name", SMOOTHED)
 @pytest.mark.parametrize("smoothing", [-0.1, 1, 1.5, "0.1", True, np.nan])
-def test_what_is_no_smoothing(name, smoothing):
+def test_invalid_label_smoothing(name, smoothing):
     with pytest.raises(ValueError, match=f"^{name}: expected label_smoothing to be a number from 0 to less than 1"):
         run(name, zeros(2, 3), zeros(2, 3), zeros(2), label_smoothing=smoothing)
 
@@ -162,13 +162,13 @@ def test_nan_makes_its_row_nan(name, isa, dtype, rng):
 
 
 @every_loss
-def test_no_samples_have_no_loss(name, isa, dtype):
+def test_loss_of_no_samples_is_rejected(name, isa, dtype):
     empty = np.zeros((0, 3), dtype)
     assert run(name, empty, empty, np.zeros(0, dtype))[0] == 0
 
 
 @every_loss
-def test_a_bound_step_computes_from_what_the_arrays_hold_by_then(name, isa, dtype, rng):
+def test_a_bound_step_reads_the_current_contents(name, isa, dtype, rng):
     """And remembers the value, for who calls it through a program."""
     z, t, share = normals(rng, (3, 5), dtype), targets(name, rng, (3, 5), dtype), np.ones(3, dtype)
     arrays = {key: np.empty_like(z) for key in ("gradient", "probability")[: 1 + (LOSSES[name][1] is not None)]}
@@ -181,7 +181,7 @@ def test_a_bound_step_computes_from_what_the_arrays_hold_by_then(name, isa, dtyp
 
 
 @every_loss
-def test_inputs_may_lie_anywhere_and_are_not_modified(name, dtype, rng):
+def test_inputs_of_any_layout_are_accepted_and_not_modified(name, dtype, rng):
     z, t, share = normals(rng, (4, 5), dtype), targets(name, rng, (4, 5), dtype), rng.random(4).astype(dtype)
     odd = np.asfortranarray(z), t[::-1].copy()[::-1], np.repeat(share, 2)[::2]
     before = [array.tobytes() for array in odd]
@@ -192,7 +192,7 @@ def test_inputs_may_lie_anywhere_and_are_not_modified(name, dtype, rng):
 
 
 @pytest.mark.parametrize("name", ["sigmoid_log_loss", "softmax_cross_entropy"])
-def test_probabilities_that_nobody_wants(name, rng):
+def test_probability_is_optional(name, rng):
     """None is an array of the op's own, as out=None is elsewhere; it was a write to address 0."""
     z, t, share = rng.standard_normal((4, 5)), targets(name, rng, (4, 5), "float64"), np.ones(4)
     gradient = np.empty_like(z)
@@ -244,7 +244,7 @@ def test_what_does_not_fit(name, error, argument, changes):
 
 
 @every_loss
-def test_arrays_that_meet(name):
+def test_overlapping_arrays(name):
     z, t, share = zeros(4, 3), zeros(4, 3), zeros(4)
     rest = {"probability": zeros(4, 3)} if LOSSES[name][1] is not None else {}
     for shared in (z, t):

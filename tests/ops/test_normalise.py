@@ -134,7 +134,7 @@ def test_batch_norm_backward(shape, isa, dtype, rng):
 
 
 @every_shape
-def test_batch_norm_backward_in_use(shape, isa, dtype, rng):
+def test_batch_norm_backward_in_inference(shape, isa, dtype, rng):
     x, dy, gamma, _, mean, variance = draw(rng, shape, dtype)
     want = np.float64(dy) * gamma / np.sqrt(np.float64(variance) + EPSILON)
     assert_within(ops.batch_norm_backward(dy, x, gamma, mean, variance, EPSILON), want, abs(want), 1)
@@ -219,7 +219,7 @@ def test_nan_stays_in_its_row(isa, dtype, rng):
     assert np.isnan(y[2]).all() and not np.isnan(y[[0, 1, 3]]).any()
 
 
-def test_a_row_of_equals_becomes_beta(isa, dtype):
+def test_a_constant_row_becomes_beta(isa, dtype):
     beta = np.arange(20).astype(dtype)
     y = ops.layer_norm(np.full((3, 20), 1e6, dtype), np.ones(20, dtype), beta, EPSILON)
     assert_exact(y, np.tile(beta, (3, 1)), dtype)

@@ -50,7 +50,7 @@ def test_the_first_of_equals_wins(case, isa, dtype, rng):
 
 
 @every_geometry
-def test_gradient_goes_to_the_winners(case, isa, dtype, rng):
+def test_gradient_goes_to_the_maxima(case, isa, dtype, rng):
     """Whole numbers, so that the sums of overlapping windows are exact."""
     _, winner = pool(integers(rng, case.x, dtype), case.pool_size, **case.options)
     dy = integers(rng, winner.shape, dtype)
@@ -90,7 +90,7 @@ def test_any_geometry(isa, dtype, data):
 
 @pytest.mark.parametrize("channels", [1, 3, 17])
 @pytest.mark.parametrize("place", range(4))
-def test_nan_wins_wherever_it_stands(place, channels, isa, dtype, rng):
+def test_nan_is_the_maximum_at_any_position(place, channels, isa, dtype, rng):
     x = normals(rng, (2, 4, 6, channels), dtype)
     x[:, place // 2 :: 2, place % 2 :: 2, 0] = np.nan
     winner = assert_pooled(x, 2)

@@ -15,7 +15,7 @@ def state_of(key, draws=0):
     return np.array([key, draws], np.uint64)
 
 
-def test_the_twin_gives_the_published_answers():
+def test_the_reference_gives_the_published_values():
     """Random123's kat_vectors for philox4x32-10: the first, the second, and digits of pi."""
     ones = 0xFFFFFFFF
     pi = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0)
@@ -26,7 +26,7 @@ def test_the_twin_gives_the_published_answers():
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 63, 64, 65, 300])
-def test_numbers_are_those_of_the_twin(key, size, isa, dtype):
+def test_numbers_equal_the_reference(key, size, isa, dtype):
     for draw in (0, 1, 2**32 - 1, 2**40 + 3):
         state = state_of(key, draw)
         words = reference.random_words(key, draw, size)
