@@ -1,4 +1,4 @@
-"""The README's programs run as they stand, one after the other, and give what it says."""
+"""The programs of the README and of docs/features.md run as printed, and give what the text says."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gwucnn
+
 README = Path(__file__).parents[1] / "README.md"
+FEATURES = README.parent / "docs" / "features.md"
+PROGRAM = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +20,7 @@ def text():
 
 def test_programs_run_and_do_what_the_text_says(text, capsys):
     names = {}
-    programs = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    programs = PROGRAM.findall(text)
     for program in programs:
         exec(compile(program, "README.md", "exec"), names)
     printed = capsys.readouterr().out
@@ -31,5 +35,31 @@ def test_programs_run_and_do_what_the_text_says(text, capsys):
 
 
 def test_first_network_is_ten_lines(text):
-    first = re.search(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE).group(1)
+    first = PROGRAM.search(text).group(1)
     assert len([line for line in first.splitlines() if line.strip()]) == 10
+
+
+def test_features_with_scikit_learn(capsys):
+    pytest.importorskip("sklearn")
+    exec(compile(_feature("GridSearchCV"), "features.md", "exec"), {})
+    assert 0.9 < float(capsys.readouterr().out) <= 1
+
+
+def test_features_layer_of_your_own():
+    names = {}
+    exec(compile(_feature("Halve"), "features.md", "exec"), names)
+    assert names["network"].predict(np.zeros((2, 5, 5))).shape == (2, 10)
+
+
+def test_features_names_exist():
+    """Every class in the table is a name of the package or of its extras for MPI and scikit-learn."""
+    table = re.findall(r"^\|.*\|$", FEATURES.read_text(encoding="utf-8"), re.MULTILINE)
+    classes = set(re.findall(r"`(?:gwucnn\.sklearn\.)?([A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*)`", "\n".join(table)))
+    assert len(classes) > 35
+    assert classes - {"GridSearchCV", "DataParallel", "CNNClassifier", "CNNRegressor"} <= set(dir(gwucnn))
+
+
+def _feature(word):
+    """Return the program of docs/features.md that mentions a word."""
+    (program,) = [p for p in PROGRAM.findall(FEATURES.read_text(encoding="utf-8")) if word in p]
+    return program

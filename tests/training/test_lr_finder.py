@@ -172,7 +172,7 @@ def test_wrong_data(data):
     with pytest.raises(ValueError, match="^lr_find: expected finite images, got NaN or infinity in image 0;"):
         small().lr_find(x * np.nan, y)
     with pytest.raises(
-        ValueError, match="^lr_find: expected no batch_size with an object that returns batches, got it beside"
+        ValueError, match="^lr_find: expected no batch_size with an object that returns batches, got one; leave it out"
     ):
         small().lr_find([(x, y)], batch_size=3)
     with pytest.raises(RuntimeError, match="^lr_find: expected a compiled network"):
