@@ -1,5 +1,5 @@
-"""Benchmarks: programs that check their answers before they time anything. Imported by nothing else.
+"""Benchmarks: programs that check results before they time anything. No other package imports this one.
 
-``python -m gwucnn.bench`` compares with other libraries, looks at single kernels and at growing work;
+``python -m gwucnn.bench`` compares with other libraries, times single kernels, and measures scaling;
 ``python -m gwucnn.bench.slides`` times the slides' own loops.
 """

@@ -34,22 +34,22 @@ __all__ = ["main"]
 Tick = Callable[[str], Any]
 Report = dict[str, Any]
 
-# Seconds of a turn, where --seconds does not say: a comparison has a dozen rows, a grid more than a hundred.
+# Default of --seconds, the length of a turn: a comparison has a dozen rows, a grid more than a hundred.
 SECONDS = {"compare": 0.5, "kernels": 0.05, "scaling": 0.2}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark that the options ask for, and print its tables.
+    """Run the selected benchmark and print its tables.
 
     Parameters
     ----------
     argv : sequence of str, optional
-        The options; those of the command line if not given. ``--help`` explains them.
+        The options; by default those of the command line. ``--help`` explains them.
 
     Returns
     -------
     int
-        The exit status: 0, 1 if an answer was wrong or a process died, 130 if interrupted. Wrong options end
+        The exit status: 0, 1 if a result was wrong or a process failed, 130 if interrupted. Invalid options end
         the program with status 2.
     """
     parser = build_parser()
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the options."""
+    """Return the parser of the options."""
     parser = argparse.ArgumentParser(
         prog="python -m gwucnn.bench",
         description="Time training steps and predictions of five networks, in gwucnn and, with --peer, in "
@@ -123,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
-    """Return a reader of numbers above zero."""
+    """Return a function that parses positive numbers."""
 
     def read(text: str) -> float:
         value = kind(text)
@@ -131,12 +131,12 @@ def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
             raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
         return value
 
-    read.__name__ = kind.__name__  # argparse says "invalid int value" by this name
+    read.__name__ = kind.__name__  # argparse uses this name in "invalid int value"
     return read
 
 
 def _check(options: argparse.Namespace, kind: str, peers: list[contestants.Contestant]) -> None:
-    """Raise ValueError for options that do not go together."""
+    """Raise ValueError for options that contradict each other."""
     names = [peer.name for peer in peers]
     for name in names:
         if names.count(name) > 1:
@@ -160,7 +160,7 @@ def _check(options: argparse.Namespace, kind: str, peers: list[contestants.Conte
 
 
 def selected(kind: str, options: argparse.Namespace) -> Iterator[Any]:
-    """Yield what there is to measure, less what --only leaves out."""
+    """Yield the items to measure that match --only."""
 
     def wanted(text: str) -> bool:
         return options.only is None or options.only in text
@@ -177,13 +177,13 @@ def selected(kind: str, options: argparse.Namespace) -> Iterator[Any]:
 
 @contextmanager
 def watched(total: int, options: argparse.Namespace, folder: Path) -> Iterator[tuple[Tick, machine.Peak]]:
-    """Show a bar on standard error, and keep an eye on the machine's peak.
+    """Show a progress bar on standard error, and measure the machine's peak in between.
 
-    Yields the tick, which moves the bar to what comes next, and the peak.
+    Yields the function that advances the bar, and the peak.
     """
     from tqdm.auto import tqdm
 
-    pause = 0.1 if sys.stderr.isatty() else 5  # a file shall not fill with bars
+    pause = 0.1 if sys.stderr.isatty() else 5  # no bars in files
     with (
         contestants.GWUCNN.start(options.threads, folder) as process,
         tqdm(total=total, file=sys.stderr, leave=False, mininterval=pause) as bar,
@@ -202,7 +202,7 @@ def watched(total: int, options: argparse.Namespace, folder: Path) -> Iterator[t
 
 
 def describe(kind: str, options: argparse.Namespace, peak: machine.Peak) -> Report:
-    """Return what every report says about machine and settings; no paths, it is meant to be shown."""
+    """Return machine and settings for the report; without paths, since reports are published."""
     return {
         "kind": kind,
         "version": __version__,
@@ -249,7 +249,7 @@ def run_kernels(options: argparse.Namespace, peers: list[contestants.Contestant]
 
 
 def run_scaling(options: argparse.Namespace, peers: list[contestants.Contestant], folder: Path) -> Report:
-    """Time growing work."""
+    """Time work of increasing size."""
     sweeps = list(selected("scaling", options))
     base = scaling.Point(threads=options.threads)
     with watched(options.rounds * sum(len(line.values) for line in sweeps), options, folder) as (tick, peak):

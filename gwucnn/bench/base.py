@@ -17,8 +17,7 @@ from typing import Any
 
 __all__ = ["LOOP", "fastest", "peak_memory", "pin", "unpin"]
 
-# Seconds that a loop of fast calls lasts at least: the clock, and the loop itself, then cost less than 1
-# in 1000.
+# Minimum duration of a loop of fast calls, in seconds: clock and loop then cost less than 0.1%.
 LOOP = 0.02
 
 
@@ -31,17 +30,17 @@ def fastest(
     ----------
     call : function without arguments
     seconds : float
-        How long to go on. At least one loop is measured, however long it takes.
+        Total duration. At least one loop is measured, however long it takes.
     finish : function without arguments, optional
-        Waits until what was called has really been done, in libraries that only queue it; called once a loop.
+        Waits for queued work, in libraries that compute asynchronously; called once per loop.
     least : float
-        Seconds of a loop. Calls that are faster are counted by loops of so many that they last so long,
-        and the loop's mean is taken; the search for that many is the warm-up.
+        Minimum duration of a loop. Faster calls are repeated until a loop lasts this long, and the mean of the
+        loop is taken; finding the number of repetitions is the warm-up.
 
     Returns
     -------
     float
-        The least over all loops: whatever else the machine does can only add.
+        The minimum over all loops, because other processes can only add time.
     """
     calls, best = 1, math.inf
     end = time.perf_counter() + seconds
@@ -53,7 +52,7 @@ def fastest(
             finish()
         now = time.perf_counter()
         if now - start < least:
-            # A fifth more than needed by this measure, but no leap of faith after one cold call.
+            # 20% more than needed by this estimate, but no large jump after one cold call.
             wanted = 1.2 * calls * least / max(now - start, 1e-9)
             calls = math.ceil(min(max(wanted, calls + 1), 100 * calls))
             continue
@@ -63,11 +62,10 @@ def fastest(
 
 
 def pin(threads: int) -> None:
-    """Let this process use as many processors as it may use threads, each on a core of its own if possible.
+    """Restrict this process to as many processors as threads, each on its own core if possible.
 
-    Libraries look at that when they decide how many threads to start, some at nothing else. Does nothing
-    where the system has no call for it. To be called before a library is loaded; `unpin` afterwards lets
-    the threads go where there is room.
+    Libraries derive their number of threads from it, some from nothing else. Does nothing on systems without
+    such a call. Call it before a library is loaded; `unpin` afterwards lets the scheduler move the threads.
     """
     if not hasattr(os, "sched_setaffinity"):
         return
@@ -80,14 +78,14 @@ def pin(threads: int) -> None:
 
 
 def unpin(processors: Iterable[int]) -> None:
-    """Let all threads that this process has by now run on any of `processors`, away from busy neighbours."""
+    """Allow all current threads of this process to run on any of `processors`, away from other load."""
     for thread in Path("/proc/self/task").iterdir() if hasattr(os, "sched_setaffinity") else ():
-        with contextlib.suppress(OSError):  # of a thread that has ended meanwhile
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile
             os.sched_setaffinity(int(thread.name), processors)
 
 
 def _siblings(processor: int) -> str:
-    """Return the processors of the same core, as Linux writes them, or the processor where nothing tells."""
+    """Return the processors of the same core, as Linux lists them, or the processor itself where unknown."""
     try:
         path = f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list"
         return Path(path).read_text(encoding="ascii")
@@ -96,9 +94,9 @@ def _siblings(processor: int) -> str:
 
 
 def peak_memory() -> int | None:
-    """Return the most memory that this process has held so far, in bytes, or None where nothing tells."""
+    """Return the peak memory of this process in bytes, or None where unknown."""
     try:
-        # Unlike ru_maxrss this counts from the program's start: that of a child begins with its parent's
+        # Unlike ru_maxrss this counts from the program's start: ru_maxrss of a child begins with its parent's
         # size.
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""gwucnn beside its peers: the same network, weights and batch, answers first, then times in turn."""
+"""gwucnn and its peers side by side: same network, weights and batch; first results are compared, then times."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ __all__ = ["OURS", "STEPS", "Settings", "compare", "difference"]
 
 OURS = "gwucnn"
 
-# Losses that are compared: those before each of these steps, so the last tells what the first three have
-# learnt.
+# Losses that are compared: those before each of these steps, so the last one shows the effect of three updates.
 STEPS = 4
 
-# Seconds to find out which form of a library is the fastest, and to let one's threads come to rest before
-# another's turn.
+# Seconds for finding the fastest form of a library, and for the threads of one to become idle before the next
+# turn.
 TRIAL, REST = 0.2, 0.02
 
 
@@ -44,17 +43,17 @@ class Entry:
 
     @property
     def runs(self) -> bool:
-        """Whether it is to be timed."""
+        """Whether it is timed."""
         return self.process is not None
 
     def close(self) -> None:
-        """End its process."""
+        """Terminate its process."""
         if self.process is not None:
             self.process.close()
             self.process = None
 
     def drop(self, status: str, message: str) -> None:
-        """Take it out of the race, and say why."""
+        """Exclude it from the comparison, with a reason."""
         self.close()
         self.result = {"status": status, "message": message}
 
@@ -75,24 +74,24 @@ def compare(
     workload : Workload
     mode : 'train' or 'predict'
     operations : int
-        Of a step, for the rate.
+        Per step, for the rate.
     contestants : sequence of Contestant
         In the order of their turns.
     reference : Contestant
-        Gives the answer that theirs are compared with, and is not timed.
+        Computes the expected result; not timed.
     settings : Settings
     tick : function of a text
-        Told what comes next, ``len(contestants) * (1 + rounds)`` times.
+        Called with the next item, ``len(contestants) * (1 + rounds)`` times.
 
     Returns
     -------
     dict
         A row of the report: 'workload', 'mode', 'batch', 'operations', 'results' by name, 'fastest_peer'
-        and 'ratio'. A result has 'status': 'timed', 'mismatch' (its answer differs; not timed), 'failed'
-        (its process died or complained) or 'not offered' (it cannot train), with 'message' where
-        something is wrong, and if timed 'ms', 'ms_of_rounds', 'gflops', 'peak_memory_mb', 'form',
-        'version', 'difference' from the reference and 'processors', the most that were busy on average of a
-        turn.
+        and 'ratio'. A result has 'status': 'timed', 'mismatch' (its result differs; not timed), 'failed'
+        (its process failed) or 'not offered' (it cannot train), with 'message' in case
+        of problems, and if timed 'ms', 'ms_of_rounds', 'gflops', 'peak_memory_mb', 'form',
+        'version', 'difference' from the reference and 'processors', the largest average number of busy ones
+        of any turn.
     """
     label = f"{workload.name} {mode}"
     arrays = settings.folder / f"{workload.name}.npz"
@@ -106,7 +105,7 @@ def compare(
     with ExitStack() as stack:
         for entry in entries:
             tick(f"{label}: check {entry.contestant.name}")
-            stack.callback(entry.close)  # whatever happens, no process stays behind
+            stack.callback(entry.close)  # in any case, no process is left running
             _enter(entry, case, arrays, expected, settings)
         for number in range(settings.rounds):
             for entry in entries:
@@ -122,7 +121,7 @@ def compare(
 
 
 def _answer(process: Any, case: dict[str, Any], form: str, arrays: Path) -> tuple[dict[str, Any], str]:
-    """Build the network in a process; return its answers, and the library's version."""
+    """Build the network in a process; return its results, and the library's version."""
     version = process.ask("load", case=case, form=form, arrays=str(arrays))["version"]
     answers = arrays.with_name(f"{process.name}.answer.npz")
     process.ask("answer", steps=STEPS, to=str(answers))
@@ -131,9 +130,9 @@ def _answer(process: Any, case: dict[str, Any], form: str, arrays: Path) -> tupl
 
 
 def difference(answer: dict[str, Any], expected: dict[str, Any]) -> float:
-    """Return the largest difference between answers, relative to the largest number of each array.
+    """Return the largest difference between results, relative to the largest magnitude in each array.
 
-    Infinite if an array is missing or has another shape, NaN if one holds NaN.
+    Infinite if an array is missing or has another shape, NaN if one contains NaN.
     """
     worst = 0.0
     for name, right in expected.items():
@@ -145,7 +144,7 @@ def difference(answer: dict[str, Any], expected: dict[str, Any]) -> float:
 
 
 def _enter(entry: Entry, case: dict[str, Any], arrays: Path, expected: dict[str, Any], settings: Settings) -> None:
-    """Start the contestant in its fastest form that answers rightly."""
+    """Start the contestant in the fastest form with correct results."""
     contestant = entry.contestant
     if case["mode"] == "train" and not contestant.library.trains:
         entry.drop("not offered", "")
@@ -182,7 +181,7 @@ def _enter(entry: Entry, case: dict[str, Any], arrays: Path, expected: dict[str,
 
 
 def _take_turn(entry: Entry, settings: Settings) -> None:
-    """Let the contestant run for its seconds; take note of its shortest time."""
+    """Let the contestant run for one turn; record its shortest time."""
     time.sleep(REST)
     try:
         turn = entry.process.ask("turn", seconds=settings.seconds)
@@ -196,7 +195,7 @@ def _take_turn(entry: Entry, settings: Settings) -> None:
 
 
 def _finish(entry: Entry, operations: int) -> None:
-    """Add what follows from the times, and the memory."""
+    """Add rates, ratios and memory."""
     entry.result["gflops"] = operations / entry.result["ms"] / 1e6
     try:
         held = entry.process.ask("memory")["bytes"]
@@ -213,7 +212,7 @@ def _float32_peers(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _ratio(entries: Sequence[Entry], results: dict[str, Any]) -> dict[str, Any]:
-    """Return the fastest float32 peer, and how many times as long as gwucnn it takes."""
+    """Return the fastest float32 peer, and its time divided by gwucnn's."""
     times = {name: results[name]["ms"] for name in _float32_peers(entries) if "ms" in results[name]}
     fastest = min(times, key=times.__getitem__, default=None)
     ours = results.get(OURS, {}).get("ms")

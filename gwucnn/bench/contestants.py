@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: a library, the interpreter that has it, and the process that runs there."""
+"""The contestants of a comparison: a library, the interpreter that it is installed in, and its process."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ __all__ = ["GWUCNN", "LIBRARIES", "REFERENCE", "Contestant", "Library", "Process
 
 WORKER = Path(__file__).parent / "peers" / "worker.py"
 
-# Seconds to wait for an answer: XLA may compile for a minute, and nothing here computes for so long.
+# Seconds to wait for a reply: XLA may compile for a minute, and nothing here computes for longer.
 PATIENCE = 600.0
 
 
 class ProcessError(RuntimeError):
-    """Raised when a contestant's process dies, stays silent, or says that it cannot do what was asked."""
+    """Raised when a contestant's process ends, does not reply, or reports an error."""
 
 
 class Library(NamedTuple):
-    """What there is to know about a library beforehand.
+    """The properties of a library.
 
     Attributes
     ----------
     module : str
-        ``peers/with_<module>.py`` knows how to use it.
+        ``peers/with_<module>.py`` is its adapter.
     forms : tuple of str
-        Ways to run the network; the fastest of them takes part.
+        Ways to run the network; the fastest one is compared.
     trains : bool
     tolerance : float
-        Largest relative difference from the reference answer.
+        Largest accepted relative difference from the reference.
     float32 : bool
-        Whether it computes in float32, as gwucnn does, so that their times may be held against each other.
+        Whether it computes in float32, as gwucnn does, so that times are comparable.
     """
 
     module: str
@@ -55,7 +55,7 @@ class Library(NamedTuple):
 
 LIBRARIES = {
     "torch": Library("torch"),
-    # bfloat16 has 8 bits: 0.4% a rounding, and a network of seven layers rounds many times.
+    # bfloat16 has 8 bits: 0.4% per rounding, and a network of seven layers rounds many times.
     "torch-bf16": Library("torch", ("bf16",), tolerance=5e-2, float32=False),
     "tensorflow": Library("tensorflow", ("graph", "xla")),
     "jax": Library("jax"),
@@ -66,7 +66,7 @@ LIBRARIES = {
 
 @dataclass(frozen=True)
 class Contestant:
-    """A library with a name in the table, and the interpreter to run it."""
+    """A library, its name in the table, and its interpreter."""
 
     name: str
     library: Library
@@ -74,7 +74,7 @@ class Contestant:
     worker: Path = WORKER
 
     def start(self, threads: int, folder: Path) -> Process:
-        """Start a process; it may write into `folder`, which must outlive it."""
+        """Start its process, which writes to `folder`; the folder must exist as long as the process."""
         command = [self.python, str(self.worker), self.library.module, str(threads)]
         return Process(self.name, command, _environment(self.library, threads), folder)
 
@@ -84,12 +84,12 @@ REFERENCE = Contestant("reference", Library("gwucnn", ("reference",)), sys.execu
 
 
 def peer(text: str) -> Contestant:
-    """Read ``NAME=PYTHON``, as the option --peer has it. Raises ValueError for what cannot be run."""
+    """Parse ``NAME=PYTHON``, the value of the option --peer. Raises ValueError for what cannot be run."""
     name, equals, python = text.partition("=")
     if not equals or not python:
         raise ValueError(f"--peer: expected NAME=PYTHON such as torch=venv/bin/python, got {text!r}")
     library = look_up("--peer", "NAME", name, LIBRARIES)
-    # Not resolved: the interpreter of a virtual environment is a link, and knows itself by the link's place.
+    # Not resolved: the interpreter of a virtual environment is a link, and finds its packages by the link's path.
     found = shutil.which(os.path.abspath(python) if os.sep in python else python)
     if found is None:
         raise ValueError(f"--peer: expected a Python interpreter for {name}, got {python!r}; check the path")
@@ -97,7 +97,7 @@ def peer(text: str) -> Contestant:
 
 
 def _environment(library: Library, threads: int) -> Mapping[str, str]:
-    """Return the environment that keeps every library to `threads` threads and to the CPU."""
+    """Return environment variables that restrict every library to `threads` threads and to the CPU."""
     count = str(threads)
     told = {
         "OMP_NUM_THREADS": count,
@@ -110,16 +110,15 @@ def _environment(library: Library, threads: int) -> Mapping[str, str]:
     }
     inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     if library.module == "gwucnn":
-        # The very package that runs this benchmark, wherever it was found.
+        # The package that runs this benchmark, wherever it is installed.
         told["PYTHONPATH"] = str(Path(gwucnn.__file__).parents[1])
     return inherited | told
 
 
 class Process:
-    """A contestant at work: requests go out, replies come back, one JSON object a line (see peers/worker.py).
+    """The process of a contestant: requests and replies are JSON objects, one per line (see peers/worker.py).
 
-    Raises ProcessError, here and in `ask`, if it does not start or does not answer. To be closed after
-    use, also by ``with``.
+    Raises ProcessError, here and in `ask`, if it does not start or reply. Close it after use, or use ``with``.
     """
 
     def __init__(self, name: str, command: list[str], environment: Mapping[str, str], folder: Path) -> None:
@@ -139,7 +138,7 @@ class Process:
             self._errors.close()
             raise ProcessError(f"{name}: expected {command[0]} to start, got {error}") from None
         self._replies: queue.Queue[str] = queue.Queue()
-        # A pipe cannot be read with a time limit everywhere; a queue that a thread fills can.
+        # Reading a pipe with a time limit is not portable; reading a queue that a thread fills is.
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         try:
@@ -159,7 +158,7 @@ class Process:
             self._process.stdin.write(json.dumps({"do": do, **details}) + "\n")  # type: ignore[union-attr]
             self._process.stdin.flush()  # type: ignore[union-attr]
         except OSError:
-            pass  # it is dead, which the missing reply will tell
+            pass  # it has ended, as the missing reply will show
         return self._reply(f"{do!r}", patience)
 
     def _reply(self, to: str, patience: float) -> dict[str, Any]:
@@ -169,7 +168,7 @@ class Process:
             raise ProcessError(f"{self.name}: expected a reply to {to}, got none in {patience:g} s") from None
         if not line:
             status = self._process.wait()
-            self._replies.put("")  # for whoever asks again
+            self._replies.put("")  # for the next call
             raise ProcessError(f"{self.name}: expected a reply to {to}, got exit status {status}{self._last_words()}")
         try:
             reply = json.loads(line)
@@ -182,13 +181,13 @@ class Process:
         return reply
 
     def _last_words(self) -> str:
-        """Return the last line that the process wrote to its standard error."""
+        """Return the last line of the process's standard error."""
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors if line.strip()]
         return f"; its last words: {lines[-1][:300]}" if lines else ""
 
     def close(self) -> None:
-        """End the process, by asking or by force."""
+        """End the process, by request or by force."""
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
         try:

@@ -1,6 +1,6 @@
-"""The grid of single kernels: what is computed, how much that is, and numpy's answer to it.
+"""The grid of single kernels: the operation, its number of operations, and numpy's result.
 
-numpy computes by taps: for each pixel of the filter one matrix product of a shifted view of the images.
+numpy computes tap by tap: for each pixel of the filter one matrix product of a shifted view of the images.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["Bound", "Convolution", "Dense", "Pooling", "grid"]
 
 Array = Any
 
-# Operations of a case: enough to be seen beside the cost of a call, few enough for a grid of a minute.
+# Operations of a case: many compared to the cost of a call, few enough for a grid of a minute.
 WORK = 2e8
 MOST_IMAGES = 32
 WINOGRAD_TILES = 28  # so many at least: where its share of the direct limit is told
 
 
 class Bound(NamedTuple):
-    """A kernel ready to run: the step, the part of its answer that is checked, and what numpy makes of it."""
+    """A kernel ready to run: the step, the part of its output that is checked, and numpy's result."""
 
     step: Callable[[], Array]
     answer: Callable[[], Array]
@@ -40,7 +40,7 @@ class Convolution:
     Attributes
     ----------
     group : str
-        What the case is an example of.
+        The kind of convolution.
     op : 'conv2d', 'backward_input' or 'backward_weight'
     image : (H, W, C)
     filters, size, strides, dilation, groups : int
@@ -62,7 +62,7 @@ class Convolution:
 
     @property
     def batch(self) -> int:
-        """As many images as make enough work, and enough tiles of 4 x 4 pixels for Winograd's algorithm."""
+        """Enough images for the wanted operations, and for enough tiles of 4 x 4 pixels for Winograd's algorithm."""
         OH, OW = self._window.output(self.image[:2])
         least = ceil(WINOGRAD_TILES / (ceil(OH / 4) * ceil(OW / 4))) if self.winograd else 1
         return max(least, min(MOST_IMAGES, ceil(WORK / self._operations(1))))
@@ -119,7 +119,7 @@ class Convolution:
         return Bound(step, step, lambda: self._backward_weight(x, dy))
 
     def _taps(self, x: Array) -> Iterator[tuple[int, int, Array]]:
-        """Yield each pixel (u, v) of the filter, and the view of padded images that it meets."""
+        """Yield each pixel (u, v) of the filter, and the view of the padded images that it is multiplied by."""
         OH, OW = self._window.output(self.image[:2])
         s, d = self.strides, self.dilation
         for u in range(self.size):
@@ -130,11 +130,11 @@ class Convolution:
         return np.pad(x, ((0, 0), *self._window.pad(self.image[:2]), (0, 0)))
 
     def _columns(self, values: Array) -> Array:
-        """Turn (..., C) into one matrix a group: (groups, pixels, C // groups)."""
+        """Turn (..., C) into one matrix per group: (groups, pixels, C // groups)."""
         return values.reshape(-1, self.groups, values.shape[-1] // self.groups).swapaxes(0, 1)
 
     def _matrices(self, weight: Array) -> Array:
-        """Turn one pixel of the filters, (C // groups, F), into one matrix a group."""
+        """Turn one pixel of the filters, (C // groups, F), into one matrix per group."""
         return weight.reshape(len(weight), self.groups, -1).swapaxes(0, 1)
 
     def _forward(self, x: Array, weight: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Single kernels, one after the other: is the answer right, and how much of the machine do they use?"""
+"""Single kernels, one after the other: whether the result is right, and the share of the machine's peak."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gwucnn.bench.base import fastest
 
 __all__ = ["check", "time_kernels"]
 
-# Of the largest number of the answer. Winograd's sums lose up to 1e-5, a wrong product shows as 1e-2.
+# Relative to the largest magnitude of the result. Winograd's sums have errors up to 1e-5, a wrong product one of 1e-2.
 TOLERANCE = 1e-4
 
 
 def check(case: Any, bound: Any) -> None:
-    """Raise ArithmeticError unless the kernel's answer is numpy's."""
+    """Raise ArithmeticError unless the kernel's result equals numpy's."""
     got, expected = bound.answer(), bound.expected()
     error = float(np.abs(got - expected).max() / np.abs(expected).max()) if got.shape == expected.shape else np.inf
     if not error <= TOLERANCE:
@@ -36,7 +36,7 @@ def time_kernels(cases: Sequence[Any], rounds: int, seconds: float, tick: Callab
     """
     best = [float("inf")] * len(cases)
     for number in range(rounds):
-        # Round by round, so that a neighbour's busy minute does not fall on one case alone.
+        # Round by round, so that a minute of other load does not affect one case only.
         for place, case in enumerate(cases):
             tick(f"{case.op} {case.text}")
             bound = case.bind(np.random.default_rng(place))

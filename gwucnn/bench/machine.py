@@ -1,4 +1,4 @@
-"""What the machine is, and what it can do at best."""
+"""The machine: its processor and its peak rate."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 
 __all__ = ["Peak", "processor", "processors"]
 
-# Seconds between two looks at the peak, and seconds that each product is given in one look: a twentieth
-# of all time.
+# Seconds between two measurements of the peak, and seconds of each product in one measurement: 5% of the time.
 INTERVAL, LOOK = 3.0, 0.05
 
 
@@ -32,15 +31,15 @@ def processor() -> str:
 
 
 class Peak:
-    """The largest float32 rate seen so far, GF/s, of a large matrix product: gwucnn's and numpy's.
+    """The largest float32 rate measured so far, in GF/s, of a large matrix product by gwucnn and by numpy.
 
-    Looked for again and again while the benchmark runs, because clocks and neighbours change: best times
-    are held against the best rate of the same minutes.
+    Measured repeatedly while the benchmark runs, because clock rates and other load change: best times
+    are compared to the best rate of the same minutes.
 
     Parameters
     ----------
     process : Process
-        gwucnn's, with as many threads as all.
+        gwucnn's, with as many threads as the contestants.
     """
 
     def __init__(self, process: Any) -> None:
@@ -49,7 +48,7 @@ class Peak:
         self.gflops: dict[str, float] = {}
 
     def look(self) -> None:
-        """Measure, unless that has just been done."""
+        """Measure, unless a measurement is recent."""
         if time.perf_counter() < self._next:
             return
         for name, rate in self._process.ask("peak", seconds=LOOK).items():

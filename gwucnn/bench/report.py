@@ -8,10 +8,10 @@ from typing import Any
 __all__ = ["tables"]
 
 NOTHING = "-"
-# What stands where a time would, by status.
+# The text in place of a time, by status.
 STATUS = {"mismatch": "wrong", "failed": "failed", "not offered": NOTHING}
 
-# Processors that a library may keep busy, by its threads, before it is worth a line.
+# Processors per thread that a library may keep busy before the report mentions it.
 TOO_MANY = 1.1
 
 
@@ -70,7 +70,7 @@ def _compared(report: dict[str, Any]) -> Iterable[str]:
 
 
 def _notes(rows: Sequence[dict[str, Any]], names: Sequence[str], threads: int) -> Iterable[str]:
-    """Yield how far to trust the times, and what must be said about single ones."""
+    """Yield notes on the reliability of the times, and on single rows."""
     turns = [r["ms_of_rounds"] for row in rows for r in row["results"].values() if "ms_of_rounds" in r]
     if turns:
         spread = sorted(max(times) / min(times) for times in turns)

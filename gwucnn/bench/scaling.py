@@ -1,4 +1,4 @@
-"""What a step costs when the batch, the images, the channels or the threads grow."""
+"""The time of a step as the batch, the images, the channels or the threads grow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODES = ("train", "predict")
 
 @dataclass(frozen=True)
 class Point:
-    """Images in a batch, pixels of a side, channels of the images and of both convolutions, threads."""
+    """Batch size, side of the images in pixels, channels of the images and of both convolutions, threads."""
 
     batch: int = 8
     side: int = 28

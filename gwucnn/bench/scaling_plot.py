@@ -1,4 +1,4 @@
-"""The scaling as a picture. matplotlib (the extra ``plot``) is loaded when one is drawn."""
+"""A plot of the scaling, by matplotlib (the extra ``plot``), which is imported on use."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def plot(report: dict[str, Any], path: str) -> None:
 
 def _panel(axes: Any, points: list[dict[str, Any]], exponents: list[dict[str, Any]]) -> None:
     sizes = [point["size"] for point in points]
-    falls = points[0]["sweep"] == "threads"  # more threads make it faster, more of all else slower
+    falls = points[0]["sweep"] == "threads"  # time falls with threads and rises with everything else
     for mode, colour in COLOURS.items():
         times = [point["ms"][mode] for point in points]
         fitted = [e["exponent"] for e in exponents if (e["sweep"], e["mode"]) == (points[0]["sweep"], mode)]
         label = f"{mode}: exponent {fitted[0]:.2f}" if fitted else mode
         label = f"{mode}: {times[0] / times[-1]:.2f} times as fast" if falls else label
         axes.plot(sizes, times, "o-", color=colour, label=label, markersize=4)
-        # Through the largest size, where the cost of calls is out of sight; with threads through the first.
+        # Through the largest size, where the cost of calls is negligible; for threads through the first.
         at = 0 if falls else -1
         power = -1 if falls else 1
         exact = [times[at] * (size / sizes[at]) ** power for size in sizes]

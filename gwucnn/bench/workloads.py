@@ -1,6 +1,6 @@
 """What is timed beside the peers: five networks, each with a small and a large batch.
 
-A network is described by plain values, which travel to any interpreter as JSON. Weights are drawn here,
+A network is described by plain values, which travel to any interpreter as JSON. Weights are generated here,
 in Keras' layout, and every library starts from the same.
 """
 
@@ -50,7 +50,7 @@ FLATTEN: Layer = {"kind": "flatten"}
 NORM: Layer = {"kind": "norm"}  # of batches: weights gamma, beta, and the running mean and variance
 RELU: Layer = {"kind": "relu", "activation": "relu"}
 MEAN: Layer = {"kind": "mean"}  # of each channel
-# A block: remember x; remember what became of it and go on from x itself; add what is remembered.
+# A residual block: store x; store the result and continue from x; add what is stored.
 FORK: Layer = {"kind": "fork"}
 SHORTCUT: Layer = {"kind": "shortcut"}
 ADD: Layer = {"kind": "add"}
@@ -100,9 +100,9 @@ class Workload:
     def arrays(self) -> dict[str, Any]:
         """Draw the batch, 'x' and 'y' (labels, or one-hot rows for log_loss), and the weights 'w0', 'w1', ...
 
-        Always the same numbers. Pixels are normal and hold no structure, so relu shuts half of what it
-        sees, as it does in a new network; images with an empty background would flatter whoever skips
-        zeros. Biases are not zero, for a bias that is lost on the way to a library shall be noticed.
+        Always the same numbers. Pixels are normally distributed, so relu zeroes half of its inputs, as in a new
+        network; images with an empty background would favour libraries that skip zeros. Biases are not zero,
+        so that a lost bias is detected.
         """
         rng = np.random.default_rng(0)
         chain = self.chain()
@@ -115,7 +115,7 @@ class Workload:
         return arrays
 
     def case(self, mode: str) -> dict[str, Any]:
-        """Return all that a library must know besides the arrays, ready for JSON."""
+        """Return everything that a library needs besides the arrays, as JSON values."""
         return {"mode": mode, "batch": self.batch, "layers": self.chain(), "loss": self.loss, "lr": self.lr}
 
 
@@ -143,7 +143,7 @@ def _output(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _weights(chain: list[Layer]) -> Iterator[tuple[tuple[int, ...], float, float]]:
     """Yield shape, smallest and largest number of the weights in Keras' order, layer by layer.
 
-    He's uniform distribution keeps the size of numbers through relu (arXiv:1502.01852, equation 10); the
+    He's uniform distribution keeps the variance of activations through relu (arXiv:1502.01852, equation 10); the
     variance behind it is 2.
     """
     for layer in chain:
@@ -163,10 +163,10 @@ def _weights(chain: list[Layer]) -> Iterator[tuple[tuple[int, ...], float, float
 
 
 def operations(workload: Workload, mode: str) -> int:
-    """Count the multiplications and additions of a step by direct convolution, whatever is really done.
+    """Count the multiplications and additions of a step by direct convolution, whatever algorithm is used.
 
-    Training takes the forward pass and two gradients as dear, without the gradient by the images, which
-    nobody wants. Biases, activations, pooling and the update are not counted.
+    Training counts the forward pass and two gradients of equal cost; the gradient of the images is not computed.
+    Biases, activations, pooling and the update are not counted.
     """
     total = 0
     for number, layer in enumerate(workload.chain()):
@@ -182,7 +182,7 @@ def operations(workload: Workload, mode: str) -> int:
     return total
 
 
-# The network of the slides, with one filter and the sizes that it really has.
+# The network of the slides, with one filter and its actual sizes.
 SEED = (
     conv(1, activation=None, bias=False),
     POOL,
@@ -211,7 +211,7 @@ def block(channels: int, filters: int, strides: int) -> tuple[Layer, ...]:
 
 
 def separable(filters: int, strides: int) -> tuple[Layer, ...]:
-    """Describe a block of MobileNet: each channel is filtered by itself, then they are mixed."""
+    """Describe a block of MobileNet: a depthwise convolution, then a pointwise one."""
     depthwise: Layer = {"kind": "depthwise", "size": 3, "strides": strides, "padding": 1}
     return depthwise, NORM, RELU, *normal(filters, 1), RELU
 
@@ -240,9 +240,8 @@ MOBILENET = (
     dense(10, "softmax"),
 )
 
-# The rates are small because one batch is learnt again and again: once a softmax is sure of it, its other
-# outputs become subnormal numbers, which slow some libraries down ten times and others, that flush them
-# to zero, not at all.
+# The rates are small because the same batch is learnt repeatedly: once a softmax is certain, its other outputs become
+# subnormal numbers, which slow some libraries down tenfold and others, which flush them to zero, not at all.
 WORKLOADS = (
     Workload("seed-b1", 1, (28, 28, 1), SEED, "log_loss", 1e-3),
     Workload("seed-b32", 32, (28, 28, 1), SEED, "log_loss", 1e-3),
