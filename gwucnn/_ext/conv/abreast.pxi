@@ -1,35 +1,34 @@
-# Small images of a batch stand abreast: a tile takes the same pixel of several images.
+# Tiles across the small images of a batch: a tile computes the same pixel of several images.
 #
-# In a 4x4 image with a border of one pixel, 44 of the 144 products of a 3x3 filter and its windows meet zeros only. All
-# pixels of a row share their taps, so tiles along rows (along_rows.pxi) compute them; pixels at the same place in
-# different images share theirs as well, and need none that lie in the border. A row of one to three pixels leaves
-# registers idle besides, which images of a batch fill.
+# In a 4x4 image with a border of one pixel, 44 of the 144 products of a 3x3 filter have a zero of the border as factor.
+# All pixels of a row share their taps, so tiles along rows (along_rows.pxi) compute them; pixels at the same place in
+# different images share theirs, too, and need no taps in the border. Rows of one to three pixels also leave registers
+# idle, which several images fill.
 #
-# What a pixel's windows hold of each image is copied first, one image after the other: lines at a power of two from
-# each other, as those of small images are, would drive each other out of the first-level cache. One copy serves all
-# filters.
+# The window of the pixel in each image is copied first, one image after the other: cache lines at a distance of a power
+# of two, as in small images, would evict each other from the first-level cache. One copy serves all filters.
 
-# What copying is taken to cost, in multiply-adds of vectors: for each run, and for each vector of it. Estimates, of
-# which the choice of small images depends little: the border is a third of the work, or a tenth.
+# Assumed cost of copying, in multiply-adds of vectors: for each run, and for each vector of it. Rough estimates
+# suffice: the border is either a third of the work or a tenth.
 cdef enum:
     RUN_COPIED = 16
     VECTOR_COPIED = 2
 
-# Fewer images leave registers idle; larger images have so little border that counting it is not worth while.
+# Fewer images leave registers idle; larger images have too little border to gain.
 cdef enum:
     LEAST_ABREAST = 8
     MOST_ABREAST = 1024
 
 
 cdef struct Window:
-    # What there is of one output pixel's window in each image: all taps reach the same columns.
+    # The part of one output pixel's window inside the image; all taps reach the same columns.
     Py_ssize_t first, taps          # which of the plane's
     Py_ssize_t row, column          # source pixel where the whole window begins, perhaps in the border
     Py_ssize_t left, columns        # how many columns are cut off, and how many are there
 
 
 cdef inline Window window_inside(Correlate self, const Plane *plane, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
-    """Return what lies inside the source of the window of pixel (i, j); all taps of the plane begin in one column."""
+    """Return the part of pixel (i, j)'s window inside the source; all taps of the plane begin in the same column."""
     cdef Window w
     cdef Py_ssize_t pitch = self.width * self.C, wide = plane.walk.run // self.C, last = plane.walk.taps, row
     w.row = i * self.row_step - self.top
@@ -50,7 +49,7 @@ cdef inline Window window_inside(Correlate self, const Plane *plane, Py_ssize_t 
 
 
 cdef bint abreast_pays(Correlate self, Py_ssize_t lanes) noexcept nogil:
-    """Compare the multiply-adds of vectors that tiles along rows and tiles across images take, copies included."""
+    """Compare the multiply-adds of vectors for tiles along rows and for tiles across images, copies included."""
     cdef Py_ssize_t p, i, j, tile, vectors
     cdef double along = 0, across = 0, run
     cdef Plane *plane
@@ -68,12 +67,12 @@ cdef bint abreast_pays(Correlate self, Py_ssize_t lanes) noexcept nogil:
                 w = window_inside(self, plane, i, j)
                 run = w.columns * self.C
                 across += w.taps * (run * vectors + RUN_COPIED + VECTOR_COPIED * run / lanes)
-    # Small gains are not worth a copy.
+    # A copy does not pay for small gains.
     return across < 0.97 * along
 
 
 cdef bint can_stand_abreast(Correlate self) noexcept nogil:
-    """Whether windows are whole rows of pixels, one below the other, of images that are small and several."""
+    """Whether windows consist of whole adjacent rows and there are several small images."""
     cdef Py_ssize_t p, t, pitch = self.width * self.C, pixels = 0
     cdef Plane *plane
     if (self.N < LEAST_ABREAST or self.flat_pixels or not self.packs or self.few.way != NOT_FEW
@@ -89,7 +88,7 @@ cdef bint can_stand_abreast(Correlate self) noexcept nogil:
 
 
 cdef bint stand_abreast(Correlate self, double operations) except -1:
-    """Let images stand abreast if that pays: cut the work into units and reserve memory. Return whether it does."""
+    """Choose tiles across images if they pay: divide the work into units and reserve memory. Return whether they do."""
     cdef Py_ssize_t lanes = lanes_of(self.is_double), itemsize = 8 if self.is_double else 4, p, depth = 1, images
     cdef Abreast *a = &self.abreast
     if not (can_stand_abreast(self) and abreast_pays(self, lanes)):
@@ -112,13 +111,13 @@ cdef bint stand_abreast(Correlate self, double operations) except -1:
 
 
 cdef inline Py_ssize_t copy_pitch(Py_ssize_t depth, Py_ssize_t itemsize) noexcept nogil:
-    """Return the numbers from one image's copy to the next one's: an odd number of cache lines."""
+    """Return the distance between the copies of two images, in elements: an odd number of cache lines."""
     cdef Py_ssize_t line = 64 // itemsize
     return ((depth + line - 1) // line | 1) * line
 
 
 cdef void abreast_unit(Correlate self, Py_ssize_t unit, int thread, const real_t *x, real_t *y) noexcept nogil:
-    """Compute one output pixel of some images, for all filters."""
+    """Compute one output pixel of a range of images, for all filters."""
     cdef Abreast *a = &self.abreast
     cdef Py_ssize_t chunk = unit // a.pixels, at = unit % a.pixels, n = self.N * chunk // a.chunks
     cdef Py_ssize_t images = self.N * (chunk + 1) // a.chunks - n, i, j

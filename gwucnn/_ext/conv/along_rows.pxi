@@ -1,4 +1,4 @@
-# How register tiles go along the rows of a plane: see correlate.pxi, of which this is the innermost part.
+# Register tiles along the rows of a plane, the innermost part of correlate.pxi.
 
 cdef extern from "variants/kernels.h" nogil:
     void correlate_tile(int m, const Correlation *c, const void *x, const void *w, const void *bias, void *y,
@@ -43,9 +43,9 @@ cdef inline void correlate_rows(
 
 
 cdef inline Py_ssize_t trim_taps(Correlate self, const Plane *plane, Py_ssize_t row, Correlation *walk) noexcept nogil:
-    """Leave the taps of output row `row` that lie in the border above or below out of the walk; return the first.
+    """Exclude the taps of output row `row` in the border above or below; return the first of the others.
 
-    A padded 3x3 convolution of 4 rows meets 10 rows in 12; taps go downwards, or upwards in the gradient by the input.
+    A padded 3x3 convolution of 4 rows meets 10 rows in 12; taps go downwards, or upwards in the input gradient.
     """
     cdef Py_ssize_t first = 0, last = plane.walk.taps, source_row = self.width * self.C
     cdef Py_ssize_t above = (self.top - row * self.row_step) * source_row, below = above + self.H * source_row
@@ -61,7 +61,7 @@ cdef inline Py_ssize_t trim_taps(Correlate self, const Plane *plane, Py_ssize_t 
 
 cdef inline const real_t *weights_of(Correlate self, const Plane *plane, Py_ssize_t f, Correlation *walk,
                                      const real_t *weight) noexcept nogil:
-    """Return where the weights of the block of outputs from f on begin, and set the distance between their rows."""
+    """Return the address of the weights of the block of outputs from f on, and set the distance between their rows."""
     cdef Py_ssize_t lanes = lanes_of(real_t is double)
     if not self.packs:
         # plane.bias counts outputs as if rounded up to vectors; weights used in place need no rounding.

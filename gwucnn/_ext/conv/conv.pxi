@@ -1,11 +1,11 @@
-# Two-dimensional convolution (cross-correlation, as everywhere in the field) and its gradient by the input.
+# Two-dimensional convolution (cross-correlation, as everywhere in the field).
 #
 #   y[n, i, j, f] = bias[f] + sum over u < KH, v < KW, c < C/groups of
 #                   x[n, i*SH + u*DH - top, j*SW + v*DW - left, g*C/groups + c] * weight[u, v, c, f]
 #
 # with g = f // (F / groups) and x zero outside the image. A dense layer is the case H = W = KH = KW = 1.
-# The algorithm is in correlate.pxi; here the planes and the order of the weights are laid out. `naive.pyx` has the
-# same functions as plain loops.
+# The algorithm is in correlate.pxi; this file defines the planes and the order of the weights. textbook/convolution.pxi
+# has the same functions as plain loops.
 
 cdef struct Geometry:
     Py_ssize_t N, H, W, C           # images
@@ -35,7 +35,7 @@ cdef Geometry geometry_of(tuple x_shape, tuple weight_shape, tuple y_shape, stri
 
 
 cdef inline bint border_of(const Geometry *g, Py_ssize_t *height, Py_ssize_t *width) noexcept nogil:
-    """Set the size of the image with its border as far as windows reach; without a border, the image's own."""
+    """Set the size of the image including the border that windows reach."""
     height[0] = (g.OH - 1) * g.SH + (g.KH - 1) * g.DH + 1
     width[0] = (g.OW - 1) * g.SW + (g.KW - 1) * g.DW + 1
     if g.top > 0 or g.left > 0 or height[0] > g.H or width[0] > g.W:
@@ -49,7 +49,7 @@ cdef inline double operations_of(const Geometry *g) noexcept nogil:
 
 
 cdef int flatten_pixels(Correlate self, Geometry *g) except -1:
-    """Turn a 1x1 convolution (a dense layer, say) into one long row of pixels, cut into units that fit the cache.
+    """Treat a 1x1 convolution (a dense layer, say) as one long row of pixels, divided into units that fit the cache.
 
     Tiles then need not stop at the end of an image row, of which a dense layer has N with one pixel each.
     """
@@ -89,7 +89,7 @@ cdef class Conv2D(Correlate):
         self.plan(operations)
 
     cdef int slide(self, const Geometry *g, Py_ssize_t pixels, bint constant_weight) except -1:
-        """Lay out a plane for each group: images of g under filters, `pixels` output pixels in all.
+        """Define a plane for each group; `pixels` is the number of output pixels.
 
         constant_weight : many calls will be made with the same filters, so a copy of them costs nothing.
         """
@@ -101,8 +101,8 @@ cdef class Conv2D(Correlate):
         self.reach = (g.KH - 1) * g.DH + 1
         self.bordered = self.trims = border_of(g, &self.height, &self.width)
         self.y_image = g.OH * g.OW * g.F
-        # Whole vectors can be read where they lie, unless that is slow and there are calls or pixels enough to pay for a
-        # copy.
+        # Whole vectors can be read where they lie, unless that is slow and there are calls or pixels enough to pay for
+        # a copy.
         self.packs = ((g.F // g.groups) % lanes_of(self.is_double) != 0
                       or (g.F * (8 if self.is_double else 4) > UNPACKED_ROW_BYTES and (constant_weight or pixels > 4 * TILE_PIXELS)))
         self.plane_count = g.groups
@@ -165,7 +165,7 @@ cdef void pack_filters(
 
 
 cdef void pack_bias(Correlate self, Py_ssize_t p, Py_ssize_t group) noexcept nogil:
-    """Copy the biases of a group's outputs to where plane p looks for them, the last vector filled up with zeros."""
+    """Copy the biases of a group's outputs to where plane p reads them, the last vector padded with zeros."""
     cdef Plane *plane = &self.planes[p]
     cdef Py_ssize_t itemsize = 8 if self.is_double else 4, size = plane.outputs * itemsize
     cdef Py_ssize_t room = round_up(plane.outputs, lanes_of(self.is_double)) * itemsize
@@ -174,145 +174,3 @@ cdef void pack_bias(Correlate self, Py_ssize_t p, Py_ssize_t group) noexcept nog
         packed = <char *>self.packed_bias + plane.bias * itemsize
         memcpy(packed, <const char *>self.bias + group * size, size)
         memset(packed + size, 0, room - size)
-
-
-cdef class Conv2DBackwardInput(Correlate):
-    """The gradient by the input: dy slides under the filters, turned by half a turn.
-
-    Input row h, counted with the padding, has phase a = (h + top) % SH and lies at t = (h + top) // SH. It received
-    products through filter row u from output row t - q, where u*DH - a = q*SH: rows of one phase share their taps,
-    so each pair of phases is a plane. With stride 1 there is one plane.
-
-    With a bias for each channel of dx it is the transposed convolution of images dy; what its padding cuts off
-    and what it adds at the bottom and right is all in dx's shape and the offset.
-    """
-
-    cdef Geometry g
-    cdef Py_ssize_t row_shift, column_shift     # source row of output row t - q, less t - q
-
-    def __init__(self, dy, weight, dx, strides, dilation, offset, Py_ssize_t groups, bias=None):
-        cdef Geometry g = geometry_of(dx.shape, weight.shape, dy.shape, strides, dilation, offset, groups)
-        cdef double operations = operations_of(&g)
-        cdef Py_ssize_t a, b, group, p = 0
-        self.x = self.real(dy, g.N * g.OH * g.OW * g.F, False)
-        self.weight = self.real(weight, g.KH * g.KW * (g.C // groups) * g.F, False)
-        self.biased = bias is not None
-        if self.biased:
-            self.bias = self.real(bias, g.C, False)
-        self.y = self.real(dx, g.N * g.H * g.W * g.C, True)
-        self.out = dx
-        flatten_pixels(self, &g)
-        self.g = g
-        self.N, self.H, self.W, self.C = g.N, g.OH, g.OW, g.F
-        # Rows of zeros before dy, as far as the last filter row reaches up from the first input row.
-        self.top = max((g.KH - 1) * g.DH // g.SH - g.top // g.SH, 0)
-        self.left = max((g.KW - 1) * g.DW // g.SW - g.left // g.SW, 0)
-        self.row_shift, self.column_shift = self.top, self.left
-        self.row_step = 1
-        self.reach = self.top + (min(g.SH, g.H) - 1 + g.top) // g.SH + 1
-        # Rows of zeros behind dy, for input rows that no window reaches.
-        self.height = self.top + (g.H - 1 + g.top) // g.SH + 1
-        self.width = self.left + (g.W - 1 + g.left) // g.SW + 1
-        self.bordered = self.top > 0 or self.left > 0 or self.height > g.OH or self.width > g.OW
-        if not self.bordered:
-            self.width = g.OW
-        self.y_image = g.H * g.W * g.C
-        self.trims = self.bordered
-        self.packs = not (runs_pay(&g, lanes_of(self.is_double)) and not self.biased)
-        self.plane_count = groups * min(g.SH, g.H) * min(g.SW, g.W)
-        self.planes = <Plane *>self.reserve(self.plane_count, sizeof(Plane))
-        self.taps = <ptrdiff_t *>self.reserve(self.plane_count * g.KH * g.KW, sizeof(ptrdiff_t))
-        if not self.packs:
-            self.weight_taps = <ptrdiff_t *>self.reserve(self.plane_count * g.KH * g.KW, sizeof(ptrdiff_t))
-        for group in range(groups):
-            for a in range(min(g.SH, g.H)):
-                for b in range(min(g.SW, g.W)):
-                    self.lay_out(&self.planes[p], group, a, b, self.taps + p * g.KH * g.KW)
-                    p += 1
-        self.plan(operations)
-
-    cdef void lay_out(self, Plane *plane, Py_ssize_t group, Py_ssize_t h, Py_ssize_t w, ptrdiff_t *tap) noexcept nogil:
-        # (h, w) is the plane's first input pixel.
-        cdef Geometry *g = &self.g
-        cdef Py_ssize_t u, v, row, column, rows = 0, columns = 0, merged = 1, Fg = g.F // g.groups
-        # A filter row's taps are neighbours in dy, whatever the stride. (For few channels all runs are of one length.)
-        cdef bint merge = (self.packs and g.DW == 1 and g.groups == 1
-                           and (g.SW == 1 or 2 * g.C > lanes_of(self.is_double)))
-        for u in range(g.KH):
-            row = tap_shift(u * g.DH, h + g.top, g.SH)
-            if row == NO_TAP:
-                continue
-            rows += 1
-            columns, merged = 0, 1
-            for v in range(g.KW - 1, -1, -1):       # backwards, so that neighbours in dy follow each other
-                column = tap_shift(v * g.DW, w + g.left, g.SW)
-                if column == NO_TAP:
-                    continue
-                if merge and columns:
-                    merged += 1
-                    continue
-                columns += 1
-                tap[0] = ((row + self.row_shift) * self.width + column + self.column_shift) * g.F + group * Fg
-                if not self.packs:
-                    self.weight_taps[tap - self.taps] = (u * g.KW + v) * (g.C // g.groups) * g.F + group * Fg
-                tap += 1
-        plane.walk.taps = rows * columns
-        plane.walk.tap = tap - plane.walk.taps
-        plane.walk.run = Fg * merged
-        plane.walk.relu = False
-        plane.walk.x_pixel = g.F
-        plane.walk.y_pixel = g.SW * g.C
-        plane.walk.w_step, plane.walk.w_skip = g.F, 0
-        plane.rows, plane.columns = (g.H - h + g.SH - 1) // g.SH, (g.W - w + g.SW - 1) // g.SW
-        plane.outputs = g.C // g.groups
-        plane.y_first = (h * g.W + w) * g.C + group * plane.outputs
-        plane.y_row = g.SH * g.W * g.C
-
-    cdef void pack(self) noexcept nogil:
-        cdef Py_ssize_t p, group, h, w, phases_h = min(self.g.SH, self.g.H), phases_w = min(self.g.SW, self.g.W)
-        for p in range(self.plane_count):
-            group, h, w = p // (phases_h * phases_w), p // phases_w % phases_h, p % phases_w
-            if self.is_double:
-                pack_turned(self, p, group, h, w, <const double *>self.weight, <double *>self.packed)
-            else:
-                pack_turned(self, p, group, h, w, <const float *>self.weight, <float *>self.packed)
-            pack_bias(self, p, group)
-
-
-cdef enum:
-    NO_TAP = -(1 << 30)
-
-
-cdef inline Py_ssize_t tap_shift(Py_ssize_t reach, Py_ssize_t h, Py_ssize_t stride) noexcept nogil:
-    """Return the output row that a filter row `reach` below its window's top met at padded input row h, or NO_TAP."""
-    cdef Py_ssize_t distance = reach - h % stride
-    if distance % stride != 0:
-        return NO_TAP
-    return h // stride - distance // stride
-
-
-cdef void pack_turned(
-    Conv2DBackwardInput self,
-    Py_ssize_t p, Py_ssize_t group, Py_ssize_t h, Py_ssize_t w,
-    const real_t *weight,           # (KH, KW, Cg, F)                                     IN
-    real_t *packed,                 # (blocks, taps, Fg, block)                           OUT
-) noexcept nogil:
-    cdef Geometry *g = &self.g
-    cdef Py_ssize_t Cg = self.planes[p].outputs, Fg = g.F // g.groups, lanes = lanes_of(real_t is double)
-    cdef Py_ssize_t c = 0, u, v, f, wide, count
-    cdef const real_t *tap
-    packed += self.planes[p].weights
-    while c < Cg:
-        wide = block_width(Cg - c, lanes)
-        count = min(wide, Cg - c)
-        for u in range(g.KH):
-            for v in range(g.KW - 1, -1, -1):
-                if tap_shift(u * g.DH, h + g.top, g.SH) == NO_TAP or tap_shift(v * g.DW, w + g.left, g.SW) == NO_TAP:
-                    continue
-                tap = weight + ((u * g.KW + v) * Cg + c) * g.F + group * Fg
-                turn_rows(tap, count, Fg, g.F, packed, wide)
-                if count < wide:
-                    for f in range(Fg):
-                        memset(packed + f * wide + count, 0, (wide - count) * sizeof(real_t))
-                packed += Fg * wide
-        c += wide

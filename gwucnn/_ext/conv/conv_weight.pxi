@@ -1,14 +1,15 @@
-# The gradient of a convolution by its weights, and the sums over pixels that are the gradient by its bias.
+# The gradient of a convolution with respect to its weights.
 #
-#   dweight[u, v, c, f] (+)= sum over n, i < OH, j < OW of x[n, i*SH + u*DH - top, j*SW + v*DW - left, c] * dy[n, i, j, f]
+#   dweight[u, v, c, f] (+)= sum over n, i < OH, j < OW of
+#                            x[n, i*SH + u*DH - top, j*SW + v*DW - left, c] * dy[n, i, j, f]
 #
 # Seen as a matrix, dweight has a row for each (u, v, c) and a column for each filter. A register tile holds up to 14
 # rows by two vectors of filters and runs over all pixels of an image before it is added to memory. Rows of one tap
-# are neighbouring channels; with few channels a tile mixes taps and looks its places up.
+# are neighbouring channels; with few channels a tile combines taps and reads the offsets of its rows from a table.
 #
-# Threads own tiles, so no sum is ever split by their number and any number of threads gives the same bits. Only where
-# there are fewer tiles than threads (a first layer with one channel) images are shared out too, and each share's sums
-# are added in order.
+# Each tile is computed by one thread, so the bits do not depend on the number of threads. Only where there are fewer
+# tiles than threads (a first layer with one channel) are images divided into shares as well, whose sums are added in
+# order.
 
 cdef extern from "variants/kernels.h" nogil:
     void outer_tile(int m, const Outer *o, const void *x, const ptrdiff_t *value, const void *dy, void *dw,
@@ -16,18 +17,18 @@ cdef extern from "variants/kernels.h" nogil:
     void scattered_outer_tile(int m, const Outer *o, const void *x, const ptrdiff_t *value, const void *dy, void *dw,
                               Py_ssize_t lanes, bint fresh)
 
-# Images of more than LARGE pixels are taken in strips of about STRIP_PIXELS: their values for one block of filters then
-# stay in the first-level cache from tile to tile (56x56 images of 256 channels: 73 before, 140 GFLOP/s after).
+# Images of more than LARGE pixels are processed in strips of about STRIP_PIXELS: their values for one block of filters
+# then stay in the first-level cache from tile to tile (56x56 images of 256 channels: 73 before, 140 GFLOP/s after).
 cdef enum:
     LARGE = 1024
     STRIP_PIXELS = 256
 
-# Small images, together of so many bytes with their gradients, stay in the second-level cache from tile to tile: the
-# weights' gradients, often larger than any cache, are then passed through once for all of them.
+# Small images that together with their gradients have at most so many bytes stay in the second-level cache from tile to
+# tile: the gradients of the weights, often larger than any cache, are then traversed only once for all of them.
 cdef enum:
     GROUP_BYTES = 1 << 19
 
-# Gradients of an image that stay in the first-level cache as a whole.
+# Size of an image's gradients that stay in the first-level cache.
 cdef enum:
     FEW_BYTES = 1 << 15
 
@@ -37,7 +38,7 @@ cdef enum:
 
 
 cdef class Conv2DBackwardWeight(Step):
-    """The gradient by the weights; written to `dweight`, or added if `accumulate`."""
+    """The gradient with respect to the weights; written to `dweight`, or added if `accumulate`."""
 
     cdef Geometry g
     cdef Outer walk
@@ -90,7 +91,7 @@ cdef class Conv2DBackwardWeight(Step):
         self.cut(operations, lanes)
 
     cdef int flatten(self, Geometry *g) except -1:
-        """See a batch under 1x1 filters (a dense layer, say) as one row of pixels: tiles run over it without a stop."""
+        """Treat a batch with 1x1 filters (a dense layer, say) as one row of pixels: tiles cross images."""
         cdef Py_ssize_t pixels = g.N * g.H * g.W, chunk
         if not (g.KH == g.KW == g.SH == g.SW == 1 and g.top == g.left == 0 and g.OH == g.H and g.OW == g.W):
             return 0
@@ -103,7 +104,7 @@ cdef class Conv2DBackwardWeight(Step):
         return 0
 
     cdef int cut(self, double operations, Py_ssize_t lanes) except -1:
-        """Cut the weights into tiles and the work into shares, and reserve memory."""
+        """Divide the weights into tiles and the work into shares, and reserve memory."""
         cdef Geometry *g = &self.g
         cdef Py_ssize_t Cg = g.C // g.groups, rows = g.KH * g.KW * Cg, u, v, c, span = rows if self.scattered else Cg
         cdef Py_ssize_t tiles = (span + TILE_PIXELS - 1) // TILE_PIXELS
@@ -212,9 +213,9 @@ cdef void weight_share(
 
 cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *strip, Py_ssize_t tile, Py_ssize_t first_row,
                              const real_t *x, const real_t *dy, real_t *dweight, bint fresh) noexcept nogil:
-    """Add what output rows from `first_row` on give to a tile of an image's gradient; if `fresh`, begin it."""
-    # Tiles of one block of filters follow each other, so that its gradients stay in the first-level cache; where all
-    # filters' do, tiles of the same rows, which are neighbours in memory.
+    """Add the products of output rows from `first_row` on to a tile of the gradient, or overwrite it if `fresh`."""
+    # Tiles of one block of filters follow each other, so that its gradients stay in the first-level cache; if those of
+    # all filters fit, tiles of the same rows, which are adjacent in memory.
     cdef Geometry *g = &self.g
     cdef Py_ssize_t lanes = lanes_of(real_t is double)
     cdef Py_ssize_t column_tile = (tile if self.across else tile // self.row_tiles) % self.column_tiles
@@ -266,46 +267,3 @@ cdef inline void widen(
             wide[r * Fgp + f] = narrow[r * Fg + f]
         for f in range(Fg, Fgp):
             wide[r * Fgp + f] = 0
-
-
-cdef class SumRows(Step):
-    """total[f] = sum over r of rows[r, f]: the gradient by a bias; written, or added if `accumulate`."""
-
-    cdef Py_ssize_t R, F
-    cdef bint accumulate
-    cdef void *rows
-    cdef void *total
-
-    def __init__(self, rows, total, bint accumulate):
-        self.F = total.size
-        self.R = rows.size // max(self.F, 1)
-        self.rows = self.real(rows, self.R * self.F, False)
-        self.total = self.real(total, self.F, True)
-        self.out = total
-        self.accumulate = accumulate
-
-    cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        if self.is_double:
-            sum_rows(<double *>self.rows, <double *>self.total, self.R, self.F, self.accumulate)
-        else:
-            sum_rows(<float *>self.rows, <float *>self.total, self.R, self.F, self.accumulate)
-
-
-cdef void sum_rows(const real_t *rows, real_t *total, Py_ssize_t R, Py_ssize_t F, bint accumulate) noexcept nogil:
-    # Sums of 256 rows are added up at the end of each: over a million pixels, one running sum in float32 would lose
-    # four digits, this loses two (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
-    cdef Py_ssize_t r, f, block, first, last
-    cdef real_t some[64]
-    cdef Py_ssize_t width
-    for first in range(0, F, 64):
-        width = min(F - first, 64)
-        if not accumulate:
-            memset(total + first, 0, width * sizeof(real_t))
-        for block in range(0, R, 256):
-            last = min(block + 256, R)
-            memset(some, 0, sizeof(some))
-            for r in range(block, last):
-                for f in range(width):
-                    some[f] += rows[r * F + first + f]
-            for f in range(width):
-                total[first + f] += some[f]

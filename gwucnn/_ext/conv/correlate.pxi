@@ -1,29 +1,30 @@
-# The engine of convolution: a batch of images slides under packed weights, register tile by register tile.
+# The core of convolution: correlates a batch of images with packed weights, one register tile at a time.
 #
-# Forward convolution and the gradient by the input are the same computation. Both make families of output pixels,
-# called planes here; inside a plane, pixel (i, j) sums the same taps relative to source pixel (i * step, j * step):
+# Forward convolution and the gradient with respect to the input are the same computation. Both compute families of
+# output pixels, called planes here; within a plane, pixel (i, j) sums the same taps relative to source pixel (i * step,
+# j * step):
 #
 #   y[first + i*y_row + j*y_pixel + f] = bias[f] + sum over t, r of
 #       source[(i*row_step*width + j*column_step*width_pixel) + tap[t] + r] * weight[t*run + r, f]
 #
-#   forward          one plane a group; the taps are the filter's pixels, a run is the channels of one pixel
+#   forward          one plane per group; the taps are the filter's pixels, a run is the channels of one pixel
 #                    (with dilation 1 and one group a whole filter row: KW * C neighbouring numbers)
 #   backward_input   one plane for each phase of the stride and each group; the source is dy, a run is its filters
 #
 # Weights are packed so that a tile reads them in order: (block of filters, t, r, filter in block); the last block is
-# filled up with zeros, so that tiles always compute whole vectors and only the store looks at how many count.
+# padded with zeros, so that tiles always compute whole vectors and only the store needs to know how many are valid.
 #
-# Where windows reach over the border, the rows that a unit of work needs are copied once into scratch memory with
-# the border as zeros: the inner loops then have no special cases. The copy costs one move for KH*KW*F products. Where
+# Where windows overlap the border, the rows that a unit of work reads are copied once into scratch memory with
+# the border as zeros: the inner loops then have no special cases. One element is copied for KH*KW*F products. Where
 # much of a window is border, in small images, tiles take several images instead of a row: see abreast.pxi.
 
 from libc.string cimport memcpy, memset
 
-# Two vectors of filters a tile.
+# Two vectors of filters per tile.
 cdef enum:
     TILE_VECTORS = 2
 
-# A copied strip with its border should stay in the second-level cache beside the weights (1 to 2 MB a core).
+# A copied strip with its border should stay in the second-level cache beside the weights (1 to 2 MB per core).
 cdef Py_ssize_t STRIP_BYTES = 1 << 18
 
 # Unpacked rows of weights lie F numbers apart. Up to 512 bytes this costs nothing; at 1024 the address bits that
@@ -31,7 +32,7 @@ cdef Py_ssize_t STRIP_BYTES = 1 << 18
 cdef Py_ssize_t UNPACKED_ROW_BYTES = 512
 
 
-# A block of weights that is asked for ahead must find room in the second-level cache beside the one in use.
+# A block of weights that is prefetched must fit into the second-level cache beside the one in use.
 cdef Py_ssize_t AHEAD_BYTES = 1 << 17
 
 
@@ -79,7 +80,7 @@ cdef inline Py_ssize_t round_up(Py_ssize_t size, Py_ssize_t multiple) noexcept n
 
 
 cdef inline Py_ssize_t even_share(Py_ssize_t all, Py_ssize_t most) noexcept nogil:
-    """Return the size of as few equal parts as `most` in each allows, at least 1."""
+    """Return the size of the equal parts when dividing into as few as possible, each of at most `most`; at least 1."""
     cdef Py_ssize_t parts = max((all + most - 1) // most, 1)
     return max((all + parts - 1) // parts, 1)
 
@@ -91,7 +92,7 @@ cdef void copy_with_border(
     Py_ssize_t first, Py_ssize_t rows, Py_ssize_t width,
     Py_ssize_t top, Py_ssize_t left,
 ) noexcept nogil:
-    # Row r of the strip is image row first + r - top; what lies outside the image is zero.
+    # Row r of the strip is image row first + r - top; pixels outside the image are zero.
     cdef Py_ssize_t r, h, inside
     left = min(left, width)         # a single window may end before the image begins
     inside = min(W, width - left)
@@ -138,7 +139,7 @@ cdef class Correlate(Step):
     cdef Abreast abreast            # where tiles take a pixel of several images, see abreast.pxi
 
     cdef int plan(self, double operations) except -1:
-        """Cut the work into units and reserve memory, once the planes are known."""
+        """Divide the work into units and reserve memory, once the planes are known."""
         cdef Py_ssize_t lanes = lanes_of(self.is_double), itemsize = 8 if self.is_double else 4
         cdef Py_ssize_t p, rows = 0, weights = 0, biases = 0, blocks = 1, row_bytes
         cdef Plane *plane
@@ -218,7 +219,7 @@ cdef class Correlate(Step):
 
 
 cdef void correlate_unit(Correlate self, Py_ssize_t unit, int thread, const real_t *x) noexcept nogil:
-    """Compute some rows (a strip) of one image, for some or all filters."""
+    """Compute a strip of rows of one image, for a range of filters."""
     cdef Py_ssize_t strip = unit // self.block_groups % self.strips
     cdef Py_ssize_t n = unit // self.block_groups // self.strips
     cdef Py_ssize_t first_row = strip * self.strip_rows

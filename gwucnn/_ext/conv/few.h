@@ -6,7 +6,7 @@
  * after pixel, for images of few channels; `x` then is a copy in which each value stands as often as there are
  * filters, so that neighbouring outputs meet neighbouring numbers.
  *
- * Included once for float and once for double by variants/families.h. Arguments are checked by the callers.
+ * Compiled once for float and once for double; see variants/kernels.h. The callers check the arguments.
  */
 
 /* Pixels in a tile of 1, 2 or 3 outputs: sums, and beside them the weights and a pixel, fit the registers. */

@@ -1,4 +1,4 @@
-# Few outputs a pixel: how the engine of correlate.pxi works where lanes over outputs would stand idle.
+# Few outputs per pixel: variants of correlate.pxi for where lanes over outputs would be idle.
 #
 #   DOT      runs of at least a vector (many channels): lanes run along a run, and a tile of pixels by 1 to 3 outputs
 #            adds up its lanes at the end
@@ -7,10 +7,10 @@
 #
 #                copy[row, c, s, w*O + o] = source[row, w*S + s, c]        S columns from one pixel's window to the next
 #
-#            so that output number p of a row meets number p + tap of the copy, for all p. Nothing is copied for one
+#            so that element p of an output row needs element p + tap of the copy, for all p. Nothing is copied for one
 #            channel and one output, the network of the slides.
 #
-# The sums of SPREAD come in the order of correlate_tile's and have the same bits.
+# SPREAD sums in the same order as correlate_tile and gives the same bits.
 
 cdef extern from "variants/kernels.h" nogil:
     void dot_row(int outputs, Py_ssize_t columns, const Correlation *c, const void *x, const void *w,
@@ -33,8 +33,8 @@ cdef int few_way(Correlate self, Py_ssize_t lanes) noexcept nogil:
         return DOT
     if self.plane_count > 1 or plane.walk.y_pixel != plane.outputs or self.row_pixels * plane.outputs < lanes:
         return NOT_FEW
-    # Spreading out, and pooling afterwards, cost most with many outputs: 8 filters of 3 channels gain nothing, and
-    # before pooling 4 of one channel (measured with AVX-512). The bits are the same either way.
+    # Spreading, and pooling afterwards, cost most with many outputs: 8 filters of 3 channels gain nothing, nor do
+    # 4 of one channel before pooling (measured with AVX-512). The bits are the same either way.
     if self.flat_pixels or (self.C > 1 and 4 * plane.outputs > lanes):
         return NOT_FEW
     return NOT_FEW if self.row_pixels > plane.columns and 4 * plane.outputs >= lanes else SPREAD
@@ -68,7 +68,7 @@ cdef int reserve_few(Correlate self, Py_ssize_t lanes, Py_ssize_t weights) excep
 
 
 cdef void pack_few(Correlate self, const real_t *packed, const real_t *bias) noexcept nogil:
-    """Bring the weights from the engine's order, rows of one vector, into that of the tiles."""
+    """Reorder the weights from rows of one vector, as in correlate.pxi, to the order of the tiles."""
     cdef real_t *to = <real_t *>self.few.weights
     cdef Py_ssize_t p
     if self.few.way == SPREAD:

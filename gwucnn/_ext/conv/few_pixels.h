@@ -4,7 +4,7 @@
  * `add_rows`: a block of rows of the weights is multiplied by all pixels before the next is read, so that memory is read
  * from end to end, and each number once.
  *
- * Included once for float and once for double by variants/families.h. Arguments are checked by the callers.
+ * Compiled once for float and once for double; see variants/kernels.h. The callers check the arguments.
  */
 
 /* y[m * y_pixel + b] = sum over t < taps, r < run of x[m * x_pixel + tap[t] + r] * w[w_tap[t] + b * w_step + r]

@@ -1,11 +1,11 @@
-# Convolutions of few pixels with many weights, as of the last layers of a network that learns from one image.
+# Convolutions of few pixels with many weights, as in the last layers of a network trained with a batch of one.
 #
-# To bring the weights into another order would take longer than to multiply by them: they are used where they lie.
+# Packing the weights would take longer than multiplying by them: they are used in place.
 #
-#   gradient by the input   dx[p, c] is a product of neighbours in memory, the filters of a tap and channel, with those
+#   input gradient          dx[p, c] is a product of neighbours in memory, the filters of a tap and channel, with those
 #                           of a pixel of dy: lanes run along both (Conv2DBackwardInput, with `run_rows` for its rows)
 #   forward                 y[p, :] += x[p, tap, c] * weight[tap, c, :], for a block of channels of one tap and all
-#                           pixels that it meets inside of the image, then for the next block (Conv2DFewPixels)
+#                           pixels for which it is inside the image, then for the next block (Conv2DFewPixels)
 
 cdef extern from "variants/kernels.h" nogil:
     enum: RUN_PIXELS
@@ -15,8 +15,8 @@ cdef extern from "variants/kernels.h" nogil:
     void add_rows(int m, int vectors, Py_ssize_t rows, const void *x, const void *w, Py_ssize_t w_step,
                   const void *next, const ptrdiff_t *at, void *y)
 
-# A gradient of so many pixels by its input is computed along runs. With AVX-512, 16 pixels of 512 filters and channels
-# take 1.1 ms instead of 2.9, 64 of 256 take 0.8 instead of 1.2, and 256 of 128 gain nothing.
+# The input gradient of at most so many pixels is computed along runs. With AVX-512, 16 pixels of 512 filters and
+# channels take 1.1 ms instead of 2.9, 64 of 256 take 0.8 instead of 1.2, and 256 of 128 gain nothing.
 cdef enum:
     RUNS_PIXELS = 256
 
@@ -73,7 +73,7 @@ cdef inline void run_tile(int m, const Correlation *walk, const ptrdiff_t *w_tap
 
 
 cdef class Conv2DFewPixels(Step):
-    """Forward convolution, where filters come in whole vectors; see Conv2D for the arguments."""
+    """Forward convolution for a whole number of vectors of filters; see Conv2D for the arguments."""
 
     cdef Geometry g
     cdef bint relu
@@ -108,7 +108,7 @@ cdef class Conv2DFewPixels(Step):
         self.unit_cost = operations_of(&g) / self.units
 
     cdef void list_pixels(self) noexcept nogil:
-        """List for each tap the outputs for which it lies inside of the image."""
+        """List for each tap the outputs for which it is inside the image."""
         cdef Geometry *g = &self.g
         cdef Py_ssize_t pixels = g.N * g.OH * g.OW, tap, n, i, j, h, w, count
         for tap in range(g.KH * g.KW):
@@ -133,7 +133,7 @@ cdef class Conv2DFewPixels(Step):
 
 cdef void few_pixels(Conv2DFewPixels self, Py_ssize_t unit, const real_t *x, const real_t *weight, const real_t *bias,
                      real_t *y) noexcept nogil:
-    """Compute some of the filters of all pixels."""
+    """Compute a range of filters of all pixels."""
     cdef Geometry *g = &self.g
     cdef Py_ssize_t lanes = lanes_of(real_t is double), pixels = g.N * g.OH * g.OW, vectors = g.F // lanes
     cdef Py_ssize_t first = vectors * unit // self.units * lanes, last = vectors * (unit + 1) // self.units * lanes

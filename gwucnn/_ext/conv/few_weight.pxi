@@ -1,18 +1,18 @@
-# The gradient of a convolution by the weights of a few filters, where conv_weight.pxi with its lanes over filters would
-# leave most of them idle. One group.
+# The gradient of a convolution with respect to the weights of a few filters, where conv_weight.pxi with its lanes over
+# filters would leave most of them idle. One group.
 #
-# Many channels: the parts of images and gradients are exchanged. A tile's vectors run over channels of x, its rows
+# Many channels: the roles of images and gradients are exchanged. A tile's vectors run over channels of x, its rows
 # over (u, v, f), and the gradients are looked up where the border is:
 #
 #   dweight[u, v, c, f] (+)= sum over n, h, w of x[n, h, w, c] * dy[n, (h + top - u*DH) / SH, (w + left - v*DW) / SW, f]
 #
 # with dy zero outside: a NaN at the edge of x reaches all taps of its channel. Pixels of one phase, (h + top) % SH and
-# (w + left) % SW, meet the same taps, as in Conv2DBackwardInput.
+# (w + left) % SW, use the same taps, as in Conv2DBackwardInput.
 #
 # Few channels: lanes run over the outputs of a row, pixel after pixel, as in few_outputs.pxi, and are added up at the
-# end. Filters are filled up to 1, 2, 4 or 8, so that a lane always belongs to one filter.
+# end. Filters are padded to 1, 2, 4 or 8, so that a lane always belongs to one filter.
 #
-# The weights are few, so threads share out images, and each thread's sums are added in order.
+# The weights are few, so images are divided among threads, and each thread's sums are added in order.
 
 cdef extern from "variants/kernels.h" nogil:
     void spread_outer(Py_ssize_t taps, const Outer *o, const void *x, const ptrdiff_t *tap, const void *dy,
@@ -20,7 +20,7 @@ cdef extern from "variants/kernels.h" nogil:
 
 
 cdef class FewFiltersBackwardWeight(Step):
-    """What both ways have in common; they differ in `some_images` and `collect`."""
+    """The base class of both algorithms, which differ in `some_images` and `collect`."""
 
     cdef Geometry g
     cdef bint accumulate
@@ -60,7 +60,7 @@ cdef class FewFiltersBackwardWeight(Step):
                          self.first + images * (index + 1) // self.shares)
 
     cdef void some_images(self, Py_ssize_t share, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-        """Add what images from `first` up to `last` give to the sums of a share."""
+        """Add the products of images `first` to `last` to the sums of a share."""
 
     cdef void collect(self, Py_ssize_t share) noexcept nogil:
         """Add the sums of a share to dweight."""
@@ -203,7 +203,7 @@ cdef inline void add_turned(ChannelsBackwardWeight self, const real_t *sums, rea
 
 
 cdef class PixelsBackwardWeight(FewFiltersBackwardWeight):
-    """Lanes run over the outputs of a row, of which there must be a vector at least."""
+    """Lanes run over the outputs of a row, at least a vector of them."""
 
     cdef Spread spread
     cdef Outer walk
@@ -262,7 +262,7 @@ cdef class PixelsBackwardWeight(FewFiltersBackwardWeight):
 
 cdef void pixels_strip(PixelsBackwardWeight self, Py_ssize_t share, Py_ssize_t n, Py_ssize_t first_row,
                        const real_t *x, const real_t *dy) noexcept nogil:
-    """Add what output rows of image n from `first_row` on give to the sums of a share."""
+    """Add the products of output rows of image n from `first_row` on to the sums of a share."""
     cdef Geometry *g = &self.g
     cdef real_t *x_copy = <real_t *>self.copies + share * (self.x_size + self.dy_size)
     cdef real_t *dy_copy = x_copy + self.x_size

@@ -1,9 +1,9 @@
-# Images of few channels, spread out for lanes that run over outputs: each value stands as often as there are outputs,
-# one plane a channel and, with strides, a phase of the columns:
+# Images of few channels, spread for lanes that run over outputs: each value is repeated once per output, one plane per
+# channel and, with strides, per phase of the columns:
 #
 #   copy[row, c, s, w, o] = source[row, w*step + s, c]      step columns from one output pixel to the next
 #
-# so that output number p = w*times + o of a row meets number p + (place of a tap) of the copy, whatever p is.
+# so that element p = w*times + o of an output row needs element p + (offset of a tap) of the copy, for all p.
 
 from libc.string cimport memset
 
@@ -30,7 +30,7 @@ cdef inline void set_spread(Spread *s, Py_ssize_t step, Py_ssize_t times) noexce
 
 
 cdef inline Py_ssize_t spread_place(const Spread *s, Py_ssize_t row, Py_ssize_t column, Py_ssize_t c) noexcept nogil:
-    """Return where in the copy a source pixel's channel is found."""
+    """Return the offset in the copy of a source pixel's channel."""
     return row * s.pitch + ((c * s.step + column % s.step) * s.columns + column // s.step) * s.times
 
 
@@ -40,7 +40,7 @@ cdef void spread_strip(
     real_t *strip,                  # (rows, C, step, columns, times)                     OUT
     Py_ssize_t first, Py_ssize_t rows,
 ) noexcept nogil:
-    # As copy_with_border: row r of the strip is image row first + r - top; what lies outside the image is zero.
+    # As copy_with_border: row r of the strip is image row first + r - top; pixels outside the image are zero.
     cdef Py_ssize_t inside = max(min(s.W, s.width - s.left), 0), r, h, c, w
     if s.C == 1 and s.step == 1 and s.width == s.W and not s.bordered:
         # Rows without anything between them are one long row.

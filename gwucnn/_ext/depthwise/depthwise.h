@@ -7,7 +7,7 @@
  * The last vector of a pixel is moved back where it would reach over the pixel's end, so that it repeats some outputs of
  * the vector before it. Spread images and their weights are laid out like that in memory ("slots"), each slot a vector.
  *
- * Included once for float and once for double by variants/families.h. Arguments are checked by the callers.
+ * Compiled once for float and once for double; see variants/kernels.h. The callers check the arguments.
  */
 
 /* y[m, f] = bias[f] + sum over t < taps of x[m * x_pixel + tap[t].x + f] * w[tap[t].w + f], for M pixels, V vectors. */

@@ -1,10 +1,10 @@
-# Depthwise convolution, and convolution in groups of few channels, forward and backward to the input.
+# Depthwise convolution, and convolution in groups of few channels, and the input gradient.
 #
-# The way is that of lanewise.pxi. Weights are used where they lie if nothing is gathered; otherwise they are copied into
-# slots as well, for the gradient by the input with a channel in each lane.
+# The algorithm is that of lanewise.pxi. Weights are used in place if nothing is gathered; otherwise they are copied
+# into slots as well, for the input gradient with a channel in each lane.
 
 cdef class DepthwiseSlide(Lanewise):
-    """Forward, or the gradient by the input: axes for each phase of the stride slide over the source."""
+    """Forward, or the input gradient: one axis for each phase of the stride."""
 
     cdef Py_ssize_t N, H, W, C      # the source
     cdef Axis *rows
@@ -20,7 +20,7 @@ cdef class DepthwiseSlide(Lanewise):
     cdef void *packed               # (blocks, KH*KW*depth, width), and (blocks, width) of the bias
 
     cdef int plan(self) except -1:
-        """Cut the work into units and reserve memory, once the axes are known."""
+        """Divide the work into units and reserve memory, once the axes are known."""
         cdef Geometry *g = &self.g
         cdef Py_ssize_t lanes = lanes_of(self.is_double), itemsize = 8 if self.is_double else 4
         cdef Py_ssize_t strip, p, rows = 0, row_bytes = self.W * self.C * itemsize
@@ -44,7 +44,7 @@ cdef class DepthwiseSlide(Lanewise):
         return 0
 
     cdef void strip_span(self, Py_ssize_t strip, Source *s) noexcept nogil:
-        """Set which source rows a strip of output rows reaches."""
+        """Set the source rows that a strip of output rows reads."""
         cdef Py_ssize_t p, first, last
         s.top = s.bottom = 0
         for p in range(self.row_phases):
@@ -65,7 +65,7 @@ cdef class DepthwiseSlide(Lanewise):
 
 
 cdef void pack_lanes(DepthwiseSlide self, const real_t *weight, const real_t *bias, real_t *packed) noexcept nogil:
-    """Copy weights and bias to the slots; for the gradient by the input a lane is a channel, not a filter."""
+    """Copy weights and bias to the slots; for the input gradient a lane is a channel, not a filter."""
     cdef Geometry *g = &self.g
     cdef Py_ssize_t Cg = g.C // g.groups, Fg = g.F // g.groups, lanes = lanes_of(real_t is double)
     cdef Py_ssize_t block, tap, r, place, f, last = self.slots * lanes - 1
@@ -88,7 +88,7 @@ cdef void pack_lanes(DepthwiseSlide self, const real_t *weight, const real_t *bi
 
 
 cdef void slide_unit(DepthwiseSlide self, Py_ssize_t unit, int thread, const real_t *x, real_t *y) noexcept nogil:
-    """Compute some rows (a strip) of one image, for all outputs or a block of them."""
+    """Compute a strip of rows of one image, for all outputs or a block of them."""
     cdef Geometry *g = &self.g
     cdef Py_ssize_t lanes = lanes_of(real_t is double), block = unit % self.blocks, f = block * self.block_slots * lanes
     cdef Py_ssize_t strip = unit // self.blocks % self.strip_count, n = unit // self.blocks // self.strip_count
@@ -157,7 +157,7 @@ cdef inline void square_rows(
     Py_ssize_t top, Py_ssize_t bottom,      # ... and rows
     Depth *walk, Tap *tap, const real_t *x, const real_t *weight, const real_t *bias, real_t *y, Py_ssize_t outputs,
 ) noexcept nogil:
-    """Compute rows by twos; tiles at the border leave out the row or column that is not there."""
+    """Compute rows in pairs; tiles at the border omit the row or column outside."""
     cdef Py_ssize_t i = first, j, at = list_taps(self, s, rows, columns, top, left, tap, &walk.taps)
     cdef int outside
     x += at - top * walk.x_row - left * walk.x_pixel
@@ -181,7 +181,7 @@ cdef inline void slide_edges(
     Py_ssize_t left, Py_ssize_t right,      # columns in between
     Depth *walk, Tap *tap, const real_t *x, const real_t *weight, const real_t *bias, real_t *y, Py_ssize_t outputs,
 ) noexcept nogil:
-    """Compute the columns to the left and right of those of which all taps are there, in upright tiles."""
+    """Compute the columns at the left and right edge, which lack some taps, in vertical tiles."""
     cdef Py_ssize_t at, i, j = 0 if left > 0 else right, m
     cdef Depth upright = walk[0]
     upright.x_pixel, upright.y_pixel = walk.x_row, walk.y_row
@@ -215,7 +215,7 @@ cdef inline void slide_row(
 
 
 cdef class DepthwiseConv2D(DepthwiseSlide):
-    """Forward convolution in groups, plus a bias; what it does to weights costs too little to be saved."""
+    """Forward convolution in groups, plus a bias; transforming the weights costs too little to be cached."""
 
     def __init__(self, x, weight, bias, y, strides, dilation, offset, Py_ssize_t groups, bint constant_weight=False,
                  bint relu=False):
@@ -240,7 +240,7 @@ cdef class DepthwiseConv2D(DepthwiseSlide):
 
 
 cdef class DepthwiseConv2DBackwardInput(DepthwiseSlide):
-    """The gradient by the input, or a transposed convolution: see Conv2DBackwardInput, also for phases."""
+    """The gradient with respect to the input, or a transposed convolution: see Conv2DBackwardInput, also for phases."""
 
     def __init__(self, dy, weight, dx, strides, dilation, offset, Py_ssize_t groups, bias=None):
         cdef Geometry g = geometry_of(dx.shape, weight.shape, dy.shape, strides, dilation, offset, groups)

@@ -1,19 +1,19 @@
-# The gradient by the weights of a depthwise convolution, or one in groups of few channels.
+# The gradient with respect to the weights of a depthwise convolution, or one in groups of few channels.
 #
 #   dweight[t, r, f] (+)= sum over n, i, j of source[window of (i, j) + t, r, f] * dy[n, i, j, f]
 #
 # with the source of lanewise.pxi. Sums of one unit of work, a strip of an image, are kept in the first-level cache and
 # then added to those of the thread's earlier units: many pixels are summed in two steps, which loses fewer digits than
-# one running sum. Units are shared out evenly, and the shares' sums are added in order: bits depend on the number of
-# threads, but on nothing else.
+# one running sum. Units are divided evenly among threads, and the shares' sums are added in order: bits depend on the
+# number of threads, but on nothing else.
 
-# Pixels of a row that pass under one set of taps at a time: their values stay in the first-level cache for the next.
+# Pixels of a row that are processed with one set of taps at a time: they stay in the first-level cache for the next.
 cdef enum:
     OUTER_PIXELS = 14
 
 
 cdef class DepthwiseConv2DBackwardWeight(Lanewise):
-    """The gradient by the weights; written to `dweight`, or added if `accumulate`."""
+    """The gradient with respect to the weights; written to `dweight`, or added if `accumulate`."""
 
     cdef Axis rows, columns
     cdef bint accumulate
@@ -41,7 +41,7 @@ cdef class DepthwiseConv2DBackwardWeight(Lanewise):
         self.cut()
 
     cdef int cut(self) except -1:
-        """Cut the work into units and the units into shares, and reserve memory."""
+        """Divide the work into units and the units into shares, and reserve memory."""
         cdef Geometry *g = &self.g
         cdef Py_ssize_t lanes = lanes_of(self.is_double), itemsize = 8 if self.is_double else 4
         cdef Py_ssize_t row = g.W * g.C, taps = g.KH * g.KW * self.depth
@@ -85,7 +85,7 @@ cdef class DepthwiseConv2DBackwardWeight(Lanewise):
 
 
 cdef void add_shares(DepthwiseConv2DBackwardWeight self, const real_t *partial, real_t *dweight) noexcept nogil:
-    # The last slot ends with the last output: what it repeats of the slot before is left out.
+    # The last slot ends with the last output: what it repeats of the previous slot is omitted.
     cdef Py_ssize_t lanes = lanes_of(real_t is double), share, block, tap, f, outputs, whole, moved
     for share in range(self.shares):
         for block in range(self.blocks):
@@ -115,7 +115,7 @@ cdef void depth_weight_share(DepthwiseConv2DBackwardWeight self, Py_ssize_t shar
 
 cdef void depth_weight_unit(DepthwiseConv2DBackwardWeight self, Py_ssize_t share, Py_ssize_t unit, const real_t *x,
                             const real_t *dy, real_t *sums) noexcept nogil:
-    """Add up a strip of one image, for all outputs or a block of them."""
+    """Sum over a strip of one image, for all outputs or a block of them."""
     cdef Geometry *g = &self.g
     cdef Py_ssize_t lanes = lanes_of(real_t is double), block = unit % self.blocks, f = block * self.block_slots * lanes
     cdef Py_ssize_t strip = unit // self.blocks % self.strip_count, n = unit // self.blocks // self.strip_count
@@ -163,7 +163,7 @@ cdef inline void depth_weight_edges(
     Py_ssize_t left, Py_ssize_t right,      # columns in between
     const real_t *x, const real_t *dy, real_t *sums, Py_ssize_t outputs,
 ) noexcept nogil:
-    """Add up the columns to the left and right of those of which all taps are there, each from top to bottom."""
+    """Sum over the columns at the left and right edge, which lack some taps, each from top to bottom."""
     cdef Py_ssize_t j = 0 if left > 0 else right
     cdef Depth walk = outer_walk(self, s)
     dy += first * walk.y_row
@@ -215,7 +215,7 @@ cdef inline void depth_weight_pixels(
     Py_ssize_t i, Py_ssize_t j, Py_ssize_t pixels, bint inside,
     const real_t *x, const real_t *dy, real_t *sums, Py_ssize_t outputs,
 ) noexcept nogil:
-    """Add up pixels with the same taps, in tiles of taps that follow each other in memory."""
+    """Sum over pixels with the same taps, in tiles of taps that are consecutive in memory."""
     cdef Geometry *g = &self.g
     cdef Tap *tap = self.taps + share * g.KH * g.KW * self.depth
     cdef Py_ssize_t taps, run, top, bottom, t, k, m
@@ -223,7 +223,7 @@ cdef inline void depth_weight_pixels(
     steps.y_pixel = y_pixel
     x += list_taps(self, s, &self.rows, &self.columns, i, j, tap, &taps)
     taps_inside(&self.rows, i, s.top, s.bottom, &top, &bottom)
-    # Of windows that reach over the left or right border, only parts of a filter row follow each other.
+    # For windows that overlap the left or right border, only parts of a filter row are consecutive.
     run = taps if inside else taps // max(bottom - top, 1)
     if run == 0:
         return

@@ -1,6 +1,6 @@
 # Convolutions in which vectors run over channels: depthwise ones, and those in groups of few channels.
 #
-# The engine of correlate.pxi gives each group its own tiles; with one or two filters in a group most of a vector stays
+# correlate.pxi gives each group its own tiles; with one or two filters in a group most of a vector would be
 # empty. Here a vector holds neighbouring outputs of one pixel, whatever their groups, and the sum is lane by lane:
 #
 #   y[i, j, f] = bias[f] + sum over taps t, r < depth of source[window of (i, j) + t, r, f] * weight[t, r, f]
@@ -9,7 +9,7 @@
 #   backward_input   source[p, r, c] = dy[p, g*F/groups + r], depth = F/groups, g = c // (C/groups)
 #
 # With one channel and one filter in each group, source is the images themselves and nothing is copied: windows that
-# reach over the border simply have fewer taps. Otherwise the rows that a unit of work needs are gathered in scratch
+# overlap the border have fewer taps. Otherwise the rows that a unit of work needs are gathered in scratch
 # memory, for two vectors of outputs at a time, with the border as zeros: each gathered value serves KH*KW products.
 
 cdef extern from "variants/kernels.h" nogil:
@@ -48,7 +48,7 @@ cdef struct Axis:
 
 
 cdef struct Source:
-    # What windows slide over: an image, or a strip of one that was gathered. Rows top <= h < bottom are there.
+    # The source of the windows: an image, or a gathered strip of one. Rows top <= h < bottom exist.
     Py_ssize_t top, bottom, left, right
     Py_ssize_t row, pixel, depth    # numbers between neighbours
 
@@ -65,7 +65,7 @@ cdef inline Axis forward_axis(Py_ssize_t size, Py_ssize_t before, Py_ssize_t str
 
 cdef inline Axis backward_axis(Py_ssize_t phase, Py_ssize_t size, Py_ssize_t before, Py_ssize_t stride,
                                Py_ssize_t taps, Py_ssize_t dilation) noexcept nogil:
-    """Return the axis of the input rows h = phase, phase + stride, ...: the filter rows that meet them, backwards."""
+    """Return the axis of the input rows h = phase, phase + stride, ...: their filter rows, in reverse order."""
     cdef Axis axis
     cdef Py_ssize_t u, last = 0
     axis.first, axis.step, axis.count = phase, stride, (size - phase + stride - 1) // stride
@@ -117,7 +117,7 @@ cdef inline void outputs_between(const Axis *axis, Py_ssize_t low, Py_ssize_t hi
 
 
 cdef class Lanewise(Step):
-    """What the three kernels share: how outputs lie in vectors, and how a strip is gathered."""
+    """The base class of the three kernels: the layout of outputs in vectors, and the gathering of strips."""
 
     cdef Geometry g
     cdef Py_ssize_t depth           # source values that one output sums at each tap
@@ -135,7 +135,7 @@ cdef class Lanewise(Step):
     cdef Py_ssize_t strip_rows, strip_count     # output rows that are a unit of work
 
     cdef int lay_out(self, const Geometry *g, Py_ssize_t channels, Py_ssize_t outputs) except -1:
-        """Lay outputs of a pixel in slots; `channels` are what a source pixel has."""
+        """Assign the outputs of a pixel to slots; `channels` is the number of channels of a source pixel."""
         cdef Py_ssize_t groups = g.groups
         cdef Py_ssize_t lanes = lanes_of(self.is_double), r, s
         self.outputs = outputs
@@ -182,7 +182,7 @@ cdef class Lanewise(Step):
                 (<int32_t *>self.index)[at * lanes + lane] = <int32_t>f
 
     cdef int cut_rows(self, Py_ssize_t N, Py_ssize_t rows, Py_ssize_t row_bytes) except -1:
-        """Cut images into strips of rows that fit the cache, and are enough for all threads."""
+        """Divide images into strips of rows that fit the cache and are enough for all threads."""
         cdef Py_ssize_t most = max(STRIP_BYTES // max(row_bytes, 1), 4)
         if self.max_threads > 1 and N * self.blocks < 4 * self.max_threads:
             most = min(most, max(rows // (2 * self.max_threads), 2))
@@ -192,7 +192,7 @@ cdef class Lanewise(Step):
 
 
 cdef inline Py_ssize_t output_of(Lanewise self, Py_ssize_t place, Py_ssize_t lanes) noexcept nogil:
-    """Return which output lies at a place in the slots, or -1: the last slot ends with the last output."""
+    """Return the output at a position in the slots, or -1: the last slot ends with the last output."""
     if self.walk.whole and place >= self.outputs // lanes * lanes:
         return place - (self.slots * lanes - self.outputs)
     return place if place < self.outputs else -1
@@ -231,7 +231,7 @@ cdef void gather_strip(
 
 cdef inline void span(const Axis *axis, Py_ssize_t first, Py_ssize_t last, Py_ssize_t *low,
                       Py_ssize_t *high) noexcept nogil:
-    """Widen low <= source < high by what outputs from first to last reach; low == high at the start."""
+    """Extend low <= source < high to what outputs from first to last read; low == high at the start."""
     cdef Py_ssize_t least = axis.source_first + first * axis.source_step
     cdef Py_ssize_t most = axis.source_first + (last - 1) * axis.source_step + (axis.taps - 1) * axis.tap_step + 1
     if first >= last or axis.taps == 0:
@@ -246,7 +246,7 @@ cdef inline Py_ssize_t list_taps(
     Tap *tap,                       # (taps,)                                             OUT
     Py_ssize_t *taps,
 ) noexcept nogil:
-    """List the taps of output (i, j) that are there; return where its window would begin in the source."""
+    """List the existing taps of output (i, j); return the offset of its window in the source."""
     cdef Py_ssize_t top, bottom, left, right, u, v, r, row, column
     cdef Py_ssize_t h = rows.source_first + i * rows.source_step, w = columns.source_first + j * columns.source_step
     taps_inside(rows, i, s.top, s.bottom, &top, &bottom)

@@ -1,20 +1,21 @@
 # Average pooling and its gradient.
 #
 #   y[n, i, j, c]  = sum over u < PH, v < PW of x[n, h, w, c] / count       h = i*SH + u - top, w = j*SW + v - left
-#   dx[n, h, w, c] = sum over the windows that hold the pixel of dy[n, i, j, c] / count
+#   dx[n, h, w, c] = sum over the windows that contain the pixel of dy[n, i, j, c] / count
 #
 # `count` is the number of the window's pixels inside the image, or PH*PW where padding counts as zeros. Sums of
-# many pixels are taken in double, so that the mean of a whole image is as accurate as that of four pixels.
+# many pixels are computed in double, so that the mean of a whole image is as accurate as that of four pixels.
 
 ctypedef fused sum_t:
     float
     double
 
-# So few pixels are summed in their own type: 2x2 windows of 16 to 64 float32 channels take a third to half the time.
+# At most this many pixels are summed in their own type: 2x2 windows of 16 to 64 float32 channels take a third to half
+# the time.
 cdef enum:
     FEW_PIXELS = 16
 
-# Channels that are summed side by side: few enough for registers, and whole vectors.
+# Channels that are summed at a time: few enough for registers, and whole vectors.
 cdef enum:
     BLOCK = 16
 

@@ -3,7 +3,7 @@
 #   y[n, i, j, f] = max over a < 2, b < 2 of conv[n, 2*i + a, 2*j + b, f], and with relu of 0
 #
 # with conv of conv.pxi, bias included. relu and maximum commute. The winner byte is 2*a + b of the first largest, or 4
-# where relu shut all four (see winner.h). Rows and columns of the convolution that pooling drops are not computed.
+# where relu zeroed all four (see winner.h). Rows and columns of the convolution that pooling drops are not computed.
 
 cdef extern from "variants/kernels.h" nogil:
     enum: TILE_POOLED
@@ -72,7 +72,7 @@ cdef class Conv2DPool(Conv2D):
 
 cdef Geometry pooled_geometry(tuple x_shape, tuple weight_shape, tuple pooled_shape, strides, dilation, offset,
                               Py_ssize_t groups):
-    """Return the geometry of the part of the convolution that pooling to `pooled_shape` looks at."""
+    """Return the geometry of the part of the convolution that pooling to `pooled_shape` reads."""
     N, PH, PW, F = pooled_shape
     return geometry_of(x_shape, weight_shape, (N, 2 * PH, 2 * PW, F), strides, dilation, offset, groups)
 
@@ -113,7 +113,7 @@ cdef inline void pooled_few(
     real_t *y,                      # first pooled pixel                                  OUT
     uint8_t *winner,                # its winner, or NULL                                 OUT
 ) noexcept nogil:
-    """Few filters: some full-size rows at a time are written to scratch memory, which stays in the cache."""
+    """Few filters: a few full-size rows at a time are written to scratch memory, which stays in the cache."""
     cdef real_t *full = <real_t *>self.full_rows + at.thread * self.full_size
     cdef Py_ssize_t F = self.g.F, row = 2 * at.columns * F, i, k, to
     cdef Stretch some = at[0]

@@ -1,6 +1,6 @@
 /* 2x2 max pooling of few channels, forward and backward: the pixels of a row are gathered into vectors.
  *
- * Included once for float and once for double by variants/families.h. Arguments are checked by the callers.
+ * Compiled once for float and once for double; see variants/kernels.h. The callers check the arguments.
  */
 
 /* Pool 2 * 2 pixels of two rows, `outputs` of the F filters. Values are gathered into vectors, as they would not

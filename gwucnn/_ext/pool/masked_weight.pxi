@@ -1,8 +1,9 @@
-# The gradient by weights and bias of a convolution with 2x2 max pooling for images of few channels, from the pooled
-# gradient and the winner bytes: what winner_weight.pxi does with lists of winners, which would be longer here than the
-# work they save. Vectors run over filters, and a mask of the winner bytes picks the pixel that each gradient goes to.
+# The gradient with respect to weights and bias of a convolution with 2x2 max pooling for images of few channels, from
+# the pooled gradient and the winner bytes: winner_weight.pxi does the same with lists of winners, which here would cost
+# more than they save. Vectors run over filters, and a mask of the winner bytes selects the pixel that each gradient
+# goes to.
 #
-# The weights are few, so threads share out images, and each thread's sums are added in order.
+# The weights are few, so images are divided among threads, and each thread's sums are added in order.
 
 cdef extern from "variants/kernels.h" nogil:
     void masked_outer_tile(int m, const Outer *o, const void *x, const ptrdiff_t *value, const void *dy,
@@ -10,7 +11,7 @@ cdef extern from "variants/kernels.h" nogil:
 
 
 cdef class MaskedBackwardWeight(Step):
-    """For any filter size, filters in whole vectors, one group. Adds to dweight, and to dbias if there is one."""
+    """For any filter size, a whole number of vectors of filters, one group. Adds to dweight, and to dbias if not NULL."""
 
     cdef Geometry g
     cdef Outer walk

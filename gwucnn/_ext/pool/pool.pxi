@@ -1,14 +1,14 @@
-# Pooling: the largest value of each window of each channel, and the way back.
+# Max pooling, forward and backward.
 #
 #   y[n, i, j, c] = max over u < PH, v < PW of x[n, i*SH + u - top, j*SW + v - left, c]
 #
-# Pixels outside the image take no part. The winner record holds u*PW + v of the first largest value, in a byte where
-# the window has at most 255 pixels, so that backward need not see x again.
+# Pixels outside the image are ignored. The winner record holds u*PW + v of the first largest value, in a byte where
+# the window has at most 255 pixels, so that backward does not need x.
 #
-# A NaN wins over every number and the first NaN over later ones: written as "not smaller or equal, unless the best is
-# NaN already", since a plain `>` would drop it. Loops run over channels innermost, where memory is contiguous (except where there are few), and
-# select instead of branching, so that they become vector code. Backward selects, or checks: a winner record with
-# any contents at all can only make a gradient vanish, never write outside the window.
+# NaN counts as larger than every number, and the first NaN is the maximum: written as "not smaller or equal, unless the
+# best is NaN already", since a plain `>` would drop it. Loops run over channels innermost, where memory is contiguous
+# (except where there are few), and select instead of branching, so that compilers vectorize them. Backward selects, or
+# checks: a winner record with invalid contents can only lose a gradient, never write outside the window.
 
 cdef extern from "variants/kernels.h" nogil:
     bint unpools(const void *dy, Py_ssize_t F, Py_ssize_t columns)
@@ -32,7 +32,7 @@ cdef Pooling pooling_of(tuple x_shape, tuple y_shape, size, strides, offset):
     p.PH, p.PW = size
     p.SH, p.SW = strides
     p.top, p.left = offset
-    # Every window must hold a pixel of the image.
+    # Every window must contain a pixel of the image.
     if (min(p.PH, p.PW, p.SH, p.SW) < 1 or min(p.H, p.W, p.C) < 1 or min(p.OH, p.OW) < 1 or p.N < 0
             or not 0 <= p.top < p.PH or not 0 <= p.left < p.PW
             or (p.OH - 1) * p.SH - p.top >= p.H or (p.OW - 1) * p.SW - p.left >= p.W
@@ -41,7 +41,7 @@ cdef Pooling pooling_of(tuple x_shape, tuple y_shape, size, strides, offset):
     return p
 
 
-# Below this many channels windows are done channel by channel.
+# With fewer channels windows are computed channel by channel.
 cdef enum:
     FEW = 8
 
@@ -111,7 +111,7 @@ cdef void max_row(
 
 cdef inline void max_few(const Pooling *p, const real_t *x, Py_ssize_t h, Py_ssize_t w, real_t *y,
                          winner_t *winner) noexcept nogil:
-    # Too few channels for a vector: one after the other, the best in a register.
+    # Too few channels for a vector: one after the other, the maximum in a register.
     cdef Py_ssize_t c, u, v, first_u = max(-h, 0), last_u = min(p.PH, p.H - h)
     cdef Py_ssize_t first_v = max(-w, 0), last_v = min(p.PW, p.W - w)
     cdef real_t best, a
@@ -151,7 +151,7 @@ cdef inline void max_pixel(const real_t *x, real_t *y, winner_t *winner, Py_ssiz
 
 
 cdef class MaxPool2DBackward(Step):
-    """Route each gradient to its window's winner; where windows overlap, gradients add."""
+    """Add each gradient to its window's maximum; where windows overlap, gradients add."""
 
     cdef Pooling p
     cdef void *dy
@@ -226,7 +226,7 @@ cdef void max_image_backward(
 
 
 cdef inline bint unpools_in_rows(const Pooling *p, bint is_double) noexcept nogil:
-    """Return whether windows are 2x2, side by side and whole, and rows are such that vectors run over all channels."""
+    """Return whether windows are 2x2, adjacent and complete, and whether vectors can run over whole rows."""
     if p.PH != 2 or p.PW != 2 or p.SH != 2 or p.SW != 2 or p.top or p.left or 2 * p.OH > p.H or 2 * p.OW > p.W:
         return False
     return unpools(<double *>NULL, p.C, p.OW) if is_double else unpools(<float *>NULL, p.C, p.OW)

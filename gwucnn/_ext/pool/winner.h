@@ -1,13 +1,14 @@
 /* Tiles for a convolution with 2x2 max pooling, with or without relu between, forward and backward.
  *
  * Forward, the sums of a window's four pixels are compared while they are in registers: the full-size images are never
- * written. A byte for each pooled pixel and filter records which pixel won, 0 to 3, or 4 where relu shut all.
+ * written. A byte for each pooled pixel and filter records which pixel was the maximum, 0 to 3, or 4 where relu zeroed
+ * all four.
  *
- * Backward, only one pixel in four carries a gradient, and none where relu shut. The sums over pixels become sums over
- * a list of the winners, which needs a quarter to an eighth of the multiply-adds. Vectors then run over input channels,
- * which are neighbours in memory, since each filter has other winners.
+ * Backward, only one pixel in four carries a gradient, and none where relu gave zero. The sums over pixels become sums
+ * over a list of the winners, which needs a quarter to an eighth of the multiply-adds. Vectors then run over input
+ * channels, which are neighbours in memory, since each filter has other winners.
  *
- * Included once for float and once for double by variants/families.h. Arguments are checked by the callers.
+ * Compiled once for float and once for double; see variants/kernels.h. The callers check the arguments.
  */
 
 /* M pooled pixels side by side by V vectors of filters. */

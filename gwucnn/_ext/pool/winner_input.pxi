@@ -1,13 +1,13 @@
-# The gradient by the input of a convolution with 2x2 max pooling, with or without relu between, from the pooled
-# gradient and the winner bytes.
+# The gradient with respect to the input of a convolution with 2x2 max pooling, with or without relu between, from the
+# pooled gradient and the winner bytes.
 #
-#   dx[window of pixel (i, j, k) + (u, v), c] += sum over filters f that pixel k of window (i, j) won of
+#   dx[window of pixel (i, j, k) + (u, v), c] += sum over filters f whose maximum is pixel k of window (i, j) of
 #                                                dy[i, j, f] * weight[u, v, c, f]
 #
-# For some rows of pooled pixels, of one image or several small ones, and some filters, those that each of a window's
-# four pixels won are listed; then, vector of channels by vector, the lists' sums are added to the images. Weights are
-# read once for each winner, and the second-level cache gives half as many in a cycle as are multiplied: so many filters
-# are taken at a time as the first level has room for. Threads share out images.
+# For some rows of pooled pixels, of one image or several small ones, and a block of filters, the filters with their
+# maximum at each of a window's four pixels are listed; then the lists' sums are added to the images, one vector of
+# channels at a time. Weights are read once per winner, and the second-level cache delivers only half of what can be
+# multiplied per cycle, so a block has as many filters as fit into the first level. Images are divided among threads.
 
 cdef extern from "variants/kernels.h" nogil:
     Py_ssize_t list_filters(Py_ssize_t filters, const void *dy, const uint8_t *winner, int *counts, int *lists,
@@ -17,19 +17,19 @@ cdef extern from "variants/kernels.h" nogil:
     Py_ssize_t winner_input_row(Py_ssize_t windows, const int *counts, const int *filter, const void *g,
                                 const void *w, void *dx, Py_ssize_t x_row, Py_ssize_t x_pixel)
 
-# Bytes of filters, of a vector of channels, that stay in the first-level cache (32 kB); of lists that stream by; and of
-# gradients that stay in the second level.
+# Bytes of filters, of a vector of channels, that stay in the first-level cache (32 kB); of lists that are read once;
+# and of gradients that stay in the second level.
 cdef Py_ssize_t FILTERS_BYTES = 18 << 10
 cdef Py_ssize_t LISTS_BYTES = 16 << 10
 cdef Py_ssize_t INPUTS_BYTES = 1 << 19
 
-# The phase in which weights are packed; 0 is the work itself.
+# The phase in which weights are packed; 0 is the computation.
 cdef enum:
     PACK_FILTERS = 1
 
 
 cdef class WinnerBackwardInput(Step):
-    """For 3x3 filters, channels in whole vectors, one group."""
+    """For 3x3 filters, a whole number of vectors of channels, one group."""
 
     cdef Geometry g
     cdef Py_ssize_t height, width, image_size           # of dx, with its border

@@ -1,9 +1,9 @@
 /* Lists of the winners of 2x2 max pooling: which of a window's four pixels carries a filter's gradient, if any does.
  *
- * A byte tells it, 0 to 3, or more where relu shut all four. Which one it is can't be foreseen, so nothing here branches
+ * A byte tells it, 0 to 3, or more where relu zeroed all four. Which one it is can't be foreseen, so nothing here branches
  * on it: an entry is written where the next one belongs and counts, or not.
  *
- * Included once for float and once for double by variants/families.h. Arguments are checked by the callers.
+ * Compiled once for float and once for double; see variants/kernels.h. The callers check the arguments.
  */
 
 /* List the filters that each of a window's pixels won, pixel by pixel; returns the length of all four lists. */

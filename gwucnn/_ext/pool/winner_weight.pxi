@@ -1,15 +1,15 @@
-# The gradient by weights and bias of a convolution with 2x2 max pooling, with or without relu between, from the pooled
-# gradient and the winner bytes.
+# The gradient with respect to weights and bias of a convolution with 2x2 max pooling, with or without relu between,
+# from the pooled gradient and the winner bytes.
 #
 #   dweight[u, v, c, f] += sum over winners q of filter f of g[q] * x[window of q + (u, v), c]
 #   dbias[f] += sum over winners q of filter f of g[q]
 #
 # For each filter the winners in an image, or in several small ones, are listed; then one tile of 9 taps by two vectors
-# of channels runs over the list. Images are taken some at a time, so that they stay in the second-level cache while all
-# filters pass.
+# of channels runs over the list. Images are processed in groups that stay in the second-level cache while all
+# filters are processed.
 #
-# Threads own filters, so no sum is split by their number (but work that pauses to look for Ctrl-C is cut into pieces,
-# whose length depends on it, and each piece's sums are added by themselves).
+# Each filter belongs to one thread, so sums do not depend on the number of threads (but work that pauses to check for
+# Ctrl-C is divided into pieces whose length does, and whose sums are added in order).
 
 cdef extern from "variants/kernels.h" nogil:
     enum: WINNER_VECTORS
@@ -28,7 +28,7 @@ cdef Py_ssize_t IMAGES_BYTES = 1 << 19
 
 
 cdef class WinnerBackwardWeight(Step):
-    """For 3x3 filters, channels in whole vectors, one group. Adds to dweight, and to dbias if there is one."""
+    """For 3x3 filters, a whole number of vectors of channels, one group. Adds to dweight, and to dbias if not NULL."""
 
     cdef Geometry g                 # OH, OW: twice the pooled size
     cdef Py_ssize_t height, width, block, blocks, image_size
@@ -98,7 +98,7 @@ cdef class WinnerBackwardWeight(Step):
 
 cdef void winner_weight_share(WinnerBackwardWeight self, Py_ssize_t share, Py_ssize_t first, Py_ssize_t last,
                               const real_t *x, const real_t *dy) noexcept nogil:
-    """Do some units of images for the filters of one share."""
+    """Process a range of units of images for the filters of one share."""
     cdef Geometry *g = &self.g
     cdef Py_ssize_t first_filter = g.F * share // self.shares, last_filter = g.F * (share + 1) // self.shares
     cdef Py_ssize_t unit, n, k, f, count, pixels = g.OH * g.OW // 4

@@ -11,7 +11,7 @@
  * it meets the same transformed filters, takes rows or columns 0, 1, 2 and 5 of their 36 elements, and what the scale
  * differs by, 4 for the first and -3 for the next two, is put on the pixels.
  *
- * Included once for float and once for double by variants/families.h. Arguments are checked by the callers.
+ * Compiled once for float and once for double; see variants/kernels.h. The callers check the arguments.
  */
 
 /* a + k * b */

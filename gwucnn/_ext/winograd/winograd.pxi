@@ -1,16 +1,17 @@
-# Winograd's convolution F(4x4, 3x3): 36 multiplications for 16 outputs of a 3x3 filter, where the plain way takes 144.
+# Winograd's convolution F(4x4, 3x3): 36 multiplications for 16 outputs of a 3x3 filter, where the direct algorithm
+# takes 144.
 #
-# The image is cut into tiles of 4x4 outputs, each from 6x6 pixels, and shorter ones at its end (winograd_tiles.pxi).
-# Some tiles at a time:
+# The image is divided into tiles of 4x4 outputs, each from 6x6 pixels, and shorter ones at the edge
+# (winograd_tiles.pxi). For a block of tiles at a time:
 #
 #   V[e, t, c] = B^T d B           for each tile t and channel c; e numbers its 36 elements
 #   M[e, t, f] = sum over c of V[e, t, c] * U[e, c, f]          36 matrix products, by the register tile of tile.h
-#   outputs = A^T M A              for each tile and filter; bias, and relu with pooling, on the way out
+#   outputs = A^T M A              for each tile and filter; bias, and relu with pooling, before the store
 #
-# with U = G g G^T made from the filters by `prepare`. V and M of a block of tiles stay in the second-level cache.
+# with U = G g G^T computed from the filters by `prepare`. V and M of a block of tiles stay in the second-level cache.
 #
-# Additions replace multiplications at a price in accuracy: see `winograd_pays` in gwucnn/ops/base.py. Channels and
-# filters come in whole vectors.
+# Replacing multiplications by additions costs accuracy: see `winograd_pays` in gwucnn/ops/base.py. Channels and
+# filters are whole numbers of vectors.
 
 cdef extern from "variants/kernels.h" nogil:
     void winograd_image(int down, int across, const void *d, Py_ssize_t x_row, Py_ssize_t x_pixel, Py_ssize_t C,
@@ -22,11 +23,11 @@ cdef extern from "variants/kernels.h" nogil:
                          void *y, uint8_t *winner, bint relu, Py_ssize_t y_row, Py_ssize_t y_pixel, int rows,
                          int columns)
 
-# Tiles in a block, at most: two register tiles of 14.
+# Maximum number of tiles in a block: two register tiles of 14.
 cdef enum:
     TILES = 28
 
-# The phase in which filters are prepared; 0 is the work itself.
+# The phase in which filters are prepared; 0 is the computation.
 cdef enum:
     TRANSFORM_FILTERS = 1
 
@@ -52,7 +53,7 @@ cdef class Winograd(Step):
 
     cdef int cut(self, Py_ssize_t N, Py_ssize_t H, Py_ssize_t W, Py_ssize_t C, Py_ssize_t OH, Py_ssize_t OW,
                  Py_ssize_t F, Py_ssize_t top, Py_ssize_t left, Scratch scratch, bint constant_weight) except -1:
-        """Set the sizes, cut the outputs into tiles and reserve memory.
+        """Set the sizes, divide the outputs into tiles and reserve memory.
 
         scratch : for what a call leaves behind, unless that serves the next call, with a `constant_weight`, too.
         """
@@ -83,7 +84,7 @@ cdef class Winograd(Step):
         return 0
 
     cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
-        """Transform and store the products of one tile and its filters; they lie m_element apart."""
+        """Transform and store the products of one tile and its filters; they are m_element apart."""
 
     cdef void prepare(self) noexcept nogil:
         self.share_out(TRANSFORM_FILTERS, 0, self.C, self.threads)
@@ -151,7 +152,7 @@ cdef ptrdiff_t NO_OFFSET = 0
 
 cdef inline void transform_tile(Winograd self, const Place *place, const real_t *x, real_t *patch,
                                 real_t *images) noexcept nogil:
-    """Transform the pixels under a tile, by way of a patch with zeros where they reach over the border."""
+    """Transform the pixels of a tile, through a zero-padded copy where they overlap the border."""
     image_tile(place, x + place.n * self.H * self.W * self.C, self.H, self.W, self.C, self.top, self.left, patch,
                images, self.v_element)
 
@@ -200,7 +201,7 @@ cdef void transform_filters(
 
 
 cdef inline real_t *filter_at(Winograd self, Py_ssize_t c, Py_ssize_t f, const real_t *weight) noexcept nogil:
-    """Return where U has the first element of source channel c and filter f; `weight` tells the type."""
+    """Return the offset in U of the first element of source channel c and filter f; `weight` determines the type."""
     cdef Py_ssize_t lanes = lanes_of(real_t is double), wide = TILE_VECTORS * lanes, block = f // wide * wide
     return <real_t *>self.filters + block * self.C + c * block_width(self.F - block, lanes) + f - block
 

@@ -1,5 +1,5 @@
-# The gradient by the input by Winograd's algorithm (winograd.pxi), stride 1: the convolution of dy with the filters
-# turned by half a circle, inputs and outputs exchanged.
+# The gradient with respect to the input by Winograd's algorithm (winograd.pxi), stride 1: the convolution of dy with
+# the filters rotated by 180 degrees, inputs and outputs exchanged.
 
 cdef extern from "variants/kernels.h" nogil:
     void winograd_turned(const void *g, Py_ssize_t tap, Py_ssize_t g_row, void *u, Py_ssize_t element,

@@ -1,9 +1,9 @@
-# How Winograd's algorithm cuts images of outputs into tiles: 4x4 of them, and where an image ends with one or two rows
-# or columns, short tiles of two. A short side takes 4 of the 6 rows of elements (see winograd.h), so that 10x10 outputs
-# cost 256 products where nine whole tiles cost 324.
+# The tiles of Winograd's algorithm: 4x4 outputs, and short tiles of two rows or columns where one or two remain at the
+# end of an image. A short side takes 4 of the 6 rows of elements (see winograd.h), so that 10x10 outputs cost 256
+# products where nine whole tiles cost 324.
 #
-# Tiles are numbered kind after kind, in a kind image by image, row by row. The kinds are in the order 4x2, 4x4, 2x4,
-# 2x2: so those that have one of the 36 elements follow each other, whichever it is, and their products are one matrix.
+# Tiles are numbered by kind, within a kind by image and row. The kinds are in the order 4x2, 4x4, 2x4,
+# 2x2: so the tiles that have a given one of the 36 elements are consecutive, and their products are one matrix.
 
 cdef enum:
     ELEMENTS_OF_TILE = 36
@@ -18,7 +18,7 @@ cdef struct TileKind:
 
 
 cdef struct Place:
-    # Where a tile lies.
+    # The position of a tile.
     int down, across                # as in its kind
     Py_ssize_t n, i, j              # image and first output
     int rows, columns               # outputs that there are

@@ -1,14 +1,14 @@
-# The gradient by the weights in Winograd's form.
+# The gradient with respect to the weights by Winograd's algorithm.
 #
 #   V[e, t, c] = B^T d B of the pixels, Z[e, t, f] = A dy A^T of the gradients of each tile t of 4x4 outputs
 #   S[e, c, f] = sum over tiles t of V[e, t, c] * Z[e, t, f]     36 matrix products, by the register tile of tile.h
 #   dweight (+)= G^T S G
 #
-# Tiles of all kinds are taken in blocks as large as the cache bears. S, four times as large as dweight, never is there
-# as a whole: it is made in pieces of some channels by some filters, all elements of a piece one after the other, which
-# go from the second-level cache into dweight. With more blocks than one, sums of the blocks so far lie piece by piece.
+# Tiles of all kinds are processed in blocks as large as the cache allows. S, four times as large as dweight, never
+# exists as a whole: it is computed in pieces of some channels by some filters, which go from the second-level cache
+# into dweight. With more than one block, the sums of earlier blocks are stored piece by piece.
 #
-# Threads share out the tiles of a block, then the pieces: no sum is split by their number.
+# First the tiles of a block are divided among threads, then the pieces: no sum depends on the number of threads.
 
 cdef extern from "variants/kernels.h" nogil:
     void winograd_gradient(int down, int across, const void *dy, Py_ssize_t y_row, Py_ssize_t y_pixel, Py_ssize_t F,
@@ -69,7 +69,7 @@ cdef class WinogradConv2DBackwardWeight(Step):
             self.total = self.borrow_reals(scratch, "filters", 9 * g.C * g.F)
 
     cdef void cut_blocks(self) noexcept:
-        """Cut the tiles into even blocks, which are the units."""
+        """Divide the tiles into even blocks, which are the units of work."""
         cdef Geometry *g = &self.g
         cdef Py_ssize_t itemsize = 8 if self.is_double else 4
         cdef Py_ssize_t most = max(BLOCK_BYTES // (ELEMENTS_OF_TILE * (g.C + g.F) * itemsize), 64)
@@ -82,7 +82,7 @@ cdef class WinogradConv2DBackwardWeight(Step):
         self.z_element = self.block * g.F + 64 // itemsize
 
     cdef void cut_pieces(self) noexcept:
-        """Cut channels into register tiles, and these and the filters into pieces: as many for each thread."""
+        """Divide channels into register tiles, and these and the filters into pieces, equally many for each thread."""
         cdef Py_ssize_t itemsize = 8 if self.is_double else 4, C = self.g.C, F = self.g.F, most, tiles
         self.width = min(PIECE_WIDTH // itemsize, round_up(F, TILE_VECTORS * lanes_of(self.is_double)))
         self.column_pieces = (F + self.width - 1) // self.width
