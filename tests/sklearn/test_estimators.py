@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
+from estimator_models import linear_of, small, softmax_of
 from gwucnn import (
     SGD,
     Adam,
@@ -66,18 +67,6 @@ def few(digits):
 def quantities(rng):
     x = rng.random((90, 6, 5))
     return x, np.stack([x[:, :3].mean(axis=(1, 2)), x[:, :, :2].mean(axis=(1, 2))], axis=1)
-
-
-def small(outputs, activation):
-    return [Conv2D(4, 3, activation="relu"), Flatten(), Dense(outputs, True, activation)]
-
-
-def softmax_of(shape, outputs):
-    return small(outputs, "softmax")
-
-
-def linear_of(shape, outputs):
-    return GWUNetwork(small(outputs, None))
 
 
 def quick(**options):
