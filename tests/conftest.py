@@ -1,4 +1,4 @@
-"""Fixtures that every test file may ask for, and the floating-point weather that all of them run in."""
+"""Fixtures shared by all tests, and the floating-point settings under which they run."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Activation functions with gwu_nn's class methods, and by name."""
+"""Activation functions: gwu_nn's class methods, and lookup by name."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every activation in a network: inside layers, as layers, and last, where the loss takes it over."""
+"""Every activation in a network: inside layers, as a layer, and last, where the loss takes it over."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The house stands: rooms lie on storeys, imports point down, and importing the package stays light.
+"""The layout of the package: rooms lie on storeys, imports point down, and importing the package stays light.
 
 A room is a module or a folder directly in `gwucnn/`. It may import from rooms on lower storeys. Inside a room files
 may import each other as long as there is no circle. Rooms that users never import from have one door, their

@@ -1,4 +1,4 @@
-"""The public interface as it is promised: names, order, what is keyword-only, and defaults."""
+"""The public interface as promised: names, order of arguments, keyword-only arguments, defaults."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""The demo as a user runs it: what it prints, what it returns, and what it says to wrong options."""
+"""The demo as a user runs it: what it prints and returns, and its errors for wrong options."""
 
 from __future__ import annotations
 

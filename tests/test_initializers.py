@@ -1,4 +1,4 @@
-"""First weights: what each initializer promises of its numbers, and that it draws them from the generator."""
+"""Initializers: the distribution that each promises, drawn from the generator that it is given."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which compiled kernels run, on how many threads: the table, the environment, the errors, forks."""
+"""Which compiled kernels run, on how many threads: detection, environment variables, errors, forks."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a beginner does wrong, and what the answer must say: what was expected, what there was, and how to fix it.
+"""Beginners' mistakes, and what each error must say: what was expected, what was given, and how to fix it.
 
 Each line is a program; x are 12 images of 8x8 pixels, y their labels 0 to 2, net() a new network for them.
 """

@@ -1,4 +1,4 @@
-"""Metrics and one-hot rows, whole and gathered batch by batch; scikit-learn is the oracle."""
+"""Metrics and one-hot encoding, on whole arrays and accumulated by batch; scikit-learn is the oracle."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Names and numbers that no constructor takes: who says so, what was expected, and the nearest that exists."""
+"""Unknown names and invalid numbers given to constructors: errors name the object, the range and the nearest match."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Well-known networks: their shapes, how many weights they have, their gradients, and that they learn."""
+"""The well-known networks: shapes, parameter counts, gradients, and that they learn."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How weights move: against formulae, against PyTorch, a first step by hand, and what optimizers refuse."""
+"""Optimizers against formulae, PyTorch, and a first step worked out by hand; and what they reject."""
 
 import gc
 import json

@@ -1,4 +1,4 @@
-"""The package as it is installed: what is in it, what importing it costs, what it says of itself."""
+"""The installed package: its contents, the cost of importing it, and its metadata."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""The programs of the README and of docs/features.md run as printed, and give what the text says."""
+"""The programs of the README and of docs/features.md run as printed, and give what the text states."""
 
 import re
 from pathlib import Path

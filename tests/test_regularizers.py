@@ -1,4 +1,4 @@
-"""Penalties on weights: the op, the objects, and the loss and gradients of networks that have them."""
+"""Weight penalties: the op, the objects, and the loss and gradients of networks that use them."""
 
 import json
 

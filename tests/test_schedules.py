@@ -1,4 +1,4 @@
-"""Learning rates by step: closed forms, PyTorch's OneCycleLR, and what optimizers and networks make of them."""
+"""Learning rate schedules: closed forms, PyTorch's OneCycleLR, and their use by optimizers and networks."""
 
 import json
 

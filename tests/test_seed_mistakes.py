@@ -1,4 +1,4 @@
-"""What the slides and gwu_nn 0.2.0 do wrong, one test for each: named after the mistake, failing where it is made."""
+"""Mistakes of the slides and of gwu_nn 0.2.0, one test for each, named after the mistake."""
 
 import numpy as np
 import pytest

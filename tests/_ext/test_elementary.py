@@ -1,4 +1,4 @@
-"""The error bounds stated for the activations in simd/elementary.h, checked against 50 decimal digits.
+"""Error bounds stated for the activations in simd/elementary.h, checked against 50 decimal digits.
 
 The bounds are those of the docstring of gwucnn/ops/activation.py: a relative error of 8 * u; relative to the sum of
 absolute values where a derivative is a sum of terms of opposite signs; and 8 * u * (1 + |v|) for gelu's formula with

@@ -1,4 +1,4 @@
-"""Programs, which run bound steps without Python code in between, and spaces, which bind the steps."""
+"""Programs run bound steps without Python code in between; spaces bind the steps."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""Subnormal numbers are flushed to zero while a step computes, and only then."""
+"""Subnormal numbers are flushed to zero while a step computes, and at no other time."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The benchmark: its workloads, its talk with other processes, its reports. No time decides a test."""
+"""The benchmark: workloads, messages between processes, reports. No test depends on a timing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What watches training: callbacks, bars and lines, warnings about data that will not train."""
+"""How `fit` calls callbacks, shows progress, and warns about data that will not train."""
 
 import re
 import warnings

@@ -1,4 +1,4 @@
-"""The callbacks that come with the package: when they act, what they refuse, and that they can go on later."""
+"""The built-in callbacks: when they act, which arguments they reject, and that they resume from a saved state."""
 
 import csv
 import json

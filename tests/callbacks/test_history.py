@@ -1,4 +1,4 @@
-"""What fit returns: lists an epoch, a table on disk, one line for the screen."""
+"""The History that `fit` returns: one value per epoch, CSV files, and its one-line repr."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""Sizes in, sizes out: windows against counting them one by one, and what is said to sizes that are none."""
+"""Output sizes of windows, compared with counting positions one by one, and errors for invalid sizes."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Batches of several sizes lie in the same buffers, one after the other."""
+"""Batches of different sizes share the same buffers."""
 
 import numpy as np
 import pytest

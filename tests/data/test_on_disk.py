@@ -1,4 +1,4 @@
-"""Arrays that are mapped from a file are never in memory as a whole."""
+"""Memory-mapped arrays are never loaded into memory as a whole."""
 
 import tracemalloc
 

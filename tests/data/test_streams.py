@@ -1,4 +1,4 @@
-"""Objects that give batches: the same training as with the array, and what they are told."""
+"""Training on objects that yield batches: the same result as with arrays, and the messages for faulty streams."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Samples that are held out from training, and samples and classes that count more than others."""
+"""Validation data, sample weights and class weights."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""MNIST out of a csv file: where the label stands, where it is cut, and what is refused."""
+"""MNIST from CSV files: the label column, truncated files, and rejected ones."""
 
 from __future__ import annotations
 

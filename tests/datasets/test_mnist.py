@@ -1,4 +1,4 @@
-"""The embedded sample, and MNIST out of IDX and npz files, whole and damaged."""
+"""The embedded sample, and MNIST from IDX and npz files, intact and damaged."""
 
 from __future__ import annotations
 

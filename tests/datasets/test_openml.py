@@ -1,4 +1,4 @@
-"""MNIST by way of scikit-learn's fetch_openml, offline: out of a cache written here, or not at all."""
+"""MNIST through scikit-learn's fetch_openml, offline: from a cache that the test writes, or an error."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Real images, trained on as the docstring of `gwucnn.models` says, with nobody watching: minutes each.
+"""Training on real images as the docstring of `gwucnn.models` describes; each test takes minutes.
 
-Where the files are looked for: see `real_data`.
+`real_data` says where the files are looked for.
 """
 
 import math

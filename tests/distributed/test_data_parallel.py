@@ -1,4 +1,4 @@
-"""Several ranks train one network as one process would. Here ranks are threads: see `ranks`; `test_mpi` has MPI."""
+"""Several ranks train one network as one process would. Ranks are threads here (see `ranks`); `test_mpi` uses MPI."""
 
 import signal
 import warnings

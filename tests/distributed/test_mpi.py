@@ -1,4 +1,4 @@
-"""Ranks as processes, through mpi4py and the MPI library that is there. What each does stands in `mpi_program`."""
+"""Ranks as processes, through mpi4py and the installed MPI library. They run `mpi_program`."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Clipping gradients to a norm: the op in every variant, and compile(global_clipnorm=...)."""
+"""Clipping gradients by their global norm: the op in every variant, and compile(global_clipnorm=...)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Inference slice by slice: the same outputs, and only for networks where it pays."""
+"""Inference in slices of a batch: identical outputs, and used only for networks where it pays."""
 
 import numpy as np
 import pytest

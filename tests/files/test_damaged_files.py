@@ -1,4 +1,4 @@
-"""Files that are cut off, changed, made up or no networks: each is a FormatError that says what is wrong."""
+"""Truncated, altered, forged and foreign files: each raises a FormatError that says what is wrong."""
 
 import contextlib
 import json

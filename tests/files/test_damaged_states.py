@@ -1,4 +1,4 @@
-"""Files whose history, random state, counts and callbacks' states cannot be: each is refused before it is used."""
+"""Files with an impossible history, random state, count or callback state: each is rejected before it is used."""
 
 import copy
 import json

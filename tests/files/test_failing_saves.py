@@ -1,4 +1,4 @@
-"""Saves that fail or are killed: there is the old file or the new one, whole, and nothing else for long."""
+"""Saves that fail or are killed leave the old file or the new one, complete, and no debris for long."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Networks in files, pickles and copies: what comes back is what was there, and trains on as if never stopped."""
+"""Networks saved to files, pickled and copied come back unchanged, and go on training as if never interrupted."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Weights of PyTorch's and Keras' networks, taken over: the outputs are what those networks compute."""
+"""Weights imported from PyTorch and Keras: the outputs are those of the original networks."""
 
 from pathlib import Path
 

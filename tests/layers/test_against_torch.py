@@ -1,6 +1,6 @@
-"""Every layer, loss and optimizer learns as PyTorch's: 20 steps from the same weights, losses and weights compared.
+"""Every layer, loss and optimizer learns as PyTorch's does: losses and weights compared over 20 steps.
 
-Layers that draw random numbers are left out: PyTorch would draw others.
+Both start from the same weights. Layers that draw random numbers are left out, as PyTorch draws different ones.
 """
 
 import numpy as np

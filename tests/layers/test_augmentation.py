@@ -1,4 +1,4 @@
-"""Augmentation in a network: images move in training only, by chance that repeats with the seed."""
+"""Augmentation layers: active in training only, and repeatable with a seed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Conv2D and its relatives in networks: every padding, weights in Keras' shapes, gradients, replay, errors."""
+"""Conv2D and its relatives in networks: padding, weights in Keras' shapes, gradients, replay, errors."""
 
 import itertools
 

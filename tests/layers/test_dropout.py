@@ -1,4 +1,4 @@
-"""Dropout in a network: chance that repeats with the seed, and that is there in training only."""
+"""Dropout in a network: active in training only, and repeatable with a seed."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
-"""One table of layers, one contract that each of them keeps.
+"""One table of layers, and one contract that each of them keeps.
 
-What a layer must do stands in gwucnn/layers/base.py; here every line of it is put to every layer. The arithmetic
-comes from reference.py, the gradients from central differences.
+gwucnn/layers/base.py states the contract; here every line of it is checked for every layer, against the arithmetic of
+reference.py and central differences.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Layers that hold layers: what they refuse, who speaks, what runs inside; test_every_layer.py has their arithmetic."""
+"""Layers that contain layers: what they reject, whose name errors give, and what runs inside."""
 
 import copy
 import gc

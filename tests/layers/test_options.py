@@ -1,4 +1,4 @@
-"""Every option of every public layer does something, in a network: built, summed up, trained, used, saved and loaded."""
+"""Every option of every public layer takes effect in a network that is built, trained, used, saved and loaded."""
 
 import inspect
 

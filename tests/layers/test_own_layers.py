@@ -1,4 +1,4 @@
-"""Layers, activations and losses that users write themselves, from the documented base classes, at work in a network."""
+"""Layers, activations and losses written by users on the documented base classes, working in a network."""
 
 import numpy as np
 import pytest

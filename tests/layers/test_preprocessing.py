@@ -1,4 +1,4 @@
-"""Rescaling and normalisation in a network: pixels brought to the order of 1, by numbers given or measured."""
+"""Rescaling and Normalization in a network, with constants given by the user or measured from data."""
 
 import tracemalloc
 import warnings

@@ -1,4 +1,4 @@
-"""Pooling of whole images, borders, larger images, other shapes: in networks, and what they refuse."""
+"""Global pooling, zero padding, upsampling and reshaping: in networks, and what they reject."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Losses as gwu_nn's class methods, and as heads that take the last activation with them."""
+"""Losses as gwu_nn's class methods, and as heads fused with the last activation."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Losses and activations of a user's own, which compute in numpy."""
+"""Losses and activations written by users in numpy."""
 
 import numpy as np
 import pytest

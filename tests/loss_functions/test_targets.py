@@ -1,4 +1,4 @@
-"""Losses and what a network hands them: targets of all kinds, names, last layers, and the errors."""
+"""Targets of all kinds, losses by name, the last layer that each loss expects, and the errors."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""All weights of a network in one array, in two parts: those that are trained, and the rest."""
+"""All weights of a network lie in one array: first the trainable ones, then the rest."""
 
 import numpy as np
 

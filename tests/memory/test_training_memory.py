@@ -1,4 +1,4 @@
-"""What training takes of memory: buffers in the first batch, and nothing from then on."""
+"""Memory of training: buffers are allocated in the first batch and never again."""
 
 import gc
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Buffers that stay: one memory for all batches, one space for each layer and thread."""
+"""Buffers are reused: one allocation for all batches, one space for each layer and thread."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Errors for calls in the wrong order, data that do not fit, and unknown names."""
+"""Errors for calls in the wrong order, data of the wrong shape, and unknown names."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Building a network, stated sizes, weights, and its repr."""
+"""Building a network: declared sizes, weights, and its repr."""
 
 import warnings
 

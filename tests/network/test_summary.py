@@ -1,4 +1,4 @@
-"""The table that `summary` prints, and its figures."""
+"""The table that `summary` prints, and the numbers in it."""
 
 import numpy as np
 import pytest

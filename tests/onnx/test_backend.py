@@ -1,4 +1,4 @@
-"""ONNX's own tests of runtimes, for all operators that the backend knows."""
+"""ONNX's own test suite for runtimes, for all operators that the backend supports."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""Networks as ONNX models: what another runtime makes of them is what the network predicts."""
+"""Exported networks give the same predictions in another runtime."""
 
 import numpy as np
 import pytest

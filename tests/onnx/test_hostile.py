@@ -1,4 +1,4 @@
-"""ONNX files that lie: each is a ValueError that says what is wrong, before memory is taken or a file opened."""
+"""Malicious ONNX files raise a ValueError that says what is wrong, before any allocation or file access."""
 
 import os
 import tracemalloc

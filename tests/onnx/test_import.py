@@ -1,4 +1,4 @@
-"""ONNX models as networks: what the network predicts is what another runtime makes of the model."""
+"""Imported ONNX models predict what another runtime computes."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""The networks out of ONNX's own tests: imported, and in the backend, they do what onnxruntime does.
+"""Well-known networks from ONNX's tests: imported, and in the backend, they compute what onnxruntime does.
 
-Their weights are all equal as they come, and every output 1/1000. Here they are drawn by chance.
+As distributed, their weights are all equal and every output is 1/1000. Here the weights are drawn at random.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""ONNX's operators one by one, in old opsets and new: network and backend do what onnxruntime does.
+"""ONNX operators one by one, in old and new opsets: network and backend compute what onnxruntime does.
 
-Windows are in test_onnx_windows.py, what several nodes do together in test_onnx_import.py.
+Windows are in test_windows.py, combinations of nodes in test_import.py.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What `import_onnx` does not take: each is an error that names the operator, what of it, and the node."""
+"""Models that `import_onnx` rejects: each error names the operator, the unsupported attribute, and the node."""
 
 import numpy as np
 import pytest

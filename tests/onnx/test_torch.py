@@ -1,4 +1,4 @@
-"""Models that PyTorch exports, as networks: they predict what the model does."""
+"""Models exported by PyTorch predict the same after import."""
 
 import warnings
 

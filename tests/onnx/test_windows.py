@@ -1,4 +1,4 @@
-"""ONNX's windows with attributes of all kinds, drawn by chance: network and backend do what onnxruntime does."""
+"""ONNX windows with randomly drawn attributes: network and backend compute what onnxruntime does."""
 
 import numpy as np
 import pytest

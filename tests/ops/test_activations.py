@@ -1,4 +1,4 @@
-"""Activations with their gradients: values, edges of the number range, NaN."""
+"""Activations and their gradients: values, the limits of the number range, NaN."""
 
 import numpy as np
 import pytest

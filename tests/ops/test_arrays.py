@@ -1,4 +1,4 @@
-"""Ops on whole arrays: not finite, zero, sums, channels put side by side; and what summing rows refuses."""
+"""Ops on whole arrays: finiteness, zeroing, sums, concatenation of channels; and the errors of row sums."""
 
 import numpy as np
 import pytest

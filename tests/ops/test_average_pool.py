@@ -1,4 +1,4 @@
-"""average_pool2d and its gradient: values, what counts, padding, overlap that adds, adjointness, refusals."""
+"""average_pool2d and its gradient: values, divisors, padding, overlapping windows, adjointness, errors."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What all ops share: out=, who owns which memory, dtypes, layouts, empty batches, repeatability, threads."""
+"""What all ops share: out=, ownership of memory, dtypes, layouts, empty batches, repeatability, threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""conv2d and its two gradients: exact on whole numbers, within the rounding bound on all others."""
+"""conv2d and its two gradients: exact on integers, within the rounding bound on all other numbers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the convolution ops refuse: every bad call raises, and names the op and the argument."""
+"""What the convolution ops reject: every bad call raises an error that names the op and the argument."""
 
 import numpy as np
 import pytest

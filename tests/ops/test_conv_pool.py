@@ -1,4 +1,4 @@
-"""conv2d_relu_pool, forward: the values and winners of the chain that it stands for."""
+"""conv2d_relu_pool, forward: the values and winners of the unfused operations."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The gradients of conv2d_relu_pool, from the winners alone: those of the chain that it stands for."""
+"""Gradients of conv2d_relu_pool, computed from the winners alone, equal those of the unfused operations."""
 
 import numpy as np
 import pytest

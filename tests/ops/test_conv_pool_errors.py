@@ -1,4 +1,4 @@
-"""What conv2d_relu_pool and its gradients refuse: every bad call raises, and names the op and the argument."""
+"""What conv2d_relu_pool and its gradients reject: every error names the op and the argument."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How conv2d_relu_pool and its gradients share out their work: any number of threads, large batches, Ctrl-C."""
+"""How conv2d_relu_pool and its gradients divide their work: any number of threads, large batches, Ctrl-C."""
 
 import numpy as np
 import pytest

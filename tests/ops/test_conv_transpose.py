@@ -1,4 +1,4 @@
-"""conv2d_transpose and its two gradients: exact on whole numbers, Keras' sizes, and what is refused."""
+"""conv2d_transpose and its two gradients: exact on integers, Keras' output sizes, and errors."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How convolutions cut their work must not show: threads, strips, blocks of filters, stops for Ctrl-C."""
+"""The division of a convolution into threads, strips and blocks does not affect results; Ctrl-C stops it."""
 
 import numpy as np
 import pytest

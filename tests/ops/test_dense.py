@@ -1,4 +1,4 @@
-"""dense and its two gradients: matrix products of every awkward size, exact on whole numbers."""
+"""dense and its two gradients: matrix products of awkward sizes, exact on integers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Few filters, few channels: which kernel computes, what NaN and infinity reach, and how sums are rounded.
+"""Few filters or channels: which kernel is chosen, how NaN and infinity spread, and how sums are rounded.
 
 The shapes of geometries.FEW go through every test of the convolution family.
 """

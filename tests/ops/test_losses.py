@@ -1,4 +1,4 @@
-"""The loss ops: values, gradients and probabilities in arrays given to them, and what they refuse."""
+"""Loss ops: values, gradients and probabilities, written to the caller's arrays, and errors."""
 
 import numpy as np
 import pytest

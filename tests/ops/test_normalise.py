@@ -1,4 +1,4 @@
-"""Batch and layer normalisation: values, gradients, bounds on their errors, edges, threads."""
+"""Batch and layer normalisation: values, gradients, error bounds, edge cases, threads."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""max_pool2d and its gradient: values, winners, ties, NaN, padding that never wins, overlap that adds."""
+"""max_pool2d and its gradient: values, winners, ties, NaN, padding, overlapping windows."""
 
 import numpy as np
 import pytest

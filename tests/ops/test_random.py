@@ -1,4 +1,4 @@
-"""Random numbers: the published function of key and counter, whatever the threads; and dropping out by them."""
+"""Random numbers are the published function of key and counter for any number of threads; dropout masks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Ops that move numbers: borders of zeros, repeated pixels, the order of axes; and their gradients."""
+"""Ops that move data: zero padding, upsampling, transposition; and their gradients."""
 
 import numpy as np
 import pytest

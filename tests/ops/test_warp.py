@@ -1,4 +1,4 @@
-"""Images moved by matrices, against tents over rows and columns in numpy; matrices made from random numbers."""
+"""Bilinear warping of images against a numpy reference, and matrices drawn from random numbers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Winograd's algorithm against the accurate answer, and the rule that chooses it."""
+"""Winograd's algorithm against the accurate answer, and the rule that selects it."""
 
 import numpy as np
 import pytest

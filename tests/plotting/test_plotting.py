@@ -1,4 +1,4 @@
-"""Pictures: that they show the numbers they claim to show. Skipped where matplotlib is not installed."""
+"""Plots show the numbers that they claim to show. Skipped without matplotlib."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The estimators of gwucnn.sklearn: scikit-learn's own checks, and what these do not ask."""
+"""The estimators of gwucnn.sklearn: scikit-learn's own checks, and what those do not cover."""
 
 import copy
 import os

@@ -1,4 +1,4 @@
-"""Convolution, relu and 2x2 max pooling, one after the other: what the fused ops are held to."""
+"""Convolution, relu and 2x2 max pooling in turn: the reference for the fused ops."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Ways to compare an array with the accurate answer, none of them with a tolerance that somebody guessed."""
+"""Comparisons of an array with the accurate answer, with derived bounds in place of guessed tolerances."""
 
 import numpy as np
 

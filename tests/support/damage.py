@@ -1,4 +1,4 @@
-"""Files of networks taken apart and put together again, by code that shares nothing with the package; loaded."""
+"""Takes network files apart, and writes and loads altered ones, with code independent of the package."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The odd shapes that every convolution, pool and dense kernel has to survive: one table for all tests."""
+"""One table of odd shapes that every convolution, pooling and dense kernel must handle."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

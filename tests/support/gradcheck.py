@@ -1,4 +1,4 @@
-"""Central differences: what a gradient is, asked of the function itself.
+"""Gradient checks by central differences.
 
 Everything runs in float64 with h = 1e-5, where the error of a central difference is lowest: about h**2 =
 1e-10 from the curvature and eps / h = 1e-11 from rounding. That leaves room to ask for 1e-7 of the

@@ -1,11 +1,10 @@
-"""Arrays that lie against a page of memory which nobody may touch.
+"""Arrays placed against an inaccessible page of memory.
 
     at="end"      [ free space | array ][ no access ]     reading one number too far kills the process
     at="start"    [ no access ][ array | free space ]     so does reading one number too early
 
-A kernel that reads or writes out of bounds usually gets away with it: the neighbouring memory is there,
-and what is read is multiplied by nothing or dropped. Here it cannot. Use it in a process of its own, see
-test_bounds.py.
+A kernel that reads or writes out of bounds often goes unnoticed: the neighbouring memory exists, and what is read is
+multiplied by zero or discarded. Here it ends the process, so use these arrays in a subprocess, as test_bounds.py does.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Layers of every kind with every option, built and given their inputs: one table for all tests of layers."""
+"""Layers of every kind with every option, built, with inputs: one table for all tests of layers."""
 
 import functools
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What `test_mpi` starts on several ranks: trains, fails and goes on, and writes down what came of it.
+"""The program that `test_mpi` starts on several ranks: trains, fails, recovers, and writes down the results.
 
 mpiexec -n 4 python -m mpi4py tests/support/mpi_program.py FOLDER
 """

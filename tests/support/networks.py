@@ -1,4 +1,4 @@
-"""Small networks, and data for them, for the tests of what a network really runs."""
+"""Small networks and data for tests that inspect which steps a network runs."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""ONNX models for tests: written from lists of nodes, and run by another runtime."""
+"""ONNX models for tests, built from lists of nodes and run by another runtime."""
 
 import numpy as np
 import onnx

@@ -1,4 +1,4 @@
-"""Ranks that are threads of one process: a communicator with what `DataParallel` uses of mpi4py's."""
+"""Ranks as threads of one process: a communicator with the part of mpi4py's interface that `DataParallel` uses."""
 
 import pickle
 import threading

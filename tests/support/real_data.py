@@ -1,4 +1,4 @@
-"""Where the files of real images lie: in the folder that GWUCNN_DATA names, else in shared/data beside the checkout."""
+"""Where real images lie: in the folder that GWUCNN_DATA names, else in shared/data beside the checkout."""
 
 import os
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Numpy twins of the package's operations: the answers that the tests hold it to.
+"""Numpy references for the package's operations: the answers that tests compare with.
 
-Nothing here is imported from gwucnn, and no loop here is one of its loops. Every function computes in
-float64 and returns float64 whatever it is given: its result is the accurate answer, and the distance of a
-float32 kernel from it is the kernel's own error. Channels last, shapes in the letters of the package:
+Nothing is imported from gwucnn, and no code is shared with it. Every function computes in float64 and returns float64
+whatever it is given: its result is the accurate answer, and the distance of a float32 kernel from it is the kernel's
+own error. Channels last, shapes in the letters of the package:
 x (N, H, W, C), weight (KH, KW, C / groups, F), dense weight (D, U).
 """
 

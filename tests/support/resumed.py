@@ -1,4 +1,4 @@
-"""Networks whose training goes on from a file, for tests in this process and in another one."""
+"""Networks that resume training from a file, for tests in this process and in another one."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Saves two networks in turn to one path, for ever: for tests that kill it. Arguments: path, and the two files."""
+"""Saves two networks in turn to one path, forever, for tests that kill it. Arguments: path, and the two files."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""Every layer said in PyTorch, on images (N, H, W, C) and weights in our layout: an oracle with gradients of its own.
+"""Every layer in PyTorch, on images (N, H, W, C) and weights in our layout: an independent oracle.
 
-No line calls gwucnn's arithmetic: a layer is only read, for its options and for the names of its weights.
+It calls none of gwucnn's arithmetic: a layer is only read for its options and the names of its weights.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Three small networks and data for them, for all tests of whole networks."""
+"""Three small networks and their data, for all tests of whole networks."""
 
 import numpy as np
 

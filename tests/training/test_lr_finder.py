@@ -1,4 +1,4 @@
-"""The search for a learning rate: its losses, its suggestion, and that it leaves no trace."""
+"""The learning rate finder: its losses, its suggestion, and that it leaves the network unchanged."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Runs are bit-identical; threads, instruction sets and precisions may only round differently."""
+"""Runs are bit-identical; threads, instruction sets and precisions affect only rounding."""
 
 import numpy as np
 import pytest
