@@ -38,9 +38,9 @@ cdef class Step:
     cdef void *reserve(self, Py_ssize_t count, Py_ssize_t itemsize) except? NULL
     cdef void *reserve_reals(self, Py_ssize_t count) except? NULL
     cdef void *borrow_reals(self, Scratch scratch, str name, Py_ssize_t count) except? NULL
-    cdef bint pays_to_share(self, double operations) noexcept nogil
+    cdef bint worth_splitting(self, double operations) noexcept nogil
     cdef void prepare(self) noexcept nogil
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil
-    cdef void share_out(self, int phase, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil
+    cdef void split_among_threads(self, int phase, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil
     cdef int run(self, bint same_weights=*) except -1

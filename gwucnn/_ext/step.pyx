@@ -20,10 +20,10 @@ The protocol: a kernel derives from Step and provides
     prepare       computes what depends on weights (or statistics) only, such as packed or transformed filters. Runs
                   before `compute`, except when the caller guarantees that no weight has changed (`same_weights`).
     part          computes one unit. `thread` selects the scratch memory that no other thread uses meanwhile.
-    compute       computes a range of units. By default it calls `share_out` once, which splits the range among
-                  threads and calls `part` for each unit. A kernel whose work has several phases, each of which needs
-                  the results of the one before, overrides `compute` and calls `share_out` once per phase; `part` then
-                  gets the number of the phase, and `index` counts that phase's pieces of work.
+    compute       computes a range of units. By default it calls `split_among_threads` once, which calls `part` for
+                  each unit. A kernel whose work has several phases, each of which needs the results of the one
+                  before, overrides `compute` and calls `split_among_threads` once per phase; `part` then gets the
+                  number of the phase, and `index` counts that phase's pieces of work.
     reports_finite, found_finite
                   A step that finds out, while computing, whether everything it writes to `out` is finite sets
                   `reports_finite` when it is created and `found_finite` on every run. AllFinite (finite.pxi) uses the
@@ -197,7 +197,7 @@ cdef class Step:
         self.blocks.append(block)
         return block.start
 
-    cdef bint pays_to_share(self, double operations) noexcept nogil:
+    cdef bint worth_splitting(self, double operations) noexcept nogil:
         """Return whether so many operations are worth splitting among threads."""
         return self.max_threads > 1 and operations > 2 * OPERATIONS_WORTH_A_THREAD
 
@@ -207,7 +207,7 @@ cdef class Step:
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         """Compute work unit `index` of a phase, with the scratch memory of `thread`."""
 
-    cdef void share_out(self, int phase, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
+    cdef void split_among_threads(self, int phase, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         """Split the work units from `first` up to, not including, `last` among threads; call `part` for each."""
         cdef Py_ssize_t index
         cdef float_mode before = 0
@@ -223,7 +223,7 @@ cdef class Step:
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         """Compute the work units from `first` up to, not including, `last`."""
-        self.share_out(0, first, last, threads)
+        self.split_among_threads(0, first, last, threads)
 
     cdef int run(self, bint same_weights=False) except -1:
         """Compute all units on as many threads as are worthwhile, checking for Ctrl-C from time to time.

@@ -44,8 +44,8 @@ class Batches:
 
     def subset(self, indices: Any) -> Batches:
         """Return the samples with these indices; a slice gives views."""
-        picked = [None if a is None else a[indices] for a in (self.targets, self.weights)]
-        part = Batches(self.x[indices], picked[0], picked[1])
+        gathered = [None if a is None else a[indices] for a in (self.targets, self.weights)]
+        part = Batches(self.x[indices], gathered[0], gathered[1])
         part._channels_first, part._shape = self._channels_first, self._shape
         return part
 
@@ -120,17 +120,17 @@ class Batches:
         )
 
     def _fill_inputs(self, indices: Any, buffer: Any, space: Space) -> None:
-        picked = _pick(self.x, indices, space, "picked x")
-        buffer[...] = picked.transpose(0, 2, 3, 1) if self._channels_first else picked
+        gathered = _pick(self.x, indices, space, "gathered x")
+        buffer[...] = gathered.transpose(0, 2, 3, 1) if self._channels_first else gathered
 
     def _fill_targets(self, indices: Any, buffer: Any, space: Space) -> None:
         """Copy targets; labels become one-hot rows."""
-        picked = _pick(self.targets, indices, space, "picked targets")
-        if picked.ndim == 1:
+        gathered = _pick(self.targets, indices, space, "gathered targets")
+        if gathered.ndim == 1:
             buffer.fill(0)
-            buffer[np.arange(len(picked)), picked] = 1
+            buffer[np.arange(len(gathered)), gathered] = 1
         else:
-            buffer[...] = picked
+            buffer[...] = gathered
 
     def fill_shares(self, indices: Any, batch: Batch, space: Space) -> None:
         """Fill in the share of each sample in the loss of the batch."""
@@ -143,10 +143,10 @@ class Batches:
                 space.saved["equal shares"] = batch
             return
         space.saved.pop("equal shares", None)
-        batch.weights = picked = self.weights[indices]
-        batch.weight = float(picked.sum())
+        batch.weights = gathered = self.weights[indices]
+        batch.weight = float(gathered.sum())
         if batch.weight:
-            np.divide(picked, batch.weight, out=batch.share, casting="same_kind")
+            np.divide(gathered, batch.weight, out=batch.share, casting="same_kind")
         else:
             batch.share.fill(0)
 
@@ -191,10 +191,10 @@ class Run:
 
     def indices(self, batch: int) -> Any:
         """Return the indices of the samples in a batch of the run: a slice, which gives views, or an array."""
-        picked = self.numbers[batch * self.size : (batch + 1) * self.size]
+        gathered = self.numbers[batch * self.size : (batch + 1) * self.size]
         if not (self.in_order or self.size == 1):
-            return picked
-        return slice(int(picked[0]), int(picked[0]) + self.size)
+            return gathered
+        return slice(int(gathered[0]), int(gathered[0]) + self.size)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@
 Each can be called on its own, and takes ``out=``, which is overwritten and returned. Networks call them in another way:
 they bind an op to its arrays once, and then only call the resulting step; see `Op` in `base.py`.
 
-Start with `base.py` (how arrays are checked, which algorithm a convolution uses) and `dense.py`, the shortest family.
+Start with `base.py` (how arrays are checked) and `dense.py`, the shortest family. `conv_algorithm.py` chooses the
+kernel of a convolution.
 """
 
 from gwucnn.ops.activation import (

@@ -16,13 +16,10 @@ from gwucnn.ops.base import (
     as_arrays,
     as_output,
     as_shape,
-    backward_weight_step,
     check_shape,
-    conv_kernel,
     filter_window,
-    winograd_pays,
-    winograd_sums_pay,
 )
+from gwucnn.ops.conv_algorithm import backward_weight_step, conv_kernel, winograd_pays, winograd_sums_pay
 
 __all__ = ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
 
@@ -86,7 +83,7 @@ def conv2d(
     groups : int
         Number of independent groups into which channels and filters are divided.
     winograd : bool
-        Allow the faster algorithm for 3x3 filters, with a larger error; see `gwucnn.ops.base.winograd_pays`.
+        Allow the faster algorithm for 3x3 filters, with a larger error; see `gwucnn.ops.conv_algorithm.winograd_pays`.
     constant_weight : bool
         Whether a bound step will be called many times with the same filters. Does not affect the result.
     relu : bool

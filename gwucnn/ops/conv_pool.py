@@ -22,8 +22,8 @@ from gwucnn.ops.base import (
     as_shape,
     check_shape,
     filter_window,
-    winograd_pays,
 )
+from gwucnn.ops.conv_algorithm import winograd_pays
 
 __all__ = [
     "conv2d_relu_pool",

@@ -16,10 +16,9 @@ from gwucnn.ops.base import (
     as_arrays,
     as_output,
     as_shape,
-    backward_weight_step,
     check_shape,
-    conv_kernel,
 )
+from gwucnn.ops.conv_algorithm import backward_weight_step, conv_kernel
 
 __all__ = ["conv2d_transpose", "conv2d_transpose_backward_input", "conv2d_transpose_backward_weight"]
 

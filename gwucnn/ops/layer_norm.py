@@ -16,7 +16,7 @@ __all__ = [
 
 @Op
 def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float, *, out: Array | None = None) -> Callable[[], Array]:
-    """Bring each row to mean 0 and variance 1, then stretch and shift its channels.
+    """Normalise each row to mean 0 and variance 1, then scale and shift its channels.
 
     ::
 
@@ -39,12 +39,12 @@ def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float, *, out: Arra
     Raises
     ------
     ShapeError, TypeError, ValueError
-        For arrays that do not fit each other, differ in dtype, or an epsilon below 0.
+        If shapes or dtypes do not match, or epsilon is negative.
 
     Notes
     -----
-    J. Ba, J. Kiros and G. Hinton, arXiv:1607.06450, section 3. Each row by itself: a batch of one is as good
-    as any. NaN in a row makes the row NaN.
+    J. Ba, J. Kiros and G. Hinton, arXiv:1607.06450, section 3. Rows are independent of each other, so
+    the size of the batch does not matter. A NaN makes its whole row NaN.
 
     Examples
     --------

@@ -55,7 +55,7 @@ def move_statistics(
     out = as_output(caller, out, mean.shape, arrays)
     running_variance = as_output(caller, running_variance, mean.shape, [*arrays, out], name="running_variance")
     updates = as_output(caller, updates, (1,), arrays, name="updates", dtype=np.int64)
-    return kernels.active.MoveStatistics(out, running_variance, updates, mean, variance, momentum)
+    return kernels.active.UpdateRunningStatistics(out, running_variance, updates, mean, variance, momentum)
 
 
 @Op

@@ -80,9 +80,9 @@ def test_gathering_takes_every_layout(layout, rng):
     else:
         given = x if layout == "native" else np.asfortranarray(x)
     assert given.flags.aligned == (layout != "misaligned")
-    picked = rng.permutation(50)[:30]
-    buffer = Batches(given[..., None]).inputs(picked, Space("float32"))
-    np.testing.assert_array_equal(buffer[..., 0], x[picked])
+    gathered = rng.permutation(50)[:30]
+    buffer = Batches(given[..., None]).inputs(gathered, Space("float32"))
+    np.testing.assert_array_equal(buffer[..., 0], x[gathered])
 
 
 # ------------------------------------------------------------------------------------------------- in pieces

@@ -76,7 +76,7 @@ def test_forward_is_the_reference(case, dtype):
 
 
 @every_layer
-def test_gradient_by_the_input(case):
+def test_input_gradient(case):
     layer, x, dy = no_kinks(case)
     space = Space("float64", training=True)
     layer.forward(x, space)
@@ -95,7 +95,7 @@ def test_input_gradient_in_inference(case):
 
 
 @every_layer_that_learns
-def test_gradient_by_each_parameter(case):
+def test_gradient_of_each_parameter(case):
     layer, x, dy = no_kinks(case)
     space = Space("float64", training=True)
     layer.forward(x, space)

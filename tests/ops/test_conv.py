@@ -49,14 +49,14 @@ def test_relu_in_the_store_lets_nan_pass(isa, dtype, rng):
 
 
 @every_geometry
-def test_gradient_by_input_is_exact_on_whole_numbers(case, isa, dtype, rng):
+def test_input_gradient_is_exact_on_whole_numbers(case, isa, dtype, rng):
     dy, weight = integers(rng, output_shape(case), dtype), integers(rng, case.weight, dtype)
     got = ops.conv2d_backward_input(dy, weight, case.x, **case.options)
     assert_exact(got, reference.conv2d_backward_input(dy, weight, case.x, **case.options), dtype)
 
 
 @every_geometry
-def test_gradient_by_weight_is_exact_on_whole_numbers(case, isa, dtype, rng):
+def test_weight_gradient_is_exact_on_whole_numbers(case, isa, dtype, rng):
     x, dy = integers(rng, case.x, dtype), integers(rng, output_shape(case), dtype)
     got = ops.conv2d_backward_weight(x, dy, case.weight, **case.options)
     assert_exact(got, reference.conv2d_backward_weight(x, dy, case.weight, **case.options), dtype)

@@ -89,7 +89,7 @@ def test_dilated_filter_that_does_not_fit():
         ("weight", (DY, zeros(3, 2, 3, 8), X.shape)),
     ],
 )
-def test_shapes_of_the_gradient_by_input(argument, args):
+def test_input_gradient_shapes(argument, args):
     refuses("conv2d_backward_input", (ShapeError, TypeError), argument, *args)
 
 

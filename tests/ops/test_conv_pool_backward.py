@@ -41,7 +41,7 @@ def draw(case, dtype, rng, make=integers):
 
 
 @every_geometry
-def test_gradient_by_weight_is_exact_on_whole_numbers(case, isa, dtype, rng):
+def test_weight_gradient_is_exact_on_whole_numbers(case, isa, dtype, rng):
     x, _, _, dy, winner = draw(case, dtype, rng)
     if not has_kernels(case, dtype)[0]:
         with pytest.raises(ValueError, match=r"^conv2d_relu_pool_backward_weight: .*\bout\b"):
@@ -54,7 +54,7 @@ def test_gradient_by_weight_is_exact_on_whole_numbers(case, isa, dtype, rng):
 
 
 @every_geometry
-def test_gradient_by_input_is_exact_on_whole_numbers(case, isa, dtype, rng):
+def test_input_gradient_is_exact_on_whole_numbers(case, isa, dtype, rng):
     _, weight, _, dy, winner = draw(case, dtype, rng)
     options = without_groups(case)
     dilated = options.pop("dilation_rate", 1) != 1
@@ -142,7 +142,7 @@ def test_gradients_are_added(x_shape, weight_shape, isa, dtype, rng):
     assert_exact(out, start + want, dtype)
 
 
-def test_the_gradient_by_input_is_overwritten(isa, dtype, rng):
+def test_input_gradient_is_overwritten(isa, dtype, rng):
     x_shape, weight_shape = BOTH["lists"]
     weight, dy = integers(rng, weight_shape, dtype), integers(rng, (3, 3, 3, 18), dtype)
     winner = rng.integers(0, 5, dy.shape).astype(np.uint8)

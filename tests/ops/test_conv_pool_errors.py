@@ -121,7 +121,7 @@ WINNER = zeros(*DY.shape, dtype="uint8")
         (ValueError, "dilation_rate", {"dilation_rate": -1}),
     ],
 )
-def test_gradient_by_weight_refuses(error, argument, changes):
+def test_weight_gradient_refuses(error, argument, changes):
     given = {"x": IMAGES, "dy": DY, "winner": WINNER, "out": zeros(*FILTERS.shape), **changes}
     if given["winner"] is WINNER and given["dy"].shape != DY.shape:
         given["winner"] = np.zeros(given["dy"].shape, "uint8")
@@ -147,7 +147,7 @@ def test_gradient_by_weight_refuses(error, argument, changes):
         (ValueError, "padding", {"padding": (1, 2, 3)}),
     ],
 )
-def test_gradient_by_input_refuses(error, argument, changes):
+def test_input_gradient_refuses(error, argument, changes):
     given = {"dy": DY, "winner": WINNER, "weight": FILTERS, "input_shape": IMAGES.shape, **changes}
     with pytest.raises(error, match=rf"^conv2d_relu_pool_backward_input: .*\b{argument}\b"):
         ops.conv2d_relu_pool_backward_input(**given)

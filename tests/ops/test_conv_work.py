@@ -81,7 +81,7 @@ def test_work_that_stops_to_look_for_ctrl_c(rng, threads):
 
 @every_work
 @pytest.mark.parametrize("n", [1, 2])
-def test_gradient_by_weight_can_be_added(work, n, isa, dtype, rng, threads):
+def test_weight_gradient_can_be_added(work, n, isa, dtype, rng, threads):
     """With accumulate=True `out` is added to, as a layer's gradient is, and the sum is returned."""
     x_shape, weight_shape, options = work
     threads(n)

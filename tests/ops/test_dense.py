@@ -58,7 +58,7 @@ def test_equals_a_convolution_of_one_pixel(isa, dtype, rng):
 
 
 @every_geometry
-def test_gradient_by_weight_can_be_added(case, isa, dtype, rng):
+def test_weight_gradient_can_be_added(case, isa, dtype, rng):
     """With accumulate=True `out` is added to, as a layer's gradient is."""
     x, dy = integers(rng, case.x, dtype), integers(rng, (case.x[0], case.units), dtype)
     before = integers(rng, (case.x[1], case.units), dtype)

@@ -154,8 +154,8 @@ def test_translation_moves_by_shares_of_height_and_width(isa, dtype, rng):
     close(got, want, dtype)
 
 
-def turned(angle, size):
-    """Return the matrix of a turn counter-clockwise, made of complex numbers: columns right, rows down."""
+def rotation_matrix(angle, size):
+    """Return the matrix of a counter-clockwise rotation, derived from complex numbers: columns right, rows down."""
     middle = complex((size[1] - 1) / 2, -(size[0] - 1) / 2)
 
     def source(i, j):
@@ -169,7 +169,7 @@ def turned(angle, size):
 def test_rotation_is_about_the_middle(isa, dtype, rng):
     numbers = rng.random((20, 1)).astype(dtype)
     got = ops.rotation_matrices(numbers, (10, 31), (-0.25, 1))
-    want = [turned(2 * np.pi * linear(u, -0.25, 1), (10, 31)) for u in numbers[:, 0]]
+    want = [rotation_matrix(2 * np.pi * linear(u, -0.25, 1), (10, 31)) for u in numbers[:, 0]]
     close(got, np.array(want), dtype)
 
 

@@ -10,7 +10,7 @@ from gwucnn import GWUNetwork, kernels, ops
 from gwucnn._ext.step import Scratch
 from gwucnn.common.windows import Window
 from gwucnn.layers import Conv2D, Flatten, MaxPooling2D
-from gwucnn.ops.base import winograd_pays, winograd_sums_pay
+from gwucnn.ops.conv_algorithm import winograd_pays, winograd_sums_pay
 
 # (N, H, W, C, F, padding): tiles that fit, that hang over each edge by one, and short ones for one or two
 # outputs; widths of one vector of filters beside two; padding on some sides; more tiles than a block has, and
@@ -134,7 +134,7 @@ def test_any_number_of_threads_gives_the_same_bits(rng, case, isa, threads, coun
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("vectors", [(1, 1), (1, 3), (3, 1), (5, 7)], ids=str)
 @pytest.mark.parametrize("images", [(1, 1, 1), (1, 2, 2), (1, 4, 4), (1, 9, 2), (2, 7, 6)], ids=str)
-def test_gradient_by_the_weights_of_few_tiles(rng, images, vectors, accumulate, count, dtype, isa, threads):
+def test_weight_gradient_of_few_tiles(rng, images, vectors, accumulate, count, dtype, isa, threads):
     lanes = kernels.active.LANES[dtype.char]
     C, F = (lanes * many for many in vectors)
     x, dy = normals(rng, (*images, C), dtype), normals(rng, (*images, F), dtype)
@@ -178,7 +178,7 @@ def test_few_tiles(rng, images, vectors, count, dtype, isa, threads):
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
-def test_gradient_by_the_weights_of_no_images(isa, accumulate, dtype):
+def test_weight_gradient_of_no_images(isa, accumulate, dtype):
     got = np.full((3, 3, 32, 48), 7, dtype)
     x, dy = np.empty((0, 4, 4, 32), dtype), np.empty((0, 4, 4, 48), dtype)
     kernels.active.WinogradConv2DBackwardWeight(x, dy, got, (1, 1), accumulate)()
@@ -186,7 +186,7 @@ def test_gradient_by_the_weights_of_no_images(isa, accumulate, dtype):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_gradient_by_the_weights_never_holds_all_its_sums(rng, isa, threads, count):
+def test_weight_gradient_never_holds_all_its_sums(rng, isa, threads, count):
     threads(count)
     C, tiles, scratch = 256, 4 * 16, Scratch()
     x, dy = (normals(rng, (4, 14, 14, C), "float32") for _ in range(2))

@@ -99,7 +99,7 @@ cdef bint stand_abreast(Correlate self, double operations) except -1:
         depth = max(depth, self.planes[p].walk.taps * self.planes[p].walk.run)
     images = max(STRIP_BYTES // (depth * itemsize), TILE_PIXELS)
     a.chunks = (self.N + images - 1) // images
-    if self.pays_to_share(operations):
+    if self.worth_splitting(operations):
         # Pixels in a corner take less time than others: each thread gets as many images.
         a.chunks = min(round_up(a.chunks, self.max_threads), self.N)
     a.size = (self.N + a.chunks - 1) // a.chunks * copy_pitch(depth, itemsize)

@@ -104,7 +104,8 @@ cdef class Conv2D(Correlate):
         # Whole vectors can be read where they lie, unless that is slow and there are calls or pixels enough to pay for
         # a copy.
         self.packs = ((g.F // g.groups) % lanes_of(self.is_double) != 0
-                      or (g.F * (8 if self.is_double else 4) > UNPACKED_ROW_BYTES and (constant_weight or pixels > 4 * TILE_PIXELS)))
+                      or (g.F * (8 if self.is_double else 4) > UNPACKED_ROW_BYTES
+                           and (constant_weight or pixels > 4 * TILE_PIXELS)))
         self.plane_count = g.groups
         self.planes = <Plane *>self.reserve(g.groups, sizeof(Plane))
         self.taps = <ptrdiff_t *>self.reserve(g.groups * g.KH * g.KW, sizeof(ptrdiff_t))

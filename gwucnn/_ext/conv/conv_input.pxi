@@ -98,9 +98,9 @@ cdef class Conv2DBackwardInput(Correlate):
         for p in range(self.plane_count):
             group, h, w = p // (phases_h * phases_w), p // phases_w % phases_h, p % phases_w
             if self.is_double:
-                pack_turned(self, p, group, h, w, <const double *>self.weight, <double *>self.packed)
+                pack_transposed(self, p, group, h, w, <const double *>self.weight, <double *>self.packed)
             else:
-                pack_turned(self, p, group, h, w, <const float *>self.weight, <float *>self.packed)
+                pack_transposed(self, p, group, h, w, <const float *>self.weight, <float *>self.packed)
             pack_bias(self, p, group)
 
 
@@ -116,7 +116,7 @@ cdef inline Py_ssize_t tap_shift(Py_ssize_t reach, Py_ssize_t h, Py_ssize_t stri
     return h // stride - distance // stride
 
 
-cdef void pack_turned(
+cdef void pack_transposed(
     Conv2DBackwardInput self,
     Py_ssize_t p, Py_ssize_t group, Py_ssize_t h, Py_ssize_t w,
     const real_t *weight,           # (KH, KW, Cg, F)                                     IN
@@ -135,7 +135,7 @@ cdef void pack_turned(
                 if tap_shift(u * g.DH, h + g.top, g.SH) == NO_TAP or tap_shift(v * g.DW, w + g.left, g.SW) == NO_TAP:
                     continue
                 tap = weight + ((u * g.KW + v) * Cg + c) * g.F + group * Fg
-                turn_rows(tap, count, Fg, g.F, packed, wide)
+                transpose_rows(tap, count, Fg, g.F, packed, wide)
                 if count < wide:
                     for f in range(Fg):
                         memset(packed + f * wide + count, 0, (wide - count) * sizeof(real_t))

@@ -145,10 +145,10 @@ cdef class Conv2DBackwardWeight(Step):
             memset(self.dweight, 0, size * itemsize)
         self.first, self.last = first, min(last, self.g.N)
         if self.image_shares == 1:
-            self.share_out(0, 0, self.tile_shares, threads)
+            self.split_among_threads(0, 0, self.tile_shares, threads)
             return
         memset(self.partial, 0, self.image_shares * size * itemsize)
-        self.share_out(0, 0, self.image_shares, threads)
+        self.split_among_threads(0, 0, self.image_shares, threads)
         for share in range(self.image_shares):
             if self.is_double:
                 add_to(<double *>self.dweight, <double *>self.partial + share * size, size)

@@ -164,7 +164,7 @@ cdef class Correlate(Step):
             self.strip_rows = min(self.strip_rows, max(STRIP_BYTES // row_bytes, 4))
         self.strips = (rows + self.strip_rows - 1) // self.strip_rows
         self.block_groups = 1
-        if self.pays_to_share(operations) and self.N * self.strips < 4 * self.max_threads:
+        if self.worth_splitting(operations) and self.N * self.strips < 4 * self.max_threads:
             # Rows first: threads then share nothing but the weights. Small images are cut by filters.
             if rows >= 4 * self.max_threads:
                 self.strip_rows = min(self.strip_rows, (rows + 2 * self.max_threads - 1) // (2 * self.max_threads))

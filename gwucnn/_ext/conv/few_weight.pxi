@@ -50,7 +50,7 @@ cdef class FewFiltersBackwardWeight(Step):
             memset(self.dweight, 0, self.g.KH * self.g.KW * self.g.C * self.g.F * itemsize)
         self.first, self.last = first, min(last, self.g.N)
         memset(self.partial, 0, self.shares * self.sums * itemsize)
-        self.share_out(0, 0, self.shares, threads)
+        self.split_among_threads(0, 0, self.shares, threads)
         for share in range(self.shares):
             self.collect(share)
 
@@ -153,9 +153,9 @@ cdef class ChannelsBackwardWeight(FewFiltersBackwardWeight):
 
     cdef void collect(self, Py_ssize_t share) noexcept nogil:
         if self.is_double:
-            add_turned(self, <double *>self.partial + share * self.sums, <double *>self.dweight)
+            add_transposed(self, <double *>self.partial + share * self.sums, <double *>self.dweight)
         else:
-            add_turned(self, <float *>self.partial + share * self.sums, <float *>self.dweight)
+            add_transposed(self, <float *>self.partial + share * self.sums, <float *>self.dweight)
 
 
 cdef void channels_share(ChannelsBackwardWeight self, Py_ssize_t share, Py_ssize_t first, Py_ssize_t last,
@@ -193,7 +193,7 @@ cdef inline void phase_sums(ChannelsBackwardWeight self, const Phase *phase, con
         c += block
 
 
-cdef inline void add_turned(ChannelsBackwardWeight self, const real_t *sums, real_t *dweight) noexcept nogil:
+cdef inline void add_transposed(ChannelsBackwardWeight self, const real_t *sums, real_t *dweight) noexcept nogil:
     cdef Py_ssize_t row, c, F = self.g.F, C = self.g.C
     cdef real_t *to
     for row in range(self.met):

@@ -38,7 +38,7 @@ INLINE void NAME(depth_body)(
         UNROLL for (int m = 0; m < M; m++)
             for (int v = 0; v < V; v++) sum[m][v] = NAME(relu)(sum[m][v]);
     UNROLL for (int m = 0; m < M; m++)
-        for (int v = 0; v < V; v++) NAME(store_some)(y + m * d->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
+        for (int v = 0; v < V; v++) NAME(store_first)(y + m * d->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
 }
 
 /* All outputs of M pixels side by side: two vectors at a time, then one, the last one moved back or cut off. */
@@ -99,7 +99,7 @@ static void NAME(depth_square_tile)(const Depth *d, int outside, const REAL *x, 
                 UNROLL for (int m = 0; m < SQUARE_PIXELS; m++) sum[i][m] = NAME(relu)(sum[i][m]);
         UNROLL for (int i = 0; i < 2; i++)
             UNROLL for (int m = 0; m < SQUARE_PIXELS; m++)
-                NAME(store_some)(y + i * d->y_row + m * d->y_pixel + at, sum[i][m], outputs - at);
+                NAME(store_first)(y + i * d->y_row + m * d->y_pixel + at, sum[i][m], outputs - at);
     }
 }
 
@@ -197,8 +197,8 @@ static void NAME(gather)(
                 for (int lane = 0; lane < LANES; lane++) at[lane] = from[lanes[lane]];
                 continue;
             }
-            NAME(vec) all = NAME(pick)(from, lanes, 0, NAME(zero)());
-            for (ptrdiff_t k = 1; k < count; k++) all = NAME(pick)(from + k * LANES, lanes, k, all);
+            NAME(vec) all = NAME(gather)(from, lanes, 0, NAME(zero)());
+            for (ptrdiff_t k = 1; k < count; k++) all = NAME(gather)(from + k * LANES, lanes, k, all);
             NAME(store)(at, all);
         }
     }

@@ -12,7 +12,7 @@ cdef class DepthwiseSlide(Lanewise):
     cdef Py_ssize_t row_phases, column_phases
     cdef Py_ssize_t y_rows, y_columns
     cdef Tap *taps                  # (threads, KH*KW*depth)
-    cdef bint backward              # whether weights are turned when they are copied
+    cdef bint backward              # whether weights are transposed when they are copied
     cdef void *x
     cdef void *weight
     cdef void *bias

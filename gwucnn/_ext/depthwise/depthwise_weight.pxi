@@ -71,7 +71,7 @@ cdef class DepthwiseConv2DBackwardWeight(Lanewise):
         if first == 0 and not self.accumulate:
             memset(self.dweight, 0, self.g.KH * self.g.KW * self.depth * self.outputs * itemsize)
         self.first, self.last = first, min(last, self.pieces)
-        self.share_out(0, 0, self.shares, threads)
+        self.split_among_threads(0, 0, self.shares, threads)
         if self.is_double:
             add_shares(self, <const double *>self.partial, <double *>self.dweight)
         else:

@@ -71,7 +71,7 @@ cdef class Draw(Step):
         self.compute_range(index * ELEMENTS, min((index + 1) * ELEMENTS, self.size))
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        self.share_out(0, first, last, threads)
+        self.split_among_threads(0, first, last, threads)
         if last == self.units and self.size:
             self.state[1] += 1
 

@@ -170,12 +170,12 @@ cdef class SwapAxes(Step):
         cdef Py_ssize_t image = index // self.strips * self.A * self.B, first = index % self.strips * ROWS_PER_STRIP
         cdef Py_ssize_t rows = min(self.A - first, <Py_ssize_t>ROWS_PER_STRIP), B = self.B
         if self.is_double:
-            turn_rows(<double *>self.x + image + first * B, rows, B, B, <double *>self.y + image + first, self.A)
+            transpose_rows(<double *>self.x + image + first * B, rows, B, B, <double *>self.y + image + first, self.A)
         else:
-            turn_rows(<float *>self.x + image + first * B, rows, B, B, <float *>self.y + image + first, self.A)
+            transpose_rows(<float *>self.x + image + first * B, rows, B, B, <float *>self.y + image + first, self.A)
 
 
-cdef inline void turn_rows(
+cdef inline void transpose_rows(
     const real_t *x,                # (rows, columns), x_step apart                       IN
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t x_step,
     real_t *y,                      # (columns, rows), y_step apart                       OUT

@@ -49,7 +49,7 @@ INLINE void NAME(strip_products_body)(
                 NAME(vec) g = NAME(load)(dy + r * step + at);
                 if (RELU) {
                     const NAME(vec) scale = NAME(load)(row + step + at), beta = NAME(load)(row + 2 * step + at);
-                    g = NAME(where_above)(NAME(multiply_add)(d, scale, beta), g);
+                    g = NAME(where_positive)(NAME(multiply_add)(d, scale, beta), g);
                 }
                 products[v] = NAME(multiply_add)(g, d, products[v]);
                 sums[v] = NAME(add)(sums[v], g);

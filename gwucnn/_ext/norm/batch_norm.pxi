@@ -56,7 +56,7 @@ cdef class PerChannel(Step):
         """Merge the results of all units; called once, after the last of them."""
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
-        self.share_out(0, first, last, threads)
+        self.split_among_threads(0, first, last, threads)
         if last == self.units:
             self.finish()
 

@@ -2,7 +2,7 @@
 # inference.
 
 
-cdef class MoveStatistics(Step):
+cdef class UpdateRunningStatistics(Step):
     """Update the running mean and variance with those of a batch.
 
     running = keep * running + (1 - keep) * batch, where keep = min(momentum, t / (t + 1)); then t += 1.

@@ -24,7 +24,7 @@ INLINE void NAME(pool_few_body)(const REAL *full, ptrdiff_t row, const ptrdiff_t
         }
         for (ptrdiff_t i = some; i < LANES; i++) s[0][i] = s[1][i] = s[2][i] = s[3][i] = 0;
         const NAME(vec) four[4] = {NAME(load)(s[0]), NAME(load)(s[1]), NAME(load)(s[2]), NAME(load)(s[3])};
-        NAME(store_some)(y + first, NAME(largest_of_four)(four, relu, who), some);
+        NAME(store_first)(y + first, NAME(largest_of_four)(four, relu, who), some);
         if (winner) memcpy(winner + first, who, (size_t)some);
     }
 }
@@ -46,8 +46,8 @@ INLINE void NAME(pool_pairs)(const REAL *full, ptrdiff_t row, const ptrdiff_t F,
         const REAL *at = full + 2 * first;
         const NAME(vec) up[2] = {NAME(load)(at), NAME(load)(at + LANES)};
         const NAME(vec) down[2] = {NAME(load)(at + row), NAME(load)(at + row + LANES)};
-        const NAME(vec) four[4] = {NAME(mix)(up[0], up[1], left), NAME(mix)(up[0], up[1], right),
-                                   NAME(mix)(down[0], down[1], left), NAME(mix)(down[0], down[1], right)};
+        const NAME(vec) four[4] = {NAME(shuffle)(up[0], up[1], left), NAME(shuffle)(up[0], up[1], right),
+                                   NAME(shuffle)(down[0], down[1], left), NAME(shuffle)(down[0], down[1], right)};
         unsigned char who[VECTOR_BYTES / sizeof(REAL)];
         NAME(store)(y + first, NAME(largest_of_four)(four, relu, who));
         if (winner) memcpy(winner + first, who, sizeof(who));
@@ -89,8 +89,8 @@ INLINE void NAME(unpool_pairs)(const REAL *dy, const unsigned char *winner, cons
         for (int k = 0; k < 4; k += 2) {
             const NAME(vec) left = NAME(won_by)(winner + first, k, g), right = NAME(won_by)(winner + first, k + 1, g);
             REAL *to = dx + k / 2 * row + 2 * first;
-            NAME(store)(to, NAME(mix)(left, right, lower));
-            NAME(store)(to + LANES, NAME(mix)(left, right, upper));
+            NAME(store)(to, NAME(shuffle)(left, right, lower));
+            NAME(store)(to + LANES, NAME(shuffle)(left, right, upper));
         }
     }
 }

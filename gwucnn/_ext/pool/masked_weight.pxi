@@ -11,7 +11,7 @@ cdef extern from "variants/kernels.h" nogil:
 
 
 cdef class MaskedBackwardWeight(Step):
-    """For any filter size, a whole number of vectors of filters, one group. Adds to dweight, and to dbias if not NULL."""
+    """For any filter size, whole vectors of filters, one group. Adds to dweight, and to dbias if not NULL."""
 
     cdef Geometry g
     cdef Outer walk
@@ -65,7 +65,7 @@ cdef class MaskedBackwardWeight(Step):
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         cdef Py_ssize_t share
         self.first, self.last = first, min(last, self.g.N)
-        self.share_out(0, 0, self.shares, threads)
+        self.split_among_threads(0, 0, self.shares, threads)
         for share in range(self.shares):
             if self.is_double:
                 add_share(self, <double *>self.partial + share * self.size, <double *>self.dweight,

@@ -31,7 +31,7 @@ INLINE void NAME(pooled_body)(
                                        sum[2 * M + 2 * m + 1][v]};
             const ptrdiff_t at = m * c->y_pixel + v * LANES, some = lanes - v * LANES;
             unsigned char who[VECTOR_BYTES / sizeof(REAL)];
-            NAME(store_some)(y + at, NAME(largest_of_four)(four, relu, who), some);
+            NAME(store_first)(y + at, NAME(largest_of_four)(four, relu, who), some);
             if (winner && some > 0) memcpy(winner + at, who, (size_t)(some < LANES ? some : LANES));
         }
 }

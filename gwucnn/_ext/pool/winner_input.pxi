@@ -80,7 +80,7 @@ cdef class WinnerBackwardInput(Step):
         self.unit_cost = operations_of(&g) / 4 / max(self.units, 1)
 
     cdef void prepare(self) noexcept nogil:
-        self.share_out(PACK_FILTERS, 0, self.g.C // lanes_of(self.is_double), self.threads)
+        self.split_among_threads(PACK_FILTERS, 0, self.g.C // lanes_of(self.is_double), self.threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         if phase == PACK_FILTERS:
@@ -102,7 +102,7 @@ cdef void pack_by_filter(
 ) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_of(real_t is double), t
     for t in range(9):
-        turn_rows(weight + (t * g.C + c) * g.F, lanes, g.F, g.F, packed + c * g.F * 9 + t * lanes, 9 * lanes)
+        transpose_rows(weight + (t * g.C + c) * g.F, lanes, g.F, g.F, packed + c * g.F * 9 + t * lanes, 9 * lanes)
 
 
 cdef void winner_input_images(WinnerBackwardInput self, Py_ssize_t unit, int thread, const real_t *dy,

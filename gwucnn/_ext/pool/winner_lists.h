@@ -86,7 +86,7 @@ static ptrdiff_t NAME(list_one)(const Outer *o, const REAL *dy, const unsigned c
 }
 
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
-/* The same for a vector of filters: as many pixels are turned, so that those of a filter are a vector. */
+/* The same for a vector of filters: as many pixels are transposed, so that those of a filter form a vector. */
 static void NAME(list_lanes)(const Outer *o, const REAL *dy, const unsigned char *winner, ptrdiff_t pitch, int *counts,
                              int *places, REAL *g)
 {

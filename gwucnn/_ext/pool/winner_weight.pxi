@@ -87,7 +87,7 @@ cdef class WinnerBackwardWeight(Step):
 
     cdef void compute(self, Py_ssize_t first, Py_ssize_t last, int threads) noexcept nogil:
         self.first, self.last = first, last
-        self.share_out(0, 0, self.shares, threads)
+        self.split_among_threads(0, 0, self.shares, threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         if self.is_double:
@@ -185,7 +185,7 @@ cdef void add_winner_sums(WinnerBackwardWeight self, Py_ssize_t first, Py_ssize_
     cdef Geometry *g = &self.g
     cdef Py_ssize_t f = first, some, b, c, k, t, i, channels
     cdef const real_t *sums
-    cdef real_t[32 * LISTED_FILTERS] turned         # blocks are of 32 channels at most
+    cdef real_t[32 * LISTED_FILTERS] transposed         # blocks are of 32 channels at most
     while f < last:
         some = min(LISTED_FILTERS, last - f)
         for b in range(self.blocks):
@@ -193,10 +193,10 @@ cdef void add_winner_sums(WinnerBackwardWeight self, Py_ssize_t first, Py_ssize_
             channels = min(self.block, g.C - c)
             for t in range(9):
                 sums = <const real_t *>self.sums + (f * g.C + c) * 9 + t * channels
-                turn_rows(sums, some, channels, 9 * g.C, turned, LISTED_FILTERS)
+                transpose_rows(sums, some, channels, 9 * g.C, transposed, LISTED_FILTERS)
                 for k in range(channels):
                     for i in range(some):
-                        dweight[(t * g.C + c + k) * g.F + f + i] += turned[k * LISTED_FILTERS + i]
+                        dweight[(t * g.C + c + k) * g.F + f + i] += transposed[k * LISTED_FILTERS + i]
         f += LISTED_FILTERS
 
 

@@ -34,7 +34,7 @@
 #define ALL_TILES CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #endif
 
-/* ONE_COPY keeps gcc from cloning a large function for some constant arguments: code of the same speed, twice as large. */
+/* ONE_COPY keeps gcc from cloning a large function for some constant arguments: the clones are no faster. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define ONE_COPY __attribute__((noclone))
 #else

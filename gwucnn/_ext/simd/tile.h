@@ -9,7 +9,7 @@
  */
 
 /* Store the first `lanes` lanes of a vector, at most all; none if `lanes` is not positive. */
-INLINE void NAME(store_some)(REAL *p, NAME(vec) v, ptrdiff_t lanes)
+INLINE void NAME(store_first)(REAL *p, NAME(vec) v, ptrdiff_t lanes)
 {
     if (lanes >= LANES) {
         NAME(store)(p, v);
@@ -80,7 +80,7 @@ INLINE void NAME(correlate_body)(
         UNROLL for (int m = 0; m < M; m++)
             for (int v = 0; v < V; v++) sum[m][v] = NAME(relu)(sum[m][v]);
     UNROLL for (int m = 0; m < M; m++)
-        for (int v = 0; v < V; v++) NAME(store_some)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
+        for (int v = 0; v < V; v++) NAME(store_first)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
 }
 
 /* dw[m, f] += sum over n < images, i < rows, j < columns of x[n, i, j, value[m]] * dy[n, i, j, f], or = if `fresh`,
@@ -123,7 +123,7 @@ INLINE void NAME(outer_body)(
         for (int v = 0; v < V; v++) {
             REAL *p = dw + m * o->dw_step + v * LANES;
             if (fresh)
-                NAME(store_some)(p, sum[m][v], lanes - v * LANES);
+                NAME(store_first)(p, sum[m][v], lanes - v * LANES);
             else if (lanes >= (v + 1) * LANES)
                 NAME(store)(p, NAME(add)(NAME(load)(p), sum[m][v]));
             else {

@@ -21,8 +21,8 @@ static void NAME(transpose)(
     UNROLL for (int i = 0; i < N; i++) row[i] = NAME(load)(x + i * x_step);
     UNROLL for (int round = 1; round < N; round *= 2) {
         UNROLL for (int i = 0; i < H; i++) {
-            woven[2 * i] = NAME(mix)(row[i], row[i + H], low);
-            woven[2 * i + 1] = NAME(mix)(row[i], row[i + H], high);
+            woven[2 * i] = NAME(shuffle)(row[i], row[i + H], low);
+            woven[2 * i + 1] = NAME(shuffle)(row[i], row[i + H], high);
         }
         UNROLL for (int i = 0; i < N; i++) row[i] = woven[i];
     }

@@ -39,7 +39,7 @@ typedef unsigned char NAME(bytes) __attribute__((vector_size(VECTOR_BYTES / size
 INLINE NAME(vec) NAME(relu)(NAME(vec) v) { return (NAME(vec))(~(v <= (NAME(vec)){0}) & (NAME(mask))v); }
 
 /* g where v > 0 or v is NaN, else 0. */
-INLINE NAME(vec) NAME(where_above)(NAME(vec) v, NAME(vec) g)
+INLINE NAME(vec) NAME(where_positive)(NAME(vec) v, NAME(vec) g)
 {
     return (NAME(vec))(~(v <= (NAME(vec)){0}) & (NAME(mask))g);
 }
@@ -51,25 +51,25 @@ INLINE NAME(vec) NAME(choose)(NAME(mask) m, NAME(vec) a, NAME(vec) b)
 }
 
 /* p[index - k * LANES] in each lane where that is an element of the vector at p; elsewhere, if k > 0, `others`. */
-INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
+INLINE NAME(vec) NAME(gather)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
 {
     const NAME(mask) at = *(const NAME(mask) *)index - (INTEGER)(k * LANES);
 #if defined(__clang__)
-    NAME(vec) picked;
-    for (int i = 0; i < LANES; i++) picked[i] = p[at[i] & (LANES - 1)];
+    NAME(vec) gathered;
+    for (int i = 0; i < LANES; i++) gathered[i] = p[at[i] & (LANES - 1)];
 #else
-    const NAME(vec) picked = __builtin_shuffle(NAME(load)(p), at);
+    const NAME(vec) gathered = __builtin_shuffle(NAME(load)(p), at);
 #endif
-    return k == 0 ? picked : NAME(choose)((at >= 0) & (at < (INTEGER)LANES), picked, others);
+    return k == 0 ? gathered : NAME(choose)((at >= 0) & (at < (INTEGER)LANES), gathered, others);
 }
 
 /* In each lane, element `index` of the concatenation of a and b. */
-INLINE NAME(vec) NAME(mix)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
+INLINE NAME(vec) NAME(shuffle)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
 {
 #if defined(__clang__)
-    NAME(vec) picked;
-    for (int i = 0; i < LANES; i++) picked[i] = index[i] < LANES ? a[index[i]] : b[index[i] - LANES];
-    return picked;
+    NAME(vec) gathered;
+    for (int i = 0; i < LANES; i++) gathered[i] = index[i] < LANES ? a[index[i]] : b[index[i] - LANES];
+    return gathered;
 #else
     return __builtin_shuffle(a, b, *(const NAME(mask) *)index);
 #endif
@@ -139,7 +139,7 @@ INLINE NAME(vec) NAME(relu)(NAME(vec) v)
         if (v.lane[i] <= 0) v.lane[i] = 0;
     return v;
 }
-INLINE NAME(vec) NAME(where_above)(NAME(vec) v, NAME(vec) g)
+INLINE NAME(vec) NAME(where_positive)(NAME(vec) v, NAME(vec) g)
 {
     for (int i = 0; i < LANES; i++)
         if (v.lane[i] <= 0) g.lane[i] = 0;
@@ -170,20 +170,20 @@ INLINE NAME(vec) NAME(less_product)(NAME(vec) sum, NAME(vec) a, NAME(vec) b)
     for (int i = 0; i < LANES; i++) sum.lane[i] -= a.lane[i] * b.lane[i];
     return sum;
 }
-INLINE NAME(vec) NAME(pick)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
+INLINE NAME(vec) NAME(gather)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
 {
-    NAME(vec) picked;
+    NAME(vec) gathered;
     for (int i = 0; i < LANES; i++) {
         const ptrdiff_t at = (ptrdiff_t)index[i] - k * LANES;
-        picked.lane[i] = k == 0 || (at >= 0 && at < LANES) ? p[at & (LANES - 1)] : others.lane[i];
+        gathered.lane[i] = k == 0 || (at >= 0 && at < LANES) ? p[at & (LANES - 1)] : others.lane[i];
     }
-    return picked;
+    return gathered;
 }
-INLINE NAME(vec) NAME(mix)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
+INLINE NAME(vec) NAME(shuffle)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
 {
-    NAME(vec) picked;
-    for (int i = 0; i < LANES; i++) picked.lane[i] = index[i] < LANES ? a.lane[index[i]] : b.lane[index[i] - LANES];
-    return picked;
+    NAME(vec) gathered;
+    for (int i = 0; i < LANES; i++) gathered.lane[i] = index[i] < LANES ? a.lane[index[i]] : b.lane[index[i] - LANES];
+    return gathered;
 }
 INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
 {
@@ -226,7 +226,7 @@ INLINE NAME(vec) NAME(add_neighbours)(NAME(vec) a, NAME(vec) b)
 {
     static const INTEGER left[16] = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
     static const INTEGER right[16] = {1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
-    return NAME(add)(NAME(mix)(a, b, left), NAME(mix)(a, b, right));
+    return NAME(add)(NAME(shuffle)(a, b, left), NAME(shuffle)(a, b, right));
 }
 
 /* In lane i, the sum of all lanes of v[i]; v holds LANES vectors and is overwritten. */

@@ -197,17 +197,17 @@ static void NAME(winograd_filter)(
         UNROLL for (int j = 0; j < 6; j++) NAME(store)(u + (i * 6 + j) * element, o[i][j]);
 }
 
-/* The same for as many input channels, of filters that are turned by half a circle and have inputs and outputs
+/* The same for LANES input channels of the filters of the gradient: rotated by 180 degrees, with inputs and outputs
  * exchanged. */
-static void NAME(winograd_turned)(
+static void NAME(winograd_transposed)(
     const REAL *g,              /* (9, outputs, inputs): LANES of each, `tap` apart     IN  */
     ptrdiff_t tap, ptrdiff_t g_row,
     REAL *u,                    /* (36, inputs, outputs), `element` apart               OUT */
     ptrdiff_t element, ptrdiff_t u_row)
 {
-    REAL turned[9][VECTOR_BYTES / sizeof(REAL)][VECTOR_BYTES / sizeof(REAL)];
-    for (int t = 0; t < 9; t++) NAME(transpose)(g + t * tap, g_row, turned[8 - t][0], LANES);
-    for (int i = 0; i < LANES; i++) NAME(winograd_filter)(turned[0][i], LANES * LANES, u + i * u_row, element);
+    REAL rotated[9][VECTOR_BYTES / sizeof(REAL)][VECTOR_BYTES / sizeof(REAL)];
+    for (int t = 0; t < 9; t++) NAME(transpose)(g + t * tap, g_row, rotated[8 - t][0], LANES);
+    for (int i = 0; i < LANES; i++) NAME(winograd_filter)(rotated[0][i], LANES * LANES, u + i * u_row, element);
 }
 
 /* dg (+)= before + G^T s G for one vector. What comes before is laid out to be read in one go. */
@@ -315,7 +315,7 @@ static void NAME(winograd_pooled)(
 #define winograd_image(down, across, d, ...) BY_TYPE(d, winograd_image)(down, across, d, __VA_ARGS__)
 #define winograd_gradient(down, across, dy, ...) BY_TYPE(dy, winograd_gradient)(down, across, dy, __VA_ARGS__)
 #define winograd_filter(g, ...) BY_TYPE(g, winograd_filter)(g, __VA_ARGS__)
-#define winograd_turned(g, ...) BY_TYPE(g, winograd_turned)(g, __VA_ARGS__)
+#define winograd_transposed(g, ...) BY_TYPE(g, winograd_transposed)(g, __VA_ARGS__)
 #define winograd_filter_gradient(s, ...) BY_TYPE(s, winograd_filter_gradient)(s, __VA_ARGS__)
 #define winograd_outputs(down, across, m, ...) BY_TYPE(m, winograd_outputs)(down, across, m, __VA_ARGS__)
 #define winograd_pooled(down, across, m, ...) BY_TYPE(m, winograd_pooled)(down, across, m, __VA_ARGS__)

@@ -10,7 +10,7 @@
 #
 # with U = G g G^T computed from the filters by `prepare`. V and M of a block of tiles stay in the second-level cache.
 #
-# Replacing multiplications by additions costs accuracy: see `winograd_pays` in gwucnn/ops/base.py. Channels and
+# Replacing multiplications by additions costs accuracy: see `winograd_pays` in gwucnn/ops/conv_algorithm.py. Channels and
 # filters are whole numbers of vectors.
 
 cdef extern from "variants/kernels.h" nogil:
@@ -68,7 +68,7 @@ cdef class Winograd(Step):
         self.tile_units = (self.tiles + self.block - 1) // self.block
         operations = 2.0 * products_of_tiles(self.kinds) * C * F
         self.groups = 1
-        if self.pays_to_share(operations) and self.tile_units < 4 * self.max_threads:
+        if self.worth_splitting(operations) and self.tile_units < 4 * self.max_threads:
             # Each thread then reads its part of the filters only, and transforms all pixels for itself.
             self.groups = min((F + TILE_VECTORS * lanes - 1) // (TILE_VECTORS * lanes), self.max_threads)
         self.units = self.tile_units * self.groups
@@ -87,7 +87,7 @@ cdef class Winograd(Step):
         """Transform and store the products of one tile and its filters; they are m_element apart."""
 
     cdef void prepare(self) noexcept nogil:
-        self.share_out(TRANSFORM_FILTERS, 0, self.C, self.threads)
+        self.split_among_threads(TRANSFORM_FILTERS, 0, self.C, self.threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         if phase == TRANSFORM_FILTERS:

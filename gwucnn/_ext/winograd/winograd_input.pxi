@@ -2,7 +2,7 @@
 # the filters rotated by 180 degrees, inputs and outputs exchanged.
 
 cdef extern from "variants/kernels.h" nogil:
-    void winograd_turned(const void *g, Py_ssize_t tap, Py_ssize_t g_row, void *u, Py_ssize_t element,
+    void winograd_transposed(const void *g, Py_ssize_t tap, Py_ssize_t g_row, void *u, Py_ssize_t element,
                          Py_ssize_t u_row)
 
 
@@ -18,15 +18,15 @@ cdef class WinogradConv2DBackwardInput(Winograd):
         self.cut(g.N, g.OH, g.OW, g.F, g.H, g.W, g.C, 2 - g.top, 2 - g.left, scratch, False)
 
     cdef void prepare(self) noexcept nogil:
-        self.share_out(TRANSFORM_FILTERS, 0, self.C // lanes_of(self.is_double), self.threads)
+        self.split_among_threads(TRANSFORM_FILTERS, 0, self.C // lanes_of(self.is_double), self.threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         if phase != TRANSFORM_FILTERS:
             Winograd.part(self, phase, index, thread)
         elif self.is_double:
-            transform_turned(self, <const double *>self.weight, index * LANES_F64)
+            transform_transposed(self, <const double *>self.weight, index * LANES_F64)
         else:
-            transform_turned(self, <const float *>self.weight, index * LANES_F32)
+            transform_transposed(self, <const float *>self.weight, index * LANES_F32)
 
     cdef void store_tile(self, const void *products, const Place *place) noexcept nogil:
         if self.is_double:
@@ -35,7 +35,7 @@ cdef class WinogradConv2DBackwardInput(Winograd):
             store_outputs(self, <const float *>products, place, <const float *>NULL, <float *>self.y)
 
 
-cdef void transform_turned(
+cdef void transform_transposed(
     Winograd self,
     const real_t *weight,           # (9, F, C): the channels of dy side by side          IN
     Py_ssize_t c,                   # the first of as many of them as a vector has lanes
@@ -44,4 +44,4 @@ cdef void transform_turned(
     for k in range(F // lanes):
         f = k * lanes
         apart = filter_at(self, c + 1, f, weight) - filter_at(self, c, f, weight)
-        winograd_turned(weight + f * C + c, F * C, C, filter_at(self, c, f, weight), self.u_element, apart)
+        winograd_transposed(weight + f * C + c, F * C, C, filter_at(self, c, f, weight), self.u_element, apart)

@@ -102,8 +102,8 @@ cdef class WinogradConv2DBackwardWeight(Step):
         for unit in range(first, last):
             self.unit, self.first = unit, unit * self.block
             self.count = min(self.block, self.tiles - self.first)
-            self.share_out(TRANSFORM, 0, self.count, threads)
-            self.share_out(MULTIPLY, 0, self.row_pieces * self.column_pieces, threads)
+            self.split_among_threads(TRANSFORM, 0, self.count, threads)
+            self.split_among_threads(MULTIPLY, 0, self.row_pieces * self.column_pieces, threads)
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
         if phase == TRANSFORM:
