@@ -197,8 +197,8 @@ static void NAME(gather)(
                 for (int lane = 0; lane < LANES; lane++) at[lane] = from[lanes[lane]];
                 continue;
             }
-            NAME(vec) all = NAME(gather)(from, lanes, 0, NAME(zero)());
-            for (ptrdiff_t k = 1; k < count; k++) all = NAME(gather)(from + k * LANES, lanes, k, all);
+            NAME(vec) all = NAME(permute)(from, lanes, 0, NAME(zero)());
+            for (ptrdiff_t k = 1; k < count; k++) all = NAME(permute)(from + k * LANES, lanes, k, all);
             NAME(store)(at, all);
         }
     }

@@ -51,25 +51,25 @@ INLINE NAME(vec) NAME(choose)(NAME(mask) m, NAME(vec) a, NAME(vec) b)
 }
 
 /* p[index - k * LANES] in each lane where that is an element of the vector at p; elsewhere, if k > 0, `others`. */
-INLINE NAME(vec) NAME(gather)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
+INLINE NAME(vec) NAME(permute)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
 {
     const NAME(mask) at = *(const NAME(mask) *)index - (INTEGER)(k * LANES);
 #if defined(__clang__)
-    NAME(vec) gathered;
-    for (int i = 0; i < LANES; i++) gathered[i] = p[at[i] & (LANES - 1)];
+    NAME(vec) permuted;
+    for (int i = 0; i < LANES; i++) permuted[i] = p[at[i] & (LANES - 1)];
 #else
-    const NAME(vec) gathered = __builtin_shuffle(NAME(load)(p), at);
+    const NAME(vec) permuted = __builtin_shuffle(NAME(load)(p), at);
 #endif
-    return k == 0 ? gathered : NAME(choose)((at >= 0) & (at < (INTEGER)LANES), gathered, others);
+    return k == 0 ? permuted : NAME(choose)((at >= 0) & (at < (INTEGER)LANES), permuted, others);
 }
 
 /* In each lane, element `index` of the concatenation of a and b. */
 INLINE NAME(vec) NAME(shuffle)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
 {
 #if defined(__clang__)
-    NAME(vec) gathered;
-    for (int i = 0; i < LANES; i++) gathered[i] = index[i] < LANES ? a[index[i]] : b[index[i] - LANES];
-    return gathered;
+    NAME(vec) permuted;
+    for (int i = 0; i < LANES; i++) permuted[i] = index[i] < LANES ? a[index[i]] : b[index[i] - LANES];
+    return permuted;
 #else
     return __builtin_shuffle(a, b, *(const NAME(mask) *)index);
 #endif
@@ -170,20 +170,20 @@ INLINE NAME(vec) NAME(less_product)(NAME(vec) sum, NAME(vec) a, NAME(vec) b)
     for (int i = 0; i < LANES; i++) sum.lane[i] -= a.lane[i] * b.lane[i];
     return sum;
 }
-INLINE NAME(vec) NAME(gather)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
+INLINE NAME(vec) NAME(permute)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
 {
-    NAME(vec) gathered;
+    NAME(vec) permuted;
     for (int i = 0; i < LANES; i++) {
         const ptrdiff_t at = (ptrdiff_t)index[i] - k * LANES;
-        gathered.lane[i] = k == 0 || (at >= 0 && at < LANES) ? p[at & (LANES - 1)] : others.lane[i];
+        permuted.lane[i] = k == 0 || (at >= 0 && at < LANES) ? p[at & (LANES - 1)] : others.lane[i];
     }
-    return gathered;
+    return permuted;
 }
 INLINE NAME(vec) NAME(shuffle)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
 {
-    NAME(vec) gathered;
-    for (int i = 0; i < LANES; i++) gathered.lane[i] = index[i] < LANES ? a.lane[index[i]] : b.lane[index[i] - LANES];
-    return gathered;
+    NAME(vec) permuted;
+    for (int i = 0; i < LANES; i++) permuted.lane[i] = index[i] < LANES ? a.lane[index[i]] : b.lane[index[i] - LANES];
+    return permuted;
 }
 INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
 {
