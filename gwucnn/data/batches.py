@@ -197,16 +197,18 @@ class Run:
         return slice(int(gathered[0]), int(gathered[0]) + self.size)
 
 
-@dataclass(slots=True)
 class Batch:
     """The buffers of a batch: inputs, targets, shares in the loss; and the sample weights."""
 
-    x: Any
-    target: Any
-    share: Any
-    generation: int  # of the space when the buffers were created
-    weights: Any = None  # of each sample, None if they are equal
-    weight: float = 0.0  # their sum
+    __slots__ = ("generation", "share", "target", "weight", "weights", "x")
+
+    def __init__(self, x: Any, target: Any, share: Any, generation: int) -> None:
+        self.x = x
+        self.target = target
+        self.share = share
+        self.generation = generation  # of the space when the buffers were created
+        self.weights: Any = None  # of each sample, None if they are equal
+        self.weight = 0.0  # their sum
 
 
 # Number of elements below which a copy costs less than the look-up of a buffer.

@@ -12,7 +12,6 @@ outside of compiled steps (`replayable` is False): it runs in Python every time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gwucnn._ext.step import Program, Step
@@ -25,14 +24,14 @@ __all__ = ["Constant", "Recorder", "Recording", "Sum", "TrainingRecording"]
 MOST_RECORDINGS = 4
 
 
-@dataclass
 class Recording:
     """The steps of a pass, and the conditions under which they may run again."""
 
-    program: Program
-    result: Any  # what the pass returned: buffers and steps, which the replay fills anew
-    generation: int  # of the tape
-    version: int  # of the weights that the program's steps last prepared
+    def __init__(self, program: Program, result: Any, generation: int, version: int) -> None:
+        self.program = program
+        self.result = result  # what the pass returned: buffers and steps, which the replay fills anew
+        self.generation = generation  # of the tape
+        self.version = version  # of the weights that the program's steps last prepared
 
 
 class Recorder:

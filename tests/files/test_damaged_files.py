@@ -174,13 +174,13 @@ HEADERS = {
         lambda header: header.update(__metadata__={"gwucnn": 1}), r"expected a file that `network\.save` wrote"),
     "no JSON": (lambda header: header.update(__metadata__={"gwucnn": "x"}), r"expected the text 'gwucnn' to be a JSON"),
     "an array for the document": (lambda header: header.update(__metadata__={"gwucnn": "[]"}), r"to be a JSON object"),
-    "NaN": (lambda header: header.update(__metadata__={"gwucnn": '{"format": NaN}'}), r"NaN is no JSON"),
+    "NaN": (lambda header: header.update(__metadata__={"gwucnn": '{"format": NaN}'}), r"NaN is not valid JSON"),
     "infinite": (lambda header: header.update(__metadata__={"gwucnn": '{"format": 1, "x": 1e999}'}), r"finite numbers"),
     "deep": (lambda header: header.update(__metadata__={"gwucnn": '{"a":' * 10**5}), r"to be a JSON object"),
     "long number": (lambda header: header.update(__metadata__={"gwucnn": '{"a":' + "9" * 5000 + "}"}), r"JSON object"),
     "twice in the document": (
         lambda header: header.update(__metadata__={"gwucnn": '{"format": 1, "format": 1}'}),
-        r"the name 'format' stands there twice"),
+        r"the name 'format' occurs twice"),
 }  # fmt: skip
 
 
@@ -196,14 +196,14 @@ def test_a_name_twice_in_the_header(sound, path):
     for name in (KERNEL, "__metadata__"):
         double = f"{text[:-1]}, {json.dumps(name)}: {json.dumps(header[name])}}}".encode()
         data = struct.pack("<Q", len(double)) + double + body
-        assert f"the name {name!r} stands there twice" in complaint(path, data)
+        assert f"the name {name!r} occurs twice" in complaint(path, data)
 
 
 def test_a_name_twice_among_very_many(path):
     """Found in one go: to compare each with each would take hours."""
     text = "{" + ", ".join(f'"{number}": 0' for number in [*range(300_000), 299_999]) + "}"
     data = struct.pack("<Q", len(text)) + text.encode()
-    assert "the name '299999' stands there twice" in complaint(path, data)
+    assert "the name '299999' occurs twice" in complaint(path, data)
 
 
 def test_a_header_that_is_no_text(sound, path):
