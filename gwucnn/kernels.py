@@ -12,6 +12,8 @@ import os
 from numbers import Integral
 from types import ModuleType
 
+from gwucnn import processors
+
 __all__ = ["get_num_threads", "isa", "select", "set_num_threads", "show_config", "supported"]
 
 # The module in gwucnn._ext for each instruction set, best first.
@@ -54,6 +56,10 @@ def _load_openmp() -> ModuleType:
 _cpu = _extension("variants.cpu")
 _step = _load_openmp()
 
+# OpenMP knows the affinity mask, but no quotas. It is not asked to use more than it would by itself.
+if "OMP_NUM_THREADS" not in os.environ:
+    _step.set_num_threads(min(_step.get_num_threads(), processors.available()))
+
 # The module in use. Ops look up kernels here each time they bind one.
 active: ModuleType
 _isa: str
@@ -89,8 +95,9 @@ def set_num_threads(n: int) -> None:
     """Let kernels use at most `n` threads (one where the package was built without OpenMP).
 
     Raises ValueError unless n is an integer from 1 to 1024. Small amounts of work use one thread anyway. For the same
-    number of threads, results are bit-identical from run to run. The initial number is OpenMP's: the environment
-    variable OMP_NUM_THREADS or the number of processors.
+    number of threads, results are bit-identical from run to run. The initial number is the value of the environment
+    variable OMP_NUM_THREADS or, without it, the number of processors that the process may use: those of its affinity
+    mask, limited by the CPU quota of its container. A limit set later by threadpoolctl is honoured as well.
     """
     if not isinstance(n, Integral) or isinstance(n, bool) or not 1 <= n <= MOST_THREADS:
         raise ValueError(f"set_num_threads: expected an integer from 1 to {MOST_THREADS}, got {n!r}")
@@ -110,7 +117,10 @@ def show_config() -> None:
 
     from gwucnn._version import __version__
 
-    threads = f"{get_num_threads()} of {os.cpu_count()} processors" if _step.OPENMP else "1 (built without OpenMP)"
+    if _step.OPENMP:
+        threads = f"{get_num_threads()} ({processors.available()} of {os.cpu_count()} processors may be used)"
+    else:
+        threads = "1 (built without OpenMP)"
     print(f"gwucnn {__version__}, numpy {numpy.__version__}, Python {platform.python_version()}")
     print(f"system: {platform.platform()}")
     print(f"instruction set: {isa()} (supported here: {', '.join(supported())})")

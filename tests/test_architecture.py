@@ -18,7 +18,7 @@ PACKAGE = Path(gwucnn.__file__).parent
 
 # From the ground up. "" is gwucnn/__init__.py, which collects the public names.
 STOREYS = [
-    {"_ext", "_version"},  # compiled loops: pointers and sizes, no Python inside
+    {"_ext", "_version", "processors"},  # compiled loops: pointers and sizes, no Python inside; counting processors
     {"common", "kernels"},  # errors and checks that every room uses; which build of the loops runs here
     {"memory"},  # where weights, gradients and activations live
     {"ops"},  # checked functions on arrays

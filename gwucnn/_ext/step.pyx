@@ -41,6 +41,7 @@ to 60 times as long for them, and a network whose predictions are confident prod
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer)
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from cython.parallel cimport parallel, prange, threadid
 from libc.stdlib cimport free, malloc
 
@@ -98,7 +99,7 @@ cdef class Block:
 
     def __cinit__(self, caller, Py_ssize_t count, Py_ssize_t itemsize):
         cdef size_t alignment = ALIGNMENT
-        if count < 0 or count > (<Py_ssize_t>1 << 58):
+        if count < 0 or count > PY_SSIZE_T_MAX // (2 * itemsize):
             raise MemoryError(f"{caller}: cannot reserve {count} elements of scratch memory")
         self.bytes = count * itemsize
         if <size_t>self.bytes >= LARGE_PAGE:
