@@ -74,8 +74,8 @@ class ActivationFunction:
     @classmethod
     def backward(cls, dy: Any, x: Any, y: Any, dx: Any, space: Space) -> Any:
         """Fill dx, a buffer of `space` like dy, and return it. Uses x if `of_input` is set, otherwise y."""
-        seen = x if cls.of_input else y
-        return space.run("activation_backward", cls.backward_op, dy, seen, out=dx, **cls.options)
+        operand = x if cls.of_input else y
+        return space.run("activation_backward", cls.backward_op, dy, operand, out=dx, **cls.options)
 
     @classmethod
     def activation(cls, x: Any) -> Any:
@@ -86,8 +86,8 @@ class ActivationFunction:
     def activation_partial_derivative(cls, x: Any) -> Any:
         """Return the derivative at each element of x, in an array of the same shape."""
         x = _floating(x)
-        seen = x if cls.of_input else cls.activation(x)
-        return cls.backward_op(np.ones_like(seen), seen, **cls.options)
+        operand = x if cls.of_input else cls.activation(x)
+        return cls.backward_op(np.ones_like(operand), operand, **cls.options)
 
 
 class SigmoidActivation(ActivationFunction):

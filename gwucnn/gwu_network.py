@@ -45,7 +45,7 @@ class GWUNetwork(Savable):
         which is slower and differs only by rounding.
     winograd : bool
         Allow Winograd's algorithm for 3x3 convolutions of many channels: twice as fast, with a larger rounding error in
-        float32 (see `gwucnn.ops.conv_algorithm.winograd_pays`).
+        float32 (see `gwucnn.ops.conv_algorithm.use_winograd`).
 
     Examples
     --------

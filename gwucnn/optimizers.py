@@ -86,14 +86,14 @@ class Optimizer(Configurable):
             self.slots = {name: np.full_like(values, self._slots_start_at) for name in self._used_slots()}
             self.updates = 0
         self._arena = arena
-        self._made_for = kernels.isa()
+        self._bound_isa = kernels.isa()
         self._update = self._kernel(values, grads)
 
     def step(self) -> None:
         """Update all trainable values once. Raises NotBuiltError before `bind`."""
         if self._arena is None:
             raise NotBuiltError("step: expected an optimizer that is bound to weights; call bind(arena) first")
-        if self._made_for != kernels.isa():
+        if self._bound_isa != kernels.isa():
             self.bind(self._arena)
         if self.schedule is not None:
             self._lr = self.schedule.rate(self.updates)

@@ -5,7 +5,7 @@
 Read this file first, then the loops in `textbook/`. They use no blocking, no vector registers, no threads and no
 packed weights: there is one loop per index of the formula, in the order of the formula. The fast kernels compute the
 same sums in a different order. The tests compare the fast kernels with these loops, and these loops with
-`tests/reference.py`, which shares no code with either. Bounds checking is left on, so that a wrong index raises
+`tests/support/reference.py`, which shares no code with either. Bounds checking is left on, so that a wrong index raises
 IndexError instead of producing a wrong number.
 
 Memory layout (channels last): addresses increase from left to right, then downwards. Each c below is one element of

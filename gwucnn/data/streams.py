@@ -37,7 +37,7 @@ class Stream:
         `source[i]` is the batch (x, y), for i from 0 to less than `len(source)`.
     admit : function (where, x, y) -> Batches
         Checks a batch; error messages begin with `where`.
-    who : str
+    caller : str
         The function that reads the first batch now, so that the network knows its shape.
 
     Attributes

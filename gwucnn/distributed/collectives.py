@@ -47,7 +47,7 @@ class Collectives:
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
         self._status = np.zeros(3)  # the kind of call, and two numbers that belong to it
         self._statuses = np.zeros((self.size, 3))
-        self._finished = True  # whether no other rank waits for this one
+        self._finished = True  # True while no other rank waits for this one
         self._interrupts = _DelayedInterrupts()
 
     def check_free(self) -> None:

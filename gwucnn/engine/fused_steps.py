@@ -97,7 +97,7 @@ class ConvPool(Layer):
         )
 
     def _unpool(self, dy: Any, winner: Any, space: Space) -> Any:
-        """Return the gradient with respect to the input of relu and pooling. Winner 4 marks a window closed by relu."""
+        """Return the gradient with respect to the input of relu and pooling. Winner 4 marks a window zeroed by relu."""
         shape = (dy.shape[0], *self._conv.out_shape)
         out = space.array("dz", shape)
         return space.run("unpool", ops.max_pool2d_backward, dy, winner, input_shape=shape, pool_size=2, out=out)

@@ -51,7 +51,10 @@ def plan(
 
 
 def _for_inference(steps: list[Layer]) -> list[Layer]:
-    """Do what `_fused` does, and also drop dropout and fold batch normalisation into the layer before it."""
+    """Return the plan for inference: without dropout, with relu and batch normalisation folded into the layer before.
+
+    Only layers of exactly these classes are folded, because a class derived from them may compute something else.
+    """
     steps = [step.planned(_for_inference) if isinstance(step, Nested) else step for step in steps]
     folded: list[Layer] = []
     for step in steps:
@@ -65,7 +68,7 @@ def _for_inference(steps: list[Layer]) -> list[Layer]:
     return _fused(folded)
 
 
-# Up to this many filters, half an AVX-512 vector, run in other kernels (see few_outputs.pxi).
+# Convolutions of at most this many filters (half an AVX-512 vector) have kernels of their own (see few_outputs.pxi).
 FEW_FILTERS = 8
 
 # Layers whose filters are indexed by the last axis of the kernel, or by the last axes together.

@@ -1,6 +1,6 @@
 """Looking inside: what each layer computes, and the gradients of class scores with respect to all of it.
 
-The layers run one by one as the user wrote them, not by the fused plan, because fused steps skip what lies between.
+The layers run one by one as the user wrote them, not by the fused plan, because fused steps skip intermediate outputs.
 
 K. Simonyan, A. Vedaldi and A. Zisserman, "Deep inside convolutional networks", arXiv:1312.6034, section 3.
 """

@@ -30,7 +30,7 @@ class Sweeper:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._made_for: Any = None
+        self._bound_to: Any = None
         self._sweep: _BoundSweep | None = None
 
     def __call__(self, run: Run, first: int, totals: Totals) -> int:
@@ -46,8 +46,8 @@ class Sweeper:
         if recording is None:
             return None
         made_for = (run.data, recording.steps)
-        if self._made_for is None or any(a is not b for a, b in zip(self._made_for, made_for, strict=True)):
-            self._made_for = made_for
+        if self._bound_to is None or any(a is not b for a, b in zip(self._bound_to, made_for, strict=True)):
+            self._bound_to = made_for
             self._sweep = _BoundSweep(self.engine, recording, run)
         return self._sweep
 

@@ -66,7 +66,7 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -
         network._layer_row.start(tuple(check_size("input_shape", "each length", length) for length in shape))
     names, recipe = names_of(network), _part(document, "compiled", dict, None)
     if recipe is not None:
-        _only("a training of", recipe, RECIPE)
+        _only("the training settings", recipe, RECIPE)
     entries = _take_weights(network, names, _part(document, "weights", list), arrays)
     if recipe is not None:
         network.compile(
@@ -164,10 +164,10 @@ def _resume(network: Any, names: Mapping[str, Any], recipe: Any, arrays: dict[st
     updates = check_size("updates", "their number", _part(recipe, "updates", int), 0)
     if updates > MANY_UPDATES:
         raise ValueError(f"expected at most {MANY_UPDATES} updates, got {updates}")
-    moves, lr = network.optimizer, _part(recipe, "lr", float)
-    if moves.schedule is None and lr != moves.lr:
-        raise ValueError(f"expected lr to be {moves.lr}, as in {moves!r}, got {lr}")
-    moves.resume(updates, lr)
+    chosen, lr = network.optimizer, _part(recipe, "lr", float)
+    if chosen.schedule is None and lr != chosen.lr:
+        raise ValueError(f"expected lr to be {chosen.lr}, as in {chosen!r}, got {lr}")
+    chosen.resume(updates, lr)
 
 
 # The entries of a generator's state, with the number of possible values of each.

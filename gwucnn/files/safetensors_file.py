@@ -264,8 +264,7 @@ def _document(caller: str, header: dict[str, Any]) -> dict[str, Any]:
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or metadata.keys() != {KEY} or not isinstance(metadata[KEY], str):
         raise FormatError(
-            f"{caller}: expected a file that `network.save` wrote, got safetensors that have not {KEY!r} "
-            "alone in their metadata"
+            f"{caller}: expected a file that `network.save` wrote, got safetensors whose metadata is not {KEY!r} alone"
         )
     document = _json(caller, f"the text {KEY!r}", metadata[KEY])
     version = document.get("format")

@@ -33,11 +33,11 @@ def _every_layer(layers: Any) -> Iterator[Layer]:
 
 def names_of(network: Any) -> dict[str, Any]:
     """Return all parameters by name."""
-    homes = {id(p): leaf.label for top in network.layers for leaf in leaves(top) for p in leaf.parameters}
+    labels = {id(p): leaf.label for top in network.layers for leaf in leaves(top) for p in leaf.parameters}
     named: dict[str, Any] = {}
     for layer in network.layers:
         for parameter in layer.parameters:
-            name = f"{homes.get(id(parameter), layer.label)}.{parameter.name}"
+            name = f"{labels.get(id(parameter), layer.label)}.{parameter.name}"
             named[f"{name}.{len(named)}" if name in named else name] = parameter
     return named
 
@@ -97,17 +97,17 @@ def _layer(caller: str, layer: Layer) -> dict[str, Any]:
         if kind.config is Layer.config and takes:
             raise TypeError(
                 f"{caller}: expected {each.label} to define config(), got none; return the constructor's "
-                "arguments from it, so that the layer can be made again"
+                "arguments from it, so that the layer can be recreated"
             )
     found = layer_config(layer)
     try:
-        twin = from_config(caller, "a layer", found, CLASSES)
+        recreated = from_config(caller, "a layer", found, CLASSES)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"{caller}: expected arguments of which {layer.label} can be made again, got {found['config']!r} "
+            f"{caller}: expected arguments of which {layer.label} can be recreated, got {found['config']!r} "
             f"from its config(), and that raises {error}"
         ) from error
-    if twin.split_activation()[1] is not layer.split_activation()[1]:
+    if recreated.split_activation()[1] is not layer.split_activation()[1]:
         raise ValueError(
             f"{caller}: expected the activation of {layer.label} to have a name of its own, got that of another "
             "function; give its class another `name`"
@@ -118,16 +118,16 @@ def _layer(caller: str, layer: Layer) -> dict[str, Any]:
 def _recipe(caller: str, network: Any, names: Mapping[str, Any], arrays: dict[str, Any]) -> Any:
     if network._compiled is None:
         return None
-    loss, moves, metrics, clipnorm = network._compiled
+    loss, chosen, metrics, clipnorm = network._compiled
     found = {
         "loss": to_config(loss),
-        "optimizer": to_config(moves),
+        "optimizer": to_config(chosen),
         "metrics": list(metrics),
         "global_clipnorm": clipnorm,
-        "lr": moves.lr,
-        "updates": moves.updates,
+        "lr": chosen.lr,
+        "updates": chosen.updates,
     }
-    _check_recipe(caller, found, (loss, moves, moves.schedule))
+    _check_recipe(caller, found, (loss, chosen, chosen.schedule))
     if network._engine is not None:
         for slot, name, part in slots_of(network, names):
             arrays[f"optimizer.{slot}.{name}"] = part
@@ -137,18 +137,18 @@ def _recipe(caller: str, network: Any, names: Mapping[str, Any], arrays: dict[st
 def _check_recipe(caller: str, found: Mapping[str, Any], things: tuple[Any, ...]) -> None:
     """Raise an error unless loss, optimizer and schedule can be recreated from their configs."""
     try:
-        moves = optimizer(found["optimizer"], None)
-        twins = loss_function(found["loss"]), moves, moves.schedule
+        chosen = optimizer(found["optimizer"], None)
+        copies = loss_function(found["loss"]), chosen, chosen.schedule
     except (AttributeError, TypeError, ValueError) as error:
         raise TypeError(
-            f"{caller}: expected a loss and an optimizer that can be made again, got {things[:2]}, and that "
+            f"{caller}: expected a loss and an optimizer that can be recreated, got {things[:2]}, and that "
             f"raises {error}"
         ) from error
-    for twin, thing in zip(twins, things, strict=True):
-        if not _same(type(twin), type(thing)):
+    for recreated, thing in zip(copies, things, strict=True):
+        if not _same(type(recreated), type(thing)):
             raise ValueError(
                 f"{caller}: expected {thing!r} to be of a class with a name of its own, got one beside "
-                f"{type(twin)!r}; call it something else"
+                f"{type(recreated)!r}; call it something else"
             )
 
 

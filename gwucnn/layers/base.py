@@ -19,7 +19,7 @@ What a layer tells the engine. All of these are optional class attributes; the d
                        channels may stay open; if false, of features        (layers/inserting.py)
     children, rows     (layers inside this one; see layers/rows.py)         plans, names and counts them too
 
-A layer that sets `replayable` although it computes by itself would be left out of every batch but the first; one that
+A layer that sets `replayable` although it computes outside ops would be left out of every batch but the first; one that
 sets `overwrites_grads` but accumulates would add to the gradients of the batch before. A derived class that overrides
 forward or backward has to declare these two again.
 """
@@ -53,7 +53,7 @@ __all__ = [
 
 Array = Any
 
-# The methods that `replayable` and `overwrites_grads` make a statement about.
+# The methods that `replayable` and `overwrites_grads` are declarations about.
 DECLARED_METHODS = frozenset({"forward", "backward", "multiply", "multiply_backward_weight", "multiply_backward_input"})
 
 
@@ -129,7 +129,7 @@ class Layer(ChecksArguments):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # A statement about methods of the base class does not hold for methods that override them.
+        # A declaration about methods of the base class does not hold for methods that override them.
         if not DECLARED_METHODS.isdisjoint(vars(cls)):
             for attribute in {"replayable", "overwrites_grads"} - vars(cls).keys():
                 setattr(cls, attribute, False)

@@ -60,7 +60,7 @@ def _sources(caller: str, layers: Sequence[Layer], function: Function, sources: 
         rest, applied = layer.split_activation()
         if rest is None and applied is function and sources:
             raise ValueError(
-                f"{caller}: expected {function.name} once, got it on what it made itself, in "
+                f"{caller}: expected {function.name} once, got it applied to its own output, in "
                 f"{sources[0].label} and {layer.label}; leave one out"
             )
         if applied is function:

@@ -65,14 +65,14 @@ class Residual(Nested):
         self.hold({"": self.layers, "shortcut.": self.shortcut}, name)
 
     def build(self, in_shape: Shape) -> Shape:
-        made, passed = self.build_rows(in_shape)
-        if made != passed:
+        main, shortcut = self.build_rows(in_shape)
+        if main != shortcut:
             raise ShapeError(
-                f"{self.label}: expected layers and shortcut to make the same shape, got {self._in_user_order(made)} "
-                f"and {self._in_user_order(passed)}{_remedy(made, passed)}"
+                f"{self.label}: expected layers and shortcut to make the same shape, got {self._in_user_order(main)} "
+                f"and {self._in_user_order(shortcut)}{_remedy(main, shortcut)}"
             )
-        self.out_shape = made
-        return made
+        self.out_shape = main
+        return main
 
     def with_relu(self) -> Residual:
         """Return this layer with relu after the sum; the parameters are shared."""
@@ -81,18 +81,18 @@ class Residual(Nested):
         return other
 
     def forward(self, x: Array, space: Space) -> Array:
-        made, passed = self.forward_row(0, x, space), self.forward_row(1, x, space)
-        y = space.saved["y"] = space.array("y", made.shape)
-        return space.run("sum", ops.add, made, passed, relu=self._relu, out=y)
+        main, shortcut = self.forward_row(0, x, space), self.forward_row(1, x, space)
+        y = space.saved["y"] = space.array("y", main.shape)
+        return space.run("sum", ops.add, main, shortcut, relu=self._relu, out=y)
 
     def backward(self, dy: Array, space: Space) -> Array | None:
         if self._relu:
             dz = space.array("dz", dy.shape)
             dy = space.run("relu_backward", ops.relu_backward, dy, space.saved["y"], out=dz)
-        made, passed = self.backward_row(0, dy, space), self.backward_row(1, dy, space)
+        main, shortcut = self.backward_row(0, dy, space), self.backward_row(1, dy, space)
         if not space.needs_dx:
             return None
-        return space.run("dx", ops.add, made, passed, out=space.array("dx", made.shape))
+        return space.run("dx", ops.add, main, shortcut, out=space.array("dx", main.shape))
 
     def config(self) -> dict[str, Any]:
         shown: dict[str, Any] = {"layers": [layer_config(layer) for layer in self.layers]}

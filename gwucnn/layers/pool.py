@@ -162,7 +162,7 @@ class _GlobalPooling2D(Layer):
 class GlobalMaxPooling2D(_GlobalPooling2D):
     """Keep the largest value of each channel: y[n, c] = max over h, w of x[n, h, w, c].
 
-    Backward routes each gradient to the pixel with the largest value, the first one of equals.
+    Backward routes each gradient to the pixel with the largest value, the first in a tie.
     """
 
     replayable = True

@@ -107,7 +107,7 @@ class Space:
     ----------
     training : bool
         The only mode flag: whether dropout drops and batch normalisation uses the statistics of the batch.
-    goes_back : bool
+    backward_follows : bool
         Whether a backward pass may follow, for which forward has to keep what it needs: in training, and for gradients
         of class scores.
     needs_dx : bool
@@ -249,7 +249,7 @@ class Workspace:
         Shared by all spaces.
     constant_weights : bool
         As in its spaces.
-    replays : dict
+    recordings : dict
         The recordings of `engine.recorded.Recorder`, valid as long as `tape.generation` stays the same.
     """
 

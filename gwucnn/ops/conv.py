@@ -19,7 +19,7 @@ from gwucnn.ops.base import (
     check_shape,
     filter_window,
 )
-from gwucnn.ops.conv_algorithm import backward_weight_step, conv_kernel, winograd_pays, winograd_sums_pay
+from gwucnn.ops.conv_algorithm import backward_weight_step, conv_kernel, use_winograd, use_winograd_for_weights
 
 __all__ = ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
 
@@ -28,11 +28,12 @@ def _geometry(window: Window, image: tuple[int, int], groups: int) -> tuple[Any,
     return window.strides, window.dilation, window.offset(image), groups
 
 
-# Up to MOST_PIXELS, packing the filters does not pay. Fewer channels or filters would not pay for reading and writing
-# the sums between blocks of them. (16 pixels with 512 filters of 512 channels take 0.8 ms instead of 1.6.)
+# Filters are multiplied in place, without packing them first, for at most MOST_PIXELS. With fewer channels or filters
+# than these, reading and writing the sums between blocks of filters would cost more. (16 pixels with 512 filters of 512
+# channels take 0.8 ms instead of 1.6.)
 MOST_PIXELS = 64
-LEAST_CHANNELS = 32
-LEAST_FILTERS = 128
+LEAST_CHANNELS_PER_BLOCK = 32
+LEAST_FILTERS_PER_BLOCK = 128
 
 
 def few_pixels(dtype: Any, out_shape: Shape, weight_shape: Shape) -> bool:
@@ -40,7 +41,10 @@ def few_pixels(dtype: Any, out_shape: Shape, weight_shape: Shape) -> bool:
     N, OH, OW, F = out_shape
     lanes = kernels.active.LANES[np.dtype(dtype).char]
     return (
-        0 < N * OH * OW <= MOST_PIXELS and F % lanes == 0 and F >= LEAST_FILTERS and weight_shape[2] >= LEAST_CHANNELS
+        0 < N * OH * OW <= MOST_PIXELS
+        and F % lanes == 0
+        and F >= LEAST_FILTERS_PER_BLOCK
+        and weight_shape[2] >= LEAST_CHANNELS_PER_BLOCK
     )
 
 
@@ -83,7 +87,7 @@ def conv2d(
     groups : int
         Number of independent groups into which channels and filters are divided.
     winograd : bool
-        Allow the faster algorithm for 3x3 filters, with a larger error; see `gwucnn.ops.conv_algorithm.winograd_pays`.
+        Allow the faster algorithm for 3x3 filters, with a larger error; see `gwucnn.ops.conv_algorithm.use_winograd`.
     constant_weight : bool
         Whether a bound step will be called many times with the same filters. Does not affect the result.
     relu : bool
@@ -131,7 +135,7 @@ def conv2d(
     if bias is not None:
         check_shape("conv2d", "bias", bias, (F,), "(F,)")
     out = as_output("conv2d", out, (N, *window.output((H, W)), F), [x, weight, bias])
-    if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
+    if winograd and use_winograd(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
         offset = window.offset((H, W))
         return kernels.active.WinogradConv2D(x, weight, bias, out, offset, relu, constant_weight, scratch)
     geometry = _geometry(window, (H, W), groups)
@@ -195,7 +199,7 @@ def conv2d_backward_input(
     N, H, W, C = input_shape
     check_shape(caller, "dy", dy, (N, *window.output((H, W)), weight.shape[3]), "(N, OH, OW, F)")
     out = as_output(caller, out, input_shape, [dy, weight])
-    if winograd and winograd_pays(dy.dtype, input_shape, weight.shape, window, groups):
+    if winograd and use_winograd(dy.dtype, input_shape, weight.shape, window, groups):
         return kernels.active.WinogradConv2DBackwardInput(dy, weight, out, window.offset((H, W)), scratch)
     kernel = conv_kernel("Conv2DBackwardInput", dy.dtype, weight.shape, groups, C // groups)
     return kernel(dy, weight, out, *_geometry(window, (H, W), groups))
@@ -262,7 +266,7 @@ def conv2d_backward_weight(
     if accumulate and out is None:
         raise ValueError(f"{caller}: expected out= to add to with accumulate=True, got None")
     out = as_output(caller, out, weight_shape, [x, dy])
-    if winograd and winograd_sums_pay(x.dtype, x.shape, weight_shape, window, groups):
+    if winograd and use_winograd_for_weights(x.dtype, x.shape, weight_shape, window, groups):
         offset = window.offset((H, W))
         return kernels.active.WinogradConv2DBackwardWeight(x, dy, out, offset, accumulate, scratch)
     return backward_weight_step(x, dy, out, _geometry(window, (H, W), groups), accumulate)

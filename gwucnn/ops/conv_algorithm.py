@@ -14,8 +14,8 @@ from gwucnn.ops.base import Array
 __all__ = [
     "backward_weight_step",
     "conv_kernel",
-    "winograd_pays",
-    "winograd_sums_pay",
+    "use_winograd",
+    "use_winograd_for_weights",
 ]
 
 
@@ -33,7 +33,7 @@ def conv_kernel(name: str, dtype: Any, weight_shape: Shape, groups: int, width: 
 
 
 # Thresholds of Winograd's algorithm, measured for every instruction set with some margin, on one thread (speedups):
-# - 16 channels: 1.0 to 1.4, but there is no bound of the error
+# - 16 channels: 1.0 to 1.4, but no error bound was established
 # - 8 tiles, convolution and gradient with respect to the input, filters transformed at each call: 1.5 to 2.8; none if
 #   the filters exceed the last-level cache (512 filters of 512 channels), where 16 tiles give 1.1 to 2
 # - 8 tiles, gradient with respect to the weights: 1.2 to 2, but the error may exceed its bound; with 16 tiles it is at
@@ -41,7 +41,7 @@ def conv_kernel(name: str, dtype: Any, weight_shape: Shape, groups: int, width: 
 # - filters transformed once: 2 tiles 1.2 (512 channels) to 2.4, 4 tiles 2.2 to 3.3
 # - direct convolution takes 9 products per output; with 4 (images of 2x2 or 5x5 outputs) the speedup is 1.2 to 2.6,
 #   with 6 (a single row) 0.8 to 1.1
-# On two threads, 8 and 12 tiles were measured to give from no speedup (64 channels) to 2.8.
+# On two threads, with 8 and 12 tiles, the measured speedup is 1 (64 channels) to 2.8.
 LEAST_CHANNELS = 32
 LEAST_TILES = 8
 LEAST_TILES_LARGE = 16
@@ -71,7 +71,7 @@ def _winograd_tiles(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Win
     return N * -(-OH // 4) * -(-OW // 4)
 
 
-def winograd_pays(
+def use_winograd(
     dtype: Any,
     x_shape: Shape,
     weight_shape: Shape,
@@ -95,7 +95,7 @@ def winograd_pays(
     return _winograd_tiles(dtype, x_shape, weight_shape, window, groups) >= least
 
 
-def winograd_sums_pay(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Window, groups: int) -> bool:
+def use_winograd_for_weights(dtype: Any, x_shape: Shape, weight_shape: Shape, window: Window, groups: int) -> bool:
     """Return whether Winograd's algorithm computes the gradient with respect to the weights faster."""
     return _winograd_tiles(dtype, x_shape, weight_shape, window, groups) >= LEAST_TILES_OF_SUMS
 

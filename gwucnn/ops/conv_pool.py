@@ -23,7 +23,7 @@ from gwucnn.ops.base import (
     check_shape,
     filter_window,
 )
-from gwucnn.ops.conv_algorithm import winograd_pays
+from gwucnn.ops.conv_algorithm import use_winograd
 
 __all__ = [
     "conv2d_relu_pool",
@@ -117,7 +117,7 @@ def conv2d_relu_pool(
     if winner is not None:
         winner = as_output(caller, winner, out.shape, [x, weight, bias, out], name="winner", dtype=np.uint8)
     offset = window.offset((H, W))
-    if winograd and winograd_pays(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
+    if winograd and use_winograd(x.dtype, x.shape, weight.shape, window, groups, constant_weight):
         return kernels.active.WinogradConv2DPool(x, weight, bias, out, winner, offset, relu, constant_weight, scratch)
     return kernels.active.Conv2DPool(
         x, weight, bias, out, winner, window.strides, window.dilation, offset, groups, relu, constant_weight

@@ -70,8 +70,8 @@ def train(
     order.
     """
     validated = None if validation is None else validation.samples
-    facts = {"epochs": epochs, "batch_size": batch_size, "shuffle": rng is not None}
-    team.begin(engine, rng, facts | {"samples": data.samples, "samples to validate": validated})
+    must_agree = {"epochs": epochs, "batch_size": batch_size, "shuffle": rng is not None}
+    team.begin(engine, rng, must_agree | {"samples": data.samples, "samples to validate": validated})
     callbacks.begin(_names(engine, validation))
     try:
         for epoch in epochs:
@@ -96,7 +96,7 @@ def train(
 
 
 def _names(engine: Engine, validation: Data | None) -> list[str]:
-    """Return the names in the records of epochs, before there is a record."""
+    """Return the names in the records of epochs, before the first epoch."""
     reported = engine.totals()
     validated = reported.record("val_") if validation is not None else ()
     return ["epoch", *reported.record(), *validated, "lr", "seconds"]

@@ -94,5 +94,5 @@ def test_constant_weight_changes_only_the_algorithm(op, winograd, size, channels
     if not winograd:
         assert_exact(got, plain, dtype)
     else:
-        room = 4 * (4 + (9 * channels) ** 0.5) * np.finfo(dtype).eps  # see gwucnn.ops.conv_algorithm.winograd_pays
+        room = 4 * (4 + (9 * channels) ** 0.5) * np.finfo(dtype).eps  # see gwucnn.ops.conv_algorithm.use_winograd
         assert (abs(got - plain) <= 1.1 * room * conv2d(abs(x), abs(weight)).max()).all()

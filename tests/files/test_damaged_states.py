@@ -276,7 +276,7 @@ NUMBERS = {
     "another rate": (set_in("compiled", "lr", value=0.5), ", as in AdamW(lr=0.005, weight_decay="),
     "a rate that is none": (set_in("compiled", "lr", value={"$float": "nan"}), "expected lr to be "),
     "a version that is none": (set_in("gwucnn", value=1), "expected 'gwucnn' to be str, got 1"),
-    "more than a recipe": (set_in("compiled", "more", value=1), "expected a training of loss, optimizer, metrics, "),
+    "more than a recipe": (set_in("compiled", "more", value=1), "expected the training settings loss, optimizer, metrics, "),
     "more than a weight": (set_in("weights", 0, "more", value=1), "expected a weight of name, trainable, trained, got"),
     "more than a network": (set_in("more", value=1), "expected a network of gwucnn, format, network, layers, "),
     "not built": (set_in("built", value=False), "expected a network with its weights, got one that is not built"),

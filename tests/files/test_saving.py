@@ -474,7 +474,7 @@ def test_what_could_not_be_made_again_is_refused(path):
             Misnamed(),
             "mse",
             TypeError,
-            r"^save: expected arguments of which 0\.Misnamed can be made again, got \{'time': 1\}",
+            r"^save: expected arguments of which 0\.Misnamed can be recreated, got \{'time': 1\}",
         ),
         (Strange(), "mse", TypeError, r"^save: expected layers\.0\.config\.times to be numbers, texts"),
         (

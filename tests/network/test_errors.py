@@ -240,9 +240,9 @@ ENDINGS = [
      "least two, got (1,); for one yes-or-no output use activation='sigmoid' and loss='log_loss'"),
     ([Dense(2, activation="relu")], "log_loss", "log_loss: expected a network that ends with sigmoid, got a last layer with "
      "activation 'relu'; give the last layer activation='sigmoid'"),
-    ([Dense(3, activation="softmax"), Softmax()], "cross_entropy", "cross_entropy: expected softmax once, got it on what it made "
-     "itself, in 1.Dense and 2.Softmax; leave one out"),
-    ([Dense(3, activation="sigmoid"), Sigmoid()], "log_loss", "log_loss: expected sigmoid once, got it on what it made itself, in "
+    ([Dense(3, activation="softmax"), Softmax()], "cross_entropy", "cross_entropy: expected softmax once, got it applied to "
+     "its own output, in 1.Dense and 2.Softmax; leave one out"),
+    ([Dense(3, activation="sigmoid"), Sigmoid()], "log_loss", "log_loss: expected sigmoid once, got it applied to its own output, in "
      "1.Dense and 2.Sigmoid; leave one out"),
 ]  # fmt: skip
 

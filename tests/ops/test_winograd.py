@@ -10,11 +10,11 @@ from gwucnn import GWUNetwork, kernels, ops
 from gwucnn._ext.step import Scratch
 from gwucnn.common.windows import Window
 from gwucnn.layers import Conv2D, Flatten, MaxPooling2D
-from gwucnn.ops.conv_algorithm import winograd_pays, winograd_sums_pay
+from gwucnn.ops.conv_algorithm import use_winograd, use_winograd_for_weights
 
 # (N, H, W, C, F, padding): tiles that fit, that hang over each edge by one, and short ones for one or two
 # outputs; widths of one vector of filters beside two; padding on some sides; more tiles than a block has, and
-# fewer; as few as `winograd_pays` allows. The last one has all kinds of tiles, and two blocks of them and many
+# fewer; as few as `use_winograd` allows. The last one has all kinds of tiles, and two blocks of them and many
 # pieces of sums for its gradient by the weights.
 CASES = [
     (4, 12, 12, 32, 32, "same"),
@@ -59,7 +59,7 @@ def largest_nearby(sizes):
 
 
 def assert_stated_error(got, want, magnitude, terms):
-    """Fail unless the error is below what `winograd_pays` states."""
+    """Fail unless the error is below what `use_winograd` states."""
     room = reference.bound(magnitude, terms, got.dtype)
     excess = np.max(np.abs(got - want) / room)
     assert excess <= 1, f"error is {excess:.3g} times the stated bound"
@@ -129,7 +129,7 @@ def test_any_number_of_threads_gives_the_same_bits(rng, case, isa, threads, coun
         np.testing.assert_array_equal(again, one)
 
 
-# Fewer tiles than `winograd_pays` asks for: the kernel itself takes any number.
+# Fewer tiles than `use_winograd` asks for: the kernel itself takes any number.
 @pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("vectors", [(1, 1), (1, 3), (3, 1), (5, 7)], ids=str)
@@ -262,7 +262,7 @@ def test_where_it_does_not_pay(isa, reason, x_shape, weight_shape, options):
         options.get("padding", 0),
         options.get("dilation", 1),
     )
-    assert not winograd_pays("float32", x_shape, weight_shape, window, options.get("groups", 1)), reason
+    assert not use_winograd("float32", x_shape, weight_shape, window, options.get("groups", 1)), reason
 
 
 @pytest.mark.parametrize(
@@ -280,9 +280,9 @@ def test_where_it_does_not_pay(isa, reason, x_shape, weight_shape, options):
 def test_how_many_tiles_pay(isa, tiles, C, plain, constant, sums):
     window = Window.of("test", (3, 3), 1, 0, 1)
     about = ("float32", (tiles, 6, 6, C), (3, 3, C, C), window, 1)
-    assert winograd_pays(*about) == plain
-    assert winograd_pays(*about, constant_weight=True) == constant
-    assert winograd_sums_pay(*about) == sums
+    assert use_winograd(*about) == plain
+    assert use_winograd(*about, constant_weight=True) == constant
+    assert use_winograd_for_weights(*about) == sums
 
 
 def test_a_network_without_winograd_uses_plain_convolution():

@@ -10,7 +10,7 @@ cdef extern from "variants/kernels.h" nogil:
 cdef inline void correlate_rows(
     Correlate self,
     const Plane *plane,
-    const Stretch *at,
+    const RowRange *at,
     const real_t *x,                # window of the first pixel                           IN
     real_t *y, Py_ssize_t y_row,    # first pixel                                         OUT
 ) noexcept nogil:
@@ -49,7 +49,7 @@ cdef inline Py_ssize_t trim_taps(Correlate self, const Plane *plane, Py_ssize_t 
     """
     cdef Py_ssize_t first = 0, last = plane.walk.taps, source_row = self.width * self.C
     cdef Py_ssize_t above = (self.top - row * self.row_step) * source_row, below = above + self.H * source_row
-    if not self.trims:
+    if not self.skips_border:
         return 0
     while first < last and not above <= plane.walk.tap[first] < below:
         first += 1

@@ -83,7 +83,7 @@ cdef class Conv2D(Correlate):
             self.bias = self.real(bias, g.F, False)
         self.y = self.real(y, pixels * g.F, True)
         self.out = y
-        self.clamps = relu
+        self.applies_relu = relu
         flatten_pixels(self, &g)
         self.slide(&g, pixels, constant_weight)
         self.plan(operations)
@@ -99,9 +99,9 @@ cdef class Conv2D(Correlate):
         self.top, self.left = g.top, g.left
         self.row_step = g.SH
         self.reach = (g.KH - 1) * g.DH + 1
-        self.bordered = self.trims = border_of(g, &self.height, &self.width)
+        self.bordered = self.skips_border = border_of(g, &self.height, &self.width)
         self.y_image = g.OH * g.OW * g.F
-        # Whole vectors can be read where they lie, unless that is slow and there are calls or pixels enough to pay for
+        # Whole vectors can be read where they lie, unless that is slow and there are enough calls or pixels to pay for
         # a copy.
         self.packs = ((g.F // g.groups) % lanes_of(self.is_double) != 0
                       or (g.F * (8 if self.is_double else 4) > UNPACKED_ROW_BYTES
@@ -125,7 +125,7 @@ cdef class Conv2D(Correlate):
         plane.walk.x_pixel = g.SW * g.C
         plane.walk.y_pixel = g.F
         plane.walk.w_step, plane.walk.w_skip = g.F, 0
-        plane.walk.relu = self.clamps
+        plane.walk.relu = self.applies_relu
         plane.rows, plane.columns = g.OH, g.OW
         plane.outputs = g.F // g.groups
         plane.y_first = group * plane.outputs

@@ -42,7 +42,7 @@ cdef class Conv2DBackwardInput(Correlate):
         if not self.bordered:
             self.width = g.OW
         self.y_image = g.H * g.W * g.C
-        self.trims = self.bordered
+        self.skips_border = self.bordered
         self.packs = not (runs_pay(&g, lanes_of(self.is_double)) and not self.biased)
         self.plane_count = groups * min(g.SH, g.H) * min(g.SW, g.W)
         self.planes = <Plane *>self.reserve(self.plane_count, sizeof(Plane))

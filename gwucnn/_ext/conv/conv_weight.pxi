@@ -4,7 +4,7 @@
 #                            x[n, i*SH + u*DH - top, j*SW + v*DW - left, c] * dy[n, i, j, f]
 #
 # Seen as a matrix, dweight has a row for each (u, v, c) and a column for each filter. A register tile holds up to 14
-# rows by two vectors of filters and runs over all pixels of an image before it is added to memory. Rows of one tap
+# rows (6 without AVX-512) by two vectors of filters and runs over all pixels of an image before it is added to memory. Rows of one tap
 # are neighbouring channels; with few channels a tile combines taps and reads the offsets of its rows from a table.
 #
 # Each tile is computed by one thread, so the bits do not depend on the number of threads. Only where there are fewer
@@ -13,9 +13,9 @@
 
 cdef extern from "variants/kernels.h" nogil:
     void outer_tile(int m, const Outer *o, const void *x, const ptrdiff_t *value, const void *dy, void *dw,
-                    Py_ssize_t lanes, bint fresh)
+                    Py_ssize_t lanes, bint overwrite)
     void scattered_outer_tile(int m, const Outer *o, const void *x, const ptrdiff_t *value, const void *dy, void *dw,
-                              Py_ssize_t lanes, bint fresh)
+                              Py_ssize_t lanes, bint overwrite)
 
 # Images of more than LARGE pixels are processed in strips of about STRIP_PIXELS: their values for one block of filters
 # then stay in the first-level cache from tile to tile (56x56 images of 256 channels: 73 before, 140 GFLOP/s after).
@@ -42,24 +42,23 @@ cdef class Conv2DBackwardWeight(Step):
 
     cdef Geometry g
     cdef Outer walk
-    cdef bint accumulate, widened, scattered
+    cdef bint accumulate, padded, scattered
     cdef bint bordered              # whether images are copied with their border, for tiles that mix taps
     cdef Py_ssize_t height, width   # image with its border, as far as windows reach
-    cdef Py_ssize_t Fg, Fgp         # filters of a group, rounded up to vectors if `widened`
+    cdef Py_ssize_t Fg, Fgp         # filters of a group, rounded up to vectors if `padded`
     cdef Py_ssize_t flat_pixels
     cdef Py_ssize_t tile_rows, row_tiles, column_tiles
-    cdef bint across                # whether tiles of the same rows follow each other
+    cdef bint rows_adjacent                # whether tiles of the same rows follow each other
     cdef Py_ssize_t tile_shares, image_shares
-    cdef Py_ssize_t first, last     # images at work
+    cdef Py_ssize_t first, last     # range of images being processed
     cdef Py_ssize_t strip_rows      # output rows that a tile runs over before its sums are added to memory
     cdef Py_ssize_t together        # images whose sums are added to a tile before the next tile
-    cdef Py_ssize_t image_size, dy_size         # scratch numbers a thread
+    cdef Py_ssize_t image_size, dy_size         # scratch elements per thread
     cdef ptrdiff_t *places          # (KH*KW*Cg,): of each row's value in an image
     cdef void *x
     cdef void *dy
     cdef void *dweight
     cdef void *image_scratch
-    cdef void *dy_scratch
     cdef void *partial              # (image_shares, dweight) where images are shared out
 
     def __init__(self, x, dy, dweight, strides, dilation, offset, Py_ssize_t groups, bint accumulate):
@@ -80,7 +79,7 @@ cdef class Conv2DBackwardWeight(Step):
             self.width = g.W
         # A tile reads whole vectors of dy. Where the filters of a group end inside one, dy is copied with room.
         self.Fg = g.F // groups
-        self.widened = self.Fg % lanes != 0
+        self.padded = self.Fg % lanes != 0
         self.Fgp = round_up(self.Fg, lanes)
         self.walk.images, self.walk.rows, self.walk.columns = 1, g.OH, g.OW
         self.walk.x_image, self.walk.dy_image = g.H * g.W * g.C, g.OH * g.OW * g.F
@@ -110,7 +109,7 @@ cdef class Conv2DBackwardWeight(Step):
         cdef Py_ssize_t tiles = (span + TILE_PIXELS - 1) // TILE_PIXELS
         self.tile_rows = (span + tiles - 1) // tiles
         self.row_tiles = tiles if self.scattered else tiles * g.KH * g.KW
-        self.across = g.OH * g.OW * self.Fg * (8 if self.is_double else 4) <= FEW_BYTES
+        self.rows_adjacent = g.OH * g.OW * self.Fg * (8 if self.is_double else 4) <= FEW_BYTES
         self.column_tiles = (self.Fg + TILE_VECTORS * lanes - 1) // (TILE_VECTORS * lanes)
         tiles = self.row_tiles * self.column_tiles * g.groups
         self.tile_shares = min(tiles, self.max_threads) if tiles >= 4 * self.max_threads else 1
@@ -124,10 +123,10 @@ cdef class Conv2DBackwardWeight(Step):
                         self.places[(u * g.KW + v) * Cg + c] -= (g.top * g.W + g.left) * g.C
         if self.bordered:
             self.image_size = round_up(self.height * self.width * g.C, 16)
-        if self.widened:
+        if self.padded:
             self.dy_size = round_up(g.OH * g.OW * self.walk.dy_pixel, 16)
         self.strip_rows = g.OH if g.OH * g.OW <= LARGE else max(STRIP_PIXELS // g.OW, 1)
-        if not (self.bordered or self.widened or self.flat_pixels or self.strip_rows < g.OH):
+        if not (self.bordered or self.padded or self.flat_pixels or self.strip_rows < g.OH):
             self.together = GROUP_BYTES // ((g.H * g.W * g.C + g.OH * g.OW * g.F) * (8 if self.is_double else 4))
         self.together = max(self.together, 1)
         self.image_scratch = self.reserve_reals(
@@ -183,7 +182,7 @@ cdef void weight_share(
     cdef const real_t *dy
     cdef Outer walk = self.walk
     cdef Py_ssize_t n, tile, row
-    cdef bint fresh = self.image_shares == 1 and not self.accumulate
+    cdef bint overwrite = self.image_shares == 1 and not self.accumulate
     if self.image_shares > 1:
         first_tile, last_tile = 0, tiles
         first += images * share // self.image_shares
@@ -199,27 +198,27 @@ cdef void weight_share(
         if self.bordered:
             copy_with_border(x, image_copy, g.H, g.W, g.C, 0, self.height, self.width, g.top, g.left)
             x = image_copy
-        if self.widened:
-            widen(dy, dy_copy, g.OH * walk.columns * g.groups, self.Fg, self.Fgp)
+        if self.padded:
+            pad_filters(dy, dy_copy, g.OH * walk.columns * g.groups, self.Fg, self.Fgp)
             dy = dy_copy
         row = 0
         while row < g.OH:
             walk.rows = min(self.strip_rows, g.OH - row)
             for tile in range(first_tile, last_tile):
-                weight_tile(self, &walk, tile, row, x, dy, dweight, fresh and n == 0 and row == 0)
+                weight_tile(self, &walk, tile, row, x, dy, dweight, overwrite and n == 0 and row == 0)
             row += self.strip_rows
         n += walk.images
 
 
 cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *strip, Py_ssize_t tile, Py_ssize_t first_row,
-                             const real_t *x, const real_t *dy, real_t *dweight, bint fresh) noexcept nogil:
-    """Add the products of output rows from `first_row` on to a tile of the gradient, or overwrite it if `fresh`."""
+                             const real_t *x, const real_t *dy, real_t *dweight, bint overwrite) noexcept nogil:
+    """Add the products of output rows from `first_row` on to a tile of the gradient, or overwrite it if `overwrite`."""
     # Tiles of one block of filters follow each other, so that its gradients stay in the first-level cache; if those of
     # all filters fit, tiles of the same rows, which are adjacent in memory.
     cdef Geometry *g = &self.g
     cdef Py_ssize_t lanes = lanes_of(real_t is double)
-    cdef Py_ssize_t column_tile = (tile if self.across else tile // self.row_tiles) % self.column_tiles
-    cdef Py_ssize_t row_tile = (tile // self.column_tiles if self.across else tile) % self.row_tiles
+    cdef Py_ssize_t column_tile = (tile if self.rows_adjacent else tile // self.row_tiles) % self.column_tiles
+    cdef Py_ssize_t row_tile = (tile // self.column_tiles if self.rows_adjacent else tile) % self.row_tiles
     cdef Py_ssize_t block = column_tile * TILE_VECTORS * lanes
     cdef Py_ssize_t group = tile // (self.row_tiles * self.column_tiles)
     cdef Py_ssize_t Cg = g.C // g.groups, row, rows, of_tap, tap, first = first_row, left = 0
@@ -234,8 +233,8 @@ cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *strip, Py_s
         rows = min(self.tile_rows, Cg - row)
         row += tap * Cg
         # Only pixels of the image: a tap of a 3x3 filter meets 9 of 16 in a corner of a 4x4 image.
-        inside(first_row, first_row + strip.rows, tap // g.KW * g.DH - g.top, g.SH, g.H, &first, &walk.rows)
-        inside(0, strip.columns, tap % g.KW * g.DW - g.left, g.SW, g.W, &left, &walk.columns)
+        clip_to_image(first_row, first_row + strip.rows, tap // g.KW * g.DH - g.top, g.SH, g.H, &first, &walk.rows)
+        clip_to_image(0, strip.columns, tap % g.KW * g.DW - g.left, g.SW, g.W, &left, &walk.columns)
     if rows <= 0:
         return
     x += first * walk.x_row + left * walk.x_pixel + group * Cg
@@ -243,12 +242,12 @@ cdef inline void weight_tile(Conv2DBackwardWeight self, const Outer *strip, Py_s
     dweight += row * g.F + group * self.Fg + block
     block = min(self.Fg - block, TILE_VECTORS * lanes)
     if self.scattered:
-        scattered_outer_tile(<int>rows, &walk, x, self.places + row, dy, dweight, block, fresh)
+        scattered_outer_tile(<int>rows, &walk, x, self.places + row, dy, dweight, block, overwrite)
     else:
-        outer_tile(<int>rows, &walk, x, self.places + row, dy, dweight, block, fresh)
+        outer_tile(<int>rows, &walk, x, self.places + row, dy, dweight, block, overwrite)
 
 
-cdef inline void inside(Py_ssize_t low, Py_ssize_t high, Py_ssize_t shift, Py_ssize_t stride, Py_ssize_t size,
+cdef inline void clip_to_image(Py_ssize_t low, Py_ssize_t high, Py_ssize_t shift, Py_ssize_t stride, Py_ssize_t size,
                         Py_ssize_t *first, Py_ssize_t *count) noexcept nogil:
     """Set which of the outputs low <= i < high have 0 <= i * stride + shift < size."""
     first[0] = max(low, (-shift + stride - 1) // stride if shift < 0 else 0)
@@ -256,7 +255,7 @@ cdef inline void inside(Py_ssize_t low, Py_ssize_t high, Py_ssize_t shift, Py_ss
     count[0] = max(high - first[0], 0)
 
 
-cdef inline void widen(
+cdef inline void pad_filters(
     const real_t *narrow,           # (rows, Fg)                                          IN
     real_t *wide,                   # (rows, Fgp), the rest zero                          OUT
     Py_ssize_t rows, Py_ssize_t Fg, Py_ssize_t Fgp,

@@ -16,7 +16,7 @@
 #
 # Where windows overlap the border, the rows that a unit of work reads are copied once into scratch memory with
 # the border as zeros: the inner loops then have no special cases. One element is copied for KH*KW*F products. Where
-# much of a window is border, in small images, tiles take several images instead of a row: see abreast.pxi.
+# much of a window is border, in small images, tiles take several images instead of a row: see across_images.pxi.
 
 from libc.string cimport memcpy, memset
 
@@ -45,7 +45,7 @@ cdef struct Plane:
     Py_ssize_t bias                 # where its bias begins
 
 
-cdef struct Stretch:
+cdef struct RowRange:
     # Rows of a plane, as part of a unit of work.
     Py_ssize_t first, rows, columns # output pixels
     Py_ssize_t x_row                # numbers from one row's windows to the next row's
@@ -54,17 +54,17 @@ cdef struct Stretch:
     int thread
 
 
-cdef struct Few:
-    int way
+cdef struct FewOutputs:
+    int method
     Spread spread
     Py_ssize_t pitch                # numbers in a row of the source, or of its copy
-    Py_ssize_t turns                # SPREAD: sets of weights, as a vector may begin with any output
+    Py_ssize_t weight_shifts        # SPREAD: copies of the weights, as a vector may begin with any output
     ptrdiff_t *tap                  # ... (KH*KW*C,): places in the copy
     void *weights
 
 
-cdef struct Abreast:
-    Py_ssize_t chunks               # parts of the batch, or 0: images do not stand abreast
+cdef struct AcrossImages:
+    Py_ssize_t chunks               # parts of the batch, or 0: tiles do not run across images
     Py_ssize_t pixels               # output pixels of an image, those of all planes
     Py_ssize_t most_taps, size      # taps of a plane, and numbers in a thread's copy
     ptrdiff_t *tap                  # (threads, most_taps): of the copy
@@ -80,7 +80,7 @@ cdef inline Py_ssize_t round_up(Py_ssize_t size, Py_ssize_t multiple) noexcept n
 
 
 cdef inline Py_ssize_t even_share(Py_ssize_t all, Py_ssize_t most) noexcept nogil:
-    """Return the size of the equal parts when dividing into as few as possible, each of at most `most`; at least 1."""
+    """Return the size of a part when `all` is divided into the fewest equal parts of at most `most`; at least 1."""
     cdef Py_ssize_t parts = max((all + most - 1) // most, 1)
     return max((all + parts - 1) // parts, 1)
 
@@ -124,7 +124,7 @@ cdef class Correlate(Step):
     cdef bint packs                 # whether weights are copied to `packed`
     cdef ptrdiff_t *weight_taps     # if not NULL, weights are used where they lie, along runs: see few_pixels.pxi
     cdef bint biased
-    cdef bint clamps                # whether outputs pass through relu
+    cdef bint applies_relu                # whether outputs pass through relu
     cdef void *x
     cdef void *weight
     cdef void *bias
@@ -133,10 +133,10 @@ cdef class Correlate(Step):
     cdef void *packed_bias
     cdef void *strip_scratch
     cdef Py_ssize_t strip_size
-    cdef bint trims                 # whether rows leave out the taps that meet nothing but border
+    cdef bint skips_border                 # whether rows skip taps that lie entirely in the border
     cdef Py_ssize_t row_pixels      # pixels of a row of sums: before pooling
-    cdef Few few                    # where lanes do not run over outputs, see few_outputs.pxi
-    cdef Abreast abreast            # where tiles take a pixel of several images, see abreast.pxi
+    cdef FewOutputs few             # where lanes do not run over outputs, see few_outputs.pxi
+    cdef AcrossImages across_images # where tiles take a pixel of several images, see across_images.pxi
 
     cdef int plan(self, double operations) except -1:
         """Divide the work into units and reserve memory, once the planes are known."""
@@ -152,11 +152,11 @@ cdef class Correlate(Step):
             weights += plane.walk.taps * plane.walk.run * round_up(plane.outputs, lanes)
             biases += round_up(plane.outputs, lanes)
         self.row_pixels = max(self.row_pixels, self.planes[0].columns)
-        self.few.way = NOT_FEW if self.clamps else few_way(self, lanes)
-        if self.few.way != NOT_FEW:
+        self.few.method = NOT_FEW if self.applies_relu else few_method(self, lanes)
+        if self.few.method != NOT_FEW:
             self.packs = True
         self.few.pitch = self.width * self.C
-        if self.few.way == SPREAD:
+        if self.few.method == SPREAD:
             plan_spread(self)
         row_bytes = max(self.few.pitch * itemsize * self.row_step, 1)
         self.strip_rows = max(rows, 1)
@@ -177,9 +177,9 @@ cdef class Correlate(Step):
             self.packed = self.reserve_reals(weights)
             if self.biased:
                 self.packed_bias = self.reserve_reals(biases)
-        if self.few.way != NOT_FEW:
+        if self.few.method != NOT_FEW:
             reserve_few(self, lanes, weights)
-        if stand_abreast(self, operations):
+        if tile_across_images(self, operations):
             return 0
         if self.bordered or self.few.spread.copies:
             self.strip_size = round_up(((self.strip_rows - 1) * self.row_step + self.reach) * self.few.pitch, 16)
@@ -191,7 +191,7 @@ cdef class Correlate(Step):
     cdef void prepare(self) noexcept nogil:
         if self.packs:
             self.pack()
-        if self.few.way != NOT_FEW:
+        if self.few.method != NOT_FEW:
             if self.is_double:
                 pack_few(self, <const double *>self.packed, <const double *>self.packed_bias)
             else:
@@ -201,16 +201,16 @@ cdef class Correlate(Step):
         """Copy the weights to `packed`, in the order in which tiles read them."""
 
     cdef void part(self, int phase, Py_ssize_t index, int thread) noexcept nogil:
-        if self.abreast.chunks and self.is_double:
-            abreast_unit(self, index, thread, <double *>self.x, <double *>self.y)
-        elif self.abreast.chunks:
-            abreast_unit(self, index, thread, <float *>self.x, <float *>self.y)
+        if self.across_images.chunks and self.is_double:
+            across_images_unit(self, index, thread, <double *>self.x, <double *>self.y)
+        elif self.across_images.chunks:
+            across_images_unit(self, index, thread, <float *>self.x, <float *>self.y)
         elif self.is_double:
             correlate_unit(self, index, thread, <double *>self.x)
         else:
             correlate_unit(self, index, thread, <float *>self.x)
 
-    cdef void some_rows(self, const Plane *plane, const Stretch *at, const void *x) noexcept nogil:
+    cdef void compute_rows(self, const Plane *plane, const RowRange *at, const void *x) noexcept nogil:
         """Compute rows of a plane: x is the first pixel's window."""
         if self.is_double:
             plane_rows(self, plane, at, <const double *>x, <double *>self.y + at.y_at, plane.y_row)
@@ -226,7 +226,7 @@ cdef void correlate_unit(Correlate self, Py_ssize_t unit, int thread, const real
     cdef Py_ssize_t source_row = first_row * self.row_step
     cdef Py_ssize_t height = min((self.strip_rows - 1) * self.row_step + self.reach, self.height - source_row), p
     cdef Plane *plane
-    cdef Stretch at
+    cdef RowRange at
     cdef real_t *copy = <real_t *>self.strip_scratch + thread * self.strip_size
     x += n * self.H * self.W * self.C
     if self.few.spread.copies:
@@ -247,19 +247,19 @@ cdef void correlate_unit(Correlate self, Py_ssize_t unit, int thread, const real
         at.rows = min(self.strip_rows, plane.rows - first_row)
         at.y_at = n * self.y_image + plane.y_first + first_row * plane.y_row
         if at.rows > 0 and at.columns > 0:
-            self.some_rows(plane, &at, x)
+            self.compute_rows(plane, &at, x)
 
 
 cdef inline void plane_rows(
     Correlate self,
     const Plane *plane,
-    const Stretch *at,
+    const RowRange *at,
     const real_t *x,                # window of the first pixel                           IN
     real_t *y, Py_ssize_t y_row,    # first pixel                                         OUT
 ) noexcept nogil:
-    if self.few.way == DOT:
+    if self.few.method == DOT:
         dot_rows(self, plane, at, x, y, y_row)
-    elif self.few.way == SPREAD:
+    elif self.few.method == SPREAD:
         spread_stretch(self, plane, at, x, y, y_row)
     elif self.weight_taps != NULL:
         run_rows(self, plane, at, x, y, y_row)

@@ -3,8 +3,8 @@
  * The tiles of tile.h keep a filter in each lane of a vector, so that with one filter 15 lanes of 16 multiply by
  * zero. Here lanes run over something else. `dot`: over the numbers of a run (channels of a pixel, or of a filter's
  * whole row), added up at the end; for runs of at least one vector. `spread`: over the outputs of an image row, pixel
- * after pixel, for images of few channels; `x` then is a copy in which each value stands as often as there are
- * filters, so that neighbouring outputs meet neighbouring numbers.
+ * after pixel, for images of few channels; `x` then is a copy in which each value is repeated once per filter, so
+ * that adjacent outputs read adjacent values.
  *
  * Compiled once for float and once for double; see variants/kernels.h. The callers check the arguments.
  */

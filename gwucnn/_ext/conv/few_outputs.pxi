@@ -25,7 +25,7 @@ cdef enum:
     SPREAD = 2
 
 
-cdef int few_way(Correlate self, Py_ssize_t lanes) noexcept nogil:
+cdef int few_method(Correlate self, Py_ssize_t lanes) noexcept nogil:
     cdef const Plane *plane = &self.planes[0]
     if 2 * plane.outputs > lanes:
         return NOT_FEW
@@ -47,17 +47,17 @@ cdef void plan_spread(Correlate self) noexcept nogil:
     s.bordered = self.bordered
     set_spread(s, plane.walk.x_pixel // self.C, plane.outputs)
     self.few.pitch = s.pitch
-    self.few.turns = 1 if lanes_of(self.is_double) % plane.outputs == 0 else plane.outputs
+    self.few.weight_shifts = 1 if lanes_of(self.is_double) % plane.outputs == 0 else plane.outputs
 
 
 cdef int reserve_few(Correlate self, Py_ssize_t lanes, Py_ssize_t weights) except -1:
     """Reserve memory for the weights, of which the engine holds `weights` in rows of a vector."""
     cdef const Plane *plane = &self.planes[0]
     cdef Py_ssize_t run = plane.walk.run, depth = plane.walk.taps * run, t, r, place
-    if self.few.way == DOT:
+    if self.few.method == DOT:
         self.few.weights = self.reserve_reals(weights // run * ((run + lanes - 1) // lanes) * plane.outputs)
         return 0
-    self.few.weights = self.reserve_reals(self.few.turns * (1 + depth) * lanes)
+    self.few.weights = self.reserve_reals(self.few.weight_shifts * (1 + depth) * lanes)
     self.few.tap = <ptrdiff_t *>self.reserve(depth, sizeof(ptrdiff_t))
     for t in range(plane.walk.taps):
         for r in range(run):
@@ -71,7 +71,7 @@ cdef void pack_few(Correlate self, const real_t *packed, const real_t *bias) noe
     """Reorder the weights from rows of one vector, as in correlate.pxi, to the order of the tiles."""
     cdef real_t *to = <real_t *>self.few.weights
     cdef Py_ssize_t p
-    if self.few.way == SPREAD:
+    if self.few.method == SPREAD:
         pack_spread(self, packed, bias, to)
         return
     for p in range(self.plane_count):
@@ -117,7 +117,7 @@ cdef void pack_spread(
 ) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_of(real_t is double), outputs = self.planes[0].outputs
     cdef Py_ssize_t depth = self.planes[0].walk.taps * self.planes[0].walk.run, turn, k, l
-    for turn in range(self.few.turns):
+    for turn in range(self.few.weight_shifts):
         for l in range(lanes):
             to[l] = bias[(turn + l) % outputs] if self.biased else 0
         to += lanes
@@ -127,7 +127,7 @@ cdef void pack_spread(
             to += lanes
 
 
-cdef inline void dot_rows(Correlate self, const Plane *plane, const Stretch *at, const real_t *x, real_t *y,
+cdef inline void dot_rows(Correlate self, const Plane *plane, const RowRange *at, const real_t *x, real_t *y,
                           Py_ssize_t y_row) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_of(real_t is double), run = plane.walk.run, i, o, block, skipped
     cdef Py_ssize_t vectors = (run + lanes - 1) // lanes
@@ -150,7 +150,7 @@ cdef inline void dot_rows(Correlate self, const Plane *plane, const Stretch *at,
             o += block
 
 
-cdef inline void spread_stretch(Correlate self, const Plane *plane, const Stretch *at, const real_t *x, real_t *y,
+cdef inline void spread_stretch(Correlate self, const Plane *plane, const RowRange *at, const real_t *x, real_t *y,
                                 Py_ssize_t y_row) noexcept nogil:
     cdef Py_ssize_t lanes = lanes_of(real_t is double), length = at.columns * plane.outputs, p
     cdef Py_ssize_t depth = plane.walk.taps * plane.walk.run
@@ -162,7 +162,7 @@ cdef inline void spread_stretch(Correlate self, const Plane *plane, const Stretc
     while p < length:
         # The last vectors end with the row and compute some outputs again.
         begin[0], begin[1] = min(p, length - lanes), min(p + lanes, length - lanes)
-        w[0] = <const real_t *>self.few.weights + begin[0] % self.few.turns * (1 + depth) * lanes
-        w[1] = <const real_t *>self.few.weights + begin[1] % self.few.turns * (1 + depth) * lanes
+        w[0] = <const real_t *>self.few.weights + begin[0] % self.few.weight_shifts * (1 + depth) * lanes
+        w[1] = <const real_t *>self.few.weights + begin[1] % self.few.weight_shifts * (1 + depth) * lanes
         spread_rows(at.rows, &walk, begin, x, w, y, y_row)
         p += 2 * lanes

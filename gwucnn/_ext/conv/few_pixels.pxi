@@ -38,7 +38,7 @@ cdef inline bint runs_pay(const Geometry *g, Py_ssize_t lanes) noexcept nogil:
 cdef inline void run_rows(
     Correlate self,
     const Plane *plane,
-    const Stretch *at,
+    const RowRange *at,
     const real_t *x,                # window of the first pixel                           IN
     real_t *y, Py_ssize_t y_row,    # first pixel                                         OUT
 ) noexcept nogil:
@@ -146,7 +146,7 @@ cdef void few_pixels(Conv2DFewPixels self, Py_ssize_t unit, const real_t *x, con
             few_pixels_block(self, unit, tap, c, first, last, x, weight, y)
     if self.relu:
         for p in range(pixels):
-            relu_some(y, y, p * g.F + first, p * g.F + last)
+            relu_range(y, y, p * g.F + first, p * g.F + last)
 
 
 cdef inline void few_pixels_block(

@@ -79,7 +79,7 @@ cdef class ChannelsBackwardWeight(FewFiltersBackwardWeight):
     cdef Py_ssize_t phase_count
     cdef Py_ssize_t met             # rows of the sums: a tap that meets no pixel of a small image has none
     cdef Py_ssize_t height, width, top, left    # dy with its border
-    cdef bint bordered, widened
+    cdef bint bordered, padded
     cdef Py_ssize_t Cp              # channels, rounded up to vectors
     cdef Py_ssize_t dy_size, x_size # scratch numbers a share
     cdef ptrdiff_t *places          # (rows,): of each row's value in dy
@@ -100,8 +100,8 @@ cdef class ChannelsBackwardWeight(FewFiltersBackwardWeight):
         else:
             self.width = g.OW
         self.Cp = round_up(g.C, lanes_of(self.is_double))
-        self.widened = self.Cp != g.C
-        if self.widened:
+        self.padded = self.Cp != g.C
+        if self.padded:
             self.x_size = g.H * g.W * self.Cp
         self.phase_count = min(g.SH, g.H) * min(g.SW, g.W)
         self.phases = <Phase *>self.reserve(self.phase_count, sizeof(Phase))
@@ -169,8 +169,8 @@ cdef void channels_share(ChannelsBackwardWeight self, Py_ssize_t share, Py_ssize
     cdef Py_ssize_t n, p
     for n in range(first, last):
         image, gradient = x + n * g.H * g.W * g.C, dy + n * g.OH * g.OW * g.F
-        if self.widened:
-            widen(image, x_copy, g.H * g.W, g.C, self.Cp)
+        if self.padded:
+            pad_filters(image, x_copy, g.H * g.W, g.C, self.Cp)
             image = x_copy
         if self.bordered:
             copy_with_border(gradient, dy_copy, g.OH, g.OW, g.F, 0, self.height, self.width, self.top, self.left)
@@ -278,7 +278,7 @@ cdef void pixels_strip(PixelsBackwardWeight self, Py_ssize_t share, Py_ssize_t n
     else:
         x += first_row * walk.x_row
     if self.Fp != g.F:
-        widen(dy, dy_copy, walk.rows * g.OW, g.F, self.Fp)
+        pad_filters(dy, dy_copy, walk.rows * g.OW, g.F, self.Fp)
         dy = dy_copy
     p = 0
     while p < length:

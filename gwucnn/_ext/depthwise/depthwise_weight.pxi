@@ -189,7 +189,7 @@ cdef inline void depth_weight_row(
     cdef Py_ssize_t y_pixel = walk.y_pixel
     dy += i * walk.y_row
     if not walk.whole:
-        widen(dy, wide, g.OW, g.F, lanes)
+        pad_filters(dy, wide, g.OW, g.F, lanes)
         dy = wide
         y_pixel, inside = lanes, False
     if square and right - left >= 4:

@@ -61,12 +61,12 @@ cdef class Elementwise(Step):
 cdef class Relu(Elementwise):
     cdef void compute_range(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         if self.is_double:
-            relu_some(<double *>self.a, <double *>self.b, first, last)
+            relu_range(<double *>self.a, <double *>self.b, first, last)
         else:
-            relu_some(<float *>self.a, <float *>self.b, first, last)
+            relu_range(<float *>self.a, <float *>self.b, first, last)
 
 
-cdef void relu_some(const real_t *x, real_t *y, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+cdef void relu_range(const real_t *x, real_t *y, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(first, last):
         y[i] = 0 if x[i] <= 0 else x[i]
@@ -132,7 +132,7 @@ cdef class Activation(Elementwise):
 
 
 cdef class ActivationBackward(ElementwiseBackward):
-    """Compute b = dy * f'(y), where a = dy."""
+    """Compute b = dy * f', where a = dy; f' is computed from y, the output, or from x where the formula needs it."""
 
     cdef const Formula *formula
     cdef double option

@@ -42,7 +42,7 @@ cdef class Conv2DPool(Conv2D):
         self.relu = relu
         self.slide(&g, pixels, constant_weight)
         # From here on a row is one of pooled pixels.
-        self.trims = False
+        self.skips_border = False
         self.row_step = 2 * g.SH
         self.reach = g.SH + (g.KH - 1) * g.DH + 1
         self.y_image = g.OH // 2 * (g.OW // 2) * g.F
@@ -53,13 +53,13 @@ cdef class Conv2DPool(Conv2D):
             self.planes[p].walk.x_row = g.SH * self.width * g.C
         self.row_pixels = g.OW
         self.plan(operations_of(&g))
-        if self.few.way != NOT_FEW:
+        if self.few.method != NOT_FEW:
             self.full_size = round_up(FULL_ROWS * g.OW * g.F, 16)
             self.full_rows = self.reserve_reals(self.full_size * self.max_threads)
 
-    cdef void some_rows(self, const Plane *plane, const Stretch *at, const void *x) noexcept nogil:
+    cdef void compute_rows(self, const Plane *plane, const RowRange *at, const void *x) noexcept nogil:
         cdef uint8_t *winner = self.winner + at.y_at if self.winner != NULL else NULL
-        if self.few.way != NOT_FEW:
+        if self.few.method != NOT_FEW:
             if self.is_double:
                 pooled_few(self, plane, at, <const double *>x, <double *>self.y + at.y_at, winner)
             else:
@@ -80,7 +80,7 @@ cdef Geometry pooled_geometry(tuple x_shape, tuple weight_shape, tuple pooled_sh
 cdef inline void pooled_rows(
     Conv2DPool self,
     const Plane *plane,
-    const Stretch *at,
+    const RowRange *at,
     const real_t *x,                # window of the first pixel                           IN
     real_t *y,                      # first pooled pixel                                  OUT
     uint8_t *winner,                # its winner, or NULL                                 OUT
@@ -108,7 +108,7 @@ cdef inline void pooled_rows(
 cdef inline void pooled_few(
     Conv2DPool self,
     const Plane *plane,
-    const Stretch *at,
+    const RowRange *at,
     const real_t *x,                # window of the first pixel                           IN
     real_t *y,                      # first pooled pixel                                  OUT
     uint8_t *winner,                # its winner, or NULL                                 OUT
@@ -116,7 +116,7 @@ cdef inline void pooled_few(
     """Few filters: a few full-size rows at a time are written to scratch memory, which stays in the cache."""
     cdef real_t *full = <real_t *>self.full_rows + at.thread * self.full_size
     cdef Py_ssize_t F = self.g.F, row = 2 * at.columns * F, i, k, to
-    cdef Stretch some = at[0]
+    cdef RowRange some = at[0]
     some.x_row, some.columns = at.x_row // 2, 2 * at.columns
     i = 0
     while i < at.rows:

@@ -34,7 +34,7 @@ cdef class WinnerBackwardInput(Step):
     cdef Geometry g
     cdef Py_ssize_t height, width, image_size           # of dx, with its border
     cdef Py_ssize_t images                              # in a unit of work
-    cdef Py_ssize_t some_rows, some_filters             # that are listed at a time
+    cdef Py_ssize_t compute_rows, some_filters             # that are listed at a time
     cdef Py_ssize_t list_size                           # scratch numbers of a thread
     cdef bint bordered
     cdef void *dy
@@ -45,7 +45,7 @@ cdef class WinnerBackwardInput(Step):
     cdef void *copies               # (threads, images, height, width, C) if bordered
     cdef void *gradients            # (threads, list_size)
     cdef int *filters               # likewise: which of those at work, pixel by pixel
-    cdef int *counts                # (threads, some_rows, PW, 4)
+    cdef int *counts                # (threads, compute_rows, PW, 4)
 
     def __init__(self, dy, winner, weight, dx, strides, offset):
         cdef Geometry g = pooled_geometry(dx.shape, weight.shape, dy.shape, strides, (1, 1), offset, 1)
@@ -65,17 +65,17 @@ cdef class WinnerBackwardInput(Step):
         itemsize = 8 if self.is_double else 4
         self.some_filters = even_share(g.F, FILTERS_BYTES // (9 * VECTOR_BYTES))
         row_bytes = g.OW // 2 * self.some_filters * (itemsize + <Py_ssize_t>sizeof(int))
-        self.some_rows = max(LISTS_BYTES // max(row_bytes, 1), 1)
+        self.compute_rows = max(LISTS_BYTES // max(row_bytes, 1), 1)
         most = min(INPUTS_BYTES // max(self.image_size * itemsize, 1), g.N // (2 * self.max_threads))
-        self.images = max(min(most, self.some_rows // max(g.OH // 2, 1)), 1)
-        self.some_rows = min(self.some_rows, self.images * max(g.OH // 2, 1))
-        self.list_size = self.some_rows * (g.OW // 2) * self.some_filters + lanes_of(self.is_double)
+        self.images = max(min(most, self.compute_rows // max(g.OH // 2, 1)), 1)
+        self.compute_rows = min(self.compute_rows, self.images * max(g.OH // 2, 1))
+        self.list_size = self.compute_rows * (g.OW // 2) * self.some_filters + lanes_of(self.is_double)
         self.packed = self.reserve_reals(9 * g.C * g.F)
         if self.bordered:
             self.copies = self.reserve_reals(self.max_threads * self.images * self.image_size)
         self.gradients = self.reserve_reals(self.max_threads * self.list_size)
         self.filters = <int *>self.reserve(self.max_threads * self.list_size, sizeof(int))
-        self.counts = <int *>self.reserve(self.max_threads * self.some_rows * (g.OW // 2) * 4, sizeof(int))
+        self.counts = <int *>self.reserve(self.max_threads * self.compute_rows * (g.OW // 2) * 4, sizeof(int))
         self.units = (g.N + self.images - 1) // self.images
         self.unit_cost = operations_of(&g) / 4 / max(self.units, 1)
 
@@ -117,10 +117,10 @@ cdef void winner_input_images(WinnerBackwardInput self, Py_ssize_t unit, int thr
     while i < rows:
         f = 0
         while f < g.F:
-            winner_input_rows(self, thread, n, i, min(self.some_rows, rows - i), f, min(self.some_filters, g.F - f), dy,
+            winner_input_rows(self, thread, n, i, min(self.compute_rows, rows - i), f, min(self.some_filters, g.F - f), dy,
                               target)
             f += self.some_filters
-        i += self.some_rows
+        i += self.compute_rows
     if self.bordered:
         for k in range(images):
             for h in range(g.H):
@@ -142,7 +142,7 @@ cdef void winner_input_rows(
     cdef Py_ssize_t lanes = lanes_of(real_t is double), PH = g.OH // 2, PW = g.OW // 2, k, i, at, to, length = 0
     cdef real_t *gradients = <real_t *>self.gradients + thread * self.list_size
     cdef int *lists = self.filters + thread * self.list_size
-    cdef int *counts = self.counts + thread * self.some_rows * PW * 4
+    cdef int *counts = self.counts + thread * self.compute_rows * PW * 4
     cdef const real_t *weight = <const real_t *>self.packed + f * 9 * lanes
     for i in range(rows * PW):
         at = ((n * PH + first) * PW + i) * g.F + f

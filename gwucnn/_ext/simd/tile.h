@@ -83,7 +83,7 @@ INLINE void NAME(correlate_body)(
         for (int v = 0; v < V; v++) NAME(store_first)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
 }
 
-/* dw[m, f] += sum over n < images, i < rows, j < columns of x[n, i, j, value[m]] * dy[n, i, j, f], or = if `fresh`,
+/* dw[m, f] += sum over n < images, i < rows, j < columns of x[n, i, j, value[m]] * dy[n, i, j, f], or = if `overwrite`,
  *
  * for M rows m of the weights and V vectors of filters f. With CONSECUTIVE the offsets are value[0] + m: adjacent
  * channels of one tap. Otherwise they are read from `value`, at the cost of one more load for each m: this is for
@@ -96,7 +96,7 @@ INLINE void NAME(outer_body)(
     const ptrdiff_t *value,     /* (M,), or (1,) if CONSECUTIVE: offsets into x         IN    */
     const REAL *dy,             /* first output pixel: V whole vectors can be read      IN    */
     REAL *dw,                   /* (M, dw_step): only the first `lanes` are touched     INOUT */
-    ptrdiff_t lanes, int fresh)
+    ptrdiff_t lanes, int overwrite)
 {
     NAME(vec) sum[TILE_PIXELS][2];
     for (int v = 0; v < V; v++)
@@ -122,7 +122,7 @@ INLINE void NAME(outer_body)(
     UNROLL for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) {
             REAL *p = dw + m * o->dw_step + v * LANES;
-            if (fresh)
+            if (overwrite)
                 NAME(store_first)(p, sum[m][v], lanes - v * LANES);
             else if (lanes >= (v + 1) * LANES)
                 NAME(store)(p, NAME(add)(NAME(load)(p), sum[m][v]));
@@ -154,11 +154,11 @@ static void NAME(correlate_tile)(int m, const Correlation *c, const REAL *x, con
 }
 
 #define CASE(M) \
-    case M: if (wide) NAME(outer_body)(M, 2, 1, o, x, value, dy, dw, lanes, fresh); \
-            else NAME(outer_body)(M, 1, 1, o, x, value, dy, dw, lanes, fresh); \
+    case M: if (wide) NAME(outer_body)(M, 2, 1, o, x, value, dy, dw, lanes, overwrite); \
+            else NAME(outer_body)(M, 1, 1, o, x, value, dy, dw, lanes, overwrite); \
             break;
 static void NAME(outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value, const REAL *dy, REAL *dw,
-                             ptrdiff_t lanes, int fresh)
+                             ptrdiff_t lanes, int overwrite)
 {
     const int wide = lanes > LANES;
     switch (m) { ALL_TILES }
@@ -166,11 +166,11 @@ static void NAME(outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff
 #undef CASE
 
 #define CASE(M) \
-    case M: if (wide) NAME(outer_body)(M, 2, 0, o, x, value, dy, dw, lanes, fresh); \
-            else NAME(outer_body)(M, 1, 0, o, x, value, dy, dw, lanes, fresh); \
+    case M: if (wide) NAME(outer_body)(M, 2, 0, o, x, value, dy, dw, lanes, overwrite); \
+            else NAME(outer_body)(M, 1, 0, o, x, value, dy, dw, lanes, overwrite); \
             break;
 static ONE_COPY void NAME(scattered_outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value,
-                                                const REAL *dy, REAL *dw, ptrdiff_t lanes, int fresh)
+                                                const REAL *dy, REAL *dw, ptrdiff_t lanes, int overwrite)
 {
     const int wide = lanes > LANES;
     switch (m) { ALL_TILES }

@@ -1,6 +1,6 @@
 # Activations and their gradients: relu and sigmoid element by element, softmax row by row.
 #
-# Every gradient is computed from the output y of the activation; none needs its input.
+# The gradients of these three are computed from the output y of the activation.
 
 def relu(
     const real_t[:] x,                  # (size,)                   IN

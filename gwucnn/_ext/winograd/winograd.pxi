@@ -10,7 +10,7 @@
 #
 # with U = G g G^T computed from the filters by `prepare`. V and M of a block of tiles stay in the second-level cache.
 #
-# Replacing multiplications by additions costs accuracy: see `winograd_pays` in gwucnn/ops/conv_algorithm.py. Channels and
+# Replacing multiplications by additions costs accuracy: see `use_winograd` in gwucnn/ops/conv_algorithm.py. Channels and
 # filters are whole numbers of vectors.
 
 cdef extern from "variants/kernels.h" nogil:

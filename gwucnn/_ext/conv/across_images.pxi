@@ -14,10 +14,10 @@ cdef enum:
     RUN_COPIED = 16
     VECTOR_COPIED = 2
 
-# Fewer images leave registers idle; larger images have too little border to gain.
+# Fewer images leave registers idle; in larger images the border is too small a part for this to pay.
 cdef enum:
-    LEAST_ABREAST = 8
-    MOST_ABREAST = 1024
+    LEAST_IMAGES_ACROSS = 8
+    MOST_PIXELS_ACROSS = 1024
 
 
 cdef struct Window:
@@ -48,7 +48,7 @@ cdef inline Window window_inside(Correlate self, const Plane *plane, Py_ssize_t 
     return w
 
 
-cdef bint abreast_pays(Correlate self, Py_ssize_t lanes) noexcept nogil:
+cdef bint worth_tiling_across_images(Correlate self, Py_ssize_t lanes) noexcept nogil:
     """Compare the multiply-adds of vectors for tiles along rows and for tiles across images, copies included."""
     cdef Py_ssize_t p, i, j, tile, vectors
     cdef double along = 0, across = 0, run
@@ -71,11 +71,11 @@ cdef bint abreast_pays(Correlate self, Py_ssize_t lanes) noexcept nogil:
     return across < 0.97 * along
 
 
-cdef bint can_stand_abreast(Correlate self) noexcept nogil:
+cdef bint can_tile_across_images(Correlate self) noexcept nogil:
     """Whether windows consist of whole adjacent rows and there are several small images."""
     cdef Py_ssize_t p, t, pitch = self.width * self.C, pixels = 0
     cdef Plane *plane
-    if (self.N < LEAST_ABREAST or self.flat_pixels or not self.packs or self.few.way != NOT_FEW
+    if (self.N < LEAST_IMAGES_ACROSS or self.flat_pixels or not self.packs or self.few.method != NOT_FEW
             or self.row_pixels > self.planes[0].columns):       # pooled
         return False
     for p in range(self.plane_count):
@@ -84,14 +84,14 @@ cdef bint can_stand_abreast(Correlate self) noexcept nogil:
         for t in range(plane.walk.taps):
             if plane.walk.run % self.C or (plane.walk.tap[t] - plane.walk.tap[0]) % pitch:
                 return False
-    return pixels <= MOST_ABREAST
+    return pixels <= MOST_PIXELS_ACROSS
 
 
-cdef bint stand_abreast(Correlate self, double operations) except -1:
+cdef bint tile_across_images(Correlate self, double operations) except -1:
     """Choose tiles across images if they pay: divide the work into units and reserve memory. Return whether they do."""
     cdef Py_ssize_t lanes = lanes_of(self.is_double), itemsize = 8 if self.is_double else 4, p, depth = 1, images
-    cdef Abreast *a = &self.abreast
-    if not (can_stand_abreast(self) and abreast_pays(self, lanes)):
+    cdef AcrossImages *a = &self.across_images
+    if not (can_tile_across_images(self) and worth_tiling_across_images(self, lanes)):
         return False
     for p in range(self.plane_count):
         a.pixels += self.planes[p].rows * self.planes[p].columns
@@ -100,7 +100,7 @@ cdef bint stand_abreast(Correlate self, double operations) except -1:
     images = max(STRIP_BYTES // (depth * itemsize), TILE_PIXELS)
     a.chunks = (self.N + images - 1) // images
     if self.worth_splitting(operations):
-        # Pixels in a corner take less time than others: each thread gets as many images.
+        # Corner pixels cost less than others, so threads get equal numbers of images.
         a.chunks = min(round_up(a.chunks, self.max_threads), self.N)
     a.size = (self.N + a.chunks - 1) // a.chunks * copy_pitch(depth, itemsize)
     a.tap = <ptrdiff_t *>self.reserve(a.most_taps * self.max_threads, sizeof(ptrdiff_t))
@@ -116,9 +116,9 @@ cdef inline Py_ssize_t copy_pitch(Py_ssize_t depth, Py_ssize_t itemsize) noexcep
     return ((depth + line - 1) // line | 1) * line
 
 
-cdef void abreast_unit(Correlate self, Py_ssize_t unit, int thread, const real_t *x, real_t *y) noexcept nogil:
+cdef void across_images_unit(Correlate self, Py_ssize_t unit, int thread, const real_t *x, real_t *y) noexcept nogil:
     """Compute one output pixel of a range of images, for all filters."""
-    cdef Abreast *a = &self.abreast
+    cdef AcrossImages *a = &self.across_images
     cdef Py_ssize_t chunk = unit // a.pixels, at = unit % a.pixels, n = self.N * chunk // a.chunks
     cdef Py_ssize_t images = self.N * (chunk + 1) // a.chunks - n, i, j
     cdef real_t *copy = <real_t *>a.copies + thread * a.size
@@ -134,7 +134,7 @@ cdef void abreast_unit(Correlate self, Py_ssize_t unit, int thread, const real_t
     walk.tap = a.tap + thread * a.most_taps
     copy_windows(self, plane, &window, x + n * self.H * self.W * self.C, images, <ptrdiff_t *>walk.tap, copy, &walk)
     y += n * self.y_image + plane.y_first + i * plane.y_row + j * plane.walk.y_pixel
-    abreast_tiles(self, plane, &window, &walk, images, copy, y)
+    tiles_across_images(self, plane, &window, &walk, images, copy, y)
 
 
 cdef inline void copy_windows(
@@ -161,7 +161,7 @@ cdef inline void copy_windows(
         copy += walk.x_pixel
 
 
-cdef inline void abreast_tiles(
+cdef inline void tiles_across_images(
     Correlate self, const Plane *plane, const Window *window, Correlation *walk,
     Py_ssize_t images,
     const real_t *copy,             # (images, x_pixel)                                   IN
