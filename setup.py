@@ -9,6 +9,7 @@ Environment variables:
 import os
 import platform
 import re
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,10 @@ SOURCES = Path("gwucnn/_ext")
 DEBUG = os.environ.get("GWUCNN_DEBUG") == "1"
 OPENMP = os.environ.get("GWUCNN_OPENMP") != "0"
 X86_64 = platform.machine().lower() in {"x86_64", "amd64"}
+# One wheel serves Python 3.11 and every later version, because it uses only CPython's stable interface. Free-threaded
+# Python has none yet.
+STABLE = not sysconfig.get_config_var("Py_GIL_DISABLED")
+OLDEST = (3, 11)
 
 # The same kernels, compiled for each level of the instruction set; gwucnn/kernels.py selects one at import.
 VARIANTS = {"baseline": {"unix": ["-O3"], "msvc": []}}
@@ -92,7 +97,14 @@ def extensions():
     included = [str(path) for kind in ("*.pxi", "*.pxd", "*.h") for path in sorted(SOURCES.rglob(kind))]
     for name in MODULES:
         source = SOURCES.joinpath(*name.split(".")).with_suffix(".pyx")
-        yield Extension(f"gwucnn._ext.{name}", [source.as_posix()], include_dirs=[SOURCES.as_posix()], depends=included)
+        yield Extension(
+            f"gwucnn._ext.{name}",
+            [source.as_posix()],
+            include_dirs=[SOURCES.as_posix()],
+            depends=included,
+            py_limited_api=STABLE,
+            define_macros=[("Py_LIMITED_API", "0x%02x%02x0000" % OLDEST)] if STABLE else [],
+        )
 
 
 def build_folder():
@@ -104,5 +116,8 @@ def build_folder():
 setup(
     ext_modules=list(extensions()),
     cmdclass={"build_ext": BuildKernels},
-    options={"build": {"build_base": build_folder()}},
+    options={
+        "build": {"build_base": build_folder()},
+        "bdist_wheel": {"py_limited_api": "cp%d%d" % OLDEST} if STABLE else {},
+    },
 )

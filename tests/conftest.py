@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from gwucnn import kernels
+from gwucnn import kernels, processors
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """`pytest -n auto`: a worker for each processor that may be used, at most eight, as each runs several threads."""
+    return min(processors.available(), 8)
 
 
 @pytest.fixture

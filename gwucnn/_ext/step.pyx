@@ -284,10 +284,8 @@ cdef class Program:
         return len(self.steps)
 
     def __call__(self, bint same_weights=False):
-        """Run all steps.
-
-        same_weights : the caller guarantees that no weight has changed since the last run, so `prepare` is skipped.
-        """
+        # Run all steps. `same_weights`: the caller guarantees that no weight has changed since the last run, so
+        # `prepare` is skipped.
         for step in self.steps:
             (<Step>step).run(same_weights)
         PyErr_CheckSignals()
