@@ -1,7 +1,7 @@
 """The choice of compiled kernels for this processor, made once at import.
 
-There is one module with the same kernels for each instruction set: AVX-512 (x86-64-v4), AVX2 with FMA (x86-64-v3), and
-what every processor of its kind has (baseline). The best one that the processor *and* the operating system support is
+There is one module with the same kernels for each instruction set: AVX-512 (x86-64-v4), AVX2 with FMA (x86-64-v3), 64-bit
+Arm with NEON (armv8-a), and what every processor of its kind has (baseline). The best one that the processor *and* the operating system support is
 used, unless the environment variable ``GWUCNN_ISA`` names another one (an unknown or unsupported name is an error).
 There is no fallback to slow Python: a missing module is an error that says how to build it.
 """
@@ -21,6 +21,7 @@ __all__ = ["get_num_threads", "isa", "select", "set_num_threads", "show_config",
 MODULES = {
     "x86-64-v4": "variants.x86_64_v4",
     "x86-64-v3": "variants.x86_64_v3",
+    "armv8-a": "variants.armv8_a",
     "baseline": "variants.baseline",
 }
 
@@ -72,7 +73,7 @@ def supported() -> tuple[str, ...]:
 
 
 def isa() -> str:
-    """Return the name of the instruction set in use: 'baseline', 'x86-64-v3' or 'x86-64-v4'."""
+    """Return the name of the instruction set in use: 'baseline', 'armv8-a', 'x86-64-v3' or 'x86-64-v4'."""
     return _isa
 
 

@@ -31,7 +31,7 @@ def test_both_acts_print_their_lines():
     done = run("--threads", "1", "--require", "0.95")
     assert done.returncode == 0, done.stderr
     first, *lines = done.stdout.splitlines()
-    assert re.fullmatch(r"gwucnn \S+, (baseline|x86-64-v3|x86-64-v4) kernels, threads: 1", first)
+    assert re.fullmatch(r"gwucnn \S+, (baseline|armv8-a|x86-64-v3|x86-64-v4) kernels, threads: 1", first)
     answers = [line for line in lines if re.fullmatch(r"(Actual|Predic): \[[01](, [01]){9}\]", line)]
     assert [line[:7] for line in answers] == ["Actual:", "Predic:"]
     assert any(line.startswith("Accuracy: ") and " of 10, " in line for line in lines)

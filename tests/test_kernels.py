@@ -60,7 +60,7 @@ def test_an_unknown_name_is_an_error(name):
     done = run("import gwucnn", GWUCNN_ISA=name)
     assert done.returncode == 1
     assert last_line(done) == (
-        f"ValueError: GWUCNN_ISA: expected one of 'baseline', 'x86-64-v3', 'x86-64-v4', got {name!r}"
+        f"ValueError: GWUCNN_ISA: expected one of 'baseline', 'armv8-a', 'x86-64-v3', 'x86-64-v4', got {name!r}"
     )
 
 

@@ -205,7 +205,7 @@ def test_winners_and_gradients_may_lie_anywhere(x_shape, weight_shape, dtype, rn
 
 # ------------------------------------------------------------------------------------------ which kernels exist
 
-LANES = {"baseline": 4, "x86-64-v3": 8, "x86-64-v4": 16}
+LANES = {"baseline": 4, "armv8-a": 4, "x86-64-v3": 8, "x86-64-v4": 16}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
  * Everything here is independent of the element type, so it is included only once, before the headers of families.h.
  */
 #pragma once
+#if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "gwucnn: big-endian processors are not supported; random numbers and saved files rely on little-endian numbers"
+#endif
 #include <stddef.h>
 #include <string.h>
 #if defined(__AVX512BW__)

@@ -1,10 +1,18 @@
-/* Detection of the x86-64 level that both the processor and the operating system support.
+/* Detection of the instruction sets that both the processor and the operating system support.
+ *
+ * Every 64-bit Arm processor has the instructions of armv8-a. On x86-64 there are levels:
  *
  * CPUID alone is not sufficient: if the operating system does not save the wide registers on a context switch (XGETBV
  * reports which ones it saves), using them corrupts other programs or faults. Bit numbers: Intel SDM volume 2A, CPUID;
  * levels: x86-64 psABI, section 3.1.1.
  */
 #pragma once
+#if defined(__aarch64__) || defined(_M_ARM64)
+enum { IS_AARCH64 = 1 };
+#else
+enum { IS_AARCH64 = 0 };
+#endif
+
 #if defined(__x86_64__) || defined(_M_X64)
 #ifdef _MSC_VER
 #include <intrin.h>

@@ -1,5 +1,5 @@
-# All kernels of one instruction set. The three modules that include this file (baseline, x86_64_v3, x86_64_v4) differ
-# only in the compiler flags set in setup.py.
+# All kernels of one instruction set. The modules that include this file (baseline, x86_64_v3, x86_64_v4, armv8_a)
+# differ only in the compiler flags set in setup.py.
 #
 # The arguments are checked in gwucnn.ops, whose error messages are for users, and again when a step is created
 # (step.pyx). The loops check nothing.
