@@ -40,8 +40,9 @@ if X86_64:
         "msvc": ["/arch:AVX512"],
     }
 if AARCH64:
-    # GCC's first scheduling pass moves the loads of a register tile ahead of the multiply-adds, as if registers were
-    # plenty; four of its 28 sums are then kept in memory (52 instructions instead of 47 for 28 multiply-adds). Clang
+    # GCC's first scheduling pass moves loads of a register tile ahead of the multiply-adds, as if registers were
+    # plenty; sums are then kept in memory (GCC 12: 67 instructions, six of them loads and stores of sums, for the 28
+    # multiply-adds of a tile of convolutions; 61 without the pass, which touch no memory but image and weights). Clang
     # does not know the option. No newer level: the dot products of ARMv8.2 are of integers, and whether the wider
     # vectors of SVE pay has to be measured on a processor that has them.
     VARIANTS["armv8_a"] = {
