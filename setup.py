@@ -61,8 +61,8 @@ MODULES = [*(f"variants.{name}" for name in reversed(VARIANTS)), "naive", "step"
 # nothing reads.
 OPTIMIZE = {"unix": ["-g0", "-fno-math-errno", "-fno-trapping-math"], "msvc": ["/O2", "/std:c11"]}
 if X86_32:
-    # Without SSE2, GCC computes in the registers of the 8087, which round to 64 bits first and to 24 or 53 when they are
-    # stored: results would depend on what the compiler keeps in registers. numpy needs SSE2 as well.
+    # Without SSE2, GCC computes in the registers of the 8087, which round to 64 bits, and to 24 or 53 when they are
+    # stored: results would depend on what the compiler keeps in registers. Processors have had SSE2 since 2001.
     OPTIMIZE["unix"] += ["-msse2", "-mfpmath=sse"]
 # -fno-wrapv, because CPython's own flags include -fwrapv, which hides signed overflow from the sanitizer.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
@@ -75,8 +75,8 @@ class BuildKernels(build_ext):
     def build_extensions(self):
         if sys.byteorder == "big":
             raise SystemExit(
-                "gwucnn: expected a little-endian processor, got a big-endian one; the kernels, random numbers and saved "
-                "files rely on the order of bytes and were never tested there"
+                "gwucnn: expected a little-endian processor, got a big-endian one; random numbers and saved files rely "
+                "on little-endian numbers, so the package cannot be built here"
             )
         from Cython.Build import cythonize  # imported here, because building an sdist or metadata does not need Cython
 

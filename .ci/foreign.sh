@@ -79,6 +79,7 @@ run_tests() {
         touch "$cache/complete"
     fi
     make_python
+    unset PYTHONDONTWRITEBYTECODE    # an emulated Python needs seconds to compile what it imports
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
 
@@ -89,7 +90,7 @@ run_tests() {
     cd "$work/tree"
     # Translated with this machine's Cython, which is fast; the build below finds the translations up to date.
     "$cache/venv/bin/cythonize" -q -j 2 'gwucnn/_ext/**/*.pyx'
-    PYTHONPATH=$cache/site CC=$triple-gcc LDSHARED="$triple-gcc -shared" CFLAGS="-I$root/usr/include" \
+    PYTHONPATH=$cache/site CC=$triple-gcc LDSHARED="$triple-gcc -shared" CFLAGS="-I$root/usr/include -I$root/usr/include/python$version" \
         "$cache/python" -P setup.py -q build --build-lib "$work/lib"
     file=$(ls "$work"/lib/gwucnn/_ext/step.*.so)
     "$triple-objdump" -f "$file" | sed -n 's/.*file format/step: file format/p'

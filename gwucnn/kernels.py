@@ -1,8 +1,9 @@
 """The choice of compiled kernels for this processor, made once at import.
 
-There is one module with the same kernels for each instruction set: AVX-512 (x86-64-v4), AVX2 with FMA (x86-64-v3), 64-bit
-Arm with NEON (armv8-a), and what every processor of its kind has (baseline). The best one that the processor *and* the operating system support is
-used, unless the environment variable ``GWUCNN_ISA`` names another one (an unknown or unsupported name is an error).
+There is one module with the same kernels for each instruction set: AVX-512 (x86-64-v4), AVX2 with FMA (x86-64-v3),
+NEON of 64-bit Arm (armv8-a), and what every processor of its kind has (baseline). The best one that the processor *and*
+the operating system support is used, unless the environment variable ``GWUCNN_ISA`` names another one (an unknown or
+unsupported name is an error).
 There is no fallback to slow Python: a missing module is an error that says how to build it.
 """
 

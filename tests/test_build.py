@@ -22,8 +22,9 @@ def test_setup_refuses_a_big_endian_processor():
     )
     done = run(sys.executable, "-c", program)
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith(
-        "gwucnn: expected a little-endian processor, got a big-endian one; "
+    assert done.stderr.strip().splitlines()[-1] == (
+        "gwucnn: expected a little-endian processor, got a big-endian one; random numbers and saved files rely on "
+        "little-endian numbers, so the package cannot be built here"
     )
 
 

@@ -184,7 +184,7 @@ def sweep(*, x=None, feeds=None, numbers=None, losses=None, kept=()):
 
 def test_it_gathers_and_keeps_rows():
     x, buffer, rows = np.arange(12.0).reshape(4, 3), np.zeros((2, 3)), np.zeros((6, 3))
-    numbers = np.array([3, 1, 0, 0, 2, 1])
+    numbers = np.array([3, 1, 0, 0, 2, 1], np.int64)
     assert sweep(feeds=[(x, buffer)], numbers=numbers, kept=[(buffer, rows)]).train(3) == 3
     np.testing.assert_array_equal(rows, x[numbers])
 
@@ -192,13 +192,14 @@ def test_it_gathers_and_keeps_rows():
 @pytest.mark.parametrize("wrong", [4, -1, 2**62])
 def test_a_sample_that_does_not_exist_is_refused(wrong):
     with pytest.raises(IndexError, match=f"Sweep: expected a sample below 4, got {wrong}"):
-        sweep(numbers=np.array([0, 1, 2, wrong, 0, 0])).train(3)
+        sweep(numbers=np.array([0, 1, 2, wrong, 0, 0], np.int64)).train(3)
 
 
 @pytest.mark.parametrize("wrong", [3, -1])
 def test_a_label_without_an_output_is_refused(wrong):
     with pytest.raises(IndexError, match="Sweep: expected labels below 3, got another in sample 1"):
-        sweep(feeds=[(np.array([0, wrong]), np.zeros((2, 3)))], numbers=np.array([0, 1] * 3)).train(1)
+        labels, numbers = np.array([0, wrong], np.int64), np.array([0, 1] * 3, np.int64)
+        sweep(feeds=[(labels, np.zeros((2, 3)))], numbers=numbers).train(1)
 
 
 @pytest.mark.parametrize(

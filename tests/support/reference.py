@@ -26,6 +26,11 @@ def bound(magnitude, terms, dtype):
 # ------------------------------------------------------------------------------------------------- windows
 
 
+def wide(x):
+    """Return a float64 copy as an array. (Some versions of numpy return a number from np.float64 for a single element.)"""
+    return np.array(x, np.float64)
+
+
 def pair(value):
     """Return (rows, columns) of a size given as one number or as two."""
     return (value, value) if np.ndim(value) == 0 else tuple(value)
@@ -67,11 +72,11 @@ def _windows(x, window, strides, padding, dilation_rate=1, fill=0.0):
 
 def conv2d(x, weight, bias=None, *, strides=1, padding="valid", dilation_rate=1, groups=1):
     """y (N, OH, OW, F): every window times every filter, group by group."""
-    x, weight = np.float64(x), np.float64(weight)
+    x, weight = wide(x), wide(weight)
     windows = _windows(x, weight.shape[:2], strides, padding, dilation_rate)
     parts = zip(np.split(windows, groups, axis=3), np.split(weight, groups, axis=3), strict=True)
     y = np.concatenate([np.tensordot(part, w, ([4, 5, 3], [0, 1, 2])) for part, w in parts], axis=-1)
-    return y if bias is None else y + np.float64(bias)
+    return y if bias is None else y + wide(bias)
 
 
 def _taps(size, weight_shape, dy_shape, strides, padding, dilation_rate, groups):
@@ -92,7 +97,7 @@ def _taps(size, weight_shape, dy_shape, strides, padding, dilation_rate, groups)
 
 def conv2d_backward_input(dy, weight, input_shape, *, strides=1, padding="valid", dilation_rate=1, groups=1):
     """dx (N, H, W, C): each tap hands dy times its weight to the pixels it lay on; padding is cut off."""
-    dy, weight = np.float64(dy), np.float64(weight)
+    dy, weight = wide(dy), wide(weight)
     N, H, W, C = input_shape
     (top, bottom), (left, right) = pads(padding, (H, W), weight.shape[:2], strides, dilation_rate)
     dx = np.zeros((N, top + H + bottom, left + W + right, C))
@@ -104,7 +109,7 @@ def conv2d_backward_input(dy, weight, input_shape, *, strides=1, padding="valid"
 
 def conv2d_backward_weight(x, dy, weight_shape, *, strides=1, padding="valid", dilation_rate=1, groups=1):
     """dweight (KH, KW, C / groups, F): for each tap, pixels times dy, summed over images and places."""
-    x, dy = np.float64(x), np.float64(dy)
+    x, dy = wide(x), wide(dy)
     sides = pads(padding, x.shape[1:3], weight_shape[:2], strides, dilation_rate)
     padded = np.pad(x, ((0, 0), *sides, (0, 0)))
     dweight = np.empty(weight_shape)
@@ -166,20 +171,20 @@ def conv2d_transpose(
     x, weight, bias=None, *, strides=1, padding="valid", output_padding=None, dilation_rate=1, groups=1
 ):
     """y (N, OH, OW, F): every pixel stamps its filters, weight (KH, KW, F / groups, C), on a larger image."""
-    x, weight = np.float64(x), np.float64(weight)
+    x, weight = wide(x), wide(weight)
     options = (strides, padding, output_padding, dilation_rate, groups)
     whole, part, pixels = _stamps(x.shape, weight.shape, *options)
     y = np.zeros(whole)
     for pixel, tap, place in pixels:
         y[place] += x[pixel][:, None] * weight[tap]
-    return y[part] if bias is None else y[part] + np.float64(bias)
+    return y[part] if bias is None else y[part] + wide(bias)
 
 
 def conv2d_transpose_backward(
     x, weight, dy, *, strides=1, padding="valid", output_padding=None, dilation_rate=1, groups=1
 ):
     """dx and dweight: what each stamp left of dy, by the other factor."""
-    x, weight = np.float64(x), np.float64(weight)
+    x, weight = wide(x), wide(weight)
     options = (strides, padding, output_padding, dilation_rate, groups)
     whole, part, pixels = _stamps(x.shape, weight.shape, *options)
     spread, dx, dweight = np.zeros(whole), np.zeros(x.shape), np.zeros(weight.shape)
@@ -198,7 +203,7 @@ def max_pool2d(x, pool_size, strides=None, padding="valid"):
 
     NaN counts as larger than any number, and padding takes no part.
     """
-    x = np.float64(x)
+    x = wide(x)
     strides = pool_size if strides is None else strides
     real = _windows(np.ones_like(x), pool_size, strides, padding) == 1
     values = _windows(x, pool_size, strides, padding)
@@ -221,13 +226,13 @@ def max_pool2d_backward(dy, winner, input_shape, pool_size, strides=None, paddin
     winner = np.int64(winner)
     n, i, j, c = np.indices(winner.shape)
     dx = np.zeros(input_shape)
-    np.add.at(dx, (n, i * SH + winner // PW - top, j * SW + winner % PW - left, c), np.float64(dy))
+    np.add.at(dx, (n, i * SH + winner // PW - top, j * SW + winner % PW - left, c), wide(dy))
     return dx
 
 
 def average_pool2d(x, pool_size, strides=None, padding="valid", *, count_include_pad=False):
     """y (N, OH, OW, C): the mean of each window's pixels, of the image alone or with the padding as zeros."""
-    x = np.float64(x)
+    x = wide(x)
     strides = pool_size if strides is None else strides
     total = _windows(x, pool_size, strides, padding).sum(axis=(4, 5))
     return total / _counts(x.shape, pool_size, strides, padding, count_include_pad)
@@ -242,7 +247,7 @@ def _counts(input_shape, pool_size, strides, padding, count_include_pad):
 def average_pool2d_backward(dy, input_shape, pool_size, strides=None, padding="valid", *, count_include_pad=False):
     """dx (N, H, W, C): each window's gradient in equal shares to its pixels."""
     strides = pool_size if strides is None else strides
-    share = np.float64(dy) / _counts(input_shape, pool_size, strides, padding, count_include_pad)
+    share = wide(dy) / _counts(input_shape, pool_size, strides, padding, count_include_pad)
     C = input_shape[3]
     # A sum over a window is a convolution with ones, one group for each channel.
     ones = np.ones((*pair(pool_size), 1, C))
@@ -254,71 +259,71 @@ def average_pool2d_backward(dy, input_shape, pool_size, strides=None, padding="v
 
 def dense(x, weight, bias=None):
     """y (N, U) = x @ weight + bias."""
-    y = np.float64(x) @ np.float64(weight)
-    return y if bias is None else y + np.float64(bias)
+    y = wide(x) @ wide(weight)
+    return y if bias is None else y + wide(bias)
 
 
 def dense_backward_input(dy, weight):
     """dx (N, D) = dy @ weight.T."""
-    return np.float64(dy) @ np.float64(weight).T
+    return wide(dy) @ wide(weight).T
 
 
 def dense_backward_weight(x, dy):
     """dweight (D, U) = x.T @ dy."""
-    return np.float64(x).T @ np.float64(dy)
+    return wide(x).T @ wide(dy)
 
 
 def relu(x):
     """The positive part; NaN stays NaN."""
-    return np.maximum(np.float64(x), 0)
+    return np.maximum(wide(x), 0)
 
 
 def relu_backward(dy, y):
     """0 where y <= 0, otherwise dy (so that NaN in y does not silence the gradient)."""
-    return np.where(np.asarray(y) <= 0, 0, np.float64(dy))
+    return np.where(np.asarray(y) <= 0, 0, wide(dy))
 
 
 def sigmoid(x):
     """1 / (1 + exp(-x)), by way of its logarithm, which neither overflows nor loses digits on either side."""
-    return np.exp(-np.logaddexp(0, -np.float64(x)))
+    return np.exp(-np.logaddexp(0, -wide(x)))
 
 
 def tanh(x):
     """(exp(2x) - 1) / (exp(2x) + 1)."""
-    return np.tanh(np.float64(x))
+    return np.tanh(wide(x))
 
 
 def tanh_backward(dy, y):
     """dy * (1 - y**2)."""
-    return np.float64(dy) * (1 - np.float64(y) ** 2)
+    return wide(dy) * (1 - wide(y) ** 2)
 
 
 def leaky_relu(x, negative_slope=0.3):
     """x above 0, negative_slope * x below."""
-    x = np.float64(x)
+    x = wide(x)
     return np.where(x > 0, x, negative_slope * x)
 
 
 def leaky_relu_backward(dy, x, negative_slope=0.3):
     """dy above 0, negative_slope * dy below."""
-    return np.float64(dy) * np.where(np.asarray(x) > 0, 1, negative_slope)
+    return wide(dy) * np.where(np.asarray(x) > 0, 1, negative_slope)
 
 
 def elu(x, alpha=1.0):
     """x above 0, alpha * (exp(x) - 1) below."""
-    x = np.float64(x)
+    x = wide(x)
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
 def elu_backward(dy, x, alpha=1.0):
     """dy above 0, dy * alpha * exp(x) below."""
-    x = np.float64(x)
-    return np.float64(dy) * np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))
+    x = wide(x)
+    return wide(dy) * np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))
 
 
 def normal_share(x):
     """The part of the normal distribution below x, by the C library's erfc."""
-    return np.vectorize(math.erfc, otypes=[float])(-np.float64(x) / math.sqrt(2)) / 2
+    return np.vectorize(math.erfc, otypes=[float])(-wide(x) / math.sqrt(2)) / 2
 
 
 def gelu(x, approximate=False):
@@ -326,7 +331,7 @@ def gelu(x, approximate=False):
 
     (1 + tanh(u)) / 2 = sigmoid(2 * u), which does not lose the digits of small results.
     """
-    x = np.float64(x)
+    x = wide(x)
     if approximate:
         return x * sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
     return x * normal_share(x)
@@ -334,50 +339,50 @@ def gelu(x, approximate=False):
 
 def gelu_backward(dy, x, approximate=False):
     """dy times the slope, written down by the product rule."""
-    x = np.float64(x)
+    x = wide(x)
     if approximate:
         t = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
         inner = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
-        return np.float64(dy) * ((1 + t) / 2 + x / 2 * (1 - t**2) * inner)
-    return np.float64(dy) * (normal_share(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
+        return wide(dy) * ((1 + t) / 2 + x / 2 * (1 - t**2) * inner)
+    return wide(dy) * (normal_share(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
 
 
 def silu(x):
     """x * sigmoid(x)."""
-    return np.float64(x) * sigmoid(x)
+    return wide(x) * sigmoid(x)
 
 
 def silu_backward(dy, x):
     """dy times the slope, by the product rule."""
     s = sigmoid(x)
-    return np.float64(dy) * (s + np.float64(x) * s * (1 - s))
+    return wide(dy) * (s + wide(x) * s * (1 - s))
 
 
 def softplus(x):
     """log(1 + exp(x))."""
-    return np.logaddexp(0, np.float64(x))
+    return np.logaddexp(0, wide(x))
 
 
 def softplus_backward(dy, x):
     """dy * sigmoid(x)."""
-    return np.float64(dy) * sigmoid(x)
+    return wide(dy) * sigmoid(x)
 
 
 def sigmoid_backward(dy, y):
     """dy * y * (1 - y)."""
-    return np.float64(dy) * np.float64(y) * (1 - np.float64(y))
+    return wide(dy) * wide(y) * (1 - wide(y))
 
 
 def softmax(x):
     """exp(x) / sum(exp(x)) along the last axis."""
-    x = np.float64(x)
+    x = wide(x)
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
 def softmax_backward(dy, y):
     """dy through the full matrix of slopes diag(y) - y y^T of each row, as the definition has it."""
-    dy, y = np.float64(dy), np.float64(y)
+    dy, y = wide(dy), wide(y)
     slopes = y[..., :, None] * (np.eye(y.shape[-1]) - y[..., None, :])
     return np.einsum("...k,...ku->...u", dy, slopes)
 
@@ -387,7 +392,7 @@ def softmax_backward(dy, y):
 
 def log_loss(logits, targets):
     """Cross-entropy of a sigmoid, summed over outputs and averaged over the batch."""
-    z, t = np.float64(logits), np.float64(targets)
+    z, t = wide(logits), wide(targets)
     # -t * log(p) - (1 - t) * log(1 - p) with p = sigmoid(z), multiplied out: no log of a rounded p.
     return np.sum(np.logaddexp(0, z) - t * z) / len(z), (sigmoid(z) - t) / len(z)
 
@@ -401,26 +406,26 @@ def binary_crossentropy(logits, targets):
 
 def categorical_crossentropy(logits, targets):
     """Cross-entropy of a softmax with one-hot targets, averaged over the batch."""
-    z, t = np.float64(logits), np.float64(targets)
+    z, t = wide(logits), wide(targets)
     log_sum = np.logaddexp.reduce(z, axis=-1, keepdims=True)
     return np.sum(t * (log_sum - z)) / len(z), (np.exp(z - log_sum) - t) / len(z)
 
 
 def mse(outputs, targets):
     """Squared difference, averaged over outputs and batch."""
-    difference = np.float64(outputs) - np.float64(targets)
+    difference = wide(outputs) - wide(targets)
     return np.mean(difference**2), 2 * difference / difference.size
 
 
 def mae(outputs, targets):
     """Size of the difference, averaged over outputs and batch."""
-    difference = np.float64(outputs) - np.float64(targets)
+    difference = wide(outputs) - wide(targets)
     return np.mean(np.abs(difference)), np.sign(difference) / difference.size
 
 
 def huber(outputs, targets, delta=1.0):
     """Half the square of small differences, a straight line for large ones, averaged over outputs and batch."""
-    difference = np.float64(outputs) - np.float64(targets)
+    difference = wide(outputs) - wide(targets)
     size = np.abs(difference)
     inside = np.minimum(size, delta)
     # The integral of min(size, delta): a triangle, and behind it a rectangle.
@@ -433,41 +438,41 @@ def huber(outputs, targets, delta=1.0):
 
 def sgd(value, grad, velocity, *, lr, momentum=0.0, nesterov=False):
     """(value, velocity) after one step of torch.optim.SGD's rule."""
-    grad = np.float64(grad)
-    velocity = momentum * np.float64(velocity) + grad
+    grad = wide(grad)
+    velocity = momentum * wide(velocity) + grad
     direction = grad + momentum * velocity if nesterov else velocity
-    return np.float64(value) - lr * direction, velocity
+    return wide(value) - lr * direction, velocity
 
 
 def adam(value, grad, first, second, step, *, lr, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
     """(value, first moment, second moment) after step number 1, 2, ... of torch.optim.Adam's rule."""
-    grad = np.float64(grad)
-    first = beta_1 * np.float64(first) + (1 - beta_1) * grad
-    second = beta_2 * np.float64(second) + (1 - beta_2) * grad**2
+    grad = wide(grad)
+    first = beta_1 * wide(first) + (1 - beta_1) * grad
+    second = beta_2 * wide(second) + (1 - beta_2) * grad**2
     mean, square = first / (1 - beta_1**step), second / (1 - beta_2**step)
-    return np.float64(value) - lr * mean / (np.sqrt(square) + epsilon), first, second
+    return wide(value) - lr * mean / (np.sqrt(square) + epsilon), first, second
 
 
 def adamw(value, grad, first, second, step, *, lr, weight_decay=0.004, **options):
     """(value, first moment, second moment) after step number 1, 2, ... of torch.optim.AdamW's rule."""
-    return adam(np.float64(value) * (1 - lr * weight_decay), grad, first, second, step, lr=lr, **options)
+    return adam(wide(value) * (1 - lr * weight_decay), grad, first, second, step, lr=lr, **options)
 
 
 def rmsprop(value, grad, square, mean, velocity, *, lr, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False):
     """(value, mean square, mean, velocity) after one step of torch.optim.RMSprop's rule."""
-    grad = np.float64(grad)
-    square = rho * np.float64(square) + (1 - rho) * grad**2
-    mean = rho * np.float64(mean) + (1 - rho) * grad
+    grad = wide(grad)
+    square = rho * wide(square) + (1 - rho) * grad**2
+    mean = rho * wide(mean) + (1 - rho) * grad
     root = np.sqrt(np.maximum(square - mean**2, 0) if centered else square)
-    velocity = momentum * np.float64(velocity) + grad / (root + epsilon)
-    return np.float64(value) - lr * velocity, square, mean, velocity
+    velocity = momentum * wide(velocity) + grad / (root + epsilon)
+    return wide(value) - lr * velocity, square, mean, velocity
 
 
 def adagrad(value, grad, total, *, lr, epsilon=1e-7):
     """(value, sum of squares) after one step of torch.optim.Adagrad's rule."""
-    grad = np.float64(grad)
+    grad = wide(grad)
     total = total + grad**2
-    return np.float64(value) - lr * grad / (np.sqrt(total) + epsilon), total
+    return wide(value) - lr * grad / (np.sqrt(total) + epsilon), total
 
 
 # -------------------------------------------------------------------------------------------- random numbers
@@ -497,18 +502,18 @@ def random_words(key, draw, size):
 
 def rows_of(x):
     """x (..., C) as rows (R, C) in float64."""
-    return np.float64(x).reshape(-1, x.shape[-1])
+    return wide(x).reshape(-1, x.shape[-1])
 
 
 def batch_norm(x, gamma, beta, mean, variance, epsilon):
     """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, channel by channel."""
-    root = np.sqrt(np.float64(variance) + epsilon)
-    return np.float64(gamma) * (np.float64(x) - np.float64(mean)) / root + np.float64(beta)
+    root = np.sqrt(wide(variance) + epsilon)
+    return wide(gamma) * (wide(x) - wide(mean)) / root + wide(beta)
 
 
 def batch_norm_backward(dy, x, gamma, epsilon):
     """(dx, dgamma, dbeta) through the batch's own statistics, by the chain rule, one link after the other."""
-    dy, x, shape, gamma = rows_of(dy), rows_of(x), x.shape, np.float64(gamma)
+    dy, x, shape, gamma = rows_of(dy), rows_of(x), x.shape, wide(gamma)
     R, centred = len(x), x - x.mean(axis=0)
     spread = np.sqrt((centred**2).mean(axis=0) + epsilon)
     dz = dy * gamma
@@ -520,14 +525,14 @@ def batch_norm_backward(dy, x, gamma, epsilon):
 
 def layer_norm(x, gamma, beta, epsilon):
     """Each row by its own mean and variance."""
-    x = np.float64(x)
+    x = wide(x)
     z = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + epsilon)
-    return z * np.float64(gamma) + np.float64(beta)
+    return z * wide(gamma) + wide(beta)
 
 
 def layer_norm_backward(dy, x, gamma, epsilon):
     """(dx, dgamma, dbeta): rows are to a layer what channels are to a batch."""
-    dz = (np.float64(dy) * np.float64(gamma)).reshape(-1, x.shape[-1])
+    dz = (wide(dy) * wide(gamma)).reshape(-1, x.shape[-1])
     dx = batch_norm_backward(dz.T, rows_of(x).T, np.ones(len(dz)), epsilon)[0].T
     z = layer_norm(x, np.ones(x.shape[-1]), np.zeros(x.shape[-1]), epsilon)
     return dx.reshape(x.shape), rows_of(dy * z).sum(axis=0), rows_of(dy).sum(axis=0)
@@ -540,7 +545,7 @@ def places(matrices, size):
     """Return (r, c), each of shape (N, H, W): where in its image each pixel of the result comes from."""
     i, j = np.meshgrid(*map(np.arange, size), indexing="ij")
     pixels = np.stack([i, j, np.ones(size)])
-    return np.einsum("nak,kij->anij", np.float64(matrices), pixels)
+    return np.einsum("nak,kij->anij", wide(matrices), pixels)
 
 
 def _tents(matrices, size):
@@ -555,10 +560,10 @@ def _tents(matrices, size):
 def affine_warp(x, matrices, fill_value=0.0):
     rows, columns = _tents(matrices, x.shape[1:3])
     inside = np.einsum("nijh,nijw->nij", rows, columns)
-    mixed = np.einsum("nijh,nijw,nhwc->nijc", rows, columns, np.float64(x))
+    mixed = np.einsum("nijh,nijw,nhwc->nijc", rows, columns, wide(x))
     return mixed + fill_value * (1 - inside[..., None])
 
 
 def affine_warp_backward(dy, matrices):
     rows, columns = _tents(matrices, dy.shape[1:3])
-    return np.einsum("nijh,nijw,nijc->nhwc", rows, columns, np.float64(dy))
+    return np.einsum("nijh,nijw,nijc->nhwc", rows, columns, wide(dy))

@@ -19,8 +19,8 @@ cdef class AllFinite(Step):
         self.others = tuple(others)
         self.gaps = <Py_ssize_t *>self.reserve(2 * (len(self.others) + 1), sizeof(Py_ssize_t))
         self.gap_count = len(self.others) + 1
-        cdef Py_ssize_t begin = x.__array_interface__["data"][0], at = 0, k = 0, first, last
-        for first, last in sorted(elements_written(begin, x, step) for step in self.others):
+        cdef Py_ssize_t at = 0, k = 0, first, last
+        for first, last in sorted(elements_written(x, step) for step in self.others):
             if first < at or last > x.size:
                 raise ValueError("AllFinite: expected steps that write to disjoint parts of the array")
             self.gaps[2 * k], self.gaps[2 * k + 1] = at, first
@@ -47,11 +47,12 @@ cdef class AllFinite(Step):
                 self.value = self.value and gap_is_finite(<float *>self.x, self.gaps + 2 * k)
 
 
-def elements_written(Py_ssize_t begin, x, step):
+def elements_written(x, step):
     """Return the range of elements of x that a step writes: the first, and the end."""
     if not isinstance(step, Step) or not step.reports_finite or step.out.dtype != x.dtype:
         raise ValueError(f"AllFinite: expected steps that report whether their output is finite, got {step!r}")
-    first = (<Py_ssize_t>step.out.__array_interface__["data"][0] - begin) // <Py_ssize_t>x.itemsize
+    # Python's integers: in a 32-bit process, half of all addresses do not fit into Py_ssize_t.
+    first = (step.out.__array_interface__["data"][0] - x.__array_interface__["data"][0]) // x.itemsize
     return first, first + step.out.size
 
 
