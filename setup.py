@@ -6,16 +6,19 @@ Environment variables:
     CC                  the C compiler, on platforms where setuptools reads this variable (not on Windows)
 """
 
+import gzip
 import os
 import platform
 import re
 import sys
 import sysconfig
+import tarfile
 import tempfile
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 SOURCES = Path("gwucnn/_ext")
 DEBUG = os.environ.get("GWUCNN_DEBUG") == "1"
@@ -117,6 +120,30 @@ def stripped():
     return [] if platform.system() == "Darwin" else ["-Wl,-s"]
 
 
+class ReproducibleSdist(sdist):
+    """An sdist whose bytes depend on the files alone, given SOURCE_DATE_EPOCH: no owners, no later times, no order of
+    folders. (https://reproducible-builds.org/specs/source-date-epoch)"""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if epoch is None or format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
+
+        def anonymous(member):
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.mtime = int(epoch)
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        path = f"{base_name}.tar.gz"
+        members = [base_dir, *sorted(str(found) for found in Path(base_dir).rglob("*"))]
+        with gzip.GzipFile(path, "wb", mtime=int(epoch)) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+            for member in members:
+                archive.add(member, recursive=False, filter=anonymous)
+        return path
+
+
 def extensions():
     """Yield the extension modules. Each is rebuilt if any of the included files changes."""
     included = [str(path) for kind in ("*.pxi", "*.pxd", "*.h") for path in sorted(SOURCES.rglob(kind))]
@@ -140,7 +167,7 @@ def build_folder():
 
 setup(
     ext_modules=list(extensions()),
-    cmdclass={"build_ext": BuildKernels},
+    cmdclass={"build_ext": BuildKernels, "sdist": ReproducibleSdist},
     options={
         "build": {"build_base": build_folder()},
         "bdist_wheel": {"py_limited_api": "cp%d%d" % OLDEST} if STABLE else {},

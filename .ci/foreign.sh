@@ -43,7 +43,11 @@ download() {
     rm -rf "$cache" && mkdir -p "$cache"/{lists,archives}/partial "$root/usr/lib" "$cache/wheels"
     ln -s usr/lib "$root/lib"
     : > "$cache/status"
-    echo "deb [signed-by=$key] http://deb.debian.org/debian $suite main" > "$cache/sources.list"
+    # From where this machine has its own packages.
+    local mirror
+    mirror=$(apt-get indextargets --format '$(SITE)' | grep '/debian/*$' | head -n 1)
+    [ -n "$mirror" ] || fail "no mirror of Debian among the sources of apt; run this on Debian, or in a container of it"
+    echo "deb [signed-by=$key] $mirror $suite main" > "$cache/sources.list"
     # apt with lists, a status and a cache of its own: it knows nothing of the packages of this machine.
     local apt=(apt-get -qq -o "APT::Architecture=$arch" -o "APT::Architectures=$arch" -o APT::Install-Recommends=0
         -o "Dir::State::lists=$cache/lists" -o "Dir::State::status=$cache/status" -o "Dir::Cache=$cache"

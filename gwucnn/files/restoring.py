@@ -42,6 +42,8 @@ def from_document(caller: str, document: Any, arrays: dict[str, Any], make: Call
         return _restored(document, arrays, make)
     except MemoryError:
         raise  # not necessarily damaged: no more memory is requested than the file has bytes
+    except RecursionError:
+        raise FormatError(f"{caller}: expected layers nested a hundred levels deep at most, got more") from None
     except Exception as error:
         # Of any kind: constructors of the user's own classes are called too.
         expected = isinstance(error, (NotBuiltError, TypeError, ValueError))

@@ -55,16 +55,25 @@ def kinds(case):
     return {node.op_type for node in model.graph.node}
 
 
+class Counting(unittest.TestResult):
+    """Counts tests that pass: whether `testsRun` includes those that are skipped depends on the version of Python."""
+
+    passed = 0
+
+    def addSuccess(self, test):
+        self.passed += 1
+
+
 def test_onnx_own_tests(cases):
     from onnx.backend.test import BackendTest
 
     known = [case.name for case in cases if kinds(case) <= OPERATORS.keys() and case.name not in REST]
-    result = unittest.TestResult()
+    result = Counting()
     with quiet():
         runner = BackendTest(backend, __name__).include(f"^({'|'.join(map(re.escape, known))})_cpu$")
         runner.test_suite.run(result)
     assert [str(test) for test, _ in result.failures + result.errors] == []
-    assert result.testsRun - len(result.skipped) == len(known) > 340
+    assert result.passed == len(known) > 340
 
 
 def test_all_tests_of_the_core_operators_are_among_them(cases):
