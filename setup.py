@@ -155,7 +155,7 @@ def extensions():
             include_dirs=[SOURCES.as_posix()],
             depends=included,
             py_limited_api=STABLE,
-            define_macros=[("Py_LIMITED_API", "0x%02x%02x0000" % OLDEST)] if STABLE else [],
+            define_macros=[("Py_LIMITED_API", "0x{:02x}{:02x}0000".format(*OLDEST))] if STABLE else [],
         )
 
 
@@ -170,6 +170,6 @@ setup(
     cmdclass={"build_ext": BuildKernels, "sdist": ReproducibleSdist},
     options={
         "build": {"build_base": build_folder()},
-        "bdist_wheel": {"py_limited_api": "cp%d%d" % OLDEST} if STABLE else {},
+        "bdist_wheel": {"py_limited_api": "cp{}{}".format(*OLDEST)} if STABLE else {},
     },
 )
