@@ -4,6 +4,7 @@ Environment variables:
     GWUCNN_DEBUG=1      build with the address and undefined-behaviour sanitizers (gcc or clang)
     GWUCNN_OPENMP=0     build without OpenMP: kernels then use one thread
     CC                  the C compiler, on platforms where setuptools reads this variable (not on Windows)
+    SOURCE_DATE_EPOCH   the time, in seconds since 1970, that sdist and wheel give to every file in them
 """
 
 import gzip
@@ -28,8 +29,11 @@ OPENMP = os.environ.get("GWUCNN_OPENMP") != "0"
 STABLE = not sysconfig.get_config_var("Py_GIL_DISABLED")
 OLDEST = (3, 11)
 
-# The processor that Python itself was compiled for: a 32-bit Python on a 64-bit kernel is told the kernel's name.
+# The processor that Python itself was compiled for: a 32-bit Python on a 64-bit kernel is told the kernel's name, and
+# Pyodide's compiler runs beside this machine's Python.
 MACHINE, WIDE = platform.machine().lower(), sys.maxsize > 2**32
+if sysconfig.get_platform().endswith("wasm32"):
+    MACHINE = "wasm32"
 X86_64 = WIDE and MACHINE in {"x86_64", "amd64"}
 X86_32 = not WIDE and MACHINE in {"x86_64", "amd64", "x86", "i386", "i486", "i586", "i686"}
 AARCH64 = WIDE and MACHINE in {"aarch64", "arm64"}
@@ -115,33 +119,38 @@ class BuildKernels(build_ext):
         return flags
 
 
-def stripped():
-    """Return the linker flag that omits symbols, which would double a module's size; Apple's linker lacks it."""
-    return [] if platform.system() == "Darwin" else ["-Wl,-s"]
-
-
 class ReproducibleSdist(sdist):
-    """An sdist whose bytes depend on the files alone, given SOURCE_DATE_EPOCH: no owners, no later times, no order of
-    folders. (https://reproducible-builds.org/specs/source-date-epoch)"""
+    """With SOURCE_DATE_EPOCH set, make the same archive of the same files on every machine.
+
+    setuptools honours the variable for wheels only. Its sdist records when the files were checked out, who did it, the
+    umask, and when they were packed.
+    """
 
     def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
         epoch = os.environ.get("SOURCE_DATE_EPOCH")
         if epoch is None or format != "gztar":
             return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
 
-        def anonymous(member):
-            member.uid = member.gid = 0
-            member.uname = member.gname = ""
-            member.mtime = int(epoch)
-            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
-            return member
+        def normalized(entry):
+            entry.mtime = int(epoch)
+            entry.uid = entry.gid = 0
+            entry.uname = entry.gname = ""
+            entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+            return entry
 
-        path = f"{base_name}.tar.gz"
-        members = [base_dir, *sorted(str(found) for found in Path(base_dir).rglob("*"))]
-        with gzip.GzipFile(path, "wb", mtime=int(epoch)) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
-            for member in members:
-                archive.add(member, recursive=False, filter=anonymous)
-        return path
+        self.mkpath(os.path.dirname(base_name) or ".")
+        with (
+            open(f"{base_name}.tar.gz", "wb") as file,
+            gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=int(epoch)) as packed,
+            tarfile.open(mode="w", fileobj=packed, format=tarfile.PAX_FORMAT) as archive,
+        ):
+            archive.add(Path(root_dir or ".", base_dir), base_dir, filter=normalized)  # sorted by name
+        return file.name
+
+
+def stripped():
+    """Return the linker flag that omits symbols, which would double a module's size; Apple's linker lacks it."""
+    return [] if platform.system() == "Darwin" else ["-Wl,-s"]
 
 
 def extensions():
