@@ -146,7 +146,7 @@ def _check(options: argparse.Namespace, kind: str, peers: list[contestants.Conte
     if options.plot and kind != "scaling":
         raise ValueError("--plot: expected --scaling with it, which is what can be drawn; add --scaling")
     if options.plot and importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("--plot: expected matplotlib to be installed; pip install 'gwucnn[plot]'")
+        raise ValueError("--plot: expected matplotlib to be installed; pip install matplotlib")
     for name in ("json", "plot"):
         file = getattr(options, name)
         if file and not Path(file).absolute().parent.is_dir():

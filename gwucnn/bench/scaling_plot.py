@@ -17,7 +17,7 @@ def plot(report: dict[str, Any], path: str) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(f"--plot: expected matplotlib, got {error}; pip install 'gwucnn[plot]'") from None
+        raise ImportError(f"--plot: expected matplotlib, got {error}; pip install matplotlib") from None
 
     rows = report["rows"]
     names = list(dict.fromkeys(row["sweep"] for row in rows))

@@ -179,7 +179,7 @@ def _from_openml(data_home: str | os.PathLike[str] | None) -> Dataset:
         from sklearn.datasets import fetch_openml
     except ImportError as error:
         raise ImportError(
-            "load_mnist: expected scikit-learn for source=None, got none; pip install gwucnn[sklearn], or "
+            "load_mnist: expected scikit-learn for source=None, got none; pip install scikit-learn, or "
             f"give the folder of the four IDX files; {OFFLINE}"
         ) from error
     # Without pandas only the slow parser works. With it, the label column must be read as text: pandas from

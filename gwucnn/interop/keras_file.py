@@ -30,7 +30,7 @@ def weights_in_file(caller: str, layers: Iterable[Layer], path: Any) -> list[Any
         import h5py
     except ImportError as error:
         raise ImportError(
-            f"{caller}: expected the package h5py to read {path}, which is not installed; pip install 'gwucnn[keras]'"
+            f"{caller}: expected the package h5py to read {path}, which is not installed; pip install h5py"
         ) from error
     try:
         with h5py.File(path, "r") as file:

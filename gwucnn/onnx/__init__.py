@@ -2,7 +2,7 @@
 
 `export_onnx` and `import_onnx`, and `gwucnn.onnx.backend`, ONNX's own interface for runtimes.
 
-`pip install gwucnn[onnx]` installs it. It is imported when a function of this folder is called.
+The extra `onnx` installs it. It is imported when a function of this folder is called.
 
 Import starts in `importer.py`: `import_functions.py`, `import_shapes.py` and `import_weighted.py` turn nodes into
 layers. The backend, `backend.py`, runs the operators of `operators.py` one by one. Export starts in `export.py`:

@@ -27,7 +27,7 @@ def library(caller: str) -> Any:
         import onnx
     except ImportError as error:
         raise ImportError(
-            f"{caller}: expected the package onnx, which is not installed; pip install 'gwucnn[onnx]'"
+            f"{caller}: expected the package onnx, which is not installed; pip install onnx"
         ) from error
     return onnx
 

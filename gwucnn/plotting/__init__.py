@@ -1,4 +1,4 @@
-"""Pictures of networks and of their training, drawn by matplotlib (``pip install "gwucnn[plot]"``).
+"""Pictures of networks and of their training, drawn by matplotlib (the extra ``plot``).
 
 Each function returns a matplotlib Figure, to be shown (``matplotlib.pyplot.show()``), saved
 (``figure.savefig(path)``) or modified.

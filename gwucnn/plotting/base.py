@@ -21,7 +21,7 @@ def pyplot() -> Any:
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError(
-            "plotting: expected matplotlib, which is not installed; pip install 'gwucnn[plot]'"
+            "plotting: expected matplotlib, which is not installed; pip install matplotlib"
         ) from error
     return pyplot
 

@@ -1,6 +1,6 @@
 """Networks as scikit-learn's estimators: in pipelines, searches and cross-validation.
 
-Needs scikit-learn, `pip install "gwucnn[sklearn]"`, which only this package imports.
+Needs scikit-learn (the extra `sklearn`), which only this package imports.
 
 >>> from gwucnn.sklearn import CNNClassifier
 >>> from sklearn.datasets import load_digits
@@ -16,7 +16,7 @@ try:
     import sklearn as _sklearn  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        "gwucnn.sklearn: expected scikit-learn, which is not installed; pip install 'gwucnn[sklearn]'"
+        "gwucnn.sklearn: expected scikit-learn, which is not installed; pip install scikit-learn"
     ) from error
 
 from gwucnn.sklearn.classifier import CNNClassifier

@@ -434,7 +434,7 @@ def test_scaling_prints_tables_and_draws(tmp_path, capsys, monkeypatch):
 
 def test_drawing_without_matplotlib_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"--plot: expected matplotlib, got .*; pip install 'gwucnn\[plot\]'"):
+    with pytest.raises(ImportError, match=r"--plot: expected matplotlib, got .*; pip install matplotlib"):
         scaling_plot.plot({}, "scaling.png")
 
 

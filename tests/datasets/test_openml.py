@@ -109,5 +109,5 @@ def test_openml_with_neither_cache_nor_network(tmp_path, no_network):
 
 def test_openml_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"expected scikit-learn.*pip install gwucnn\[sklearn\]"):
+    with pytest.raises(ImportError, match=r"expected scikit-learn.*pip install scikit-learn"):
         datasets.load_mnist()

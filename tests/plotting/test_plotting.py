@@ -265,7 +265,7 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError) as caught:
         plotting.learning_curves({"loss": [1.0]})
-    assert str(caught.value) == "plotting: expected matplotlib, which is not installed; pip install 'gwucnn[plot]'"
+    assert str(caught.value) == "plotting: expected matplotlib, which is not installed; pip install matplotlib"
 
 
 def test_matplotlib_is_loaded_by_the_first_picture():

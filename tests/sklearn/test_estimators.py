@@ -434,7 +434,7 @@ def test_scikit_learn_is_imported_with_the_estimators_alone():
     subprocess.run([sys.executable, "-P", "-c", program], check=True)
     program = "import sys; sys.modules['sklearn'] = None\nimport gwucnn.sklearn"
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True)
-    assert "expected scikit-learn, which is not installed; pip install 'gwucnn[sklearn]'" in done.stderr
+    assert "expected scikit-learn, which is not installed; pip install scikit-learn" in done.stderr
 
 
 # ------------------------------------------------------------------------------------------------------ errors
