@@ -26,9 +26,7 @@ def library(caller: str) -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise ImportError(
-            f"{caller}: expected the package onnx, which is not installed; pip install onnx"
-        ) from error
+        raise ImportError(f"{caller}: expected the package onnx, which is not installed; pip install onnx") from error
     return onnx
 
 

@@ -20,9 +20,7 @@ def pyplot() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ImportError(
-            "plotting: expected matplotlib, which is not installed; pip install matplotlib"
-        ) from error
+        raise ImportError("plotting: expected matplotlib, which is not installed; pip install matplotlib") from error
     return pyplot
 
 
