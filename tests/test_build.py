@@ -1,4 +1,4 @@
-"""What setup.py and the headers say to processors that are not supported."""
+"""setup.py and the headers: unsupported processors, and the flags for compilers on Windows (nothing is compiled)."""
 
 import shutil
 import subprocess
@@ -37,3 +37,59 @@ def test_the_headers_refuse_a_big_endian_processor(order, status, tmp_path):
     done = run("gcc", *defined, "-Igwucnn/_ext", "-fsyntax-only", str(program))
     assert done.returncode == status, done.stderr
     assert ("big-endian processors are not supported" in done.stderr) == (status == 1)
+
+
+WINDOWS = """
+import os, runpy, sys, types
+import setuptools
+setuptools.setup = lambda **options: None
+module = runpy.run_path('setup.py')
+command = module['BuildKernels'](setuptools.Distribution())
+class Compiler:
+    compiler_type, cc = 'msvc', 'cl'
+    initialize = compile = link_executable = lambda self, *args, **options: None
+command.compiler = Compiler()
+command.extensions, command.parallel = list(module['extensions']()), 1
+cythonized = types.ModuleType('Cython.Build')
+cythonized.cythonize = lambda extensions: extensions
+sys.modules['Cython.Build'] = cythonized
+module['build_ext'].build_extensions = lambda self: None
+command.build_extensions()
+print(command.compiler.cc, *command.extensions[0].extra_compile_args, *command.extensions[0].extra_link_args, sep='\\n')
+"""
+
+
+def windows(monkeypatch, **environment):
+    pytest.importorskip("setuptools")
+    for name in ("GWUCNN_CLANG_CL", "GWUCNN_DEBUG", "GWUCNN_OPENMP"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return run(sys.executable, "-c", WINDOWS)
+
+
+def test_on_windows_msvc_is_told_to_be_slow(monkeypatch):
+    """With a compiler that does nothing: only the flags are looked at."""
+    done = windows(monkeypatch)
+    assert "/O2" in done.stdout.split() and "-O3" not in done.stdout, done.stderr
+    assert "set GWUCNN_CLANG_CL=1 to build with clang-cl" in done.stderr
+
+
+def test_on_windows_clang_cl_takes_the_place_of_msvc(monkeypatch, tmp_path):
+    program = tmp_path / "LLVM" / "bin" / "clang-cl"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    done = windows(monkeypatch, GWUCNN_CLANG_CL="1", PATH=str(program.parent))
+    printed = done.stdout.split("\n")
+    assert printed[0] == str(program), done.stderr
+    assert {"/clang:-O3", "/openmp", str(tmp_path / "LLVM" / "lib" / "libomp.lib")} <= set(printed)
+    assert "/O2" not in printed and "-Wl,-s" not in printed
+    assert done.stderr == ""
+
+
+def test_clang_cl_that_is_missing_is_an_error(monkeypatch, tmp_path):
+    done = windows(monkeypatch, GWUCNN_CLANG_CL="1", PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "gwucnn: expected clang-cl on the PATH, got none; install LLVM, or unset GWUCNN_CLANG_CL"
+    )
