@@ -15,7 +15,7 @@ def run(*command):
 
 
 def test_setup_refuses_a_big_endian_processor():
-    pytest.importorskip("setuptools")
+    pytest.importorskip("setuptools", minversion="77")
     program = (
         "import runpy, sys; import setuptools; sys.byteorder = 'big'; sys.argv = ['setup.py', 'build_ext']; "
         "runpy.run_path('setup.py', run_name='__main__')"
@@ -60,7 +60,7 @@ print(command.compiler.cc, *command.extensions[0].extra_compile_args, *command.e
 
 
 def windows(monkeypatch, **environment):
-    pytest.importorskip("setuptools")
+    pytest.importorskip("setuptools", minversion="77")
     for name in ("GWUCNN_CLANG_CL", "GWUCNN_DEBUG", "GWUCNN_OPENMP"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
