@@ -90,10 +90,15 @@ class BuildKernels(build_ext):
             )
         from Cython.Build import cythonize  # imported here, because building an sdist or metadata does not need Cython
 
-        translated = cythonize(self.extensions)
+        self.parallel = self.parallel or os.cpu_count()
+        print(
+            f"gwucnn: compiling the kernels for {len(VARIANTS)} instruction sets with {self.parallel} processes; "
+            "this takes about two minutes of processor time",
+            file=sys.stderr,
+        )
+        translated = cythonize(self.extensions, nthreads=self.parallel)
         for extension, result in zip(self.extensions, translated, strict=True):
             extension.sources = result.sources
-        self.parallel = self.parallel or os.cpu_count()
         kind = self.kind_of_compiler()
         compile_openmp, link_openmp = self.openmp(kind)
         for extension in self.extensions:
@@ -204,11 +209,12 @@ def build_folder():
     return "build/" + re.sub(r"\W+", "_", "_".join(filter(None, options)))
 
 
-setup(
-    ext_modules=list(extensions()),
-    cmdclass={"build_ext": BuildKernels, "sdist": ReproducibleSdist},
-    options={
-        "build": {"build_base": build_folder()},
-        "bdist_wheel": {"py_limited_api": "cp{}{}".format(*OLDEST)} if STABLE else {},
-    },
-)
+if __name__ == "__main__":  # the processes that translate import this file again, where processes cannot be forked
+    setup(
+        ext_modules=list(extensions()),
+        cmdclass={"build_ext": BuildKernels, "sdist": ReproducibleSdist},
+        options={
+            "build": {"build_base": build_folder()},
+            "bdist_wheel": {"py_limited_api": "cp{}{}".format(*OLDEST)} if STABLE else {},
+        },
+    )

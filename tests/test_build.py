@@ -42,7 +42,6 @@ def test_the_headers_refuse_a_big_endian_processor(order, status, tmp_path):
 WINDOWS = """
 import os, runpy, sys, types
 import setuptools
-setuptools.setup = lambda **options: None
 module = runpy.run_path('setup.py')
 command = module['BuildKernels'](setuptools.Distribution())
 class Compiler:
@@ -51,7 +50,7 @@ class Compiler:
 command.compiler = Compiler()
 command.extensions, command.parallel = list(module['extensions']()), 1
 cythonized = types.ModuleType('Cython.Build')
-cythonized.cythonize = lambda extensions: extensions
+cythonized.cythonize = lambda extensions, nthreads: extensions
 sys.modules['Cython.Build'] = cythonized
 module['build_ext'].build_extensions = lambda self: None
 command.build_extensions()
@@ -73,6 +72,7 @@ def test_on_windows_msvc_is_told_to_be_slow(monkeypatch):
     done = windows(monkeypatch)
     assert "/O2" in done.stdout.split() and "-O3" not in done.stdout, done.stderr
     assert "set GWUCNN_CLANG_CL=1 to build with clang-cl" in done.stderr
+    assert "with 1 processes; this takes about two minutes" in done.stderr
 
 
 def test_on_windows_clang_cl_takes_the_place_of_msvc(monkeypatch, tmp_path):
@@ -84,12 +84,12 @@ def test_on_windows_clang_cl_takes_the_place_of_msvc(monkeypatch, tmp_path):
     assert printed[0] == str(program), done.stderr
     assert {"/clang:-O3", "/openmp", str(tmp_path / "LLVM" / "lib" / "libomp.lib")} <= set(printed)
     assert "/O2" not in printed and "-Wl,-s" not in printed
-    assert done.stderr == ""
+    assert "MSVC" not in done.stderr
 
 
 def test_clang_cl_that_is_missing_is_an_error(monkeypatch, tmp_path):
     done = windows(monkeypatch, GWUCNN_CLANG_CL="1", PATH=str(tmp_path))
     assert done.returncode == 1
-    assert done.stderr.strip() == (
+    assert done.stderr.strip().splitlines()[-1] == (
         "gwucnn: expected clang-cl on the PATH, got none; install LLVM, or unset GWUCNN_CLANG_CL"
     )

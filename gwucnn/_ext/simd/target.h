@@ -44,6 +44,13 @@
 #define ONE_COPY
 #endif
 
+/* APART keeps a function out of the functions that call it. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define APART __declspec(noinline)
+#else
+#define APART __attribute__((noinline))
+#endif
+
 #if defined(__clang__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")

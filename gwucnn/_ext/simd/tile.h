@@ -20,6 +20,37 @@ INLINE void NAME(store_first)(REAL *p, NAME(vec) v, ptrdiff_t lanes)
     }
 }
 
+/* y[m, f] = sum[m, f], or += unless `overwrite`, for the first `lanes` lanes of each row. */
+static APART void NAME(write_lanes)(int M, const NAME(vec) sum[][2], REAL *y, ptrdiff_t y_step, ptrdiff_t lanes,
+                                    int overwrite)
+{
+    for (int m = 0; m < M; m++) {
+        const REAL *from = (const REAL *)sum[m];
+        REAL *to = y + m * y_step;
+        if (overwrite)      /* lanes is a sum of powers of two: a few moves of constant size, where memcpy would be called */
+            UNROLL for (ptrdiff_t some = LANES; some > 0; some /= 2) {
+                if (lanes & some) {
+                    memcpy(to, from, (size_t)some * sizeof(REAL));
+                    from += some;
+                    to += some;
+                }
+            }
+        else
+            for (ptrdiff_t f = 0; f < lanes; f++) to[f] += from[f];
+    }
+}
+
+/* The same for the sums of a tile, which must be copied first: registers have no address. Tiles come in many sizes, and
+ * this rare case was most of their code as long as each contained its own. */
+INLINE void NAME(write_part)(const int M, const int V, NAME(vec) sum[TILE_PIXELS][2], REAL *y, ptrdiff_t y_step,
+                             ptrdiff_t lanes, int overwrite)
+{
+    NAME(vec) copy[TILE_PIXELS][2];
+    UNROLL for (int m = 0; m < M; m++)
+        for (int v = 0; v < V; v++) copy[m][v] = sum[m][v];
+    NAME(write_lanes)(M, copy, y, y_step, lanes, overwrite);
+}
+
 /* y[m, f] = bias[f] + sum over t < taps, r < run of x[m * x_pixel + tap[t] + r] * w[(t * run + r) * w_step + f]
  *
  * for M neighbouring output pixels m and V vectors of filters f; likewise for each of ROWS rows of output pixels.
@@ -79,8 +110,12 @@ INLINE void NAME(correlate_body)(
     if (c->relu)
         UNROLL for (int m = 0; m < M; m++)
             for (int v = 0; v < V; v++) sum[m][v] = NAME(relu)(sum[m][v]);
+    if (lanes < V * LANES) {
+        NAME(write_part)(M, V, sum, y, c->y_pixel, lanes, 1);
+        return;
+    }
     UNROLL for (int m = 0; m < M; m++)
-        for (int v = 0; v < V; v++) NAME(store_first)(y + m * c->y_pixel + v * LANES, sum[m][v], lanes - v * LANES);
+        for (int v = 0; v < V; v++) NAME(store)(y + m * c->y_pixel + v * LANES, sum[m][v]);
 }
 
 /* dw[m, f] += sum over n < images, i < rows, j < columns of x[n, i, j, value[m]] * dy[n, i, j, f], or = if `overwrite`,
@@ -119,18 +154,14 @@ INLINE void NAME(outer_body)(
                 dp += o->dy_pixel;
             }
         }
+    if (lanes < V * LANES) {
+        NAME(write_part)(M, V, sum, dw, o->dw_step, lanes, overwrite);
+        return;
+    }
     UNROLL for (int m = 0; m < M; m++)
         for (int v = 0; v < V; v++) {
             REAL *p = dw + m * o->dw_step + v * LANES;
-            if (overwrite)
-                NAME(store_first)(p, sum[m][v], lanes - v * LANES);
-            else if (lanes >= (v + 1) * LANES)
-                NAME(store)(p, NAME(add)(NAME(load)(p), sum[m][v]));
-            else {
-                REAL all[VECTOR_BYTES / sizeof(REAL)];
-                NAME(store)(all, sum[m][v]);
-                for (ptrdiff_t f = v * LANES; f < lanes; f++) p[f - v * LANES] += all[f - v * LANES];
-            }
+            NAME(store)(p, overwrite ? sum[m][v] : NAME(add)(NAME(load)(p), sum[m][v]));
         }
 }
 
@@ -157,8 +188,8 @@ static void NAME(correlate_tile)(int m, const Correlation *c, const REAL *x, con
     case M: if (wide) NAME(outer_body)(M, 2, 1, o, x, value, dy, dw, lanes, overwrite); \
             else NAME(outer_body)(M, 1, 1, o, x, value, dy, dw, lanes, overwrite); \
             break;
-static void NAME(outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value, const REAL *dy, REAL *dw,
-                             ptrdiff_t lanes, int overwrite)
+static ONE_COPY void NAME(outer_tile)(int m, const Outer *o, const REAL *x, const ptrdiff_t *value, const REAL *dy,
+                                      REAL *dw, ptrdiff_t lanes, int overwrite)
 {
     const int wide = lanes > LANES;
     switch (m) { ALL_TILES }
