@@ -102,6 +102,6 @@ run_tests() {
     echo "== tests"
     export PYTHONPATH=$work/lib:$cache/site
     "$cache/python" -P -c 'import gwucnn; gwucnn.show_config()'
-    [ $# -gt 0 ] || set -- tests/ops tests/_ext tests/layers tests/network
+    case ${1:-} in -* | '') set -- tests/ops tests/_ext tests/layers tests/network "$@" ;; esac    # only options
     "$cache/python" -P -m pytest -p no:cacheprovider "$@"
 }

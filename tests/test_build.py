@@ -1,5 +1,6 @@
 """setup.py and the headers: unsupported processors, and the flags for compilers on Windows (nothing is compiled)."""
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,27 @@ def test_the_headers_refuse_a_big_endian_processor(order, status, tmp_path):
     done = run("gcc", *defined, "-Igwucnn/_ext", "-fsyntax-only", str(program))
     assert done.returncode == status, done.stderr
     assert ("big-endian processors are not supported" in done.stderr) == (status == 1)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="the levels are those of x86-64")
+@pytest.mark.parametrize("level", ["x86-64", "x86-64-v3", "x86-64-v4"])
+def test_the_headers_need_no_extension_of_the_language(level, tmp_path):
+    """As MSVC sees them, except for what only MSVC has."""
+    program = tmp_path / "kernels.c"
+    program.write_text('#include "variants/kernels.h"\n')
+    warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
+    done = run(
+        "gcc",
+        "-std=c11",
+        f"-march={level}",
+        "-DGWUCNN_AS_MSVC",
+        *warnings,
+        "-Igwucnn/_ext",
+        "-fsyntax-only",
+        str(program),
+    )
+    assert done.returncode == 0, done.stderr
 
 
 WINDOWS = """

@@ -8,10 +8,21 @@
 #endif
 #include <stddef.h>
 #include <string.h>
-#if defined(__AVX512BW__)
+#include "simd/elementary_terms.h"
+
+/* The language of gcc and clang (clang-cl too), or plain C with the intrinsic functions of x86. GWUCNN_AS_MSVC makes any
+ * compiler compile what MSVC gets: it is how that code is tested without Windows. */
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(GWUCNN_AS_MSVC)
+#define GNU_EXTENSIONS 1
+#else
+#define GNU_EXTENSIONS 0
+#endif
+#if defined(_M_X64) || defined(__SSE2__)
+#define X86_INTRINSICS
+#if !GNU_EXTENSIONS || defined(__AVX512BW__)
 #include <immintrin.h>
 #endif
-#include "simd/elementary_terms.h"
+#endif
 
 /* VECTOR_BYTES is the size of a vector register. TILE_PIXELS is the number of output pixels whose sums, two vectors for
  * each, fit into the register file together with two vectors of weights and a pixel: 14 * 2 + 3 of 32 registers, or
@@ -37,34 +48,28 @@
 #define ALL_TILES CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #endif
 
-/* ONE_COPY keeps gcc from cloning a large function for some constant arguments: the clones are no faster. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define ONE_COPY __attribute__((noclone))
-#else
-#define ONE_COPY
-#endif
-
-/* APART keeps a function out of the functions that call it. */
+/* ONE_COPY keeps gcc from cloning a large function for some constant arguments: the clones are no faster. APART keeps a
+ * function out of the functions that call it. UNROLL is for loops whose sums must be in registers. */
 #if defined(_MSC_VER) && !defined(__clang__)
+#define INLINE static __forceinline
 #define APART __declspec(noinline)
-#else
-#define APART __attribute__((noinline))
-#endif
-
-#if defined(__clang__)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("clang loop unroll(full)")
-#define UNROLL_TERMS UNROLL
 #elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-#define UNROLL_TERMS _Pragma("GCC unroll 32")
-#elif defined(_MSC_VER)
-#define INLINE static __forceinline
-#define UNROLL
-#define UNROLL_TERMS
+#define APART __attribute__((noinline))
 #else
 #define INLINE static inline
+#define APART
+#endif
+#if GNU_EXTENSIONS && defined(__clang__)
+#define ONE_COPY
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL_TERMS UNROLL
+#elif GNU_EXTENSIONS
+#define ONE_COPY __attribute__((noclone))
+#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL_TERMS _Pragma("GCC unroll 32")
+#else
+#define ONE_COPY
 #define UNROLL
 #define UNROLL_TERMS
 #endif
@@ -99,20 +104,23 @@ typedef struct {
     ptrdiff_t dw_step;          /* from one row of weights to the next */
 } Outer;
 
-#if defined(__GNUC__) || defined(__clang__)
+/* PREFETCH_L2 is for data that does not fit into the L1 cache. OPAQUE keeps the compiler from computing a separate
+ * address for every use of a pointer: there are too few registers. */
+#if GNU_EXTENSIONS
 #define PREFETCH(p) __builtin_prefetch(p)
-#define PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)      /* for data that does not fit into the L1 cache */
+#define PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
 #define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1)
+#define OPAQUE(pointer) __asm__("" : "+r"(pointer))
+#else
+#if defined(X86_INTRINSICS)
+#define PREFETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define PREFETCH_L2(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define PREFETCH_TO_WRITE(p) PREFETCH(p)
 #else
 #define PREFETCH(p) ((void)0)
 #define PREFETCH_L2(p) ((void)0)
 #define PREFETCH_TO_WRITE(p) ((void)0)
 #endif
-
-/* Keep the compiler from computing a separate address for every use of a pointer: there are too few registers. */
-#if defined(__GNUC__) || defined(__clang__)
-#define OPAQUE(pointer) __asm__("" : "+r"(pointer))
-#else
 #define OPAQUE(pointer) ((void)0)
 #endif
 

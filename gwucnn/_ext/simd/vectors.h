@@ -1,13 +1,12 @@
 /* A vector of REAL elements, as wide as the instruction set that the file is compiled for, and its operations.
  *
  * Compiled once for float and once for double; see variants/kernels.h. GCC and Clang support vectors as a language
- * extension. The #else branch is plain C for all other compilers, which vectorize its loops of constant length as far
- * as they can. Vectors need only the alignment of one element: unaligned loads cost nothing on these processors unless
+ * extension; vectors_portable.h is for all other compilers. Vectors need only the alignment of one element: unaligned loads cost nothing on these processors unless
  * they cross a cache line, and the pixels of images with odd channel counts are never aligned.
  */
 #define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(REAL)))
 
-#if defined(__GNUC__) || defined(__clang__)
+#if GNU_EXTENSIONS
 
 typedef REAL NAME(vec) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
@@ -125,100 +124,7 @@ INLINE NAME(vec) NAME(last_lanes)(NAME(vec) v, ptrdiff_t lanes)
 }
 
 #else
-
-typedef struct { REAL lane[VECTOR_BYTES / sizeof(REAL)]; } NAME(vec);
-
-INLINE NAME(vec) NAME(load)(const REAL *p) { NAME(vec) v; memcpy(&v, p, VECTOR_BYTES); return v; }
-INLINE NAME(vec) NAME(load_once)(const REAL *p) { return NAME(load)(p); }
-INLINE void NAME(store)(REAL *p, NAME(vec) v) { memcpy(p, &v, VECTOR_BYTES); }
-INLINE NAME(vec) NAME(fill)(REAL a) { NAME(vec) v; for (int i = 0; i < LANES; i++) v.lane[i] = a; return v; }
-INLINE NAME(vec) NAME(zero)(void) { return NAME(fill)(0); }
-INLINE NAME(vec) NAME(relu)(NAME(vec) v)
-{
-    for (int i = 0; i < LANES; i++)
-        if (v.lane[i] <= 0) v.lane[i] = 0;
-    return v;
-}
-INLINE NAME(vec) NAME(where_positive)(NAME(vec) v, NAME(vec) g)
-{
-    for (int i = 0; i < LANES; i++)
-        if (v.lane[i] <= 0) g.lane[i] = 0;
-    return g;
-}
-INLINE NAME(vec) NAME(subtract)(NAME(vec) a, NAME(vec) b)
-{
-    for (int i = 0; i < LANES; i++) a.lane[i] -= b.lane[i];
-    return a;
-}
-INLINE NAME(vec) NAME(multiply)(NAME(vec) a, NAME(vec) b)
-{
-    for (int i = 0; i < LANES; i++) a.lane[i] *= b.lane[i];
-    return a;
-}
-INLINE NAME(vec) NAME(add)(NAME(vec) a, NAME(vec) b)
-{
-    for (int i = 0; i < LANES; i++) a.lane[i] += b.lane[i];
-    return a;
-}
-INLINE NAME(vec) NAME(multiply_add)(NAME(vec) a, NAME(vec) b, NAME(vec) sum)
-{
-    for (int i = 0; i < LANES; i++) sum.lane[i] += a.lane[i] * b.lane[i];
-    return sum;
-}
-INLINE NAME(vec) NAME(less_product)(NAME(vec) sum, NAME(vec) a, NAME(vec) b)
-{
-    for (int i = 0; i < LANES; i++) sum.lane[i] -= a.lane[i] * b.lane[i];
-    return sum;
-}
-INLINE NAME(vec) NAME(permute)(const REAL *p, const INTEGER *index, ptrdiff_t k, NAME(vec) others)
-{
-    NAME(vec) permuted;
-    for (int i = 0; i < LANES; i++) {
-        const ptrdiff_t at = (ptrdiff_t)index[i] - k * LANES;
-        permuted.lane[i] = k == 0 || (at >= 0 && at < LANES) ? p[at & (LANES - 1)] : others.lane[i];
-    }
-    return permuted;
-}
-INLINE NAME(vec) NAME(shuffle)(NAME(vec) a, NAME(vec) b, const INTEGER *index)
-{
-    NAME(vec) permuted;
-    for (int i = 0; i < LANES; i++) permuted.lane[i] = index[i] < LANES ? a.lane[index[i]] : b.lane[index[i] - LANES];
-    return permuted;
-}
-INLINE NAME(vec) NAME(largest_of_four)(const NAME(vec) *s, int relu, unsigned char *winner)
-{
-    NAME(vec) best = s[0];
-    for (int i = 0; i < LANES; i++) {
-        winner[i] = 0;
-        for (int k = 1; k < 4; k++)
-            if (!(s[k].lane[i] <= best.lane[i]) && best.lane[i] == best.lane[i]) {
-                best.lane[i] = s[k].lane[i];
-                winner[i] = (unsigned char)k;
-            }
-        if (relu && best.lane[i] <= 0) {
-            best.lane[i] = 0;
-            winner[i] = 4;
-        }
-    }
-    return best;
-}
-INLINE NAME(vec) NAME(last_lanes)(NAME(vec) v, ptrdiff_t lanes)
-{
-    for (int i = 0; i < LANES - lanes; i++) v.lane[i] = 0;
-    return v;
-}
-INLINE NAME(vec) NAME(won_by)(const unsigned char *winner, int place, NAME(vec) g)
-{
-    for (int i = 0; i < LANES; i++)
-        if (winner[i] != place) g.lane[i] = 0;
-    return g;
-}
-INLINE NAME(vec) NAME(first_lanes)(NAME(vec) v, ptrdiff_t lanes)
-{
-    for (ptrdiff_t i = lanes; i < LANES; i++) v.lane[i] = 0;
-    return v;
-}
-
+#include "simd/vectors_portable.h"
 #endif
 
 /* Sums of pairs of neighbouring lanes: first those of a, then those of b. */
