@@ -133,25 +133,44 @@ class BuildKernels(build_ext):
         return "clang-cl"
 
     def openmp(self, kind):
-        """Return the compiler and linker flags for OpenMP, or none if a test program fails to build (Apple's clang)."""
+        """Return the compiler and linker flags for OpenMP, or none if a test program builds with none of them."""
         if not OPENMP:
             return [], []
-        if kind == "unix":
-            flags = ["-fopenmp"], ["-fopenmp"]
-        elif kind == "msvc":
-            flags = ["/openmp"], []
-        else:  # MSVC's linker has to be told where LLVM's library is
-            flags = ["/openmp"], [str(Path(self.compiler.cc).parents[1] / "lib" / "libomp.lib")]
+        if kind == "msvc":
+            choices = [(["/openmp"], [])]
+        elif kind == "clang-cl":  # MSVC's linker has to be told where LLVM's library is
+            choices = [(["/openmp"], [str(Path(self.compiler.cc).parents[1] / "lib" / "libomp.lib")])]
+        else:
+            choices = [(["-fopenmp"], ["-fopenmp"]), *apple_openmp()]
+        for compile_flags, link_flags in choices:
+            if self.builds(
+                "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n", compile_flags, link_flags
+            ):
+                return compile_flags, link_flags
+        advice = "; 'brew install libomp' brings it" if platform.system() == "Darwin" else ""
+        print(f"gwucnn: the compiler has no OpenMP, so kernels will use one thread{advice}", file=sys.stderr)
+        return [], []
+
+    def builds(self, program, compile_flags, link_flags):
         with tempfile.TemporaryDirectory() as folder:
-            trial = Path(folder, "trial.c")
-            trial.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            source = Path(folder, "trial.c")
+            source.write_text(program)
             try:
-                objects = self.compiler.compile([str(trial)], output_dir=folder, extra_postargs=flags[0])
-                self.compiler.link_executable(objects, str(Path(folder, "trial")), extra_postargs=flags[1])
-            except Exception as error:  # the exception types of distutils depend on the platform
-                print(f"gwucnn: building without OpenMP, kernels will use one thread ({error})")
-                return [], []
-        return flags
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
+                self.compiler.link_executable(objects, str(Path(folder, "trial")), extra_postargs=link_flags)
+            except Exception:  # its type depends on the platform
+                return False
+        return True
+
+
+def apple_openmp():
+    """Yield flags for Apple's clang, which knows OpenMP as an option of its preprocessor only and brings no library.
+
+    Homebrew's library is looked for where it installs it, on Apple's processors and on Intel's.
+    """
+    if platform.system() == "Darwin":
+        for prefix in ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp"):
+            yield ["-Xpreprocessor", "-fopenmp", f"-I{prefix}/include"], [f"-L{prefix}/lib", "-lomp"]
 
 
 class ReproducibleSdist(sdist):

@@ -115,3 +115,30 @@ def test_clang_cl_that_is_missing_is_an_error(monkeypatch, tmp_path):
     assert done.stderr.strip().splitlines()[-1] == (
         "gwucnn: expected clang-cl on the PATH, got none; install LLVM, or unset GWUCNN_CLANG_CL"
     )
+
+
+APPLE = """
+import platform, runpy, setuptools
+platform.system = lambda: 'Darwin'
+module = runpy.run_path('setup.py')
+command = module['BuildKernels'](setuptools.Distribution())
+command.builds = lambda program, compile_flags, link_flags: BUILDS
+print(*map(' '.join, command.openmp('unix')), sep='\\n')
+"""
+
+
+@pytest.mark.parametrize(
+    ("builds", "flags"),
+    [
+        ("'-Xpreprocessor' in compile_flags and '-L/usr/local/opt/libomp/lib' in link_flags",
+         ["-Xpreprocessor -fopenmp -I/usr/local/opt/libomp/include", "-L/usr/local/opt/libomp/lib -lomp"]),
+        ("True", ["-fopenmp", "-fopenmp"]),
+        ("False", ["", ""]),
+    ],
+)  # fmt: skip
+def test_openmp_with_the_compiler_of_apple(builds, flags, monkeypatch):
+    pytest.importorskip("setuptools", minversion="77")
+    monkeypatch.delenv("GWUCNN_OPENMP", raising=False)
+    done = run(sys.executable, "-c", APPLE.replace("BUILDS", builds))
+    assert done.stdout.split("\n")[:2] == flags, done.stderr
+    assert ("one thread; 'brew install libomp' brings it" in done.stderr) == (builds == "False")

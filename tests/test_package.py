@@ -60,7 +60,7 @@ def test_types_are_there():
 
 def test_compiled_modules_are_there_and_what_they_were_compiled_from_is_not():
     suffixes = {Path(name).suffix for name in FILES if "__pycache__" not in name}
-    assert suffixes <= {".py", ".pyi", ".so", ".pyd", ".typed", ".npz"}
+    assert suffixes <= {".py", ".pyi", ".so", ".pyd", ".dylib", ".typed", ".npz"}
     assert not [name for name in FILES if name.endswith((".pyx", ".pxd", ".pxi", ".c", ".h"))]
     compiled = [Path(name).relative_to("_ext") for name in FILES if name.endswith((".so", ".pyd"))]
     present = {".".join([*path.parts[:-1], path.name.partition(".")[0]]) for path in compiled}
