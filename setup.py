@@ -2,6 +2,7 @@
 
 Environment variables:
     GWUCNN_DEBUG=1      build with the address and undefined-behaviour sanitizers (gcc or clang)
+    GWUCNN_WERROR=1     warnings of gcc and clang are errors
     GWUCNN_OPENMP=0     build without OpenMP: kernels then use one thread
     GWUCNN_CLANG_CL=1   on Windows, compile with clang-cl in place of MSVC, which lacks the vector types of the kernels
     CC                  the C compiler, on platforms where setuptools reads this variable (not on Windows)
@@ -25,6 +26,7 @@ from setuptools.command.sdist import sdist
 
 SOURCES = Path("gwucnn/_ext")
 DEBUG = os.environ.get("GWUCNN_DEBUG") == "1"
+WERROR = os.environ.get("GWUCNN_WERROR") == "1"
 OPENMP = os.environ.get("GWUCNN_OPENMP") != "0"
 CLANG_CL = os.environ.get("GWUCNN_CLANG_CL") == "1"
 # One wheel serves Python 3.11 and every later version, because it uses only CPython's stable interface. Free-threaded
@@ -78,6 +80,9 @@ if X86_32:
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fstrict-overflow", *SANITIZERS]
 
+# Without the two that complain about what Cython writes.
+WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-type-limits"] if WERROR else []
+
 
 class BuildKernels(build_ext):
     """Translate to C and compile in parallel, with flags for the compiler in use."""
@@ -108,6 +113,8 @@ class BuildKernels(build_ext):
             flags = [*variant, *optimize]
             if kind == "clang-cl":
                 flags = [f"/clang:{flag}" for flag in flags]  # it takes the flags of clang in this form
+            if kind != "msvc":
+                flags += WARNINGS
             extension.extra_compile_args = [*flags, *compile_openmp]
             extension.extra_link_args = [*link_openmp]
             if kind == "unix":
