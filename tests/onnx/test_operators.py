@@ -74,9 +74,9 @@ CASES = [
     ("Sum of four", IMAGE, 13, [("Relu", "x", "a", {}), ("Tanh", "x", "b", {}), ("Elu", "x", "c", {}), ("Sum", "a b x c", "y", {})], {}),
     ("Sum with a constant", IMAGE, 13, [("Sum", "x c", "y", {})], {"c": tensor(4, 1, 1)}),
     ("Sum with a constant in front", ROWS, 13, [("Sum", "c x", "y", {})], {"c": tensor(7)}),
-    *((f"{kind} by {place} of {shape}", IMAGE, 13, [(kind, "c x" if place == "front" else "x c", "y", {})], {"c": tensor(*shape) + 2})
+    *((f"{kind} by {place} of {shape}", IMAGE, 13, [(kind, "c x" if place == "front" else "x c", "y", {})], {"c": np.float32(tensor(*shape) + 2)})
       for kind in ("Mul", "Add", "Sub") for place in ("front", "end") for shape in ((), (1,), (4, 1, 1), (1, 4, 1, 1))),
-    *((f"Div by {shape}", IMAGE, 14, [("Div", "x c", "y", {})], {"c": tensor(*shape) + 2}) for shape in ((), (4, 1, 1))),
+    *((f"Div by {shape}", IMAGE, 14, [("Div", "x c", "y", {})], {"c": np.float32(tensor(*shape) + 2)}) for shape in ((), (4, 1, 1))),
     *((f"{kind} of rows", ROWS, 13, [(kind, "x c", "y", {})], {"c": tensor(1, 7) + 2}) for kind in ("Mul", "Add", "Sub", "Div")),
     ("Mul of pixels", IMAGE, 13, [("GlobalAveragePool", "x", "p", {}), ("Mul", "p c", "y", {})], {"c": tensor(4, 1, 1)}),
     ("Mul of images, turned", IMAGE, 13,
