@@ -71,7 +71,7 @@ class GWUNetwork(Savable):
     ) -> None:
         """Choose the loss, the optimizer and the metrics.
 
-        Call it again to change them, or after changing a layer's `trainable`.
+        Call it again to change them. An optimizer object that is passed again goes on where it was.
 
         Parameters
         ----------
@@ -107,11 +107,8 @@ class GWUNetwork(Savable):
         chosen = make_optimizer(optimizer, lr)
         chosen.claim(self)
         self._compiled = TrainingConfig(checked, chosen, metrics, global_clipnorm)
-        if self._engine is not None and self._engine.arena.is_current:
+        if self._engine is not None:
             self._engine.compile(self._compiled)
-        elif self._engine is not None and self._layer_row.in_shape is not None:
-            self._engine = None  # layers were frozen or unfrozen: trainable weights have to come first in the arena
-            self._build(self._layer_row.in_shape)
 
     @checks_arguments
     def fit(

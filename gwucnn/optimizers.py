@@ -79,15 +79,31 @@ class Optimizer(Configurable):
         self._owner = weakref.ref(owner)
 
     def bind(self, arena: Arena) -> None:
-        """Bind to the arena whose values `step` updates; discard the slots of any other arena."""
+        """Bind to the arena whose values `step` updates.
+
+        Of the slots of another arena, those of weights that are trained in both are kept, and the number of updates
+        with them; the others start anew.
+        """
         values, grads = arena.values[: arena.trainable], arena.grads[: arena.trainable]
         self.apply_deferred()
         if self._arena is not arena:
+            before, old = self._arena, self.slots
             self.slots = {name: np.full_like(values, self._slots_start_at) for name in self._used_slots()}
-            self.updates = 0
+            if before is None or not self._carry_over(before, old, arena):
+                self.updates = 0
         self._arena = arena
         self._bound_isa = kernels.isa()
         self._update = self._kernel(values, grads)
+
+    def _carry_over(self, before: Arena, old: Mapping[str, Any], arena: Arena) -> bool:
+        """Copy the slots of weights that are trained in both arenas; return whether there are such weights."""
+        kept = {id(parameter) for parameter in before.trained} & {id(parameter) for parameter in arena.trained}
+        for name, slot in self.slots.items():
+            parts = {id(parameter): part for parameter, part in before.parts(old[name])}
+            for parameter, part in arena.parts(slot):
+                if id(parameter) in kept:
+                    part[...] = parts[id(parameter)]
+        return bool(kept)
 
     def step(self) -> None:
         """Update all trainable values once. Raises NotBuiltError before `bind`."""

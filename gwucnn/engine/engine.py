@@ -20,7 +20,7 @@ from gwucnn.engine.workspaces import Workspaces
 from gwucnn.layers import Layer
 from gwucnn.layers.inserting import check_output
 from gwucnn.loss_functions import LossFunction
-from gwucnn.memory import Arena, Randomness, Space, Workspace
+from gwucnn.memory import Arena, Parameter, Randomness, Space, Workspace
 from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
 from gwucnn.optimizers import Optimizer
 
@@ -69,29 +69,51 @@ class Engine:
         self.out_shape = out_shape
         self.dtype = np.dtype(dtype)
         self.randomness = Randomness(lambda: 0) if randomness is None else randomness
-        self.arena = Arena([parameter for layer in layers for parameter in layer.parameters], dtype)
+        self.team = ALONE  # the processes that share each batch
+        self._fuse, self._winograd = fuse, winograd
+        self._config: TrainingConfig | None = None
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Lay out the weights, trainable ones first, and plan the steps over them."""
+        self.arena = Arena([parameter for layer in self.layers for parameter in layer.parameters], self.dtype)
         self._trainable_grads = self.arena.grads[: self.arena.trainable]
-        self.steps, self._activation = plan(layers, fuse=fuse)
-        self._inference_steps = plan(layers, fuse=fuse, training=False)[0]
+        self.steps, self._activation = plan(self.layers, fuse=self._fuse)
+        self._inference_steps = plan(self.layers, fuse=self._fuse, training=False)[0]
         # Gradients that backward accumulates into, and which therefore have to start at zero.
         self._accumulated = [
             parameter.grad for step in self.steps if not step.overwrites_grads for parameter in step.parameters
         ]
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
-        self.team = ALONE  # the processes that share each batch
         self._metrics: tuple[str, ...] = ()
         self._clipnorm: float | None = None
-        trained = [p for layer in layers for p in layer.parameters if p.trainable]
-        self._penalized = [p for p in trained if p.regularizer is not None]
+        parameters = [p for layer in self.layers for p in layer.parameters]
+        self._regularized = [p for p in parameters if p.regularizer is not None]
         self.recorder = Recorder(self.arena)
         self.recorder.enabled = self._only_compiled_steps()
         self.workspaces = Workspaces(
-            self.steps, self._inference_steps, self.arena, dtype, winograd=winograd, randomness=self.randomness
+            self.steps,
+            self._inference_steps,
+            self.arena,
+            self.dtype,
+            winograd=self._winograd,
+            randomness=self.randomness,
         )
+        if self._config is not None:
+            self.compile(self._config)
+
+    def update_layout(self) -> None:
+        """Lay out the weights again if some have been frozen or unfrozen.
+
+        Optimizers go on with what they know of the gradients of those that are still trained.
+        """
+        if self.arena.outdated:
+            self._lay_out()
 
     def compile(self, config: TrainingConfig) -> None:
         """Set the loss, the optimizer, the metrics and the clipping of gradients."""
+        self._config = config
         loss, optimizer = config.loss, config.optimizer
         loss.check_outputs(self._activation, self.out_shape)
         self.head = LossHead(self._activation, loss)
@@ -180,6 +202,7 @@ class Engine:
         """
         if self.optimizer is None:
             raise NotBuiltError("train_step: expected a compiled network; call compile(loss=...) first")
+        self.update_layout()
         workspace = self.workspaces.training()
         batch = batches.batch(indices, self.out_shape, workspace.outer)
         draws = self.randomness.draws
@@ -219,6 +242,11 @@ class Engine:
         outer.run(name, all_finite, self._trainable_grads, besides=self._self_checking(workspace.tape.steps))
         return loss, outer.step(name), outputs, list(workspace.tape.deferred)
 
+    @property
+    def _penalized(self) -> list[Parameter]:
+        """The weights with a penalty, which counts while they are trainable."""
+        return [p for p in self._regularized if p.trainable]
+
     def _add_penalties(self, loss: Any, outer: Space) -> Any:
         """Add the gradients of the regularizers; return an object whose `value` is the loss with the penalties."""
         parts = [loss]
@@ -227,7 +255,7 @@ class Engine:
             name = f"penalty {number}"
             outer.run(name, weight_penalty, p.constant, l1=l1, l2=l2, gradient=p.grad)
             parts.append(outer.step(name))
-        return Sum(parts) if self._penalized else loss
+        return Sum(parts) if len(parts) > 1 else loss
 
     def _self_checking(self, steps: list[Any] | None) -> list[Any]:
         """Return the steps that report by themselves whether the gradients they wrote are finite."""
@@ -240,7 +268,7 @@ class Engine:
 
     def training_recording(self, size: int) -> TrainingRecording | None:
         """Return the recorded training step for batches of `size` samples, or None if there is no valid one."""
-        workspace = self.workspaces.current_training
+        workspace = None if self.arena.outdated else self.workspaces.current_training
         recording = None if workspace is None else self.recorder.find(workspace, ("train", size))
         if workspace is None or recording is None:
             return None

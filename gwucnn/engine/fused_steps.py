@@ -26,7 +26,7 @@ class ConvRelu(Layer):
         self._conv: Any = conv
         self.label = conv.label
         self.parameters = conv.parameters
-        self.trainable = conv.trainable
+        self._trainable = conv.trainable
         self.in_shape, self.out_shape = conv.in_shape, conv.out_shape
 
     def forward(self, x: Any, space: Space) -> Any:
@@ -49,7 +49,7 @@ class ConvPool(Layer):
         self._conv = conv
         self.label = conv.label
         self.parameters = conv.parameters
-        self.trainable = conv.trainable
+        self._trainable = conv.trainable
         self.in_shape, self.out_shape = conv.in_shape, pool.out_shape
         self._options: dict[str, Any] = {"strides": conv.strides, "padding": conv.padding}
 
@@ -131,7 +131,7 @@ class NormRelu(Layer):
         self._norm = norm
         self.label = norm.label
         self.parameters = norm.parameters
-        self.trainable = norm.trainable
+        self._trainable = norm.trainable
         self.in_shape, self.out_shape = norm.in_shape, norm.out_shape
 
     def forward(self, x: Any, space: Space) -> Any:

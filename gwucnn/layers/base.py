@@ -34,6 +34,7 @@ from gwucnn.common import (
     ChecksArguments,
     Shape,
     ShapeError,
+    check_flag,
     check_size,
     constructor_repr,
     pair,
@@ -111,7 +112,7 @@ class Layer(ChecksArguments):
     """
 
     parameters: tuple[Parameter, ...] = ()
-    trainable: bool = True
+    _trainable: bool = True
     input_size: Any = None
     name: str | None = None
     label: str  # 'Conv2D', or '2.Conv2D' in a network: begins error messages
@@ -133,6 +134,9 @@ class Layer(ChecksArguments):
         if not DECLARED_METHODS.isdisjoint(vars(cls)):
             for attribute in {"replayable", "overwrites_grads"} - vars(cls).keys():
                 setattr(cls, attribute, False)
+        if isinstance(vars(cls).get("trainable"), bool):  # it would hide the property
+            cls._trainable = vars(cls)["trainable"]
+            del cls.trainable
         held = CLASSES.get(cls.__name__)
         if held is None or held.__module__.partition(".")[0] != __name__.partition(".")[0]:
             CLASSES[cls.__name__] = cls
@@ -141,6 +145,21 @@ class Layer(ChecksArguments):
         layer = super().__new__(cls, *args, **kwargs)
         layer.label = cls.__name__
         return layer
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training updates the weights; a change takes effect at the next step of training."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = check_flag(self.label, "trainable", value)
+        self.mark_parameters()
+
+    def mark_parameters(self) -> None:
+        """Make the parameters trainable or not, as the layer is, except for those that are never learned."""
+        for parameter in self.parameters:
+            parameter.trainable = parameter.learned and self.trainable
 
     def build(self, in_shape: Shape) -> Shape:
         """Declare the parameters for inputs of this shape (of one sample); return the shape of the output."""

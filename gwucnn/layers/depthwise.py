@@ -252,9 +252,10 @@ class SeparableConv2D(ChannelLayer):
         self.declare((1, 1, C * M, self.filters))
         self.kernel.name = "pointwise_kernel"
         self.depthwise_kernel = Parameter(
-            "depthwise_kernel", (*self.kernel_size, C, M), first, self.trainable, self.depthwise_regularizer
+            "depthwise_kernel", (*self.kernel_size, C, M), first, regularizer=self.depthwise_regularizer
         )
         self.parameters = (self.depthwise_kernel, *self.parameters)
+        self.mark_parameters()
         self._prepare(C)
         return self.out_shape
 

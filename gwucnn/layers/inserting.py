@@ -80,6 +80,8 @@ def build_layer(layer: Layer, in_shape: Shape, channels_first: bool, source: Cal
     if not isinstance(out_shape, tuple) or not all(isinstance(length, Integral) for length in out_shape):
         raise TypeError(f"{layer.label}: expected build to return a tuple, the shape of one output, got {out_shape!r}")
     layer.in_shape, layer.out_shape = in_shape, out_shape
+    if not layer.children:  # which have been built in the same way
+        layer.mark_parameters()  # also those of users' layers
     return out_shape
 
 

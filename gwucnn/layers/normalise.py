@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn import ops
-from gwucnn.common import ShapeError, check_flag, check_fraction, check_nonnegative
+from gwucnn.common import ShapeError, check_fraction, check_nonnegative
 from gwucnn.initializers import INITIALIZERS
 from gwucnn.layers.base import Array, Layer, Shape, Space
 from gwucnn.memory import Parameter
@@ -25,25 +25,15 @@ class _Normalization(Layer):
         self.trainable = trainable
         self.name = name
 
-    @property
-    def trainable(self) -> bool:
-        """Whether training updates the layer. A change takes effect at the network's next `compile`."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = check_flag(self.label, "trainable", value)
-        for parameter in self.parameters[:2]:
-            parameter.trainable = self._trainable
-
     def build(self, in_shape: Shape) -> Shape:
         if not in_shape:
             raise ShapeError(f"{self.label}: expected images (H, W, C) or features (D,), got {in_shape}")
         self.in_shape = self.out_shape = in_shape
         shape = in_shape[-1:]
-        self.gamma = Parameter("gamma", shape, INITIALIZERS["ones"], self.trainable)
-        self.beta = Parameter("beta", shape, INITIALIZERS["zeros"], self.trainable)
+        self.gamma = Parameter("gamma", shape, INITIALIZERS["ones"])
+        self.beta = Parameter("beta", shape, INITIALIZERS["zeros"])
         self.parameters = (self.gamma, self.beta)
+        self.mark_parameters()
         return in_shape
 
     def config(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Nested(Layer):
 
     @property
     def trainable(self) -> bool:
-        """Whether training updates any of the weights inside. A change takes effect at the next `compile`."""
+        """Whether training updates any of the weights inside. A change takes effect at the next step."""
         return any(layer.trainable for layer in self.children)
 
     @trainable.setter

@@ -51,17 +51,6 @@ class WeightedLayer(Layer):
         initializer(self.label, "bias_initializer", bias_initializer)
         self.kernel_regularizer = regularizer(self.label, "kernel_regularizer", kernel_regularizer)
 
-    @property
-    def trainable(self) -> bool:
-        """Whether training updates kernel and bias. A change takes effect at the network's next `compile`."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = check_flag(self.label, "trainable", value)
-        for parameter in self.parameters:
-            parameter.trainable = self._trainable
-
     def declare(self, shape: Shape, outputs: int | None = None) -> None:
         """Declare kernel and bias once the shape of the kernel is known.
 
@@ -71,16 +60,15 @@ class WeightedLayer(Layer):
             "kernel",
             shape,
             initializer(self.label, "kernel_initializer", self.kernel_initializer),
-            self.trainable,
-            self.kernel_regularizer,
+            regularizer=self.kernel_regularizer,
         )
         self.bias = Parameter(
             "bias",
             shape[-1:] if outputs is None else (outputs,),
             initializer(self.label, "bias_initializer", self.bias_initializer),
-            self.trainable,
         )
         self.parameters = (self.kernel, self.bias) if self.add_bias else (self.kernel,)
+        self.mark_parameters()
 
     @property
     def multiply_adds(self) -> int:

@@ -39,7 +39,7 @@ class Parameter:
     initializer : callable (array, numpy Generator) -> None
         Fills an array in place.
     trainable : bool
-        False for frozen weights and for running statistics, which optimizers do not touch.
+        False for running statistics and other numbers that are not learned, which optimizers never touch.
     regularizer : Regularizer, optional
         Penalty on these weights while they are trainable.
     updates : int64 array, shape (1,), optional
@@ -50,6 +50,10 @@ class Parameter:
     ----------
     constant : array
         The weights, read-only: use these in `forward` and `backward`.
+    trainable : bool
+        Whether optimizers update the weights now. A change takes effect at the next step of training.
+    learned : bool
+        Whether they may be trainable: False for those declared otherwise.
     grad : array
         The gradient of the loss with respect to the weights; `backward` accumulates into it.
     """
@@ -67,13 +71,24 @@ class Parameter:
         self.name = name
         self.shape = shape
         self.initializer = initializer
-        self.trainable = trainable
+        self.learned = self._trainable = trainable
         self.regularizer = regularizer
         self.updates = updates
         self.constant: Any = None
         self.grad: Any = None
         self._value: Any = None
         self._arena: Arena | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether optimizers update the weights; a change takes effect at the next step of training."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if value != self._trainable and self._arena is not None:
+            self._arena.outdated = True
+        self._trainable = value
 
     @property
     def value(self) -> Any:
@@ -138,6 +153,8 @@ class Arena:
         The parameters of the prefix, in order.
     tracked : bool
         Whether `version` counts every change: False once a writable array was handed out.
+    outdated : bool
+        Whether parameters may have been frozen or unfrozen since, so that a new arena is needed.
     """
 
     def __init__(self, parameters: Iterable[Parameter], dtype: Any) -> None:
@@ -146,7 +163,7 @@ class Arena:
         self.trainable = sum(parameter.size for parameter in ordered if parameter.trainable)
         self.version = 0
         self.tracked = True
-        self._parameters = ordered
+        self.outdated = False
         self.trained = [parameter for parameter in ordered if parameter.trainable]
         start = 0
         for parameter in ordered:
@@ -161,13 +178,6 @@ class Arena:
         for parameter in self.trained:
             yield parameter, flat[start : start + parameter.size].reshape(parameter.shape)
             start += parameter.size
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the prefix still consists of exactly the trainable parameters."""
-        flags = [parameter.trainable for parameter in self._parameters]
-        size = sum(parameter.size for parameter in self._parameters if parameter.trainable)
-        return flags == sorted(flags, reverse=True) and size == self.trainable
 
 
 def _zeros(parameters: Sequence[Parameter], dtype: Any) -> Any:

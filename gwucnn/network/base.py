@@ -185,6 +185,17 @@ class NetworkBase:
     # ---------------------------------------------------------------- weights
 
     @property
+    def trainable(self) -> bool:
+        """Whether training updates any layer; setting it sets all layers. It takes effect at the next step."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = check_flag("GWUNetwork", "trainable", value)
+        for layer in self.layers:
+            layer.trainable = value
+
+    @property
     def parameters(self) -> list[Parameter]:
         """All parameters, layer by layer."""
         return [parameter for layer in self.layers for parameter in layer.parameters]

@@ -69,6 +69,7 @@ def train(
     step : trains on one or more batches, as `train_next_batches` does. rng : shuffles before each epoch; None keeps the
     order.
     """
+    engine.update_layout()
     validated = None if validation is None else validation.samples
     must_agree = {"epochs": epochs, "batch_size": batch_size, "shuffle": rng is not None}
     team.begin(engine, rng, must_agree | {"samples": data.samples, "samples to validate": validated})

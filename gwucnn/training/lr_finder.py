@@ -134,6 +134,7 @@ def _endless(data: Batches | Stream, batch_size: int, rng: Any) -> Iterator[tupl
 @contextmanager
 def _restored_afterwards(engine: Engine, rng: Any) -> Iterator[None]:
     """Restore weights, optimizer and random states on exit, also after an exception."""
+    engine.update_layout()
     optimizer: Any = engine.optimizer
     values, state = engine.arena.values.copy(), rng.bit_generator.state
     slots = {name: slot.copy() for name, slot in optimizer.slots.items()}
