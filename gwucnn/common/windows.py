@@ -24,6 +24,9 @@ __all__ = [
     "pair",
 ]
 
+# More than any image has; products of two such numbers fit into 64 bits.
+MOST_PIXELS = 2**31 - 1
+
 Shape = tuple[int, ...]
 Size = int | Sequence[int]
 Border = int | Sequence[int] | Sequence[Sequence[int]]
@@ -37,7 +40,10 @@ def pair(caller: str, name: str, value: object, least: int = 1) -> tuple[int, in
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         hint = misplaced_word_hint(name, value)
         raise ValueError(f"{caller}: expected {name} to be an integer or a pair of integers, got {value!r}{hint}")
-    return check_size(caller, name, value[0], least), check_size(caller, name, value[1], least)
+    rows, columns = check_size(caller, name, value[0], least), check_size(caller, name, value[1], least)
+    if max(rows, columns) > MOST_PIXELS:
+        raise ValueError(f"{caller}: expected {name} of at most {MOST_PIXELS} pixels, got {max(rows, columns)}")
+    return rows, columns
 
 
 def _is_two(value: object) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "as_images",
     "batch_weights",
     "check_finite",
+    "check_fits",
     "data_to_validate",
     "refuse_beside_stream",
     "sample_weights",
@@ -142,13 +143,27 @@ def refuse_beside_stream(caller: str, **given: bool) -> None:
         )
 
 
-def check_finite(caller: str, x: Any) -> tuple[float, float]:
-    """Return the minimum and maximum of x; raise ValueError if an image contains NaN or infinity."""
+def check_finite(caller: str, x: Any, dtype: Any) -> tuple[float, float]:
+    """Return the minimum and maximum of x.
+
+    Raises ValueError if an image contains NaN, infinity or numbers that would be infinite in `dtype`.
+    """
     low, high = min_and_max(x)
     if not (isfinite(low) and isfinite(high)):
         wrong = _first_non_finite(x)
         raise ValueError(f"{caller}: expected finite images, got NaN or infinity in image {wrong}; remove or repair it")
+    check_fits(caller, "x", low, high, dtype)
     return low, high
+
+
+def check_fits(caller: str, name: str, low: float, high: float, dtype: Any) -> None:
+    """Raise ValueError if a number between `low` and `high` would be infinite in `dtype`."""
+    largest = max(high, -low)
+    if largest > float(np.finfo(dtype).max):
+        raise ValueError(
+            f"{caller}: expected {name} to fit into {np.dtype(dtype)}, up to {np.finfo(dtype).max:.2g}, got "
+            f"{largest:.2g}; scale {name}, or write GWUNetwork(precision='float64')"
+        )
 
 
 def _first_non_finite(x: Any) -> int:

@@ -14,7 +14,7 @@ from gwucnn.common import Configurable, ShapeError, is_batch_source, min_and_max
 from gwucnn.memory import Space
 from gwucnn.metrics import no_labels
 
-__all__ = ["LossFunction", "as_labels", "as_rows", "class_or_object", "pair"]
+__all__ = ["LossFunction", "as_labels", "as_numbers", "as_rows", "class_or_object", "pair"]
 
 
 class class_or_object:
@@ -30,12 +30,25 @@ class class_or_object:
 
 def pair(y_true: Any, y_pred: Any, caller: str) -> tuple[Any, Any]:
     """Return both as float64 arrays of the same shape; (N,) fits (N, 1). Others raise an error, never broadcast."""
-    y_true, y_pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
-    if y_true.shape != y_pred.shape and y_true.size == y_pred.size and y_true.squeeze().shape == y_pred.squeeze().shape:
+    y_true, y_pred = as_numbers(caller, "y_true", y_true), as_numbers(caller, "y_pred", y_pred)
+    if {y_true.shape, y_pred.shape} == {(y_pred.size,), (y_pred.size, 1)}:
         y_true = y_true.reshape(y_pred.shape)
     if y_true.shape != y_pred.shape:
         raise ShapeError(f"{caller}: expected y_true of the shape of y_pred, {y_pred.shape}, got {y_true.shape}")
+    if not y_pred.size:
+        raise ValueError(f"{caller}: expected at least one row, got none; check how y_pred was made")
     return y_true, y_pred
+
+
+def as_numbers(caller: str, name: str, y: Any) -> Any:
+    """Return y as a float64 array with a batch axis."""
+    try:
+        array = np.asarray(y)
+    except ValueError:
+        raise ShapeError(f"{caller}: expected rows of {name} of one length, got several") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{caller}: expected {name} to be real numbers, got {array.dtype}; convert them to floats")
+    return array.astype(np.float64)
 
 
 def as_rows(caller: str, y: Any) -> Any:

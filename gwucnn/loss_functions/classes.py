@@ -9,13 +9,21 @@ import numpy as np
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, SigmoidActivation, SoftmaxActivation
 from gwucnn.common import ShapeError, check_fraction
-from gwucnn.loss_functions.base import LossFunction, as_labels, as_rows, class_or_object, pair
+from gwucnn.loss_functions.base import LossFunction, as_labels, as_numbers, as_rows, class_or_object, pair
 from gwucnn.memory import Space
 
 __all__ = ["BinaryCrossentropy", "CrossEntropy", "LogLoss"]
 
 # Probabilities are clipped to this distance from 0 and 1 before taking a logarithm, as in Keras.
 CLIP = 1e-7
+
+
+def _check_probabilities(caller: str, p: Any) -> None:
+    if p.min() < 0 or p.max() > 1:
+        raise ValueError(
+            f"{caller}: expected y_pred to be probabilities from 0 to 1, got values from {p.min():g} to {p.max():g}; "
+            "apply the sigmoid or softmax first"
+        )
 
 
 class Smoothed(LossFunction):
@@ -50,6 +58,8 @@ class LogLoss(Smoothed):
     def _prepared(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, float]:
         """Return smoothed targets, clipped probabilities, and the divisor of the mean."""
         t, p = pair(y_true, y_pred, self.name)
+        self._check_range(t.min(), t.max())
+        _check_probabilities(self.name, p)
         K = t[0].size if t.size and t.ndim > 1 else 1
         return self._smooth(t, 2), np.clip(p, CLIP, 1 - CLIP), max(len(t), 1) / self._scale(K)
 
@@ -124,10 +134,15 @@ class CrossEntropy(Smoothed):
 
     def _prepared(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Return smoothed one-hot targets and clipped probabilities."""
-        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+        y_pred = as_numbers(self.name, "y_pred", y_pred)
+        if np.ndim(y_pred) == 2:
+            y_true = as_rows(self.name, y_true)
         if y_pred.ndim == 2 and y_true.shape in {(len(y_pred),), (len(y_pred), 1)}:
             y_true = np.eye(y_pred.shape[1])[as_labels(self.name, y_true, y_pred.shape[1])]
         t, p = pair(y_true, y_pred, self.name)
+        if t.min() < 0 or t.max() > 1:
+            raise ValueError(f"{self.name}: expected y_true from 0 to 1, got values from {t.min():g} to {t.max():g}")
+        _check_probabilities(self.name, p)
         return self._smooth(t, max(t.shape[-1], 1)), np.clip(p, CLIP, 1)
 
     @class_or_object

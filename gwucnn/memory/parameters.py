@@ -8,7 +8,7 @@ weights can change without notice; from then on `Arena.tracked` is False, and tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -194,7 +194,15 @@ def assign(caller: str, parameters: Sequence[Parameter], weights: Sequence[Any])
 
     Running statistics among them count as averages over many batches, so that further batches change them little.
     """
-    arrays = [np.asarray(weight) for weight in weights]
+    if isinstance(weights, (str, Mapping)) or not isinstance(weights, Iterable):
+        got = type(weights).__name__
+        raise TypeError(f"{caller}: expected a list of arrays, got {got}; give what get_weights returns")
+    arrays = []
+    for number, weight in enumerate(weights):
+        try:
+            arrays.append(np.asarray(weight))
+        except ValueError:
+            raise ShapeError(f"{caller}: expected array {number} to have rows of one length, got several") from None
     if len(arrays) != len(parameters):
         raise ShapeError(
             f"{caller}: expected {len(parameters)} arrays, got {len(arrays)}; give what get_weights returns"
@@ -205,6 +213,9 @@ def assign(caller: str, parameters: Sequence[Parameter], weights: Sequence[Any])
             raise ShapeError(f"{place} of shape {parameter.shape}, got {array.shape}; give what get_weights returns")
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{place} to be numbers, got {array.dtype}")
+        dtype = parameter.constant.dtype
+        if array.dtype.kind == "f" and (np.abs(array[np.isfinite(array)]) > np.finfo(dtype).max).any():
+            raise ValueError(f"{place} to fit into {dtype}, got {np.abs(array[np.isfinite(array)]).max():g}")
     for parameter, array in zip(parameters, arrays, strict=True):
         parameter.value = array
         if parameter.updates is not None:

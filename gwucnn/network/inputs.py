@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gwucnn.common import NotBuiltError
+from gwucnn.common import NotBuiltError, min_and_max
 from gwucnn.data import (
     Admit,
     Batches,
@@ -12,6 +12,7 @@ from gwucnn.data import (
     as_images,
     batch_weights,
     check_finite,
+    check_fits,
     data_to_validate,
     is_stream,
     sample_shape,
@@ -70,7 +71,8 @@ class InputValidation(NetworkBase):
     def _finite_data(self, caller: str, x: Any, y: Any) -> Batches:
         """Do what `_data` does, refuse inputs that are not finite, and warn once about pixels that are not scaled."""
         data = self._data(caller, x, y)
-        low, high = check_finite(caller, data.x)
+        low, high = check_finite(caller, data.x, self._dtype)
+        check_fits(caller, "y", *min_and_max(data.targets), self._dtype)
         rescaled = any(layer.rescales_pixels for layer in self.layers)
         if not rescaled and "pixels" not in self._warned and warn_unscaled(caller.partition(":")[0], data.x, low, high):
             self._warned.add("pixels")
@@ -104,7 +106,7 @@ class InputValidation(NetworkBase):
 
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)
-            check_finite(where, data.x)
+            check_finite(where, data.x, self._dtype)
             data.weights = sample_weights(data.targets, 0, None, weights, where)
             return data
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Node", "SlidingWindow", "Unsupported", "naming", "node_of", "slide", "transposed_pads"]
+__all__ = ["Node", "SlidingWindow", "Unsupported", "naming", "node_of", "opset_of", "slide", "transposed_pads"]
 
 
 class Unsupported(ValueError):
@@ -41,6 +41,15 @@ def naming(node: Node) -> Iterator[None]:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise node.refuse(f"inputs and attributes that fit together, got others ({error})") from error
+
+
+def opset_of(onnx: Any, model: Any) -> int:
+    """Return the version of ONNX's own operators in a model; raise Unsupported if it is newer than the library."""
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+    newest = onnx.defs.onnx_opset_version()
+    if opset > newest:
+        raise Unsupported(f"onnx: expected an opset up to {newest}, got {opset}; install a newer version of onnx")
+    return opset
 
 
 def node_of(onnx: Any, proto: Any, opset: int) -> Node:
@@ -87,7 +96,7 @@ def slide(node: Node, image: Sequence[int], size: Sequence[int] | None = None) -
     strides = tuple(node.get("strides") or (1,) * axes)
     dilations = tuple(node.get("dilations") or (1,) * axes)
     given = node.get("pads") or (0,) * (2 * axes)
-    words = node.get("auto_pad", "NOTSET")
+    words = _auto_pad(node)
     pads, more = [], []
     for axis, (length, k, s, d) in enumerate(zip(image, size, strides, dilations, strict=True)):
         reach = (k - 1) * d + 1
@@ -101,6 +110,13 @@ def slide(node: Node, image: Sequence[int], size: Sequence[int] | None = None) -
             pads.append((given[axis], given[axes + axis]))
         more.append(_ceiled(length, pads[-1], s, reach) if node.get("ceil_mode", 0) else 0)
     return SlidingWindow(size, strides, dilations, tuple(pads), tuple(more))
+
+
+def _auto_pad(node: Node) -> str:
+    word = node.get("auto_pad", "NOTSET")
+    if word not in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"):
+        raise node.refuse(f"auto_pad NOTSET, SAME_UPPER, SAME_LOWER or VALID, got {word!r}")
+    return word
 
 
 def _ceiled(length: int, pads: tuple[int, int], stride: int, reach: int) -> int:
@@ -120,7 +136,7 @@ def transposed_pads(
     strides, dilations = node.get("strides") or (1,) * axes, node.get("dilations") or (1,) * axes
     added = node.get("output_padding") or (0,) * axes
     given = node.get("pads") or (0,) * (2 * axes)
-    words = node.get("auto_pad", "NOTSET")
+    words = _auto_pad(node)
     wanted = node.get("output_shape")
     if wanted is None and words.startswith("SAME"):
         wanted = [length * stride for length, stride in zip(image, strides, strict=True)]

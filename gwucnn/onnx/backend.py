@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.onnx.attributes import Node, Unsupported, naming, node_of
+from gwucnn.common import FormatError
+from gwucnn.onnx.attributes import Node, Unsupported, naming, node_of, opset_of
 from gwucnn.onnx.base import library
 from gwucnn.onnx.loading import need_whole
 from gwucnn.onnx.operators import OPERATORS
@@ -37,27 +38,37 @@ def is_compatible(model: Any, device: str = "CPU", **options: Any) -> bool:
     """Return whether `prepare` takes a model."""
     try:
         prepare(model)
-    except Unsupported:
+    except ValueError:
         return False
     return supports_device(device)
 
 
 def is_opset_supported(model: Any) -> tuple[bool, str]:
-    """Return whether all operator sets of a model are ONNX's own, and the first one that is not."""
+    """Return whether all operator sets of a model are ONNX's own and known, and the first one that is not."""
     strange = [entry.domain for entry in model.opset_import if entry.domain not in ("", "ai.onnx")]
-    return not strange, f"operators of {strange[0]!r}" if strange else ""
+    if strange:
+        return False, f"operators of {strange[0]!r}"
+    try:
+        opset_of(library("onnx.backend"), model)
+    except Unsupported as error:
+        return False, str(error)
+    return True, ""
 
 
 def prepare(model: Any, device: str = "CPU", **options: Any) -> Prepared:
     """Check a ModelProto and return it as an object that can be run repeatedly.
 
-    Raises ValueError for a device other than the CPU, and for an unsupported operator, naming node and operator.
+    Raises ValueError for a device other than the CPU, for a model that is not valid, and for an unsupported operator,
+    naming node and operator.
     """
     if not supports_device(device):
         raise ValueError(f"onnx: expected device 'CPU', got {device!r}")
     onnx = library("onnx.backend")
     need_whole("onnx.backend", onnx, model)
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise FormatError(f"onnx: expected a valid model, got another: {error}") from None
     return Prepared(onnx, model)
 
 
@@ -106,7 +117,7 @@ class Prepared:
     """A model that can be run; `prepare` makes it."""
 
     def __init__(self, onnx: Any, model: Any) -> None:
-        opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+        opset = opset_of(onnx, model)
         graph = model.graph
         self._nodes = [_known(node_of(onnx, node, opset)) for node in graph.node]
         self._constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gwucnn.common import FormatError
-from gwucnn.onnx.attributes import Node, Unsupported, node_of
+from gwucnn.onnx.attributes import Node, Unsupported, node_of, opset_of
 from gwucnn.onnx.base import library
 from gwucnn.onnx.folding import Folding
 from gwucnn.onnx.loading import declare, load, take_numbers
@@ -91,8 +91,8 @@ def _taken_apart(onnx: Any, model: Any, constants: dict[str, Any], entrance: str
 
 def _without_constants(onnx: Any, model: Any, constants: dict[str, Any]) -> tuple[list[Node], Any]:
     """Fold constants; return the nodes that depend on the input, and the model with the sizes inferred."""
-    own = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    nodes = [node_of(onnx, proto, max(own, default=1)) for proto in model.graph.node]
+    opset = opset_of(onnx, model)
+    nodes = [node_of(onnx, proto, opset) for proto in model.graph.node]
     folding = Folding(constants)
     while True:
         before = set(constants)

@@ -3,6 +3,8 @@
 Each can be called on its own, and takes ``out=``, which is overwritten and returned. Networks call them in another way:
 they bind an op to its arrays once, and then only call the resulting step; see `Op` in `base.py`.
 
+Subnormal numbers, below 1.2e-38 in float32 and 2.2e-308 in float64, count as zero.
+
 Start with `base.py` (how arrays are checked) and `dense.py`, the shortest family. `conv_algorithm.py` chooses the
 kernel of a convolution.
 """

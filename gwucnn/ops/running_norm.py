@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from gwucnn import kernels
-from gwucnn.common import ShapeError, check_nonnegative
+from gwucnn.common import ShapeError, check_fraction, check_nonnegative
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
 
 __all__ = [
@@ -55,6 +55,7 @@ def move_statistics(
     out = as_output(caller, out, mean.shape, arrays)
     running_variance = as_output(caller, running_variance, mean.shape, [*arrays, out], name="running_variance")
     updates = as_output(caller, updates, (1,), arrays, name="updates", dtype=np.int64)
+    momentum = check_fraction(caller, "momentum", momentum)
     return kernels.active.UpdateRunningStatistics(out, running_variance, updates, mean, variance, momentum)
 
 

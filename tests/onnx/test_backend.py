@@ -15,7 +15,8 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from gwucnn.onnx import backend, to_model  # noqa: E402
+from gwucnn.common import FormatError  # noqa: E402
+from gwucnn.onnx import backend, import_onnx, to_model  # noqa: E402
 from gwucnn.onnx.operators import OPERATORS  # noqa: E402
 
 # What image classifiers are made of: every test that ONNX has of them is to pass.
@@ -121,6 +122,37 @@ def graph(*nodes, constants=(), opset=17, domain=""):
     made = helper.make_graph(list(nodes), "graph", [x], [y], list(constants))
     imports = [helper.make_opsetid("", opset), *([helper.make_opsetid(domain, 1)] if domain else [])]
     return helper.make_model(made, opset_imports=imports, ir_version=8)
+
+
+def test_an_opset_of_the_future_is_refused(tmp_path):
+    model = graph(helper.make_node("Relu", ["x"], ["y"], "relu"), opset=999)
+    (tmp_path / "future.onnx").write_bytes(model.SerializeToString())
+    newest = onnx.defs.onnx_opset_version()
+    says = f"expected an opset up to {newest}, got 999; install a newer version of onnx"
+    supported, why = backend.is_opset_supported(model)
+    assert not supported and why == f"onnx: {says}"
+    assert not backend.is_compatible(model)
+    for call in (lambda: backend.prepare(model), lambda: import_onnx(tmp_path / "future.onnx")):
+        with pytest.raises(ValueError, match="expected a valid model|expected a valid ONNX model|" + says):
+            call()
+
+
+def test_a_model_that_is_not_valid_is_not_compatible():
+    model = graph(helper.make_node("Relu", ["missing"], ["y"], "relu"))
+    assert not backend.is_compatible(model)
+    with pytest.raises(FormatError, match="onnx: expected a valid model, got another"):
+        backend.prepare(model)
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "Conv", "ConvTranspose"])
+def test_an_unknown_auto_pad_is_refused(kind):
+    inputs = ["x"] if kind == "MaxPool" else ["x", "w"]
+    made = helper.make_node(kind, inputs, ["y"], "window", auto_pad="SAME", kernel_shape=[1, 1])
+    arrays = [np.ones((1, 1, 4, 4), "float32"), np.ones((1, 1, 1, 1), "float32")][: len(inputs)]
+    with pytest.raises(
+        ValueError, match=f"NOTSET, SAME_UPPER, SAME_LOWER or VALID, got 'SAME' in {kind} node 'window'"
+    ):
+        backend.run_node(made, arrays)
 
 
 def test_what_is_outside_is_named():
