@@ -67,7 +67,10 @@ class History:
         return found
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV file with a header and a row per epoch. Raises OSError if its folder does not exist."""
+        """Write a CSV file with a header and a row per epoch, counted from 1 as in the files of `CSVLogger`.
+
+        Raises OSError if its folder does not exist.
+        """
         import csv
 
         path = check_path("History.to_csv", "path", path)
@@ -75,7 +78,8 @@ class History:
         with open(path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history, "seconds"])
-            writer.writerows(zip(self.epoch, *self.history.values(), self.seconds, strict=True))
+            epochs = [epoch + 1 for epoch in self.epoch]
+            writer.writerows(zip(epochs, *self.history.values(), self.seconds, strict=True))
 
     def __repr__(self) -> str:
         last = ", ".join(f"{key}={values[-1]:.4g}" for key, values in self.history.items() if values)

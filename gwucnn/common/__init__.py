@@ -1,7 +1,7 @@
 """What every room may use: errors, checks of arguments, hints for mistyped names, and small shared tools.
 
 - `errors.py`: the exceptions, and how messages reach the user
-- `checks.py`: checks of single arguments; `names.py`: look-ups of names, with suggestions
+- `checks.py`: checks of single arguments; `names.py`: look-ups of names; `suggestions.py`: what was meant
 - `configurable.py`: objects that are fully described by their constructor's arguments
 - `windows.py`: arithmetic of windows that slide over images
 - `atomic_file.py`, `chunked.py`, `seeds.py`: files replaced atomically, large arrays piece by piece, repeatable runs
@@ -34,12 +34,12 @@ from gwucnn.common.errors import (
 from gwucnn.common.names import (
     ChecksArguments,
     checks_arguments,
-    did_you_mean,
     look_up,
     quoted_number_hint,
     unknown_argument,
 )
 from gwucnn.common.seeds import set_random_seed
+from gwucnn.common.suggestions import did_you_mean, missing_name
 from gwucnn.common.windows import (
     Border,
     Padding,
@@ -85,6 +85,7 @@ __all__ = [
     "is_number",
     "look_up",
     "min_and_max",
+    "missing_name",
     "pair",
     "quoted_number_hint",
     "set_random_seed",

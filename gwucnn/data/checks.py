@@ -51,8 +51,11 @@ def as_images(caller: str, x: Any, data_format: str = "channels_last") -> Any:
     try:
         x = np.asarray(x)
     except ValueError:
-        sizes = " and ".join(dict.fromkeys(f"{np.shape(sample)}" for sample in x))
-        raise ShapeError(f"{caller}: expected samples of one size in x, got {sizes}; resize or crop them") from None
+        raise _sizes_differ(caller, x) from None
+    if x.dtype.kind == "O" and x.ndim == 1 and x.size and all(isinstance(sample, np.ndarray) for sample in x):
+        if len({sample.shape for sample in x}) > 1:
+            raise _sizes_differ(caller, x)
+        raise TypeError(f"{caller}: expected x to be one array, got an array of arrays; write np.stack(x)")
     _require_numbers(caller, x)
     if x.ndim == 1 and not x.size:
         raise ValueError(f"{caller}: expected at least one sample, got none; check how x was made")
@@ -64,6 +67,12 @@ def as_images(caller: str, x: Any, data_format: str = "channels_last") -> Any:
     if x.ndim == 3:
         x = x[:, None] if data_format == "channels_first" else x[..., None]
     return x
+
+
+def _sizes_differ(caller: str, x: Any) -> ShapeError:
+    sizes = list(dict.fromkeys(f"{np.shape(sample)}" for sample in x))
+    some = " and ".join(sizes[:3]) + (f" and {len(sizes) - 3} others" if len(sizes) > 3 else "")
+    return ShapeError(f"{caller}: expected samples of one size in x, got {some}; resize or crop them")
 
 
 def _require_numbers(caller: str, x: Any) -> None:

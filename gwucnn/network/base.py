@@ -212,6 +212,7 @@ class NetworkBase:
         """Return the total number of weights."""
         return sum(parameter.size for parameter in self._require_weights("count_params"))
 
+    @checks_arguments
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers: output shape, number of weights, work and memory for one image.
 

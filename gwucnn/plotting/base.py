@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from math import ceil, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gwucnn.common import ShapeError
+from gwucnn.data import as_images
+from gwucnn.gwu_network import GWUNetwork
 
-if TYPE_CHECKING:
-    from gwucnn.gwu_network import GWUNetwork
-
-__all__ = ["channels_last", "draw_image", "draw_tiles", "one_image", "pyplot", "size_of", "wrapped"]
+__all__ = ["channels_last", "check_network", "draw_image", "draw_tiles", "one_image", "pyplot", "size_of", "wrapped"]
 
 
 def pyplot() -> Any:
@@ -24,18 +23,37 @@ def pyplot() -> Any:
     return pyplot
 
 
+def check_network(caller: str, network: Any) -> None:
+    """Raise TypeError for anything but a network."""
+    if not isinstance(network, GWUNetwork):
+        raise TypeError(
+            f"{caller}: expected a network first, got {type(network).__name__}; write {caller}(network, ...)"
+        )
+
+
 def one_image(caller: str, network: GWUNetwork, x: Any) -> Any:
     """Return one image as a batch of one."""
+    check_network(caller, network)
     x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        as_images(caller, x)  # raises the error that says what x contains
+    first = network.data_format == "channels_first"
+    if x.ndim == 3 and len(x) > 1 and _is_batch(network, x.shape):
+        raise ShapeError(f"{caller}: expected one image, got {len(x)}, {x.shape}; pick one, such as x[0]")
     if x.ndim in (2, 3) and not (x.ndim == 3 and len(x) == 1):
         x = x[None]
-    first = network.data_format == "channels_first"
     if x.ndim not in (3, 4) or len(x) != 1:
         axes = "(C, H, W)" if first else "(H, W, C)"
         raise ShapeError(f"{caller}: expected one image, (H, W) or {axes}, got {x.shape}; pick one, such as x[0]")
     if x.ndim == 4:
         return x
     return x[:, None] if first else x[..., None]
+
+
+def _is_batch(network: GWUNetwork, shape: tuple[int, ...]) -> bool:
+    """Whether an array of three axes holds images (N, H, W) for a network that is built for one channel."""
+    sizes: tuple[int, ...] = getattr(network.layers[0], "in_shape", ()) if network.layers else ()
+    return len(sizes) == 3 and sizes[2] == 1 and shape[1:] == sizes[:2]
 
 
 def channels_last(network: GWUNetwork, images: Any) -> Any:

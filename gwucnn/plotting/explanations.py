@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gwucnn.common import checks_arguments
 from gwucnn.layers import Layer
 from gwucnn.plotting.base import channels_last, draw_image, one_image, pyplot
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["grad_cam", "saliency"]
 
 
+@checks_arguments
 def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
     """Draw which pixels a class score depends on: the magnitude of its gradient, the maximum over the channels.
 
@@ -47,6 +49,7 @@ def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
     return figure
 
 
+@checks_arguments
 def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any = None) -> Figure:
     """Draw where in an image a class is detected: a layer's channels, each weighted by its mean gradient.
 

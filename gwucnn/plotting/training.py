@@ -9,6 +9,7 @@ import numpy as np
 
 from gwucnn import metrics
 from gwucnn.callbacks.history import History
+from gwucnn.common import checks_arguments
 from gwucnn.plotting.base import pyplot
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["confusion_matrix", "learning_curves"]
 
 
+@checks_arguments
 def learning_curves(history: Any) -> Figure:
     """Draw the course of a training run: a panel for the loss and for each metric.
 
@@ -63,6 +65,7 @@ def learning_curves(history: Any) -> Figure:
     return figure
 
 
+@checks_arguments
 def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = None) -> Figure:
     """Draw how often each class (row) was predicted as each class (column).
 
@@ -79,6 +82,8 @@ def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = No
     ShapeError
         If y_true and y_pred differ in length; ValueError if there are not as many labels as classes.
     """
+    if isinstance(labels, str):
+        raise TypeError(f"confusion_matrix: expected labels to be a list of names, got {labels!r}")
     widths = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
     K = len(labels) if labels is not None else max(widths, default=None)
     counts = metrics.confusion_matrix(y_true, y_pred, K)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gwucnn.common import checks_arguments
 from gwucnn.layers import Conv2DTranspose, Layer
 from gwucnn.plotting.base import channels_last, draw_tiles, one_image, pyplot, size_of, wrapped
 
@@ -20,6 +21,7 @@ __all__ = ["feature_maps", "filters"]
 MOST_ROWS, MOST_COLUMNS, MOST_MAPS = 16, 32, 24
 
 
+@checks_arguments
 def filters(layer: Layer) -> Figure:
     """Draw a convolution's filters: a row for each input channel, a column for each filter.
 
@@ -36,10 +38,11 @@ def filters(layer: Layer) -> Figure:
     ValueError
         For a layer that has no filters, or none yet.
     """
-    weights = [p.constant for p in getattr(layer, "parameters", ()) if len(p.shape) == 4]
+    weights = [p.constant for p in layer.parameters if len(p.shape) == 4] if isinstance(layer, Layer) else []
     if not weights or weights[0] is None or layer.children:
+        got = f"{layer!r}" if isinstance(layer, (Layer, int, type(None))) else f"a {type(layer).__name__}"
         raise ValueError(
-            f"filters: expected a layer with filters in a built network, such as network.layers[0], got {layer!r}"
+            f"filters: expected a layer with filters in a built network, such as network.layers[0], got {got}"
         )
     kernel = (
         weights[0].transpose(3, 2, 0, 1) if isinstance(layer, Conv2DTranspose) else weights[0].transpose(2, 3, 0, 1)
@@ -57,6 +60,7 @@ def filters(layer: Layer) -> Figure:
     return figure
 
 
+@checks_arguments
 def feature_maps(network: GWUNetwork, x: Any) -> Figure:
     """Draw an image and the output of each layer up to the last one that is an image, one panel per layer.
 
