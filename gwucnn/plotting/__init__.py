@@ -1,7 +1,8 @@
 """Pictures of networks and of their training, drawn by matplotlib (the extra ``plot``).
 
-Each function returns a matplotlib Figure, to be shown (``matplotlib.pyplot.show()``), saved
-(``figure.savefig(path)``) or modified.
+Each function returns a matplotlib Figure, which a notebook shows as the value of a cell. Elsewhere save it,
+``figure.savefig(path)``, or open a window, ``figure.show()``. pyplot does not know these figures, so none has to be
+closed. To draw into a figure of your own, pass its Axes as ``ax``: one, or for several panels as many as there are.
 """
 
 from gwucnn.plotting.explanations import grad_cam, saliency

@@ -11,16 +11,7 @@ from gwucnn.common import ShapeError
 from gwucnn.data import as_images
 from gwucnn.gwu_network import GWUNetwork
 
-__all__ = ["channels_last", "check_network", "draw_image", "draw_tiles", "one_image", "pyplot", "size_of", "wrapped"]
-
-
-def pyplot() -> Any:
-    """Return matplotlib.pyplot, or raise an ImportError that says how to install it."""
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("plotting: expected matplotlib, which is not installed; pip install matplotlib") from error
-    return pyplot
+__all__ = ["channels_last", "check_network", "draw_image", "draw_tiles", "one_image", "size_of", "wrapped"]
 
 
 def check_network(caller: str, network: Any) -> None:

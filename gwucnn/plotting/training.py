@@ -9,8 +9,7 @@ import numpy as np
 
 from gwucnn import metrics
 from gwucnn.callbacks.history import History
-from gwucnn.common import checks_arguments
-from gwucnn.plotting.base import pyplot
+from gwucnn.common import checks_arguments, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +18,7 @@ __all__ = ["confusion_matrix", "learning_curves"]
 
 
 @checks_arguments
-def learning_curves(history: Any) -> Figure:
+def learning_curves(history: Any, *, ax: Any = None) -> Figure:
     """Draw the course of a training run: a panel for the loss and for each metric.
 
     Training and validation share a panel; a learning rate that changes has its own.
@@ -28,6 +27,8 @@ def learning_curves(history: Any) -> Figure:
     ----------
     history : History, or a dict of name to list such as its `history`
         What `fit` returned.
+    ax : matplotlib Axes, as many as there are panels, optional
+        Where to draw; by default in a new figure.
 
     Raises
     ------
@@ -50,10 +51,8 @@ def learning_curves(history: Any) -> Figure:
         names.append("lr")
     length = len(curves[names[0]])
     epochs = [epoch + 1 for epoch in getattr(history, "epoch", range(length))]
-    figure, axes = pyplot().subplots(
-        1, len(names), figsize=(4.5 * len(names), 3.5), squeeze=False, layout="constrained"
-    )
-    for axis, name in zip(axes[0], names, strict=True):
+    figure, axes = panels("learning_curves", ax, names, (4.5 * len(names), 3.5))
+    for axis, name in zip(axes, names, strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in curves:
                 axis.plot(epochs, curves[key], marker="o" if length < 30 else None, markersize=3, label=label)
@@ -66,7 +65,7 @@ def learning_curves(history: Any) -> Figure:
 
 
 @checks_arguments
-def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = None) -> Figure:
+def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = None, *, ax: Any = None) -> Figure:
     """Draw how often each class (row) was predicted as each class (column).
 
     Colours are shares of a row, so that rare classes show as well as frequent ones; the numbers are counts.
@@ -76,6 +75,8 @@ def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = No
     y_true, y_pred : labels (N,), or probabilities or one-hot rows (N, K)
     labels : sequence of str, optional
         Names of the classes; their numbers by default.
+    ax : matplotlib Axes, optional
+        Where to draw; by default in a new figure.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = No
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [str(name) for name in (range(len(counts)) if labels is None else labels)]
     side = 2 + 0.45 * len(counts)
-    figure, axis = pyplot().subplots(figsize=(side + 0.8, side), layout="constrained")
+    figure, (axis,) = panels("confusion_matrix", ax, ["counts"], (side + 0.8, side))
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), count in np.ndenumerate(counts):
         if count:
@@ -99,5 +100,5 @@ def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = No
     axis.set(xlabel="predicted", ylabel="true")
     axis.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 4 else 90)
     axis.set_yticks(range(len(names)), names)
-    figure.colorbar(image, label="share of the row", shrink=0.8)
+    figure.colorbar(image, ax=axis, label="share of the row", shrink=0.8)
     return figure

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gwucnn.common import checks_arguments
+from gwucnn.common import checks_arguments, panels
 from gwucnn.layers import Conv2DTranspose, Layer
-from gwucnn.plotting.base import channels_last, draw_tiles, one_image, pyplot, size_of, wrapped
+from gwucnn.plotting.base import channels_last, draw_tiles, one_image, size_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ MOST_ROWS, MOST_COLUMNS, MOST_MAPS = 16, 32, 24
 
 
 @checks_arguments
-def filters(layer: Layer) -> Figure:
+def filters(layer: Layer, *, ax: Any = None) -> Figure:
     """Draw a convolution's filters: a row for each input channel, a column for each filter.
 
     Blue weights are negative, red ones positive, white ones 0. Filters of one channel are drawn in a square.
@@ -32,6 +32,8 @@ def filters(layer: Layer) -> Figure:
     layer : Layer
         Built, with filters: Conv2D, DepthwiseConv2D, Conv2DTranspose, or SeparableConv2D, of which the
         depthwise filters are drawn.
+    ax : matplotlib Axes, optional
+        Where to draw; by default in a new figure.
 
     Raises
     ------
@@ -50,18 +52,18 @@ def filters(layer: Layer) -> Figure:
     rows, columns = kernel.shape[:2]
     tiles = kernel[:MOST_ROWS, :MOST_COLUMNS] if rows > 1 else wrapped(kernel[0, : MOST_ROWS * MOST_COLUMNS])
     shown = "" if rows <= MOST_ROWS and columns <= MOST_COLUMNS else ", the first of them"
-    figure, axis = pyplot().subplots(figsize=size_of(tiles, 0.45), layout="constrained")
+    figure, (axis,) = panels("filters", ax, [layer.label], size_of(tiles, 0.45))
     most = float(np.abs(kernel).max()) or 1.0
     image = draw_tiles(axis, tiles, between="0.5", numbered=rows > 1, cmap="RdBu_r", vmin=-most, vmax=most)
     axis.set_title(f"{layer.label}: {columns} filters of {rows} channel{'s' * (rows > 1)}{shown}", fontsize=10)
     if rows > 1:
         axis.set(xlabel="filter", ylabel="channel")
-    figure.colorbar(image, shrink=0.8, label="weight")
+    figure.colorbar(image, ax=axis, shrink=0.8, label="weight")
     return figure
 
 
 @checks_arguments
-def feature_maps(network: GWUNetwork, x: Any) -> Figure:
+def feature_maps(network: GWUNetwork, x: Any, *, ax: Any = None) -> Figure:
     """Draw an image and the output of each layer up to the last one that is an image, one panel per layer.
 
     Each panel has its own scale of brightness; only the first of many channels are shown.
@@ -70,23 +72,20 @@ def feature_maps(network: GWUNetwork, x: Any) -> Figure:
     ----------
     network : GWUNetwork
     x : one image, (H, W) or (H, W, C) in the network's data_format, or a batch of one
+    ax : matplotlib Axes, as many as there are panels, optional
+        Where to draw; by default in a new figure.
     """
     images = one_image("feature_maps", network, x)
-    panels = [("input", channels_last(network, images))]
+    maps = [("input", channels_last(network, images))]
     for layer, y in zip(network.layers, network.activations(images), strict=True):
         if y.ndim == 4:
-            panels.append((layer.label, channels_last(network, y)))
-    grids = [wrapped(y[0].transpose(2, 0, 1)[:MOST_MAPS], 12) for _, y in panels]
+            maps.append((layer.label, channels_last(network, y)))
+    grids = [wrapped(y[0].transpose(2, 0, 1)[:MOST_MAPS], 12) for _, y in maps]
     heights = [0.35 + 0.8 * grid.shape[0] for grid in grids]
-    figure, axes = pyplot().subplots(
-        len(panels),
-        1,
-        figsize=(9, sum(heights)),
-        squeeze=False,
-        layout="constrained",
-        height_ratios=heights,
+    figure, axes = panels(
+        "feature_maps", ax, [label for label, _ in maps], (9, sum(heights)), in_a_column=True, height_ratios=heights
     )
-    for axis, (label, y), grid in zip(axes[:, 0], panels, grids, strict=True):
+    for axis, (label, y), grid in zip(axes, maps, grids, strict=True):
         draw_tiles(axis, grid, between="white", cmap="gray" if label == "input" else "viridis")
         axis.set_anchor("W")
         more = f", the first {MOST_MAPS}" if y.shape[3] > MOST_MAPS else ""
