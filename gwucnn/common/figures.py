@@ -29,10 +29,10 @@ def panels(
     names: Sequence[str],
     figsize: tuple[float, float],
     *,
-    in_a_column: bool = False,
+    rows: int = 1,
     **options: Any,
 ) -> tuple[Any, list[Any]]:
-    """Return a figure and its axes, one for each name: those in `ax`, or new ones beside (or under) each other.
+    """Return a figure and its axes, one for each name: those in `ax`, or new ones in so many rows.
 
     options : for `Figure.subplots`
 
@@ -42,16 +42,17 @@ def panels(
         If `ax` is something else than axes; ValueError for another number of them.
     """
     count = len(names)
+    shape = rows, count // rows
     if ax is None:
-        shape = (count, 1) if in_a_column else (1, count)
         figure = new_figure(figsize=figsize)
         return figure, list(figure.subplots(*shape, squeeze=False, **options).flat)
     axes = list(np.ravel(np.asarray(ax, object)))
     if not all(hasattr(axis, "imshow") for axis in axes):
         raise TypeError(f"{caller}: expected ax to be matplotlib Axes, got {type(ax).__name__}; see pyplot.subplots")
     if len(axes) != count:
-        make = f"pyplot.subplots({f'{count}, 1' if in_a_column else f'1, {count}'})"
+        what = ", ".join(dict.fromkeys(names))
         raise ValueError(
-            f"{caller}: expected {count} Axes in ax, for {', '.join(names)}, got {len(axes)}; make them with {make}"
+            f"{caller}: expected {count} Axes in ax, for {what}, got {len(axes)}; make them with "
+            f"pyplot.subplots({shape[0]}, {shape[1]})"
         )
     return axes[0].figure, axes

@@ -8,7 +8,17 @@ import numpy as np
 
 from gwucnn.common import checks_arguments, panels
 from gwucnn.layers import Conv2DTranspose, Layer
-from gwucnn.plotting.base import channels_last, draw_tiles, one_image, size_of, wrapped
+from gwucnn.plotting.base import (
+    channels_last,
+    corners,
+    draw_tiles,
+    fits,
+    frame,
+    one_image,
+    size_of,
+    wrapped,
+    write_numbers,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,12 +30,16 @@ __all__ = ["feature_maps", "filters"]
 # With more tiles than this, a screen has less than a pixel for each.
 MOST_ROWS, MOST_COLUMNS, MOST_MAPS = 16, 32, 24
 
+# Inches that a weight takes if it is written as a number.
+NUMBER = 0.36
+
 
 @checks_arguments
 def filters(layer: Layer, *, ax: Any = None) -> Figure:
     """Draw a convolution's filters: a row for each input channel, a column for each filter.
 
-    Blue weights are negative, red ones positive, white ones 0. Filters of one channel are drawn in a square.
+    Blue weights are negative, red ones positive, white ones 0. Filters of one channel are drawn in a square, in the
+    order of rows. If there is room, the weights are written in.
 
     Parameters
     ----------
@@ -52,9 +66,17 @@ def filters(layer: Layer, *, ax: Any = None) -> Figure:
     rows, columns = kernel.shape[:2]
     tiles = kernel[:MOST_ROWS, :MOST_COLUMNS] if rows > 1 else wrapped(kernel[0, : MOST_ROWS * MOST_COLUMNS])
     shown = "" if rows <= MOST_ROWS and columns <= MOST_COLUMNS else ", the first of them"
-    figure, (axis,) = panels("filters", ax, [layer.label], size_of(tiles, 0.45))
+    inches = NUMBER * max(tiles.shape[2:])
+    written = fits(tiles, inches)
+    figure, (axis,) = panels("filters", ax, [layer.label], size_of(tiles, inches if written else 0.45))
     most = float(np.abs(kernel).max()) or 1.0
-    image = draw_tiles(axis, tiles, between="0.5", numbered=rows > 1, cmap="RdBu_r", vmin=-most, vmax=most)
+    image = draw_tiles(axis, tiles, between="white", numbered=rows > 1, cmap="RdBu_r", vmin=-most, vmax=most)
+    for number, (tile, top, left) in enumerate(corners(tiles)):
+        frame(axis, top, left, *tile.shape)
+        if written:
+            write_numbers(axis, image, tile, top, left)
+        if written and rows == 1:
+            axis.text(left - 0.5, top - 0.6, f"{number}", fontsize=7, va="bottom", color="0.4")
     axis.set_title(f"{layer.label}: {columns} filters of {rows} channel{'s' * (rows > 1)}{shown}", fontsize=10)
     if rows > 1:
         axis.set(xlabel="filter", ylabel="channel")
@@ -83,7 +105,7 @@ def feature_maps(network: GWUNetwork, x: Any, *, ax: Any = None) -> Figure:
     grids = [wrapped(y[0].transpose(2, 0, 1)[:MOST_MAPS], 12) for _, y in maps]
     heights = [0.35 + 0.8 * grid.shape[0] for grid in grids]
     figure, axes = panels(
-        "feature_maps", ax, [label for label, _ in maps], (9, sum(heights)), in_a_column=True, height_ratios=heights
+        "feature_maps", ax, [label for label, _ in maps], (9, sum(heights)), rows=len(maps), height_ratios=heights
     )
     for axis, (label, y), grid in zip(axes, maps, grids, strict=True):
         draw_tiles(axis, grid, between="white", cmap="gray" if label == "input" else "viridis")
