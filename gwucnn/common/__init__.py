@@ -2,7 +2,7 @@
 
 - `errors.py`: the exceptions, and how messages reach the user
 - `checks.py`: checks of single arguments; `names.py`: look-ups of names; `suggestions.py`: what was meant
-- `figures.py`, `unregistered_figure.py`: figures of matplotlib; `html.py`: tables and curves for notebooks
+- `figures.py`: figures of matplotlib; `html.py`: tables and curves for notebooks
 - `configurable.py`: objects that are fully described by their constructor's arguments
 - `windows.py`: arithmetic of windows that slide over images
 - `atomic_file.py`, `chunked.py`, `seeds.py`: files replaced atomically, large arrays piece by piece, repeatable runs

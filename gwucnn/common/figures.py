@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,43 @@ def new_figure(**options: Any) -> Any:
     pyplot keeps each of its figures until it is closed, and a notebook shows all of them at the end of a cell, the
     one in the cell's last line twice.
     """
+    return figure_class()(layout="constrained", **options)
+
+
+@cache
+def figure_class() -> Any:
+    """Return the class of the figures, which is made when matplotlib is first needed."""
     try:
-        from gwucnn.common.unregistered_figure import UnregisteredFigure
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("plotting: expected matplotlib, which is not installed; pip install matplotlib") from error
-    return UnregisteredFigure(layout="constrained", **options)
+
+    class UnregisteredFigure(Figure):
+        """A figure that a notebook shows once, as the value of a cell, and that need not be closed."""
+
+        __qualname__ = "UnregisteredFigure"  # found by pickle, through the module's __getattr__
+
+        def _repr_png_(self) -> bytes:
+            """Return the picture for notebooks."""
+            file = BytesIO()
+            self.savefig(file, format="png")
+            return file.getvalue()
+
+        def show(self, warn: bool = True) -> None:
+            """Open a window with the figure, and wait until it is closed unless pyplot is interactive."""
+            from matplotlib import pyplot
+
+            # pyplot.figure registers what its FigureClass makes.
+            pyplot.figure(FigureClass=lambda *args, **options: self)  # type: ignore[arg-type]
+            pyplot.show()
+
+    return UnregisteredFigure
+
+
+def __getattr__(name: str) -> Any:
+    if name == "UnregisteredFigure":
+        return figure_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def panels(

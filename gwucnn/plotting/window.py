@@ -90,8 +90,7 @@ def sliding_window(
     KH, KW, C = chosen.weights.shape
     if image.shape[2] != chosen.channels:
         raise ShapeError(
-            f"sliding_window: expected an image of {chosen.channels} channels, got {image.shape}; channels are the last "
-            "axis"
+            f"sliding_window: expected an image of {chosen.channels} channels, got {image.shape}; channels come last"
         )
     image = image[..., chosen.first : chosen.first + C]
     (i, j), outputs = _place(chosen.window, at, image), _outputs(image, chosen)

@@ -21,6 +21,7 @@ from gwucnn import (
     ShapeError,
     plotting,
 )
+from gwucnn.common import figures
 
 
 @pytest.fixture
@@ -302,7 +303,7 @@ def test_axes_of_the_caller(plt, rng):
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "gwucnn.common.unregistered_figure", raising=False)
+    figures.figure_class.cache_clear()
     with pytest.raises(ImportError) as caught:
         plotting.learning_curves({"loss": [1.0]})
     assert str(caught.value) == "plotting: expected matplotlib, which is not installed; pip install matplotlib"
