@@ -212,7 +212,8 @@ def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, *
 
 def no_labels(labels: Any) -> str:
     """Return a description of what these are instead of integers, and how to fix it."""
-    examples = ", ".join(map(repr, labels[:3].tolist()))
+    items = labels[:3].tolist()
+    examples = ", ".join(f"an array {item.shape}" if isinstance(item, np.ndarray) else f"{item!r}" for item in items)
     if labels.dtype.kind == "O" and all(isinstance(label, Real) for label in labels[:3].tolist()):
         return f"{examples} as objects; convert them with y.astype(float)"
     if labels.dtype.kind not in "fc":

@@ -94,6 +94,8 @@ def _describe_non_numbers(x: Any) -> str:
     got = "None" if inside is None else type(inside).__name__
     if x.ndim:
         remedy = "convert them with x.astype(float)" if is_number(inside) else "leave them out"
+        if isinstance(inside, (np.ndarray, list, tuple)):
+            remedy = "make one array of numbers of them"
         return f"objects such as {got}; {remedy}"
     if hasattr(inside, "__next__") or hasattr(inside, "__iter__"):
         return f"{got}; give an array, or for batches (x, y) an object with __len__ and __getitem__"

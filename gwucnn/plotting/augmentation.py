@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gwucnn.common import check_size, checks_arguments, from_config, panels
+from gwucnn.common import ShapeError, check_size, checks_arguments, from_config, panels
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Layer
 from gwucnn.layers.base import CLASSES, layer_config
@@ -96,4 +96,6 @@ def _forward(layers: Sequence[Layer], x: Any, space: Space) -> Any:
     """Return what layers make of images (N, H, W, C) in training, in a new array."""
     for number, layer in enumerate(layers):
         x = layer.forward(x, space.child(number))
+    if x.ndim != 4:
+        raise ShapeError(f"augmented: expected layers that make images, got {x.shape[1:]} from {layers[-1].label}")
     return np.array(x)

@@ -49,7 +49,12 @@ def learning_curves(history: Any, *, ax: Any = None) -> Figure:
         raise ValueError(f"learning_curves: expected a history with a loss, got {sorted(curves)}")
     if len(set(curves.get("lr", ()))) > 1:
         names.append("lr")
-    length = len(curves[names[0]])
+    lengths = {name: len(values) if np.ndim(values) == 1 else -1 for name, values in curves.items()}
+    length = lengths[names[0]]
+    odd = next((name for name, each in lengths.items() if each != length or each < 0), None)
+    if odd is not None:
+        got = f"{lengths[odd]} of {odd!r} beside {length} of {names[0]!r}" if lengths[odd] >= 0 else f"{curves[odd]!r}"
+        raise ValueError(f"learning_curves: expected a list for each name, of one number per epoch, got {got}")
     epochs = [epoch + 1 for epoch in getattr(history, "epoch", range(length))]
     figure, axes = panels("learning_curves", ax, names, (4.5 * len(names), 3.5))
     for axis, name in zip(axes, names, strict=True):

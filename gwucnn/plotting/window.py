@@ -159,10 +159,11 @@ def _filter(kernel: Any, which: Any, strides: Size, padding: Padding) -> Filter:
     else:
         weights, groups, dilation, activation = np.asarray(kernel), 1, (1, 1), ""
         if weights.dtype.kind not in "biuf" or weights.ndim not in (2, 3, 4):
-            got = weights.shape if weights.dtype.kind in "biuf" else f"a {type(kernel).__name__}"
+            got = f"{weights.shape}" if weights.dtype.kind in "biuf" else f"a {type(kernel).__name__}"
+            hint = "; pick one of its layers" if hasattr(kernel, "layers") else ""
             raise TypeError(
                 "sliding_window: expected kernel to be a Conv2D or an array (KH, KW), (KH, KW, C) or (KH, KW, C, F), "
-                f"got {got}"
+                f"got {got}{hint}"
             )
         weights = weights.reshape(*weights.shape, *[1] * (4 - weights.ndim))
         biases = np.zeros(weights.shape[3])

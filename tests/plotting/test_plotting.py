@@ -78,7 +78,7 @@ def test_learning_curves_of_a_run(plt, rng):
 
 
 def test_learning_curves_of_a_dict_and_of_a_rate_that_changes(plt):
-    figure = plotting.learning_curves({"loss": [3.0, 2.0], "lr": [0.1, 0.01]})
+    figure = plotting.learning_curves({"loss": np.array([3.0, 2.0]), "lr": [0.1, 0.01]})
     assert [axis.get_ylabel() for axis in figure.axes] == ["loss", "lr"]
     assert [len(axis.lines) for axis in figure.axes] == [1, 1]
     assert len(plotting.learning_curves({"loss": [3.0], "lr": [0.1]}).axes) == 1
