@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import groupby
 from math import isfinite, log10
 from typing import Any
@@ -18,10 +17,10 @@ COLORS = ("#1f77b4", "#ff7f0e")  # readable on white and on black
 def html_table(head: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "") -> str:
     """Return a table; numbers are aligned right, and strings keep their blanks. Lines of the note follow it."""
     cells = "".join(
-        f'<th style="text-align: {_side(rows, place)}">{escape(name)}</th>' for place, name in enumerate(head)
+        f'<th style="text-align: {_side(rows, place)}">{_escape(name)}</th>' for place, name in enumerate(head)
     )
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    below = "".join(f"<div>{escape(line)}</div>" for line in note.splitlines())
+    below = "".join(f"<div>{_escape(line)}</div>" for line in note.splitlines())
     return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>{below}"
 
 
@@ -31,7 +30,7 @@ def _side(rows: Sequence[Sequence[Any]], place: int) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, str):
-        return f'<td style="text-align: left; white-space: pre">{escape(value)}</td>'
+        return f'<td style="text-align: left; white-space: pre">{_escape(value)}</td>'
     text = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
     return f'<td style="text-align: right">{text}</td>'
 
@@ -73,8 +72,14 @@ def html_curves(
             parts.append(_text(stop - 95 * (len(curves) - 1 - number), top - 7, name, "end", color))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}">{"".join(parts)}</svg>'
+        f'aria-label="{_escape(title)}">{"".join(parts)}</svg>'
     )
+
+
+def _escape(text: str) -> str:
+    from html import escape  # takes longer to import than this module
+
+    return escape(text)
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
@@ -86,4 +91,4 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
 
 def _text(x: float, y: float, text: str, anchor: str, color: str = "currentColor") -> str:
     style = f'font-size="11" font-family="sans-serif" fill="{color}" text-anchor="{anchor}"'
-    return f'<text x="{x}" y="{y}" {style}>{escape(text)}</text>'
+    return f'<text x="{x}" y="{y}" {style}>{_escape(text)}</text>'

@@ -77,7 +77,7 @@ def filters(layer: Layer, *, ax: Any = None) -> Figure:
             write_numbers(axis, image, tile, top, left)
         if written and rows == 1:
             axis.text(left - 0.5, top - 0.6, f"{number}", fontsize=7, va="bottom", color="0.4")
-    axis.set_title(f"{layer.label}: {columns} filters of {rows} channel{'s' * (rows > 1)}{shown}", fontsize=10)
+    axis.set_title(f"{layer.label}: {columns} filters of {rows} channel{'s' * (rows > 1)}{shown}", fontsize=10, pad=16)
     if rows > 1:
         axis.set(xlabel="filter", ylabel="channel")
     figure.colorbar(image, ax=axis, shrink=0.8, label="weight")
