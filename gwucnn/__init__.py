@@ -36,7 +36,7 @@ from gwucnn.activation_layers import (
 )
 from gwucnn.callbacks import CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint, ReduceLROnPlateau
 from gwucnn.callbacks.history import History
-from gwucnn.common import FormatError, NotBuiltError, ShapeError, SizeMismatchWarning, set_random_seed
+from gwucnn.common import FormatError, NotBuiltError, ShapeError, SizeMismatchWarning, missing_name, set_random_seed
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.kernels import get_num_threads, set_num_threads, show_config
 from gwucnn.layers import (
@@ -201,7 +201,7 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f"gwucnn.{name}")
-    raise AttributeError(f"module 'gwucnn' has no attribute {name!r}")
+    missing_name("gwucnn", name, __all__)
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import ShapeError, check_size, look_up
+from gwucnn.common import ShapeError, check_size, checks_arguments, look_up
 
 __all__ = [
     "accuracy",
@@ -28,15 +28,19 @@ __all__ = [
 ]
 
 
-def to_classes(y: Any) -> Any:
+def to_classes(y: Any, caller: str = "to_classes") -> Any:
     """Return class numbers from probabilities, one-hot rows or labels.
 
     For (N, K) with K > 1 this is the index of the largest output, the first one of equals. With one number per row, the
     numbers are labels if all are integers, otherwise probabilities: class 1 above 0.5. Returns int64 of shape (N,).
+    Raises ShapeError for other shapes, ValueError for anything but numbers.
     """
-    y = np.asarray(y)
+    given, y = y, np.asarray(y)
     if y.ndim not in (1, 2):
-        raise ShapeError(f"to_classes: expected (N,) or (N, K), got {y.shape}")
+        got = f"{y.shape}" if y.dtype.kind in "biuf" else type(given).__name__
+        raise ShapeError(f"{caller}: expected labels (N,) or rows (N, K), got {got}")
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"{caller}: expected labels or rows of numbers, got {no_labels(y.ravel())}")
     if y.ndim == 2 and y.shape[1] > 1:
         return y.argmax(axis=1)
     y = y.reshape(-1)
@@ -49,7 +53,7 @@ def _pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
     columns = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
     if len(set(columns)) > 1:
         raise ShapeError(f"{caller}: expected as many columns in y_true as in y_pred, got {columns}")
-    true, predicted = to_classes(y_true), to_classes(y_pred)
+    true, predicted = to_classes(y_true, caller), to_classes(y_pred, caller)
     if true.shape != predicted.shape:
         raise ShapeError(f"{caller}: expected as many y_true as y_pred, got {len(true)} and {len(predicted)}")
     return true, predicted, max([2, *columns, *(int(y.max(initial=0)) + 1 for y in (true, predicted))])
@@ -72,6 +76,7 @@ def _mean(values: Any, weights: Any) -> float:
     return float((values * weights).sum() / total) if total else float("nan")
 
 
+@checks_arguments
 def accuracy(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     """Return the fraction of rows whose class is predicted correctly, from 0 to 1; NaN without rows.
 
@@ -91,6 +96,7 @@ def top_k_right(labels: Any, y_pred: Any, k: int) -> Any:
     return (larger < k) & ~np.isnan(chosen[:, 0])
 
 
+@checks_arguments
 def top_k_accuracy(y_true: Any, y_pred: Any, k: int = 5, *, sample_weight: Any = None) -> float:
     """Return the fraction of rows whose class is among the k most probable ones, from 0 to 1; NaN without rows.
 
@@ -157,6 +163,7 @@ def _score(which: str, y_true: Any, y_pred: Any, average: str | None, sample_wei
     return score(which, class_counts(true, predicted, K, weights), average)
 
 
+@checks_arguments
 def precision(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
     """Return the fraction of predictions of a class that are correct: correct / predicted.
 
@@ -175,16 +182,19 @@ def precision(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_
     return _score("precision", y_true, y_pred, average, sample_weight)
 
 
+@checks_arguments
 def recall(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
     """Return the fraction of samples of a class that are predicted correctly: correct / present. See `precision`."""
     return _score("recall", y_true, y_pred, average, sample_weight)
 
 
+@checks_arguments
 def f1(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
     """Return the harmonic mean of precision and recall: 2 * correct / (present + predicted). See `precision`."""
     return _score("f1", y_true, y_pred, average, sample_weight)
 
 
+@checks_arguments
 def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, *, sample_weight: Any = None) -> Any:
     """Count how often class i (row) was predicted as class j (column): int64, shape (K, K).
 
@@ -202,7 +212,8 @@ def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, *
 
 def no_labels(labels: Any) -> str:
     """Return a description of what these are instead of integers, and how to fix it."""
-    examples = ", ".join(map(repr, labels[:3].tolist()))
+    items = labels[:3].tolist()
+    examples = ", ".join(f"an array {item.shape}" if isinstance(item, np.ndarray) else f"{item!r}" for item in items)
     if labels.dtype.kind == "O" and all(isinstance(label, Real) for label in labels[:3].tolist()):
         return f"{examples} as objects; convert them with y.astype(float)"
     if labels.dtype.kind not in "fc":
@@ -212,6 +223,7 @@ def no_labels(labels: Any) -> str:
     return f"{examples}; round them, or for quantities use a loss such as 'mse'"
 
 
+@checks_arguments
 def to_categorical(y: Any, num_classes: int | None = None) -> Any:
     """Return one-hot rows of integer labels: float32, shape (N, num_classes).
 

@@ -42,7 +42,7 @@ PRIVATE = {"common", "data", "engine", "files", "memory", "network", "training"}
 # Packages that are not dependencies, and the only rooms that may import them, inside functions.
 EXTRAS = {
     "h5py": {"interop"},
-    "matplotlib": {"bench", "plotting"},
+    "matplotlib": {"bench", "common", "plotting"},
     "mpi4py": {"distributed"},
     "onnx": {"bench", "onnx"},
     "sklearn": {"datasets", "sklearn"},

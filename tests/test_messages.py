@@ -52,6 +52,12 @@ class Mistyped:
         pass
 
 
+def objects(*items):
+    made = np.empty(len(items), object)
+    made[:] = items
+    return made
+
+
 # program, kind of error, what it must say was expected, what there was, and how to fix it (regular expressions)
 MISTAKES = [
     # layers that do not fit on each other
@@ -371,6 +377,67 @@ MISTAKES = [
      r"samples \(1, 8, 8\)", "write GWUNetwork\\(data_format='channels_first'\\)"),
     ("GWUNetwork([Flatten()], data_format='channels_first').predict(np.zeros((2, 8, 8, 3)))", "UserWarning",
      r"GWUNetwork: expected images \(N, C, H, W\)", r"samples \(8, 8, 3\)", "write GWUNetwork\\(data_format='channels_last'\\)"),
+    # names of arguments that are not close to any
+    ("Conv2D(3, kernel_constraint=1)", "TypeError", "Conv2D: expected the arguments filters", "'kernel_constraint'$", ""),
+    ("Dense(3, kernel_constraint=1)", "TypeError", "Dense: expected the arguments output_size", "'kernel_constraint'$", ""),
+    ("Dense(3, bias_regularizer='l2')", "TypeError", "Dense: expected the arguments output_size", "'bias_regularizer'$", ""),
+    ("LambdaCallback(on_epoch_begin=print)", "TypeError", "LambdaCallback: expected the arguments", "'on_epoch_begin'$", ""),
+    ("LambdaCallback(on_epoch_ends=print)", "TypeError", "LambdaCallback: expected the arguments", "'on_epoch_ends'",
+     "did you mean 'on_epoch_end'"),
+    ("ModelCheckpoint('a', save_weights_only=True)", "TypeError", "ModelCheckpoint: expected the arguments",
+     "'save_weights_only'$", ""),
+    ("net().fit(x, y, nb_epoch=3)", "TypeError", "fit: expected the arguments x, y", "'nb_epoch'", "did you mean 'epochs'"),
+    ("net().summary(line_length=80)", "TypeError", "summary: expected the arguments print_fn", "'line_length'$", ""),
+    ("Dropout(0.1, seed=1)", "TypeError", "Dropout: expected the arguments rate", "'seed'", "give it to GWUNetwork"),
+    ("Conv2D(3, data_format='channels_first')", "TypeError", "Conv2D: expected the arguments", "'data_format'",
+     "give it to GWUNetwork"),
+    ("Adam(clipnorm=1)", "TypeError", "Adam: expected the arguments lr", "'clipnorm'", "give global_clipnorm to compile"),
+    # names that other libraries export
+    ("from gwucnn import Sequential", "ImportError", "gwucnn: expected a public name", "'Sequential'",
+     r"use GWUNetwork\(\[...\]\)"),
+    ("from gwucnn import Model", "ImportError", "gwucnn: expected a public name", "'Model'", r"use GWUNetwork\(\[...\]\)"),
+    ("from gwucnn import MaxPool2D", "ImportError", "gwucnn: expected a public name", "'MaxPool2D'", "use MaxPooling2D"),
+    ("from gwucnn.layers import Conv1D", "ImportError", "gwucnn.layers: expected a public name", "'Conv1D'",
+     "use Conv2D with kernel_size="),
+    ("from gwucnn import conv2d", "ImportError", "gwucnn: expected a public name", "'conv2d'", "did you mean 'Conv2D'"),
+    ("from gwucnn import EarlyStoping", "ImportError", "gwucnn: expected a public name", "'EarlyStoping'",
+     "did you mean 'EarlyStopping'"),
+    ("import gwucnn; gwucnn.Sequential", "AttributeError", "gwucnn: expected a public name", "'Sequential'", "use GWUNetwork"),
+    # metrics and pictures
+    ("confusion_matrix(['a', 'b'], ['a', 'b'])", "ValueError", "confusion_matrix: expected labels or rows of numbers",
+     "'a', 'b'", r"np\.unique"),
+    ("accuracy(y, None)", "ShapeError", r"accuracy: expected labels \(N,\) or rows \(N, K\)", "NoneType", ""),
+    ("confusion_matrix(y, y, labels=['a', 'b', 'c'])", "TypeError", "confusion_matrix: expected the arguments y_true",
+     "'labels'", "plotting.confusion_matrix takes"),
+    ("plotting.confusion_matrix(['a', 'b'], ['a', 'b'])", "ValueError",
+     "confusion_matrix: expected labels or rows of numbers", "'a', 'b'", r"np\.unique"),
+    ("plotting.confusion_matrix(y, y, labels='abc')", "TypeError", "confusion_matrix: expected labels to be a list of names",
+     "'abc'", ""),
+    ("plotting.filters(net())", "ValueError", "filters: expected a layer with filters in a built network, such as "
+     r"network\.layers\[0\]", "a GWUNetwork", ""),
+    ("plotting.feature_maps(net())", "TypeError", "feature_maps: expected the argument x", "none", "write feature_maps"),
+    ("plotting.feature_maps(x[0], net())", "TypeError", "feature_maps: expected a network first", "ndarray",
+     r"write feature_maps\(network"),
+    ("n = net(); n.build((8, 8)); plotting.feature_maps(n, x[:5])", "ShapeError", "feature_maps: expected one image", "5",
+     r"pick one, such as x\[0\]"),
+    ("plotting.saliency(net(), 'digit.png')", "TypeError", "saliency: expected x to be an array of numbers", "'digit.png'",
+     "read the files"),
+    ("plotting.learning_curves({'loss': 3})", "ValueError", "learning_curves: expected a list for each name", "3$", ""),
+    ("plotting.learning_curves({'loss': [1, 2], 'val_loss': [1]})", "ValueError",
+     "learning_curves: expected a list for each name, of one number per epoch", "1 of 'val_loss' beside 2 of 'loss'", ""),
+    ("plotting.sliding_window(x[0], net())", "TypeError", "sliding_window: expected kernel to be a Conv2D or an array",
+     "a GWUNetwork", "pick one of its layers"),
+    ("plotting.augmented([RandomFlip('horizontal'), Flatten()], x)", "ShapeError",
+     "augmented: expected layers that make images", r"\(64,\) from 1.Flatten", ""),
+    # images in an array of objects
+    ("net().fit(x, objects(*x))", "ValueError", "cross_entropy: expected integer labels", r"an array \(8, 8\), an array",
+     "number the classes from 0"),
+    ("net().predict(objects(x[0], x[1, :5]))", "ShapeError", "predict: expected samples of one size in x",
+     r"\(8, 8\) and \(5, 8\)", "resize"),
+    ("net().fit(objects(x[0], x[1, :5]), [0, 1])", "ShapeError", "fit: expected samples of one size in x",
+     r"\(8, 8\) and \(5, 8\)", "resize"),
+    ("net().predict(objects(x[0], x[1]))", "TypeError", "predict: expected x to be one array", "an array of arrays",
+     r"write np\.stack\(x\)"),
 ]  # fmt: skip
 
 
@@ -379,6 +446,8 @@ def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
     names = {name: getattr(gwucnn, name) for name in gwucnn.__all__} | {"net": net, "np": np}
     names |= {
         "models": gwucnn.models,
+        "plotting": gwucnn.plotting,
+        "objects": objects,
         **{kind.__name__: kind for kind in (Endless, Keras, Batchwise, Mistyped)},
         "x": np.random.default_rng(0).random((12, 8, 8)),
         "y": np.arange(12) % 3,
@@ -393,3 +462,12 @@ def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
     assert len(text) < 330
     for odd in ("\n", "<U", "inhomogeneous", "NetworkBase", "InputValidation", "__init__"):
         assert odd not in text
+
+
+def test_names_that_do_not_exist():
+    """Asking is no mistake, modules of the package are found, and without a suggestion Python's own message stays."""
+    assert not hasattr(gwucnn, "Sequential") and not hasattr(gwucnn.layers, "Sequential")
+    from gwucnn import layers, optimizers  # noqa: F401
+
+    with pytest.raises(ImportError, match="^cannot import name 'Xyzzy' from 'gwucnn'"):
+        from gwucnn import Xyzzy  # noqa: F401

@@ -50,7 +50,7 @@ def test_to_classes(y, classes):
 
 @pytest.mark.parametrize("y", [0.5, np.zeros((2, 2, 2))], ids=["a number", "three axes"])
 def test_what_are_no_classes(y):
-    with pytest.raises(ShapeError, match=r"^to_classes: expected \(N,\) or \(N, K\), got \("):
+    with pytest.raises(ShapeError, match=r"^to_classes: expected labels \(N,\) or rows \(N, K\), got \("):
         to_classes(y)
 
 

@@ -11,7 +11,7 @@ MISTYPED = [
      "GWUNetwork: expected data_format to be one of 'channels_last', 'channels_first', got 'NCHW'; did you mean "
      "'channels_first'?"),
     (lambda: GWUNetwork(precision="float16"), ValueError,
-     "GWUNetwork: expected precision to be one of 'float32', 'float64', got 'float16'; did you mean 'float64'?"),
+     "GWUNetwork: expected precision to be one of 'float32', 'float64', got 'float16'; did you mean 'float32'?"),
     (lambda: GWUNetwork(precision="double"), ValueError,
      "GWUNetwork: expected precision to be one of 'float32', 'float64', got 'double'; did you mean 'float64'?"),
     (lambda: GWUNetwork(fuse="yes"), ValueError, "GWUNetwork: expected fuse to be True or False, got 'yes'"),

@@ -13,14 +13,15 @@ __all__ = ["CSVLogger"]
 class CSVLogger:
     """Append the record of each epoch to a CSV file as soon as the epoch ends.
 
-    The file is closed between epochs, so that it is complete however training ends.
+    The file is closed between epochs, so that it is complete however training ends. Epochs are counted from 1, as in
+    progress bars and in the names of `ModelCheckpoint`.
 
     Parameters
     ----------
     path : path
     append : bool
         Continue an existing file, with its columns, instead of replacing it. Rows of epochs that are repeated are
-        dropped.
+        dropped. In a file that counts from 0, as Keras' CSVLogger does, epochs are renumbered.
 
     Raises
     ------
@@ -47,6 +48,7 @@ class CSVLogger:
 
     def on_epoch_end(self, record: dict[str, Any]) -> None:
         """Append a row."""
+        record = record | {"epoch": record["epoch"] + 1}
         if not self._begun:
             self._begin(record)
             self._begun = True
@@ -79,8 +81,12 @@ class CSVLogger:
                 f"{', '.join(head)}; give another path, or append=False"
             )
         self._columns = head
-        epoch = head.index("epoch")
-        return [row for row in rows if len(row) == len(head) and float(row[epoch]) < record["epoch"]]
+        column = head.index("epoch")
+        rows = [row for row in rows if len(row) == len(head)]
+        if rows and float(rows[0][column]) == 0:
+            for row in rows:
+                row[column] = f"{float(row[column]) + 1:.0f}"
+        return [row for row in rows if float(row[column]) < record["epoch"]]
 
     def state(self) -> dict[str, Any]:
         """Return an empty state: everything is in the file."""

@@ -8,9 +8,12 @@ from math import nan
 from numbers import Real
 from typing import Any
 
-from gwucnn.common import check_path, check_target
+from gwucnn.common import check_path, check_target, html_curves, html_table
 
 __all__ = ["History"]
+
+# As many rows has the table that notebooks show.
+MOST_ROWS = 10
 
 
 class History:
@@ -67,7 +70,10 @@ class History:
         return found
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV file with a header and a row per epoch. Raises OSError if its folder does not exist."""
+        """Write a CSV file with a header and a row per epoch, counted from 1 as in the files of `CSVLogger`.
+
+        Raises OSError if its folder does not exist.
+        """
         import csv
 
         path = check_path("History.to_csv", "path", path)
@@ -75,8 +81,30 @@ class History:
         with open(path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history, "seconds"])
-            writer.writerows(zip(self.epoch, *self.history.values(), self.seconds, strict=True))
+            epochs = [epoch + 1 for epoch in self.epoch]
+            writer.writerows(zip(epochs, *self.history.values(), self.seconds, strict=True))
 
     def __repr__(self) -> str:
         last = ", ".join(f"{key}={values[-1]:.4g}" for key, values in self.history.items() if values)
         return f"History({len(self.epoch)} epochs{'; last: ' + last if last else ''})"
+
+    def _repr_html_(self) -> str:
+        """Return the last epochs as a table, and the course of the loss and of each metric, for notebooks."""
+        if not self.epoch:
+            return html_table(["epoch"], [], "no epochs yet")
+        epochs = [epoch + 1 for epoch in self.epoch]
+        rows = list(zip(epochs, *self.history.values(), self.seconds, strict=True))
+        hidden = len(rows) - MOST_ROWS
+        note = f"the last {MOST_ROWS} of {len(rows)} epochs" if hidden > 0 else ""
+        pictures = [
+            html_curves(name, epochs, self._both(name), xlabel="epoch")
+            for name in self.history
+            if not name.startswith("val_") and (name != "lr" or len(set(self.history[name])) > 1)
+        ]
+        table = html_table(["epoch", *self.history, "seconds"], rows[-MOST_ROWS:], note)
+        return f"<div>{table}{''.join(pictures)}</div>"
+
+    def _both(self, name: str) -> dict[str, list[float]]:
+        """Return the values of training and, if there are any, of validation."""
+        keys = {"training": name, "validation": f"val_{name}"}
+        return {label: self.history[key] for label, key in keys.items() if key in self.history}

@@ -1,7 +1,8 @@
 """What every room may use: errors, checks of arguments, hints for mistyped names, and small shared tools.
 
 - `errors.py`: the exceptions, and how messages reach the user
-- `checks.py`: checks of single arguments; `names.py`: look-ups of names, with suggestions
+- `checks.py`: checks of single arguments; `names.py`: look-ups of names; `suggestions.py`: what was meant
+- `figures.py`: figures of matplotlib; `html.py`: tables and curves for notebooks
 - `configurable.py`: objects that are fully described by their constructor's arguments
 - `windows.py`: arithmetic of windows that slide over images
 - `atomic_file.py`, `chunked.py`, `seeds.py`: files replaced atomically, large arrays piece by piece, repeatable runs
@@ -31,15 +32,17 @@ from gwucnn.common.errors import (
     user_messages,
     warn_user,
 )
+from gwucnn.common.figures import new_figure, panels
+from gwucnn.common.html import html_curves, html_table
 from gwucnn.common.names import (
     ChecksArguments,
     checks_arguments,
-    did_you_mean,
     look_up,
     quoted_number_hint,
     unknown_argument,
 )
 from gwucnn.common.seeds import set_random_seed
+from gwucnn.common.suggestions import did_you_mean, missing_name
 from gwucnn.common.windows import (
     Border,
     Padding,
@@ -81,11 +84,16 @@ __all__ = [
     "constructor_repr",
     "did_you_mean",
     "from_config",
+    "html_curves",
+    "html_table",
     "is_batch_source",
     "is_number",
     "look_up",
     "min_and_max",
+    "missing_name",
+    "new_figure",
     "pair",
+    "panels",
     "quoted_number_hint",
     "set_random_seed",
     "tell_user",

@@ -7,11 +7,12 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from gwucnn.common.suggestions import did_you_mean, elsewhere
+
 __all__ = [
     "ChecksArguments",
     "check_arguments",
     "checks_arguments",
-    "did_you_mean",
     "look_up",
     "quoted_number_hint",
     "unknown_argument",
@@ -21,66 +22,8 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-# Names in other libraries, for what similarity of spelling would not find.
-OTHER_NAMES = {
-    "acc": ["accuracy"],
-    "alpha": ["negative_slope"],
-    "bce": ["binary_crossentropy"],
-    "binary_accuracy": ["accuracy"],
-    "bias": ["add_bias"],
-    "categorical_accuracy": ["accuracy"],
-    "clipnorm": ["global_clipnorm"],
-    "double": ["float64"],
-    "eta": ["lr"],
-    "in_channels": ["input_size"],
-    "in_features": ["input_size"],
-    "input_dim": ["input_size"],
-    "input_shape": ["input_size"],
-    "kaiming_normal": ["he_normal"],
-    "kaiming_uniform": ["he_uniform"],
-    "learning_rate": ["lr", "initial_learning_rate", "max_learning_rate"],
-    "lr": ["initial_learning_rate", "max_learning_rate"],
-    "max_lr": ["max_learning_rate"],
-    "max_norm": ["global_clipnorm"],
-    "mean_absolute_error": ["mae"],
-    "mean_squared_error": ["mse"],
-    "n_epochs": ["epochs"],
-    "nchw": ["channels_first"],
-    "negative_log_likelihood": ["cross_entropy"],
-    "nhwc": ["channels_last"],
-    "nll": ["cross_entropy"],
-    "out_channels": ["filters"],
-    "out_features": ["output_size"],
-    "p": ["rate"],
-    "single": ["float32"],
-    "swish": ["silu"],
-    "sparse_categorical_accuracy": ["accuracy"],
-    "sparse_top_k_categorical_accuracy": ["top_k_accuracy"],
-    "top_k_categorical_accuracy": ["top_k_accuracy"],
-    "units": ["output_size"],
-    "val_data": ["validation_data"],
-    "xavier": ["glorot_uniform"],
-    "xavier_normal": ["glorot_normal"],
-    "xavier_uniform": ["glorot_uniform"],
-}
-
 # Arguments that take a list, whose items users tend to pass one by one.
 LIST_ARGUMENTS = ("branches", "input_size", "layers", "shape")
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return '; did you mean ...?' with the closest of the known names, or an empty string."""
-    import difflib  # imported here, as it is only needed after a mistake
-
-    known = list(known)
-    if not isinstance(name, str):
-        # A class, function or object with the right name, such as activation=RELU.
-        meant = getattr(name, "__name__", type(name).__name__).lower().removesuffix("activation")
-        return f"; did you mean {meant!r}?" if meant in known else ""
-    name = name.lower()
-    renamed = [word for word in OTHER_NAMES.get(name, ()) if word in known]
-    close = renamed or difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def look_up(caller: str, what: str, name: object, table: Mapping[str, T]) -> T:
@@ -105,17 +48,22 @@ def quoted_number_hint(value: object) -> str:
 def unknown_argument(caller: str, known: Sequence[str], name: str) -> TypeError:
     """Return the error for an argument that does not exist."""
     takes = f"the arguments {', '.join(known)}" if known else "no arguments"
-    return TypeError(f"{caller}: expected {takes}, got {name!r}{did_you_mean(name, known)}")
+    return TypeError(f"{caller}: expected {takes}, got {name!r}{did_you_mean(name, known) or elsewhere(name)}")
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a function, or of a method without `self`."""
+    return [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
 
 
 def check_arguments(
     caller: str, function: Callable[..., Any], given: Iterable[str], args: Sequence[Any] | None = None
 ) -> None:
-    """Raise a helpful TypeError unless the method `function` accepts all `given` keywords.
+    """Raise a helpful TypeError unless the function or method accepts all `given` keywords.
 
     With `args`, also if there are too many positional arguments, or if a required argument is missing.
     """
-    _, *parameters = inspect.signature(function).parameters.values()
+    parameters = _parameters(function)
     kinds = {parameter.kind for parameter in parameters}
     if inspect.Parameter.VAR_KEYWORD in kinds:
         return
@@ -146,20 +94,22 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def checks_arguments(method: F) -> F:
-    """Decorate a method so that wrong arguments raise an error that lists the right ones."""
-    _, *parameters = inspect.signature(method).parameters.values()
+def checks_arguments(function: F) -> F:
+    """Decorate a function or method so that wrong arguments raise an error that lists the right ones."""
+    parameters = _parameters(function)
     known = frozenset(parameter.name for parameter in parameters)
     most = sum(parameter.kind is not inspect.Parameter.KEYWORD_ONLY for parameter in parameters)
     needed = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+    own = len(inspect.signature(function).parameters) - len(parameters)  # 1 for `self`
 
-    @functools.wraps(method)
-    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        missing = len(args) < len(needed) and not kwargs.keys() >= set(needed[len(args) :])
-        if missing or len(args) > most or not kwargs.keys() <= known:
-            caller = type(self).__name__ if method.__name__ == "__init__" else method.__name__
-            check_arguments(caller, method, kwargs, args)
-        return method(self, *args, **kwargs)
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        count = len(args) - own
+        missing = count < len(needed) and not kwargs.keys() >= set(needed[count:])
+        if missing or count > most or not kwargs.keys() <= known:
+            caller = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
+            check_arguments(caller, function, kwargs, args[own:])
+        return function(*args, **kwargs)
 
     return checked  # type: ignore[return-value]
 

@@ -52,8 +52,11 @@ def as_images(caller: str, x: Any, data_format: str = "channels_last") -> Any:
     try:
         x = np.asarray(x)
     except ValueError:
-        sizes = " and ".join(dict.fromkeys(f"{np.shape(sample)}" for sample in x))
-        raise ShapeError(f"{caller}: expected samples of one size in x, got {sizes}; resize or crop them") from None
+        raise _sizes_differ(caller, x) from None
+    if x.dtype.kind == "O" and x.ndim == 1 and x.size and all(isinstance(sample, np.ndarray) for sample in x):
+        if len({sample.shape for sample in x}) > 1:
+            raise _sizes_differ(caller, x)
+        raise TypeError(f"{caller}: expected x to be one array, got an array of arrays; write np.stack(x)")
     _require_numbers(caller, x)
     if x.ndim == 1 and not x.size:
         raise ValueError(f"{caller}: expected at least one sample, got none; check how x was made")
@@ -65,6 +68,12 @@ def as_images(caller: str, x: Any, data_format: str = "channels_last") -> Any:
     if x.ndim == 3:
         x = x[:, None] if data_format == "channels_first" else x[..., None]
     return x
+
+
+def _sizes_differ(caller: str, x: Any) -> ShapeError:
+    sizes = list(dict.fromkeys(f"{np.shape(sample)}" for sample in x))
+    some = " and ".join(sizes[:3]) + (f" and {len(sizes) - 3} others" if len(sizes) > 3 else "")
+    return ShapeError(f"{caller}: expected samples of one size in x, got {some}; resize or crop them")
 
 
 def _require_numbers(caller: str, x: Any) -> None:
@@ -86,6 +95,8 @@ def _describe_non_numbers(x: Any) -> str:
     got = "None" if inside is None else type(inside).__name__
     if x.ndim:
         remedy = "convert them with x.astype(float)" if is_number(inside) else "leave them out"
+        if isinstance(inside, (np.ndarray, list, tuple)):
+            remedy = "make one array of numbers of them"
         return f"objects such as {got}; {remedy}"
     if hasattr(inside, "__next__") or hasattr(inside, "__iter__"):
         return f"{got}; give an array, or for batches (x, y) an object with __len__ and __getitem__"

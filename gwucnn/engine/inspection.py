@@ -68,7 +68,7 @@ def score_output_gradients(z: Any, labels: Any) -> Any:
     classes, labels = max(K, 2), np.asarray(labels)
     integers = labels.dtype.kind in "biu"
     if not integers or (labels.size and not 0 <= labels.min() <= labels.max() < classes):
-        raise ValueError(f"gradients: expected labels from 0 to {classes - 1}, got {labels.tolist()}")
+        raise ValueError(f"gradients: expected labels from 0 to {classes - 1}, got {labels.tolist()!r}")
     if labels.shape not in ((), (len(z),)):
         raise ValueError(
             f"gradients: expected one label, or one for each of the {len(z)} samples, got shape {labels.shape}"

@@ -6,6 +6,9 @@ Start with `base.py`, which has the base class and what a layer tells the engine
 final activation; `imported.py` has layers that only ONNX imports need.
 """
 
+from typing import Any
+
+from gwucnn.common import missing_name
 from gwucnn.layers import imported
 from gwucnn.layers.augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from gwucnn.layers.base import Layer
@@ -52,3 +55,7 @@ __all__ = [
     "ZeroPadding2D",
     "imported",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    missing_name("gwucnn.layers", name, __all__)

@@ -14,7 +14,7 @@ from gwucnn.layers import Layer
 from gwucnn.layers.inserting import Layers
 from gwucnn.memory import Parameter, Randomness, Space, assign
 from gwucnn.network.layer_row import LayerRow
-from gwucnn.network.summary import summary
+from gwucnn.network.summary import summary, summary_html
 
 __all__ = ["NetworkBase"]
 
@@ -223,14 +223,21 @@ class NetworkBase:
         """Return the total number of weights."""
         return sum(parameter.size for parameter in self._require_weights("count_params"))
 
+    @checks_arguments
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers: output shape, number of weights, work and memory for one image.
 
         Work is counted in multiply-adds. Memory assumes that each layer keeps its output, which fused layers do not;
         training needs more, for the gradients.
         """
-        itemsize = np.dtype(self._dtype).itemsize
-        print_fn(summary(self.layers, len(self._layer_row.shapes), itemsize, self._channels_first))
+        print_fn(summary(*self._for_summary()))
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a table, for notebooks."""
+        return summary_html(*self._for_summary())
+
+    def _for_summary(self) -> tuple[Sequence[Layer], int, int, bool]:
+        return self.layers, len(self._layer_row.shapes), np.dtype(self._dtype).itemsize, self._channels_first
 
     def __repr__(self) -> str:
         inside = "".join(f"\n    {layer!r}," for layer in self.layers)

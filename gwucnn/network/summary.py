@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
+from gwucnn.common import html_table
 from gwucnn.layers import Layer
 from gwucnn.layers.inserting import in_user_order
 
-__all__ = ["summary"]
+__all__ = ["summary", "summary_html"]
 
 HEAD = ("layer", "output shape", "weights", "multiply-adds", "bytes")
 UNKNOWN = "?"
@@ -27,6 +28,15 @@ def summary(layers: Sequence[Layer], built: int, itemsize: int, channels_first: 
     lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
     rule = "-" * max(map(len, lines))
     return "\n".join([lines[0], rule, *lines[1:], rule, *_totals(layers, built, itemsize)])
+
+
+def summary_html(layers: Sequence[Layer], built: int, itemsize: int, channels_first: bool) -> str:
+    """Return the same table in HTML, for notebooks."""
+    rows = [row for n, layer in enumerate(layers) for row in _rows(layer, n < built, itemsize, channels_first)]
+    numbered = [
+        (*row[:2], *(int(cell.replace(",", "")) if cell != UNKNOWN else cell for cell in row[2:])) for row in rows
+    ]
+    return html_table(HEAD, numbered, "\n".join(_totals(layers, built, itemsize)))
 
 
 def _padded(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from gwucnn.common import FormatError
 from gwucnn.onnx.attributes import Node, Unsupported, naming, node_of, opset_of
 from gwucnn.onnx.base import library
-from gwucnn.onnx.loading import need_whole
+from gwucnn.onnx.loading import checked, need_whole
 from gwucnn.onnx.operators import OPERATORS
 
 __all__ = [
@@ -66,7 +66,7 @@ def prepare(model: Any, device: str = "CPU", **options: Any) -> Prepared:
     onnx = library("onnx.backend")
     need_whole("onnx.backend", onnx, model)
     try:
-        onnx.checker.check_model(model)
+        checked(onnx, model)
     except onnx.checker.ValidationError as error:
         raise FormatError(f"onnx: expected a valid model, got another: {error}") from None
     return Prepared(onnx, model)
@@ -92,7 +92,8 @@ def run_node(node: Any, inputs: Any, device: str = "CPU", outputs_info: Any = No
 def _known(node: Node) -> Node:
     if node.kind not in OPERATORS:
         raise Unsupported(
-            f"onnx: expected operators {', '.join(sorted(OPERATORS))}, got {node.kind} in node {node.name!r}"
+            f"onnx: expected a supported operator, got {node.kind} in node {node.name!r}; supported are "
+            f"{', '.join(sorted(OPERATORS))}"
         )
     return node
 

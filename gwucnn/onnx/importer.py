@@ -149,7 +149,8 @@ class _Import:
         """Return a node's inputs, computed tensors and constants; raise an error if it is not supported."""
         if node.kind not in READERS and node.kind not in KNOWN:
             raise Unsupported(
-                f"import_onnx: expected operators {', '.join(sorted(KNOWN))}, got {node.kind} in node {node.name!r}"
+                f"import_onnx: expected a supported operator, got {node.kind} in node {node.name!r}; supported are "
+                f"{', '.join(sorted(KNOWN))}"
             )
         numbers, seen = self.graph.constants, self.tensors
         unknown = [name for name in node.inputs if name and name not in seen and name not in numbers]

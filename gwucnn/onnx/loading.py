@@ -13,7 +13,7 @@ from gwucnn.common import FormatError
 from gwucnn.files import opened
 from gwucnn.onnx.attributes import Unsupported
 
-__all__ = ["array_of", "declare", "load", "need_whole", "take_numbers"]
+__all__ = ["array_of", "checked", "declare", "load", "need_whole", "take_numbers"]
 
 # The limit of protobuf.
 LONGEST_FILE = 2**31 - 1
@@ -113,9 +113,33 @@ def take_numbers(onnx: Any, model: Any) -> tuple[Any, dict[str, Any]]:
     slim.CopyFrom(model)
     for name, array in constants.items():
         declare(onnx, slim, name, array)
-    # Before version 4 of the format constants had to be listed as inputs, too.
-    slim.ir_version = max(slim.ir_version, 4)
     return slim, constants
+
+
+def checked(onnx: Any, model: Any) -> Any:
+    """Check a model as runtimes do; return it with the little that ONNX's own checker also requires.
+
+    Runtimes infer types and shapes of outputs that state none. Before version 4 of the format constants had to be
+    listed as inputs too, which no runtime insists on.
+    """
+    vague = [value for value in model.graph.output if not _states_shape(value)]
+    if vague or model.ir_version < 4:
+        whole, model = model, onnx.ModelProto()
+        model.CopyFrom(whole)
+        model.ir_version = max(model.ir_version, 4)
+        for value in model.graph.output:
+            if not _states_shape(value):
+                kind = value.type.tensor_type
+                kind.elem_type = kind.elem_type or model.graph.input[0].type.tensor_type.elem_type
+                kind.shape.SetInParent()
+    onnx.checker.check_model(model)
+    return model
+
+
+def _states_shape(value: Any) -> bool:
+    """Whether an output states the shape of a tensor, or is no tensor."""
+    kind = value.type.WhichOneof("value")
+    return kind not in (None, "tensor_type") or value.type.tensor_type.HasField("shape")
 
 
 def declare(onnx: Any, model: Any, name: str, array: Any) -> None:

@@ -9,7 +9,7 @@ from gwucnn.common import FormatError
 from gwucnn.onnx.attributes import Node, Unsupported, node_of, opset_of
 from gwucnn.onnx.base import library
 from gwucnn.onnx.folding import Folding
-from gwucnn.onnx.loading import declare, load, take_numbers
+from gwucnn.onnx.loading import checked, declare, load, take_numbers
 from gwucnn.onnx.patterns import with_patterns
 
 __all__ = ["Graph", "read"]
@@ -41,7 +41,7 @@ def read(path: Any) -> Graph:
 def _read(onnx: Any, path: Any) -> Graph:
     model, constants = take_numbers(onnx, load(onnx, path))
     inputs = [value.name for value in model.graph.input if value.name not in constants]
-    onnx.checker.check_model(model)
+    model = checked(onnx, model)
     _for_one_sample(model, constants)
     model = _with_sizes(onnx, model)
     if len(inputs) != 1 or len(model.graph.output) != 1:

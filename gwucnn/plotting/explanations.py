@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gwucnn.common import checks_arguments, panels
 from gwucnn.layers import Layer
-from gwucnn.plotting.base import channels_last, draw_image, one_image, pyplot
+from gwucnn.plotting.base import channels_last, draw_image, one_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["grad_cam", "saliency"]
 
 
-def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
+@checks_arguments
+def saliency(network: GWUNetwork, x: Any, label: int | None = None, *, ax: Any = None) -> Figure:
     """Draw which pixels a class score depends on: the magnitude of its gradient, the maximum over the channels.
 
     K. Simonyan, A. Vedaldi and A. Zisserman, "Deep inside convolutional networks", arXiv:1312.6034, section
@@ -29,6 +31,8 @@ def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
     x : one image, (H, W) or (H, W, C) in the network's data_format, or a batch of one
     label : int, optional
         Class to explain; by default the one with the highest score.
+    ax : two matplotlib Axes, optional
+        Where to draw the image and the map; by default in a new figure.
 
     Raises
     ------
@@ -37,7 +41,7 @@ def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
     """
     images = one_image("saliency", network, x)
     values, slopes = network.gradients(images, label)
-    figure, (left, right) = pyplot().subplots(1, 2, figsize=(7, 3.6), layout="constrained")
+    figure, (left, right) = panels("saliency", ax, ["image", "saliency"], (7, 3.6))
     draw_image(left, channels_last(network, values[0])[0])
     left.set_title("image", fontsize=10)
     image = right.imshow(np.abs(channels_last(network, slopes[0])[0]).max(axis=2), cmap="magma", vmin=0)
@@ -47,7 +51,8 @@ def saliency(network: GWUNetwork, x: Any, label: int | None = None) -> Figure:
     return figure
 
 
-def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any = None) -> Figure:
+@checks_arguments
+def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any = None, *, ax: Any = None) -> Figure:
     """Draw where in an image a class is detected: a layer's channels, each weighted by its mean gradient.
 
     ::
@@ -65,6 +70,8 @@ def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any =
         Class to explain; by default the one with the highest score.
     layer : Layer or int, optional
         A layer with images as output, or its index; by default the last one with weights.
+    ax : two matplotlib Axes, optional
+        Where to draw the image and the map; by default in a new figure.
 
     Raises
     ------
@@ -77,7 +84,7 @@ def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any =
     maps, slope = (channels_last(network, arrays[number + 1])[0] for arrays in (values, slopes))
     heat = np.maximum((maps * slope.mean(axis=(0, 1))).sum(axis=2), 0)
     picture = channels_last(network, values[0])[0]
-    figure, (left, right) = pyplot().subplots(1, 2, figsize=(7, 3.6), layout="constrained")
+    figure, (left, right) = panels("grad_cam", ax, ["image", "map"], (7, 3.6))
     draw_image(left, picture)
     left.set_title("image", fontsize=10)
     draw_image(right, picture)

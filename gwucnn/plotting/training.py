@@ -9,7 +9,7 @@ import numpy as np
 
 from gwucnn import metrics
 from gwucnn.callbacks.history import History
-from gwucnn.plotting.base import pyplot
+from gwucnn.common import checks_arguments, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["confusion_matrix", "learning_curves"]
 
 
-def learning_curves(history: Any) -> Figure:
+@checks_arguments
+def learning_curves(history: Any, *, ax: Any = None) -> Figure:
     """Draw the course of a training run: a panel for the loss and for each metric.
 
     Training and validation share a panel; a learning rate that changes has its own.
@@ -26,6 +27,8 @@ def learning_curves(history: Any) -> Figure:
     ----------
     history : History, or a dict of name to list such as its `history`
         What `fit` returned.
+    ax : matplotlib Axes, as many as there are panels, optional
+        Where to draw; by default in a new figure.
 
     Raises
     ------
@@ -46,12 +49,15 @@ def learning_curves(history: Any) -> Figure:
         raise ValueError(f"learning_curves: expected a history with a loss, got {sorted(curves)}")
     if len(set(curves.get("lr", ()))) > 1:
         names.append("lr")
-    length = len(curves[names[0]])
+    lengths = {name: len(values) if np.ndim(values) == 1 else -1 for name, values in curves.items()}
+    length = lengths[names[0]]
+    odd = next((name for name, each in lengths.items() if each != length or each < 0), None)
+    if odd is not None:
+        got = f"{lengths[odd]} of {odd!r} beside {length} of {names[0]!r}" if lengths[odd] >= 0 else f"{curves[odd]!r}"
+        raise ValueError(f"learning_curves: expected a list for each name, of one number per epoch, got {got}")
     epochs = [epoch + 1 for epoch in getattr(history, "epoch", range(length))]
-    figure, axes = pyplot().subplots(
-        1, len(names), figsize=(4.5 * len(names), 3.5), squeeze=False, layout="constrained"
-    )
-    for axis, name in zip(axes[0], names, strict=True):
+    figure, axes = panels("learning_curves", ax, names, (4.5 * len(names), 3.5))
+    for axis, name in zip(axes, names, strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in curves:
                 axis.plot(epochs, curves[key], marker="o" if length < 30 else None, markersize=3, label=label)
@@ -63,7 +69,8 @@ def learning_curves(history: Any) -> Figure:
     return figure
 
 
-def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = None) -> Figure:
+@checks_arguments
+def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = None, *, ax: Any = None) -> Figure:
     """Draw how often each class (row) was predicted as each class (column).
 
     Colours are shares of a row, so that rare classes show as well as frequent ones; the numbers are counts.
@@ -73,19 +80,23 @@ def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = No
     y_true, y_pred : labels (N,), or probabilities or one-hot rows (N, K)
     labels : sequence of str, optional
         Names of the classes; their numbers by default.
+    ax : matplotlib Axes, optional
+        Where to draw; by default in a new figure.
 
     Raises
     ------
     ShapeError
         If y_true and y_pred differ in length; ValueError if there are not as many labels as classes.
     """
+    if isinstance(labels, str):
+        raise TypeError(f"confusion_matrix: expected labels to be a list of names, got {labels!r}")
     widths = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
     K = len(labels) if labels is not None else max(widths, default=None)
     counts = metrics.confusion_matrix(y_true, y_pred, K)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [str(name) for name in (range(len(counts)) if labels is None else labels)]
     side = 2 + 0.45 * len(counts)
-    figure, axis = pyplot().subplots(figsize=(side + 0.8, side), layout="constrained")
+    figure, (axis,) = panels("confusion_matrix", ax, ["counts"], (side + 0.8, side))
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), count in np.ndenumerate(counts):
         if count:
@@ -94,5 +105,5 @@ def confusion_matrix(y_true: Any, y_pred: Any, labels: Sequence[str] | None = No
     axis.set(xlabel="predicted", ylabel="true")
     axis.set_xticks(range(len(names)), names, rotation=0 if max(map(len, names)) < 4 else 90)
     axis.set_yticks(range(len(names)), names)
-    figure.colorbar(image, label="share of the row", shrink=0.8)
+    figure.colorbar(image, ax=axis, label="share of the row", shrink=0.8)
     return figure

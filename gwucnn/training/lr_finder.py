@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import check_between, check_size
+from gwucnn.common import check_between, check_size, html_curves, html_table, panels
 from gwucnn.data import Batches, Stream
 from gwucnn.engine import Engine, Totals
 from gwucnn.training.progress import Progress
@@ -86,6 +86,44 @@ class LearningRates:
         span = f"{self.lrs[0]:.3g} to {self.lrs[-1]:.3g}" if self.lrs else "none"
         found = "none" if self.suggestion is None else f"{self.suggestion:.3g}"
         return f"LearningRates({span}; suggestion {found})"
+
+    def _repr_html_(self) -> str:
+        """Return the suggestion and the smoothed losses, for notebooks."""
+        if not self.lrs:
+            return html_table(["suggestion"], [], "no learning rate was tried")
+        found = "none: the loss does not fall" if self.suggestion is None else self.suggestion
+        rows = [(found, self.lrs[0], self.lrs[-1], len(self.lrs), min(self.losses))]
+        table = html_table(["suggestion", "from", "to", "batches", "least loss"], rows)
+        curve = html_curves("smoothed loss", self.lrs, {"": self.losses}, xlabel="learning rate", log_x=True)
+        return f"<div>{table}{curve}</div>"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the losses at each learning rate, and the suggestion; return the matplotlib Figure.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default in a new figure.
+
+        Raises
+        ------
+        ValueError
+            If no learning rate was tried.
+        """
+        if not self.lrs:
+            raise ValueError("LearningRates.plot: expected losses, got none; try a smaller min_lr in lr_find")
+        figure, (axis,) = panels("LearningRates.plot", ax, ["losses"], (5.5, 3.6))
+        axis.plot(self.lrs, self.raw_losses, color="0.75", label="each batch")
+        axis.plot(self.lrs, self.losses, color="C0", label="smoothed")
+        if self.suggestion is not None:
+            axis.axvline(self.suggestion, color="C1", linestyle="--", label=f"suggestion {self.suggestion:.3g}")
+        axis.set(xscale="log", xlabel="learning rate", ylabel="loss")
+        least, first = min(self.raw_losses), self.losses[0]
+        margin = 0.1 * (first - least) or 1.0
+        axis.set_ylim(least - margin, first + 4 * margin)  # at the end, losses are many times as large
+        axis.grid(alpha=0.3)
+        axis.legend()
+        return figure
 
 
 def rates(min_lr: Any, max_lr: Any, steps: Any) -> list[float]:

@@ -45,8 +45,8 @@ def test_to_csv_keeps_every_digit(history, tmp_path):
         head, *rows = csv.reader(file)
     assert head == ["epoch", "loss", "accuracy", "val_loss", "lr", "seconds"]
     assert [[float(cell) for cell in row] for row in rows] == [
-        [2, 0.5, 0.75, 0.1 + 0.2, 0.01, 1.5],
-        [3, 0.25, 1.0, 1e-17, 0.005, 1.25],
+        [3, 0.5, 0.75, 0.1 + 0.2, 0.01, 1.5],
+        [4, 0.25, 1.0, 1e-17, 0.005, 1.25],
     ]
     assert np.genfromtxt(tmp_path / "log.csv", delimiter=",", names=True)["loss"].tolist() == [0.5, 0.25]
 

@@ -126,7 +126,7 @@ def test_training_is_not_affected(rng):
         (3, "gradients: expected labels from 0 to 2, got 3"),
         (-1, "gradients: expected labels from 0 to 2, got -1"),
         ([0.5, 1], "gradients: expected labels from 0 to 2, got [0.5, 1.0]"),
-        ("cat", "gradients: expected labels from 0 to 2, got cat"),
+        ("cat", "gradients: expected labels from 0 to 2, got 'cat'"),
         ([0, 1, 2], "gradients: expected one label, or one for each of the 2 samples, got shape (3,)"),
     ],
 )

@@ -157,7 +157,9 @@ def test_an_unknown_auto_pad_is_refused(kind):
 
 def test_what_is_outside_is_named():
     model = graph(helper.make_node("Einsum", ["x"], ["y"], "sum", equation="ij->ji"))
-    with pytest.raises(ValueError, match="onnx: expected operators Add, .* got Einsum in node 'sum'"):
+    with pytest.raises(
+        ValueError, match="onnx: expected a supported operator, got Einsum in node 'sum'; supported are Add, "
+    ):
         backend.prepare(model)
     assert not backend.is_compatible(model)
     model = graph(helper.make_node("Relu", ["x"], ["y"], "own", domain="mine"), domain="mine")

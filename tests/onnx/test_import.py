@@ -19,9 +19,9 @@ from layer_cases import CASES
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import numpy_helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from gwucnn.onnx import export_onnx, import_onnx  # noqa: E402
+from gwucnn.onnx import backend, export_onnx, import_onnx  # noqa: E402
 from onnx_models import FORMATS, IMAGE, MODELS, assert_same, inputs, model, run, tensor, with_weights  # noqa: E402
 
 
@@ -257,3 +257,37 @@ def test_other_files_are_never_opened(tmp_path):
     onnx.save(proto, file, save_as_external_data=True, location="weights", size_threshold=0)
     with pytest.raises(ValueError, match="expected all numbers inside of the model, got tensor .* in another file"):
         import_onnx(file)
+
+
+@pytest.mark.parametrize(("version", "typed"), [(8, True), (8, False), (3, True)])
+def test_what_runtimes_do_not_need(version, typed, tmp_path, rng):
+    """An output without a shape or without a type; constants that a model of version 3 does not list as inputs."""
+    weight = rng.random((3, 2, 2, 2)).astype("float32")
+    big = rng.random((27, 5)).astype("float32")
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Flatten", ["c"], ["f"]),
+        helper.make_node("MatMul", ["f", "d"], ["y"]),
+    ]
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None) if typed else onnx.ValueInfoProto(name="y")
+    constants = [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(big, "d")]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2, 4, 4])
+    graph = helper.make_graph(nodes, "graph", [x], [y], constants)
+    opset = 8 if version == 3 else 13
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=version)
+    (tmp_path / "model").write_bytes(model.SerializeToString())
+    images = rng.random((2, 2, 4, 4)).astype("float32")
+    made = import_onnx(tmp_path / "model").predict(images)
+    assert made.shape == (2, 5)
+    np.testing.assert_allclose(backend.run_model(model, [images])[0], made, rtol=1e-5)
+
+
+def test_an_operator_that_is_not_supported_is_named_first(tmp_path):
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Erf", ["x"], ["y"], "odd")], "graph", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    (tmp_path / "model").write_bytes(model.SerializeToString())
+    with pytest.raises(
+        ValueError, match="^import_onnx: expected a supported operator, got Erf in node 'odd'; supported"
+    ):
+        import_onnx(tmp_path / "model")

@@ -1,5 +1,6 @@
 """Plots show the numbers that they claim to show. Skipped without matplotlib."""
 
+import pickle
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ from gwucnn import (
     ShapeError,
     plotting,
 )
+from gwucnn.common import figures
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_learning_curves_of_a_run(plt, rng):
 
 
 def test_learning_curves_of_a_dict_and_of_a_rate_that_changes(plt):
-    figure = plotting.learning_curves({"loss": [3.0, 2.0], "lr": [0.1, 0.01]})
+    figure = plotting.learning_curves({"loss": np.array([3.0, 2.0]), "lr": [0.1, 0.01]})
     assert [axis.get_ylabel() for axis in figure.axes] == ["loss", "lr"]
     assert [len(axis.lines) for axis in figure.axes] == [1, 1]
     assert len(plotting.learning_curves({"loss": [3.0], "lr": [0.1]}).axes) == 1
@@ -258,11 +260,50 @@ def test_one_image_at_a_time(draw, rng):
     )
 
 
+# ---------------------------------------------------------------------------------------- figures and notebooks
+
+
+def test_pyplot_does_not_know_the_figures(plt, tmp_path):
+    figure = plotting.learning_curves({"loss": [3.0, 2.0]})
+    assert plt.get_fignums() == []
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    figure.savefig(tmp_path / "curves.png")
+    assert pickle.loads(pickle.dumps(figure)).axes[0].get_ylabel() == "loss"
+    figure.show()  # no window, because of Agg
+    assert plt.figure(plt.get_fignums()[0]) is figure
+
+
+def test_axes_of_the_caller(plt, rng):
+    made, x = network(), rng.random((8, 8))
+    draw = [
+        (1, lambda ax: plotting.learning_curves({"loss": [3.0, 2.0]}, ax=ax)),
+        (2, lambda ax: plotting.learning_curves({"loss": [3.0, 2.0], "accuracy": [0.5, 0.6]}, ax=ax)),
+        (1, lambda ax: plotting.confusion_matrix([0, 1], [0, 1], ax=ax)),
+        (4, lambda ax: plotting.feature_maps(made, x, ax=ax)),
+        (1, lambda ax: plotting.filters(made.layers[0], ax=ax)),
+        (2, lambda ax: plotting.saliency(made, x, ax=ax)),
+        (2, lambda ax: plotting.grad_cam(made, x, ax=ax)),
+    ]
+    made.build((8, 8))
+    for count, function in draw:
+        figure, axes = plt.subplots(1, count)
+        assert function(axes) is figure
+        assert all(axis.has_data() for axis in np.ravel(axes))
+        with pytest.raises(TypeError, match="expected ax to be matplotlib Axes, got Figure; see pyplot.subplots$"):
+            function(figure)
+    with pytest.raises(ValueError) as caught:
+        plotting.saliency(made, x, ax=plt.subplots()[1])
+    assert str(caught.value) == (
+        "saliency: expected 2 Axes in ax, for image, saliency, got 1; make them with pyplot.subplots(1, 2)"
+    )
+
+
 # ------------------------------------------------------------------------------------------------- matplotlib
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    figures.figure_class.cache_clear()
     with pytest.raises(ImportError) as caught:
         plotting.learning_curves({"loss": [1.0]})
     assert str(caught.value) == "plotting: expected matplotlib, which is not installed; pip install matplotlib"

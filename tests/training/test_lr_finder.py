@@ -177,3 +177,30 @@ def test_wrong_data(data):
         small().lr_find([(x, y)], batch_size=3)
     with pytest.raises(RuntimeError, match="^lr_find: expected a compiled network"):
         GWUNetwork([Dense(2)]).lr_find(x, y)
+
+
+def found():
+    made = LearningRates()
+    for number in range(40):
+        made.append(10 ** (number / 10 - 4), max(2 - number / 20, 0.3) + (number > 35))
+    return made
+
+
+def test_a_notebook_shows_the_suggestion():
+    html = found()._repr_html_()
+    assert f"{found().suggestion:.4g}" in html and html.count("<polyline") == 1
+    assert "no learning rate was tried" in LearningRates()._repr_html_()
+
+
+def test_plot():
+    pytest.importorskip("matplotlib")
+    made = found()
+    (axis,) = made.plot().axes
+    raw, smoothed, suggestion = axis.lines
+    np.testing.assert_array_equal(raw.get_ydata(), made.raw_losses)
+    np.testing.assert_array_equal(smoothed.get_ydata(), made.losses)
+    assert suggestion.get_xdata()[0] == made.suggestion and axis.get_xscale() == "log"
+    low, high = axis.get_ylim()
+    assert low < min(made.losses) and made.losses[0] < high
+    with pytest.raises(ValueError, match="^LearningRates.plot: expected losses, got none; try a smaller min_lr"):
+        LearningRates().plot()
