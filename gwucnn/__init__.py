@@ -79,6 +79,7 @@ from gwucnn.loss_functions import (
 from gwucnn.memory import Parameter
 from gwucnn.metrics import (
     accuracy,
+    auc,
     confusion_matrix,
     f1,
     precision,
@@ -175,6 +176,7 @@ __all__ = [
     "ZeroPadding2D",
     "__version__",
     "accuracy",
+    "auc",
     "confusion_matrix",
     "datasets",
     "distributed",

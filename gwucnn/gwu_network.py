@@ -85,8 +85,9 @@ class GWUNetwork(Savable):
             'sgd', 'adam', 'adamw', 'rmsprop' or 'adagrad'.
         metrics : sequence of str
             'accuracy' (ignored with regression losses), 'top_k_accuracy' (k = 5; 'top_3_accuracy' for another k),
-            'precision', 'recall', 'f1': see `gwucnn.metrics`. Reported for each epoch and for validation, weighted by
-            sample.
+            'precision', 'recall', 'f1', 'auc': see `gwucnn.metrics`. Reported for each epoch and for validation,
+            weighted by sample. With 'binary_crossentropy', several outputs are independent yes-or-no answers, each
+            compared with 0.5; otherwise the largest output is the predicted class.
         global_clipnorm : float, optional
             Largest norm of the gradient of all trainable weights together; a gradient with a larger norm is scaled
             down.

@@ -10,9 +10,10 @@ import numpy as np
 
 from gwucnn.common import NotBuiltError
 from gwucnn.data import Batch, Batches
-from gwucnn.engine.epoch_totals import Metrics, Totals, check_metrics
+from gwucnn.engine.epoch_totals import Metrics, Totals
 from gwucnn.engine.fusion import plan
 from gwucnn.engine.loss_head import LossHead
+from gwucnn.engine.metric_names import check_metrics
 from gwucnn.engine.nonfinite import describe_nonfinite
 from gwucnn.engine.recorded import Constant, Recorder, Sum, TrainingRecording
 from gwucnn.engine.team import ALONE
@@ -117,7 +118,10 @@ class Engine:
 
     def totals(self) -> Totals:
         """Return empty totals for an epoch."""
-        return Totals(Metrics(self._metrics, self.out_shape[0]) if self._metrics else None)
+        loss = self.head.loss_function
+        if loss is None or not self._metrics:
+            return Totals()
+        return Totals(Metrics(self._metrics, self.out_shape[0], multi_label=loss.multi_label))
 
     # ---------------------------------------------------------------- inference
 

@@ -100,6 +100,8 @@ class LossFunction(Configurable):
     replayable: ClassVar[bool] = False
     # Whether the targets are classes, so that accuracy can be reported.
     classifies: ClassVar[bool] = True
+    # Whether several outputs are independent yes-or-no answers, rather than classes of which one is right.
+    multi_label: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # An overridden `step` may do anything, whatever its base class declares.

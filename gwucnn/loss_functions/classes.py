@@ -98,9 +98,14 @@ class LogLoss(Smoothed):
 
 
 class BinaryCrossentropy(LogLoss):
-    """The log loss of Keras, averaged over outputs and batch."""
+    """The log loss of Keras, averaged over outputs and batch.
+
+    Several outputs are independent yes-or-no answers: metrics compare each with 0.5, and 'accuracy' is the share of all
+    answers that are right. (With `LogLoss`, as on gwu_nn's slides, the largest output is the predicted class.)
+    """
 
     name = "binary_crossentropy"
+    multi_label = True
 
     @classmethod
     def _scale(cls, K: int) -> float:

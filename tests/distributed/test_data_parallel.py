@@ -66,7 +66,7 @@ VARIANTS = {
     "smaller last batch": ({}, {"batch_size": 7}),
     "batches smaller than the team": ({}, {"batch_size": 3}),
     "single images": ({}, {"batch_size": 1, "epochs": 1}),
-    "validation": ({"metrics": ("accuracy", "top_2_accuracy", "f1")}, {"validation_split": 0.3}),
+    "validation": ({"metrics": ("accuracy", "top_2_accuracy", "f1", "auc")}, {"validation_split": 0.3}),
 }
 
 

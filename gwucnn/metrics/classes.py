@@ -1,8 +1,4 @@
-"""Metrics: how good predictions are.
-
-Everywhere `y_true` and `y_pred` are labels (N,), or rows (N, K) of one-hot values or probabilities; see `to_classes`.
-`sample_weight` (N,) is the weight of each sample, 1 by default.
-"""
+"""Classes: read from labels, one-hot rows or probabilities, written as one-hot rows, and how many are right."""
 
 from __future__ import annotations
 
@@ -11,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import ShapeError, check_size, look_up
+from gwucnn.common import ShapeError, check_size
 
 __all__ = [
     "accuracy",
-    "class_counts",
-    "confusion_matrix",
-    "f1",
-    "precision",
-    "recall",
-    "score",
+    "answer_pairs",
+    "checked_weights",
+    "class_pairs",
+    "mean",
+    "no_labels",
+    "pairs",
+    "to_answers",
     "to_categorical",
     "to_classes",
     "top_k_accuracy",
@@ -44,7 +41,12 @@ def to_classes(y: Any) -> Any:
     return (y if whole else y > 0.5).astype(np.int64)
 
 
-def _pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
+def to_answers(y: Any) -> Any:
+    """Return the yes-or-no answers of independent outputs: bool, true above 0.5, in the shape of y."""
+    return np.asarray(y) > 0.5
+
+
+def pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
     """Return both as classes (N,), and the number of classes that they show, at least 2."""
     columns = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
     if len(set(columns)) > 1:
@@ -55,7 +57,7 @@ def _pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
     return true, predicted, max([2, *columns, *(int(y.max(initial=0)) + 1 for y in (true, predicted))])
 
 
-def _weights(caller: str, sample_weight: Any, N: int) -> Any:
+def checked_weights(caller: str, sample_weight: Any, N: int) -> Any:
     """Check sample_weight and return it, or ones for None."""
     if sample_weight is None:
         return np.ones(N)
@@ -67,18 +69,62 @@ def _weights(caller: str, sample_weight: Any, N: int) -> Any:
     return weights
 
 
-def _mean(values: Any, weights: Any) -> float:
+def mean(values: Any, weights: Any) -> float:
+    """Return the weighted mean of values; NaN without any weight."""
     total = weights.sum()
     return float((values * weights).sum() / total) if total else float("nan")
 
 
-def accuracy(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
+def answer_pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Return both as yes-or-no answers of independent outputs, bool (N, K)."""
+    true, predicted = np.asarray(y_true), np.asarray(y_pred)
+    if true.ndim != 2 or true.shape != predicted.shape:
+        raise ShapeError(
+            f"{caller}: expected y_true and y_pred of one shape (N, K) with multi_label=True, got {true.shape} and "
+            f"{predicted.shape}; give a number for each output"
+        )
+    return to_answers(true), to_answers(predicted)
+
+
+def class_pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
+    """Return what `pairs` does, but refuse rows of y_true with several classes or none: they have no largest value."""
+    found, rows = pairs(caller, y_true, y_pred), np.asarray(y_true)
+    if rows.ndim == 2 and rows.shape[1] > 1 and ((rows == 0) | (rows == 1)).all():
+        wrong = np.flatnonzero(rows.sum(axis=1) != 1)
+        if len(wrong):
+            raise ValueError(
+                f"{caller}: expected one class in each row of y_true, got {rows[wrong[0]].tolist()}; for independent "
+                "outputs write multi_label=True"
+            )
+    return found
+
+
+def accuracy(y_true: Any, y_pred: Any, *, multi_label: bool = False, sample_weight: Any = None) -> float:
     """Return the fraction of rows whose class is predicted correctly, from 0 to 1; NaN without rows.
 
-    Raises ShapeError if their numbers differ.
+    Parameters
+    ----------
+    multi_label : bool
+        Whether the K outputs are independent yes-or-no answers, of which any number may be right: the fraction of all
+        answers that are predicted correctly, yes above 0.5 (Keras' binary accuracy). y_true and y_pred are then (N, K).
+
+    Raises
+    ------
+    ShapeError
+        If their shapes do not fit.
+    ValueError
+        For rows of y_true with several classes, unless multi_label=True.
+
+    Examples
+    --------
+    >>> y_true, y_pred = [[1, 1, 0], [0, 0, 0]], [[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]]
+    >>> round(accuracy(y_true, y_pred, multi_label=True), 3)
+    0.833
     """
-    true, predicted, _ = _pairs("accuracy", y_true, y_pred)
-    return _mean(true == predicted, _weights("accuracy", sample_weight, len(true)))
+    true, predicted = (answer_pairs if multi_label else class_pairs)("accuracy", y_true, y_pred)[:2]
+    right = true == predicted
+    rows = right.mean(axis=1) if multi_label else right
+    return mean(rows, checked_weights("accuracy", sample_weight, len(true)))
 
 
 def top_k_right(labels: Any, y_pred: Any, k: int) -> Any:
@@ -101,103 +147,12 @@ def top_k_accuracy(y_true: Any, y_pred: Any, k: int = 5, *, sample_weight: Any =
     k = check_size(caller, "k", k)
     if y_pred.ndim != 2 or y_pred.shape[1] < 2:
         raise ShapeError(f"{caller}: expected y_pred of shape (N, K), K at least 2, got {y_pred.shape}")
-    true, _, _ = _pairs(caller, y_true, y_pred)
+    true, _, _ = pairs(caller, y_true, y_pred)
     if true.size and not 0 <= true.min() <= true.max() < y_pred.shape[1]:
         raise ValueError(
             f"{caller}: expected classes from 0 to {y_pred.shape[1] - 1}, got {true.min()} to {true.max()}"
         )
-    return _mean(top_k_right(true, y_pred, k), _weights(caller, sample_weight, len(true)))
-
-
-def class_counts(true: Any, predicted: Any, K: int, weights: Any = None) -> Any:
-    """Return the diagonal, row sums and column sums of the confusion matrix: float64, shape (3, K).
-
-    For each class: the number of samples predicted correctly, the number of samples, and the number of predictions.
-    """
-    right = true == predicted
-    chosen = ((true, right), (true, slice(None)), (predicted, slice(None)))
-    return np.array(
-        [np.bincount(y[rows], None if weights is None else weights[rows], K) for y, rows in chosen],
-        np.float64,
-    )
-
-
-AVERAGES = {name: name for name in ("auto", "binary", "macro", "micro", "weighted")}
-
-
-def score(which: str, counts: Any, average: str | None = "auto") -> Any:
-    """Return 'precision', 'recall' or 'f1' for the result of `class_counts`; see `precision`."""
-    right, true, predicted = counts
-    divisor = {"precision": predicted, "recall": true, "f1": (true + predicted) / 2}[which]
-    each = np.divide(right, divisor, out=np.zeros(len(right)), where=divisor > 0)
-    if average is None:
-        return each
-    average = look_up(which, "average", average, AVERAGES)
-    if average == "auto":
-        average = "binary" if len(right) == 2 else "macro"
-    if not true.sum():
-        return float("nan")
-    if average == "binary":
-        if len(right) != 2:
-            raise ValueError(
-                f"{which}: expected two classes with average='binary', got {len(right)}; give "
-                "average='macro', 'micro', 'weighted' or None"
-            )
-        return float(each[1])
-    if average == "micro":
-        return float(right.sum() / divisor.sum())
-    return _mean(each, true if average == "weighted" else 1.0 * (true + predicted > 0))
-
-
-def _score(which: str, y_true: Any, y_pred: Any, average: str | None, sample_weight: Any) -> Any:
-    true, predicted, K = _pairs(which, y_true, y_pred)
-    if true.size and min(true.min(), predicted.min()) < 0:
-        raise ValueError(f"{which}: expected classes from 0, got {min(true.min(), predicted.min())}")
-    weights = _weights(which, sample_weight, len(true))
-    return score(which, class_counts(true, predicted, K, weights), average)
-
-
-def precision(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
-    """Return the fraction of predictions of a class that are correct: correct / predicted.
-
-    Parameters
-    ----------
-    average : 'auto', 'binary', 'macro', 'micro', 'weighted' or None
-        'binary': class 1 of two; 'macro': the mean over the classes that occur; 'weighted': the mean weighted by their
-        frequency; 'micro': all classes counted together; None: an array with a value per class. 'auto' is 'binary' for
-        two classes and 'macro' for more.
-
-    Notes
-    -----
-    0 for a class that is never predicted (for recall: that never occurs), NaN without rows. The definitions are those
-    of scikit-learn.
-    """
-    return _score("precision", y_true, y_pred, average, sample_weight)
-
-
-def recall(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
-    """Return the fraction of samples of a class that are predicted correctly: correct / present. See `precision`."""
-    return _score("recall", y_true, y_pred, average, sample_weight)
-
-
-def f1(y_true: Any, y_pred: Any, average: str | None = "auto", *, sample_weight: Any = None) -> Any:
-    """Return the harmonic mean of precision and recall: 2 * correct / (present + predicted). See `precision`."""
-    return _score("f1", y_true, y_pred, average, sample_weight)
-
-
-def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, *, sample_weight: Any = None) -> Any:
-    """Count how often class i (row) was predicted as class j (column): int64, shape (K, K).
-
-    num_classes : K, by default one more than the largest class seen. With sample_weight float64.
-    """
-    caller = "confusion_matrix"
-    true, predicted, _ = _pairs(caller, y_true, y_pred)
-    both = np.concatenate([true, predicted, [0]])
-    K = int(both.max()) + 1 if num_classes is None else check_size(caller, "num_classes", num_classes)
-    if both.min() < 0 or both.max() >= K:
-        raise ValueError(f"{caller}: expected classes from 0 to {K - 1}, got {both.min()} to {both.max()}")
-    weights = None if sample_weight is None else _weights(caller, sample_weight, len(true))
-    return np.bincount(true * K + predicted, weights, K * K).reshape(K, K)
+    return mean(top_k_right(true, y_pred, k), checked_weights(caller, sample_weight, len(true)))
 
 
 def no_labels(labels: Any) -> str:
