@@ -66,7 +66,7 @@ class GWUNetwork(Savable):
         lr: Any = None,
         optimizer: Any = "sgd",
         *,
-        metrics: Sequence[str] = ("accuracy",),
+        metrics: Sequence[Any] = ("accuracy",),
         global_clipnorm: float | None = None,
     ) -> None:
         """Choose the loss, the optimizer and the metrics.
@@ -75,19 +75,23 @@ class GWUNetwork(Savable):
 
         Parameters
         ----------
-        loss : str, LossFunction class or object
+        loss : str, LossFunction class or object, or function
             'log_loss', 'binary_crossentropy', 'cross_entropy', 'mse', 'mae' or 'huber'. An object may have options,
-            such as CrossEntropy(label_smoothing=0.1).
+            such as CrossEntropy(label_smoothing=0.1). A function (y_true, y_pred) -> (loss, gradient) is a loss of your
+            own: the mean over the samples, and its derivative with respect to each number of y_pred. For one with
+            options, or that is saved with the network, see `LossFunction`.
         lr : float or Schedule, optional
             Learning rate for an optimizer given by name; by default that optimizer's own. See `gwucnn.schedules` for
             learning rates that change during training.
         optimizer : str, Optimizer class or object
             'sgd', 'adam', 'adamw', 'rmsprop' or 'adagrad'.
-        metrics : sequence of str
+        metrics : sequence of str and functions
             'accuracy' (ignored with regression losses), 'top_k_accuracy' (k = 5; 'top_3_accuracy' for another k),
             'precision', 'recall', 'f1', 'auc': see `gwucnn.metrics`. Reported for each epoch and for validation,
             weighted by sample. With 'binary_crossentropy', several outputs are independent yes-or-no answers, each
-            compared with 0.5; otherwise the largest output is the predicted class.
+            compared with 0.5; otherwise the largest output is the predicted class. A function (y_true, y_pred) ->
+            number is called for each batch, with arrays of the shape of the outputs (labels as one-hot rows), and
+            averaged over the batches by their sizes; if it takes sample_weight too, by their weights.
         global_clipnorm : float, optional
             Largest norm of the gradient of all trainable weights together; a gradient with a larger norm is scaled
             down.

@@ -19,6 +19,7 @@ from gwucnn.common.checks import (
     check_size,
     is_batch_source,
     is_number,
+    real_number,
 )
 from gwucnn.common.chunked import CHUNK, chunks, min_and_max
 from gwucnn.common.configurable import Configurable, classes_by_name, constructor_repr, from_config, to_config
@@ -35,6 +36,7 @@ from gwucnn.common.names import (
     ChecksArguments,
     checks_arguments,
     did_you_mean,
+    function_name,
     look_up,
     quoted_number_hint,
     unknown_argument,
@@ -81,12 +83,14 @@ __all__ = [
     "constructor_repr",
     "did_you_mean",
     "from_config",
+    "function_name",
     "is_batch_source",
     "is_number",
     "look_up",
     "min_and_max",
     "pair",
     "quoted_number_hint",
+    "real_number",
     "set_random_seed",
     "tell_user",
     "to_config",

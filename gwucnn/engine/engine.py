@@ -33,7 +33,7 @@ class TrainingConfig(NamedTuple):
 
     loss: LossFunction
     optimizer: Optimizer
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[Any, ...] = ()  # names and functions
     global_clipnorm: float | None = None
 
 
@@ -81,7 +81,7 @@ class Engine:
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
         self.team = ALONE  # the processes that share each batch
-        self._metrics: tuple[str, ...] = ()
+        self._metrics: tuple[Any, ...] = ()
         self._clipnorm: float | None = None
         trained = [p for layer in layers for p in layer.parameters if p.trainable]
         self._penalized = [p for p in trained if p.regularizer is not None]

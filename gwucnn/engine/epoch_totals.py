@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.engine.metric_kinds import Rows, accumulator
+from gwucnn.engine.metric_kinds import Kind, Rows, accumulator
+from gwucnn.engine.metric_names import metric_name
+from gwucnn.engine.own_metric import OwnMetric
 
 __all__ = ["Metrics", "Totals"]
 
@@ -20,16 +22,22 @@ class Metrics:
 
     Parameters
     ----------
-    names : iterable of str
-        From METRICS, or 'top_3_accuracy' and the like.
+    metrics : iterable of str or function
+        As `check_metrics` returns them.
     outputs : int
     multi_label : bool
         Whether the outputs are independent yes-or-no answers, rather than classes of which one is right.
     """
 
-    def __init__(self, names: Iterable[str], outputs: int, *, multi_label: bool = False) -> None:
+    def __init__(self, metrics: Iterable[Any], outputs: int, *, multi_label: bool = False) -> None:
         self._multi_label = multi_label and outputs > 1
-        self._kinds = {name: accumulator(name, outputs, multi_label=self._multi_label) for name in names}
+        self._kinds: dict[str, Kind] = {}
+        for metric in metrics:
+            by_name = isinstance(metric, str)
+            kind = accumulator(metric, outputs, multi_label=self._multi_label) if by_name else OwnMetric(metric)
+            self._kinds[metric_name(metric)] = kind
+        self._own = [kind for kind in self._kinds.values() if isinstance(kind, OwnMetric)]
+        self._by_rows = [kind for kind in self._kinds.values() if not isinstance(kind, OwnMetric)]
         self._capacity = max(1, min(512, 2**15 // outputs))
         # float64 holds both precisions: after rounding, two outputs that differ could become equal.
         self._true = np.empty((self._capacity, outputs), np.float64)
@@ -37,8 +45,17 @@ class Metrics:
         self._weights = np.empty(self._capacity)
         self._buffered = 0
 
-    def update(self, y_true: Any, y_pred: Any, weights: Any = None) -> None:
-        """Add the targets and outputs of a batch, both (N, outputs), and the weights (N,) unless they are equal."""
+    def update(self, y_true: Any, y_pred: Any, weights: Any = None, size: int | None = None) -> None:
+        """Add targets and outputs, both (N, outputs), and the weights (N,) unless they are equal.
+
+        size : samples per batch; by default the rows are one batch.
+        """
+        for own in self._own:
+            own.add_batches(y_true, y_pred, weights, len(y_pred) if size is None else size)
+        if self._by_rows:
+            self._buffer(y_true, y_pred, weights)
+
+    def _buffer(self, y_true: Any, y_pred: Any, weights: Any) -> None:
         for start in range(0, len(y_pred), self._capacity):
             rows = min(self._capacity, len(y_pred) - start)
             if self._buffered + rows > self._capacity:
@@ -54,7 +71,7 @@ class Metrics:
             return
         full = slice(0, self._buffered)
         rows = Rows(self._true[full], self._predicted[full], self._weights[full], self._multi_label)
-        for kind in self._kinds.values():
+        for kind in self._by_rows:
             kind.add(rows)
         self._buffered = 0
 
@@ -116,7 +133,7 @@ class Totals:
             self._loss += loss * size
         self._weight += size * len(losses)
         if self._metrics is not None:
-            self._metrics.update(target, outputs)
+            self._metrics.update(target, outputs, size=size)
 
     @property
     def sums(self) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gwucnn.activation_functions import ActivationFunction
 from gwucnn.common import NotBuiltError
-from gwucnn.loss_functions import LossFunction
+from gwucnn.loss_functions import LossFunction, numpy_step
 from gwucnn.memory import Space
 
 __all__ = ["LossHead"]
@@ -18,13 +18,13 @@ class LossHead:
 
     The steps before it compute z. If the activation is the partner of the loss, as softmax is of cross-entropy, the two
     run as one step with a stable gradient. Otherwise the activation runs, then the loss, and the backward pass goes
-    through the gradient of the activation.
+    through the gradient of the activation. A loss without a `step`, which a user has written, runs in numpy.
     """
 
     def __init__(self, activation: type[ActivationFunction] | None, loss: LossFunction | None) -> None:
         self.activation = activation
         self.loss_function = loss
-        self._paired = loss is not None and activation is not None and loss.partner is activation
+        self._paired = loss is not None and loss.has_step and activation is not None and loss.partner is activation
 
     @property
     def replayable(self) -> bool:
@@ -46,15 +46,18 @@ class LossHead:
             raise NotBuiltError("loss: expected a network with a loss, got none; call compile(loss=...) first")
         gradient = space.array("gradient", z.shape)
         y = space.array("outputs", z.shape) if self._paired else self.outputs(z, space)
-        rows = (z.shape[0], prod(z.shape[1:]))
-        value = self.loss_function.step(
-            space,
-            space.view("z rows", z if self._paired else y, rows),
-            space.view("target rows", target, rows),
-            share,
-            y,
-            space.view("gradient rows", gradient, rows),
-        )
+        if self.loss_function.has_step:
+            rows = (z.shape[0], prod(z.shape[1:]))
+            value = self.loss_function.step(
+                space,
+                space.view("z rows", z if self._paired else y, rows),
+                space.view("target rows", target, rows),
+                share,
+                y,
+                space.view("gradient rows", gradient, rows),
+            )
+        else:
+            value = numpy_step(self.loss_function, y, target, share, gradient)
         if self.activation is not None and not self._paired:
             back = space.array("dz", gradient.shape)
             gradient = self.activation.backward(gradient, z, y, back, space)

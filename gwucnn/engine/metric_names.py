@@ -1,13 +1,14 @@
-"""The names of metrics that `compile` accepts, and which of them a network with a given loss can report."""
+"""The metrics that `compile` accepts, by name or as functions, and which of them a network can report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from gwucnn.common import look_up
+from gwucnn.common import function_name, look_up
+from gwucnn.metrics import accuracy, auc, f1, precision, recall, top_k_accuracy
 
-__all__ = ["METRICS", "check_metrics", "top_k"]
+__all__ = ["METRICS", "check_metrics", "metric_name", "top_k"]
 
 # Besides 'top_3_accuracy' and the like for any k.
 METRICS = {name: name for name in ("accuracy", "top_k_accuracy", "precision", "recall", "f1", "auc")}
@@ -22,8 +23,27 @@ def top_k(name: str) -> int | None:
     return TOP_K if k == "k" else int(k) if k.isdecimal() and k[0] != "0" else None
 
 
-def _checked_name(given: Any) -> str:
-    """Return the name of a metric, or raise ValueError with the nearest existing name."""
+def metric_name(given: Any) -> str:
+    """Return the name of a metric that `check_metrics` returned: itself, or that of a function."""
+    return given if isinstance(given, str) else given.__name__
+
+
+FUNCTIONS = {f: f.__name__ for f in (accuracy, auc, f1, precision, recall, top_k_accuracy)}
+
+# Names in the record of an epoch that are no metrics.
+RESERVED = ("epoch", "loss", "lr", "seconds")
+
+
+def _checked(given: Any) -> Any:
+    """Return the name of a metric, or a function; raise ValueError with the nearest existing name."""
+    if callable(given) and not isinstance(given, type):
+        name = function_name("compile", "each metric", given)
+        if name in RESERVED or name.startswith("val_"):
+            raise ValueError(
+                f"compile: expected a metric with a name of its own, got the function {name!r}; rename it, other "
+                "columns of the history are called so"
+            )
+        return given
     if isinstance(given, str) and top_k(given) is not None:
         return given
     k = "".join(filter(str.isdecimal, given)).lstrip("0") if isinstance(given, str) else ""
@@ -31,16 +51,23 @@ def _checked_name(given: Any) -> str:
     return look_up("compile", "metrics", given, METRICS | nearest)
 
 
-def check_metrics(names: Any, loss: Any, outputs: int | None = None) -> tuple[str, ...]:
-    """Return the names of the metrics to report. With a regression loss there are none, not even accuracy.
+def check_metrics(given: Any, loss: Any, outputs: int | None = None) -> tuple[Any, ...]:
+    """Return the metrics to report, names and functions. With a regression loss there are functions only.
 
-    Raises ValueError for unknown names, for metrics other than accuracy with a regression loss, and for a top-k
-    accuracy of a network with a single output or with fewer than k outputs.
+    Raises ValueError for unknown names, for two metrics of one name, for names other than 'accuracy' with a regression
+    loss, and for a top-k accuracy of a network with a single output or with fewer than k outputs.
     """
-    names = (names,) if isinstance(names, str) else () if names is None else names
-    if not isinstance(names, Iterable):
-        raise TypeError(f"compile: expected metrics to be a list of names, got {names!r}; write ['accuracy']")
-    names = tuple(dict.fromkeys(_checked_name(name) for name in names))
+    given = (given,) if isinstance(given, str) or callable(given) else () if given is None else given
+    if not isinstance(given, Iterable):
+        raise TypeError(f"compile: expected metrics to be a list of names, got {given!r}; write ['accuracy']")
+    # The package's functions are accumulated exactly by their names, which a regression loss does not allow.
+    exact = FUNCTIONS if loss.classifies else {}
+    metrics = tuple(dict.fromkeys(exact.get(metric, metric) for metric in map(_checked, given)))
+    functions = [metric for metric in metrics if not isinstance(metric, str)]
+    names = [metric for metric in metrics if isinstance(metric, str)]
+    for name in map(metric_name, functions):
+        if [*map(metric_name, metrics)].count(name) > 1:
+            raise ValueError(f"compile: expected metrics of different names, got two called {name!r}; rename one")
     others = [name for name in names if name != "accuracy"]
     if not loss.classifies and others:
         raise ValueError(
@@ -52,4 +79,4 @@ def check_metrics(names: Any, loss: Any, outputs: int | None = None) -> tuple[st
         if least is not None and outputs is not None and outputs < least:
             fix = f"'top_{outputs - 1}_accuracy'" if outputs > 2 else "'accuracy'"
             raise ValueError(f"compile: expected at least {least} outputs for {name}, got {outputs}; use {fix}")
-    return names if loss.classifies else ()
+    return metrics if loss.classifies else tuple(functions)

@@ -16,6 +16,9 @@ from gwucnn.metrics import no_labels
 
 __all__ = ["LossFunction", "as_labels", "as_rows", "class_or_object", "pair"]
 
+# The methods of which a loss of a user's own defines some.
+METHODS = frozenset({"loss", "loss_partial_derivative", "loss_and_derivative"})
+
 
 class class_or_object:
     """A method that can also be called on the class, as in gwu_nn: it then uses an object with all defaults."""
@@ -89,8 +92,33 @@ def _accepted_shapes(out_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 class LossFunction(Configurable):
     """The base class of losses, which measure how wrong the outputs of a batch are.
 
-    `loss` and `loss_partial_derivative` are the methods of `gwu_nn`. They take the outputs of the network, and can also
-    be called on the class.
+    `loss` and `loss_partial_derivative` are the methods of `gwu_nn`. They take the outputs of the network; those of the
+    package's losses can also be called on the class.
+
+    To write a loss of your own, derive from this class and define these two methods, in numpy. Both get y_true and
+    y_pred of the same shape, (N, outputs) or that of a batch of images; labels come as one-hot rows if `targets` of
+    your base class allows them. Samples of different weights are passed one by one, so that neither method needs to
+    know of weights. `gwucnn.testing.check_gradients` compares the two. A class is saved with the network by its name;
+    arguments of the constructor are too, if it keeps each in an attribute of that name. A plain function is shorter,
+    see `GWUNetwork.compile`.
+
+    Class attributes that a derived class may set:
+
+    - `name`: begins error messages; by default the name of the class.
+    - `classifies`: False if the targets are quantities, for which accuracy means nothing.
+    - `partner`: the final activation that the network must have, such as SoftmaxActivation.
+
+    Example
+    -------
+    >>> class Cubic(LossFunction):
+    ...     classifies = False
+    ...     def loss(self, y_true, y_pred):
+    ...         return np.mean(np.abs(y_pred - y_true) ** 3)
+    ...     def loss_partial_derivative(self, y_true, y_pred):
+    ...         error = y_pred - y_true
+    ...         return 3 * error * np.abs(error) / error.size
+    >>> float(Cubic().loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])))
+    4.0
     """
 
     name: ClassVar[str]
@@ -106,18 +134,34 @@ class LossFunction(Configurable):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # An overridden `step` may do anything, whatever its base class declares.
         super().__init_subclass__(**kwargs)
-        if "step" in cls.__dict__ and "replayable" not in cls.__dict__:
+        own = vars(cls)
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__
+        is_ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+        if not is_ours and not METHODS.isdisjoint(own) and "step" not in own:
+            # Its base class may have a step, but that computes another loss.
+            cls.step = LossFunction.step  # type: ignore[method-assign]
+        if "step" in vars(cls) and "replayable" not in own:
             cls.replayable = False
 
     @class_or_object
     def loss(self, y_true: Any, y_pred: Any) -> float:
         """Return the loss of predictions, averaged over the batch."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.name}: expected a loss that defines loss(y_true, y_pred)")
 
     @class_or_object
     def loss_partial_derivative(self, y_true: Any, y_pred: Any) -> Any:
         """Return the derivative of `loss` with respect to each prediction, in an array of the same shape."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.name}: expected a loss that defines loss_partial_derivative(y_true, y_pred)")
+
+    def loss_and_derivative(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Return what `loss` and `loss_partial_derivative` return. Override it if they have work in common."""
+        return self.loss(y_true, y_pred), self.loss_partial_derivative(y_true, y_pred)
+
+    @property
+    def has_step(self) -> bool:
+        """Whether `step` computes the loss of a batch, which is faster than the two methods above."""
+        return type(self).step is not LossFunction.step
 
     def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
         """Raise an error if a network with this final activation and output shape cannot be trained with this loss."""
@@ -153,6 +197,7 @@ class LossFunction(Configurable):
     def step(self, space: Space, z: Any, target: Any, share: Any, p: Any, gradient: Any) -> float:
         """Return the loss of a batch (N, K) and fill its gradient with respect to z, by `space.run("loss", op, ...)`.
 
-        With a `partner`, z is the input of that activation, and its values are written to p.
+        With a `partner`, z is the input of that activation, and its values are written to p. Without a `step` of its
+        own a loss is computed by `loss` and `loss_partial_derivative`, in numpy (see `own.py`).
         """
         raise NotImplementedError
