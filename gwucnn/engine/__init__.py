@@ -22,6 +22,7 @@ Start with `engine.py`. The life of a training step, and where each part of it i
 from gwucnn.engine.engine import Engine, TrainingConfig
 from gwucnn.engine.epoch_totals import Totals
 from gwucnn.engine.inspection import layer_outputs, score_gradients
+from gwucnn.engine.loss_head import LossHead
 from gwucnn.engine.metric_names import check_metrics
 from gwucnn.engine.sweeper import Sweeper
 from gwucnn.engine.team import ALONE, OtherRankFailed, Team, team_of
@@ -29,6 +30,7 @@ from gwucnn.engine.team import ALONE, OtherRankFailed, Team, team_of
 __all__ = [
     "ALONE",
     "Engine",
+    "LossHead",
     "OtherRankFailed",
     "Sweeper",
     "Team",
