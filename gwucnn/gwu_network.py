@@ -108,7 +108,7 @@ class GWUNetwork(Savable):
         metrics = check_metrics(metrics, checked)
         if self._layer_row.complete:
             self._layer_row.check_loss(checked)
-            check_metrics(metrics, checked, self._layer_row.shapes[-1][0])
+            check_metrics(metrics, checked, self._layer_row.shapes[-1][-1])
         chosen = make_optimizer(optimizer, lr)
         chosen.claim(self)
         self._compiled = TrainingConfig(checked, chosen, metrics, global_clipnorm)
@@ -145,7 +145,8 @@ class GWUNetwork(Savable):
             without y, any object with a length whose `x[i]` is batch number i, a pair (x, y). Then the order of the
             batches is shuffled, not that of the samples.
         y : shape (N,), (N, 1) or (N, outputs)
-            Labels, one-hot rows or real values, depending on the loss.
+            Labels, one-hot rows or real values, depending on the loss. If the outputs are images (N, H, W, C): labels
+            of pixels (N, H, W), or images like the outputs.
         epochs : int
             Number of the last epoch, counting from 1.
         batch_size : int, optional

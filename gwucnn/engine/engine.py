@@ -98,7 +98,7 @@ class Engine:
         self.head = LossHead(self._activation, loss)
         self.recorder.enabled = self.head.replayable and self._only_compiled_steps()
         self.optimizer = optimizer
-        self._metrics = check_metrics(config.metrics, loss, self.out_shape[0])
+        self._metrics = check_metrics(config.metrics, loss, self.out_shape[-1])
         self._clipnorm = config.global_clipnorm
         optimizer.bind(self.arena)
         self.workspaces.clear()
@@ -121,7 +121,7 @@ class Engine:
         loss = self.head.loss_function
         if loss is None or not self._metrics:
             return Totals()
-        return Totals(Metrics(self._metrics, self.out_shape[0], multi_label=loss.multi_label))
+        return Totals(Metrics(self._metrics, self.out_shape[-1], multi_label=loss.multi_label))
 
     # ---------------------------------------------------------------- inference
 

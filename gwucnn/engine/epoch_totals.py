@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -46,14 +47,20 @@ class Metrics:
         self._buffered = 0
 
     def update(self, y_true: Any, y_pred: Any, weights: Any = None, size: int | None = None) -> None:
-        """Add targets and outputs, both (N, outputs), and the weights (N,) unless they are equal.
+        """Add targets and outputs, (N, outputs) or (N, H, W, outputs), and the weights (N,) unless they are equal.
 
-        size : samples per batch; by default the rows are one batch.
+        Each pixel of an image is a row, with the weight of its image. size : samples per batch; by default all are one.
         """
         for own in self._own:
             own.add_batches(y_true, y_pred, weights, len(y_pred) if size is None else size)
-        if self._by_rows:
-            self._buffer(y_true, y_pred, weights)
+        if not self._by_rows:
+            return
+        if y_pred.ndim > 2:
+            outputs = y_pred.shape[-1]
+            pixels = prod(y_pred.shape[1:-1])
+            y_true, y_pred = y_true.reshape(-1, outputs), y_pred.reshape(-1, outputs)
+            weights = None if weights is None else np.repeat(weights, pixels)
+        self._buffer(y_true, y_pred, weights)
 
     def _buffer(self, y_true: Any, y_pred: Any, weights: Any) -> None:
         for start in range(0, len(y_pred), self._capacity):

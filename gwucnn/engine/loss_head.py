@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction
 from gwucnn.common import NotBuiltError
 from gwucnn.loss_functions import LossFunction, numpy_step
@@ -48,12 +49,14 @@ class LossHead:
         y = space.array("outputs", z.shape) if self._paired else self.outputs(z, space)
         if self.loss_function.has_step:
             rows = (z.shape[0], prod(z.shape[1:]))
+            if self.loss_function.pixelwise and z.ndim == 4:
+                rows, share = (prod(z.shape[:-1]), z.shape[-1]), _pixel_shares(share, z.shape, space)
             value = self.loss_function.step(
                 space,
                 space.view("z rows", z if self._paired else y, rows),
                 space.view("target rows", target, rows),
                 share,
-                y,
+                space.view("output rows", y, rows),
                 space.view("gradient rows", gradient, rows),
             )
         else:
@@ -62,3 +65,12 @@ class LossHead:
             back = space.array("dz", gradient.shape)
             gradient = self.activation.backward(gradient, z, y, back, space)
         return value, gradient, y
+
+
+def _pixel_shares(share: Any, shape: tuple[int, ...], space: Space) -> Any:
+    """Return the weight of each pixel in the mean, shape (N*H*W,): an equal part of the share of its image."""
+    N, H, W, _ = shape
+    images = space.view("share images", share, (N, 1, 1, 1))
+    parts = space.run("parts", ops.rescale, images, scale=1 / (H * W), out=space.array("parts", (N, 1, 1, 1)))
+    pixels = space.run("pixels", ops.upsample2d, parts, size=(H, W), out=space.array("pixels", (N, H, W, 1)))
+    return space.view("pixel shares", pixels, (N * H * W,))

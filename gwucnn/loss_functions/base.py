@@ -14,7 +14,7 @@ from gwucnn.common import Configurable, ShapeError, is_batch_source, min_and_max
 from gwucnn.memory import Space
 from gwucnn.metrics import no_labels
 
-__all__ = ["LossFunction", "as_labels", "as_rows", "class_or_object", "pair"]
+__all__ = ["LossFunction", "as_labels", "as_pixel_labels", "as_rows", "class_or_object", "pair"]
 
 # The methods of which a loss of a user's own defines some.
 METHODS = frozenset({"loss", "loss_partial_derivative", "loss_and_derivative"})
@@ -79,6 +79,15 @@ def as_labels(caller: str, y: Any, K: int) -> Any:
     return whole
 
 
+def as_pixel_labels(caller: str, y: Any, K: int) -> Any:
+    """Return y of shape (N, H, W) or (N, H, W, 1) as integer labels (N, H, W); integers stay of their dtype."""
+    labels = y.reshape(y.shape[:3])
+    low, high = min_and_max(labels) if labels.size else (0, 0)
+    if labels.dtype.kind in "iu" and low >= 0 and high < K:
+        return labels
+    return as_labels(caller, labels, K).reshape(labels.shape)
+
+
 def _accepted_shapes(out_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return the shapes that the target of a sample may have: a trailing axis of length 1 may be left out."""
     shapes = [out_shape]
@@ -130,6 +139,8 @@ class LossFunction(Configurable):
     classifies: ClassVar[bool] = True
     # Whether several outputs are independent yes-or-no answers, rather than classes of which one is right.
     multi_label: ClassVar[bool] = False
+    # Whether `step` gets each pixel of outputs (N, H, W, C) as a row (C,), rather than each image as a row (H*W*C,).
+    pixelwise: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # An overridden `step` may do anything, whatever its base class declares.

@@ -22,9 +22,11 @@ def test_every_layer_of_the_package(case):
     assert check_gradients(layer, case.in_shape) < 1e-6
 
 
-@pytest.mark.parametrize("shape", [(3,), (2,)])
+@pytest.mark.parametrize("shape", [(3,), (2,), (2, 3, 2)])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_of_the_package(loss, shape):
+    if len(shape) == 3 and loss == "log_loss":
+        return
     assert check_gradients(loss, shape) < 1e-7
     assert check_gradients(LOSSES[loss](), shape, batch_size=5, seed=1) < 1e-7
 
