@@ -14,12 +14,15 @@ from gwucnn.engine.own_metric import OwnMetric
 
 __all__ = ["Metrics", "Totals"]
 
+# Rows of a large batch that are compared at once: few enough that what is computed from them stays in the cache.
+MOST_ROWS = 2**14
+
 
 class Metrics:
     """Metrics of an epoch, accumulated batch by batch.
 
     Rows are buffered and compared a few hundred at a time: with one image per batch, comparing each on its own would
-    cost more than running the network.
+    cost more than running the network. Large batches, such as the pixels of images, are compared where they are.
 
     Parameters
     ----------
@@ -60,27 +63,36 @@ class Metrics:
             pixels = prod(y_pred.shape[1:-1])
             y_true, y_pred = y_true.reshape(-1, outputs), y_pred.reshape(-1, outputs)
             weights = None if weights is None else np.repeat(weights, pixels)
-        self._buffer(y_true, y_pred, weights)
+        self._add_rows(y_true, y_pred, weights)
 
-    def _buffer(self, y_true: Any, y_pred: Any, weights: Any) -> None:
-        for start in range(0, len(y_pred), self._capacity):
-            rows = min(self._capacity, len(y_pred) - start)
-            if self._buffered + rows > self._capacity:
-                self._count()
-            free, batch = slice(self._buffered, self._buffered + rows), slice(start, start + rows)
-            self._true[free] = y_true[batch]
-            self._predicted[free] = y_pred[batch]
-            self._weights[free] = 1.0 if weights is None else weights[batch]
-            self._buffered += rows
+    def _add_rows(self, y_true: Any, y_pred: Any, weights: Any) -> None:
+        count = len(y_pred)
+        if count > self._capacity:
+            self._count()
+            weights = np.ones(count) if weights is None else weights
+            for start in range(0, count, MOST_ROWS):
+                part = slice(start, start + MOST_ROWS)
+                self._compare(y_true[part], y_pred[part], weights[part])
+            return
+        if self._buffered + count > self._capacity:
+            self._count()
+        free = slice(self._buffered, self._buffered + count)
+        self._true[free] = y_true
+        self._predicted[free] = y_pred
+        self._weights[free] = 1.0 if weights is None else weights
+        self._buffered += count
 
     def _count(self) -> None:
-        if not self._buffered:
-            return
-        full = slice(0, self._buffered)
-        rows = Rows(self._true[full], self._predicted[full], self._weights[full], self._multi_label)
+        """Compare the buffered rows."""
+        if self._buffered:
+            full = slice(0, self._buffered)
+            self._compare(self._true[full], self._predicted[full], self._weights[full])
+            self._buffered = 0
+
+    def _compare(self, y_true: Any, y_pred: Any, weights: Any) -> None:
+        rows = Rows(y_true, y_pred, weights, self._multi_label)
         for kind in self._by_rows:
             kind.add(rows)
-        self._buffered = 0
 
     @property
     def sums(self) -> Any:

@@ -20,8 +20,8 @@ CLIP = 1e-7
 
 
 def pixels(out_shape: tuple[int, ...]) -> set[tuple[int, ...]]:
-    """Return the shapes of the labels of one image, a class for each pixel; none if the outputs are no images."""
-    return {out_shape[:2], (*out_shape[:2], 1)} if len(out_shape) == 3 else set()
+    """Return the shapes of the labels of one image, a class for each pixel, whose outputs have the shape (H, W, C)."""
+    return {out_shape[:2], (*out_shape[:2], 1)}
 
 
 class Smoothed(LossFunction):
@@ -82,7 +82,7 @@ class LogLoss(Smoothed):
         y, K = as_rows(self.name, y), out_shape[-1]
         if K > 1 and len(out_shape) == 1 and y.shape in {(len(y),), (len(y), 1)}:
             return as_labels(self.name, y, K)
-        if K > 1 and y.shape[1:] in pixels(out_shape):
+        if K > 1 and len(out_shape) == 3 and y.shape[1:] in pixels(out_shape):
             return as_pixel_labels(self.name, y, K)
         return super().targets(y, out_shape)
 
@@ -186,7 +186,7 @@ class CrossEntropy(Smoothed):
             )
         if y.shape in {(len(y),), (len(y), 1)}:
             return as_labels(self.name, y, K)
-        if y.shape[1:] in pixels(out_shape):
+        if len(out_shape) == 3 and y.shape[1:] in pixels(out_shape):
             return as_pixel_labels(self.name, y, K)
         y = super().targets(y, out_shape)
         if y.size and (y.min() < 0 or abs(y.sum(axis=-1) - 1).max() > 1e-3):
