@@ -14,7 +14,7 @@ from gwucnn.common import Configurable, ShapeError, is_batch_source, min_and_max
 from gwucnn.memory import Space
 from gwucnn.metrics import no_labels
 
-__all__ = ["LossFunction", "as_labels", "as_pixel_labels", "as_rows", "class_or_object", "pair"]
+__all__ = ["LossFunction", "as_labels", "as_rows", "class_labels", "class_or_object", "pair"]
 
 # The methods of which a loss of a user's own defines some.
 METHODS = frozenset({"loss", "loss_partial_derivative", "loss_and_derivative"})
@@ -79,6 +79,17 @@ def as_labels(caller: str, y: Any, K: int) -> Any:
     return whole
 
 
+def class_labels(caller: str, y: Any, out_shape: tuple[int, ...]) -> Any:
+    """Return y as integer labels, (N,) or for each pixel of images (N, H, W); None if it has another shape.
+
+    Its last axis may have the length 1 besides.
+    """
+    K, samples = out_shape[-1], out_shape[:-1]
+    if y.shape[1:] not in (samples, (*samples, 1)) or y.shape[1:] == out_shape:
+        return None
+    return as_pixel_labels(caller, y, K) if samples else as_labels(caller, y, K)
+
+
 def as_pixel_labels(caller: str, y: Any, K: int) -> Any:
     """Return y of shape (N, H, W) or (N, H, W, 1) as integer labels (N, H, W); integers stay of their dtype."""
     labels = y.reshape(y.shape[:3])
@@ -105,11 +116,10 @@ class LossFunction(Configurable):
     package's losses can also be called on the class.
 
     To write a loss of your own, derive from this class and define these two methods, in numpy. Both get y_true and
-    y_pred of the same shape, (N, outputs) or that of a batch of images; labels come as one-hot rows if `targets` of
-    your base class allows them. Samples of different weights are passed one by one, so that neither method needs to
-    know of weights. `gwucnn.testing.check_gradients` compares the two. A class is saved with the network by its name;
-    arguments of the constructor are too, if it keeps each in an attribute of that name. A plain function is shorter,
-    see `GWUNetwork.compile`.
+    y_pred of the same shape, (N, outputs) or (N, H, W, C); integer labels come as one-hot rows. Samples of different
+    weights are passed one by one, so that neither method needs to know of weights. `gwucnn.testing.check_gradients`
+    compares the two. A class is saved with the network by its name, together with arguments of the constructor that it
+    keeps in attributes of the same names. A plain function is shorter, see `GWUNetwork.compile`.
 
     Class attributes that a derived class may set:
 
@@ -186,8 +196,12 @@ class LossFunction(Configurable):
             )
 
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
-        """Check y and return it as integer labels (N,) or as an array (N, *out_shape)."""
+        """Check y and return it as integer labels (N,) or (N, H, W), or as an array (N, *out_shape)."""
         caller, y = self.name, as_rows(self.name, y)
+        if self.classifies and out_shape[-1] > 1:
+            labels = class_labels(caller, y, out_shape)
+            if labels is not None:
+                return labels
         if y.shape[1:] not in _accepted_shapes(out_shape):
             shape = ", ".join(map(str, ("N", *out_shape)))
             raise ShapeError(

@@ -10,18 +10,13 @@ import numpy as np
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, SigmoidActivation, SoftmaxActivation
 from gwucnn.common import ShapeError, check_fraction
-from gwucnn.loss_functions.base import LossFunction, as_labels, as_pixel_labels, as_rows, class_or_object, pair
+from gwucnn.loss_functions.base import LossFunction, as_labels, as_rows, class_or_object, pair
 from gwucnn.memory import Space
 
 __all__ = ["BinaryCrossentropy", "CrossEntropy", "LogLoss"]
 
 # Probabilities are clipped to this distance from 0 and 1 before taking a logarithm, as in Keras.
 CLIP = 1e-7
-
-
-def pixels(out_shape: tuple[int, ...]) -> set[tuple[int, ...]]:
-    """Return the shapes of the labels of one image, a class for each pixel, whose outputs have the shape (H, W, C)."""
-    return {out_shape[:2], (*out_shape[:2], 1)}
 
 
 class Smoothed(LossFunction):
@@ -77,14 +72,6 @@ class LogLoss(Smoothed):
                 "for each pixel use loss='binary_crossentropy'"
             )
         self._check_partner(activation)
-
-    def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
-        y, K = as_rows(self.name, y), out_shape[-1]
-        if K > 1 and len(out_shape) == 1 and y.shape in {(len(y),), (len(y), 1)}:
-            return as_labels(self.name, y, K)
-        if K > 1 and len(out_shape) == 3 and y.shape[1:] in pixels(out_shape):
-            return as_pixel_labels(self.name, y, K)
-        return super().targets(y, out_shape)
 
     def _check_range(self, low: float, high: float) -> None:
         if low < 0 or high > 1:
@@ -177,20 +164,18 @@ class CrossEntropy(Smoothed):
         self._check_partner(activation)
 
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
-        y, K = as_rows(self.name, y), out_shape[-1]
+        y = as_rows(self.name, y)
         if len(out_shape) == 3 and y.ndim < 3:
             H, W = out_shape[:2]
             raise ShapeError(
                 f"{self.name}: expected y of shape (N, {H}, {W}), a class for each pixel of the outputs {out_shape}, "
                 f"got {y.shape}; for one class an image add Flatten() and Dense(classes, activation='softmax')"
             )
-        if y.shape in {(len(y),), (len(y), 1)}:
-            return as_labels(self.name, y, K)
-        if len(out_shape) == 3 and y.shape[1:] in pixels(out_shape):
-            return as_pixel_labels(self.name, y, K)
         y = super().targets(y, out_shape)
+        if y.ndim == len(out_shape):
+            return y  # labels
         if y.size and (y.min() < 0 or abs(y.sum(axis=-1) - 1).max() > 1e-3):
-            rows = y.reshape(-1, K)
+            rows = y.reshape(-1, out_shape[-1])
             wrong = rows[np.argmax((rows.min(axis=1) < 0) | (abs(rows.sum(axis=1) - 1) > 1e-3))]
             raise ValueError(
                 f"{self.name}: expected rows of y that are one-hot or sum to 1, got {wrong.tolist()}; use "

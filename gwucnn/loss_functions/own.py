@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn.common import ShapeError, function_name, real_number
-from gwucnn.loss_functions.base import LossFunction
+from gwucnn.loss_functions.base import LossFunction, as_rows, class_labels
 
 __all__ = ["FunctionLoss", "check_complete", "numpy_step"]
 
@@ -18,7 +18,8 @@ class FunctionLoss(LossFunction):
     """A loss given as a function (y_true, y_pred) -> (loss, gradient).
 
     The gradient is the derivative of the loss with respect to each number of y_pred. A function does not say whether
-    its targets are classes; metrics are then functions too.
+    its targets are classes: integers are taken for labels where they cannot be anything else, and metrics are functions
+    too.
     """
 
     classifies = False
@@ -32,6 +33,11 @@ class FunctionLoss(LossFunction):
 
     def loss_partial_derivative(self, y_true: Any, y_pred: Any) -> Any:
         return self.loss_and_derivative(y_true, y_pred)[1]
+
+    def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
+        y = as_rows(self.name, y)
+        labels = class_labels(self.name, y, out_shape) if y.dtype.kind in "iub" and out_shape[-1] > 1 else None
+        return super().targets(y, out_shape) if labels is None else labels
 
     def loss_and_derivative(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         found = self.function(y_true, y_pred)

@@ -233,3 +233,30 @@ def test_a_loss_that_is_not_finite_is_found():
 
     with pytest.raises(FloatingPointError, match="^fit: epoch 1, batch 1: expected finite numbers"):
         trained(gone, data())
+
+
+def brier(y_true, y_pred):
+    error = y_pred - y_true
+    return np.sum(error**2) / len(error), 2 * error / len(error)
+
+
+class Brier(LossFunction):
+    def loss_and_derivative(self, y_true, y_pred):
+        return brier(y_true, y_pred)
+
+
+@pytest.mark.parametrize("loss", [brier, Brier])
+def test_labels_come_as_one_hot_rows(loss, rng):
+    x, labels = rng.standard_normal((20, 3)), rng.integers(0, 3, 20)
+    histories = [trained(loss, (x, y), [Dense(3, input_size=3)])[1]["loss"] for y in (labels, np.eye(3)[labels])]
+    assert histories[0] == histories[1]
+    images = rng.random((4, 5, 5))
+    classes = (images > 0.5).astype(np.uint8)
+    histories = [
+        trained(loss, (images, y), [Conv2D(2, 1, input_size=5)])[1]["loss"] for y in (classes, np.eye(2)[classes])
+    ]
+    assert histories[0] == histories[1]
+    with pytest.raises(ShapeError if loss is brier else ValueError, match=f"^{loss.__name__}: expected "):
+        trained(loss, (x, labels + 0.5), [Dense(3, input_size=3)])
+    with pytest.raises(ValueError, match=f"^{loss.__name__}: expected labels from 0 to 2 for 3 outputs, got 3"):
+        trained(loss, (x, labels + 1), [Dense(3, input_size=3)])
