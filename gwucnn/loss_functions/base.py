@@ -84,8 +84,10 @@ def class_labels(caller: str, y: Any, out_shape: tuple[int, ...]) -> Any:
 
     Its last axis may have the length 1 besides.
     """
+    if y.shape[1:] == out_shape:
+        return None
     K, samples = out_shape[-1], out_shape[:-1]
-    if y.shape[1:] not in (samples, (*samples, 1)) or y.shape[1:] == out_shape:
+    if y.shape[1:] not in (samples, (*samples, 1)):
         return None
     return as_pixel_labels(caller, y, K) if samples else as_labels(caller, y, K)
 
@@ -186,6 +188,7 @@ class LossFunction(Configurable):
 
     def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
         """Raise an error if a network with this final activation and output shape cannot be trained with this loss."""
+        self._check_partner(activation)
 
     def _check_partner(self, activation: type[ActivationFunction] | None) -> None:
         if self.partner is not None and activation is not self.partner:

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from gwucnn import MSE, ActivationFunction, Conv2D, CrossEntropy, Dense, GWUNetwork, LossFunction, ops
+from gwucnn import (
+    MSE,
+    ActivationFunction,
+    Conv2D,
+    CrossEntropy,
+    Dense,
+    GWUNetwork,
+    LossFunction,
+    SoftmaxActivation,
+    ops,
+)
 from gwucnn.common.errors import ShapeError
 
 
@@ -260,3 +270,15 @@ def test_labels_come_as_one_hot_rows(loss, rng):
         trained(loss, (x, labels + 0.5), [Dense(3, input_size=3)])
     with pytest.raises(ValueError, match=f"^{loss.__name__}: expected labels from 0 to 2 for 3 outputs, got 3"):
         trained(loss, (x, labels + 1), [Dense(3, input_size=3)])
+
+
+def test_a_loss_of_ones_own_may_require_a_final_activation(rng):
+    class Sure(Brier):
+        name = "sure"
+        partner = SoftmaxActivation
+
+    x, y = rng.standard_normal((20, 3)), rng.integers(0, 3, 20)
+    with pytest.raises(ValueError, match="^sure: expected a network that ends with softmax, got a last layer with no"):
+        trained(Sure, (x, y), [Dense(3, input_size=3)])
+    histories = [trained(loss, (x, y), [Dense(3, activation="softmax", input_size=3)])[1] for loss in (Sure, brier)]
+    assert histories[0]["loss"] == histories[1]["loss"] and "accuracy" in histories[0]
