@@ -130,9 +130,11 @@ class Batches:
             buffer.fill(0)
             buffer[np.arange(len(gathered)), gathered] = 1
         elif gathered.ndim < buffer.ndim:  # a label for each pixel
-            rows = buffer.reshape(-1, buffer.shape[-1])
-            rows.fill(0)
-            rows[np.arange(len(rows)), gathered.reshape(-1)] = 1
+            buffer.fill(0)
+            # Image by image, so that the indices take little memory.
+            pixels = np.arange(gathered[:1].size)
+            for image, labels in zip(buffer, gathered, strict=True):
+                image.reshape(-1, image.shape[-1])[pixels, labels.reshape(-1)] = 1
         else:
             buffer[...] = gathered
 
