@@ -142,7 +142,7 @@ def test_auc_without_a_curve(rng):
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        (([0, 1], np.zeros((2, 2, 2))), ShapeError, "expected y_pred of shape (N,) or (N, K), got (2, 2, 2); give a row "
+        (([0, 1], np.zeros((2,) * 5)), ShapeError, "expected y_pred of shape (N,) or (N, K), got (2, 2, 2, 2, 2); give a row "
          "per sample"),
         (([0, 1, 1], [0.5, 0.6]), ShapeError, "expected y_true of shape (2,) or (2, 1) beside y_pred of shape (2, 1), "
          "got (3,); give labels, or a number for each output"),

@@ -18,9 +18,11 @@ from gwucnn import (
     UpSampling2D,
     accuracy,
     auc,
+    confusion_matrix,
     f1,
     precision,
     recall,
+    top_k_accuracy,
 )
 from gwucnn.common.errors import ShapeError
 from gwucnn.engine import LossHead
@@ -212,6 +214,32 @@ def test_metrics_count_pixels_and_weights_count_images(loss, rng):
     network.fit(x, labels, batch_size=12, sample_weight=counts)
     twin.fit(x[there], labels[there], batch_size=len(there))
     np.testing.assert_allclose(network.predict(x), twin.predict(x), rtol=1e-10)
+
+
+@pytest.mark.parametrize("metric", [*METRICS.values(), confusion_matrix, top_k_accuracy], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_functions_count_pixels(metric, weighted, rng):
+    labels, p = rng.integers(0, 3, (4, 5, 6)), rng.dirichlet(np.ones(3), (4, 5, 6))
+    weights = rng.random(4) if weighted else None
+    rows = p.reshape(-1, 3)
+    want = metric(labels.reshape(-1), rows, sample_weight=np.repeat(weights, 30) if weighted else None)
+    for y in (labels, labels[..., None], one_hot(labels)):
+        np.testing.assert_array_equal(metric(y, p, sample_weight=weights), want)
+    name = metric.__name__
+    with pytest.raises(ShapeError) as caught:
+        metric(labels[:, :4], p)
+    assert str(caught.value) == (
+        f"{name}: expected y_true for each pixel of y_pred (4, 5, 6, 3), got (4, 4, 6); give labels (4, 5, 6)"
+    )
+    with pytest.raises(ShapeError, match=rf"^{name}: expected sample_weight of shape \(4,\), got \(5,\)$"):
+        metric(labels, p, sample_weight=np.ones(5))
+
+
+def test_predicted_labels_and_answers_of_pixels(rng):
+    labels, p = rng.integers(0, 3, (4, 5, 6)), rng.dirichlet(np.ones(3), (4, 5, 6))
+    assert accuracy(labels, p.argmax(axis=-1)) == accuracy(labels, p) == np.mean(labels == p.argmax(axis=-1))
+    answers = rng.integers(0, 2, (4, 5, 6, 3))
+    assert accuracy(answers, p, multi_label=True) == pytest.approx(np.mean(answers == (p > 0.5)))
 
 
 def test_one_answer_for_each_pixel(rng):

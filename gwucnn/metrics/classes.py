@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from gwucnn.common import ShapeError, check_size
+from gwucnn.metrics.pixels import counts_pixels
+from gwucnn.metrics.weights import checked_weights, mean
 
 __all__ = [
     "accuracy",
     "answer_pairs",
-    "checked_weights",
     "class_pairs",
-    "mean",
     "no_labels",
     "pairs",
     "to_answers",
@@ -57,24 +57,6 @@ def pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
     return true, predicted, max([2, *columns, *(int(y.max(initial=0)) + 1 for y in (true, predicted))])
 
 
-def checked_weights(caller: str, sample_weight: Any, N: int) -> Any:
-    """Check sample_weight and return it, or ones for None."""
-    if sample_weight is None:
-        return np.ones(N)
-    weights = np.asarray(sample_weight, np.float64)
-    if weights.shape != (N,):
-        raise ShapeError(f"{caller}: expected sample_weight of shape ({N},), got {weights.shape}")
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError(f"{caller}: expected weights that are finite and not negative")
-    return weights
-
-
-def mean(values: Any, weights: Any) -> float:
-    """Return the weighted mean of values; NaN without any weight."""
-    total = weights.sum()
-    return float((values * weights).sum() / total) if total else float("nan")
-
-
 def answer_pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """Return both as yes-or-no answers of independent outputs, bool (N, K)."""
     true, predicted = np.asarray(y_true), np.asarray(y_pred)
@@ -99,6 +81,7 @@ def class_pairs(caller: str, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
     return found
 
 
+@counts_pixels
 def accuracy(y_true: Any, y_pred: Any, *, multi_label: bool = False, sample_weight: Any = None) -> float:
     """Return the fraction of rows whose class is predicted correctly, from 0 to 1; NaN without rows.
 
@@ -137,6 +120,7 @@ def top_k_right(labels: Any, y_pred: Any, k: int) -> Any:
     return (larger < k) & ~np.isnan(chosen[:, 0])
 
 
+@counts_pixels
 def top_k_accuracy(y_true: Any, y_pred: Any, k: int = 5, *, sample_weight: Any = None) -> float:
     """Return the fraction of rows whose class is among the k most probable ones, from 0 to 1; NaN without rows.
 

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 from gwucnn.common import ShapeError, look_up
-from gwucnn.metrics.classes import checked_weights, mean, to_answers, to_classes
+from gwucnn.metrics.classes import to_answers, to_classes
+from gwucnn.metrics.pixels import counts_pixels
+from gwucnn.metrics.weights import checked_weights, mean
 
 __all__ = ["areas", "auc", "average_area"]
 
 AVERAGES = {name: name for name in ("auto", "macro", "weighted")}
 
 
+@counts_pixels
 def auc(
     y_true: Any,
     y_pred: Any,

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from gwucnn.common import check_size, look_up
-from gwucnn.metrics.classes import answer_pairs, checked_weights, class_pairs, mean, pairs
+from gwucnn.metrics.classes import answer_pairs, class_pairs, pairs
+from gwucnn.metrics.pixels import counts_pixels
+from gwucnn.metrics.weights import checked_weights, mean
 
 __all__ = ["answer_counts", "class_counts", "confusion_matrix", "f1", "precision", "recall", "score"]
 
@@ -81,6 +83,7 @@ def _score(which: str, y_true: Any, y_pred: Any, average: str | None, multi_labe
     return score(which, class_counts(true, predicted, K, weights), average)
 
 
+@counts_pixels
 def precision(
     y_true: Any, y_pred: Any, average: str | None = "auto", *, multi_label: bool = False, sample_weight: Any = None
 ) -> Any:
@@ -104,6 +107,7 @@ def precision(
     return _score("precision", y_true, y_pred, average, multi_label, sample_weight)
 
 
+@counts_pixels
 def recall(
     y_true: Any, y_pred: Any, average: str | None = "auto", *, multi_label: bool = False, sample_weight: Any = None
 ) -> Any:
@@ -111,6 +115,7 @@ def recall(
     return _score("recall", y_true, y_pred, average, multi_label, sample_weight)
 
 
+@counts_pixels
 def f1(
     y_true: Any, y_pred: Any, average: str | None = "auto", *, multi_label: bool = False, sample_weight: Any = None
 ) -> Any:
@@ -118,6 +123,7 @@ def f1(
     return _score("f1", y_true, y_pred, average, multi_label, sample_weight)
 
 
+@counts_pixels
 def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, *, sample_weight: Any = None) -> Any:
     """Count how often class i (row) was predicted as class j (column): int64, shape (K, K).
 
