@@ -79,6 +79,7 @@ from gwucnn.loss_functions import (
 from gwucnn.memory import Parameter
 from gwucnn.metrics import (
     accuracy,
+    auc,
     confusion_matrix,
     f1,
     precision,
@@ -91,7 +92,7 @@ from gwucnn.regularizers import L1, L1L2, L2
 from gwucnn.schedules import CosineDecay, ExponentialDecay, OneCycle, PiecewiseConstant, Schedule
 
 if TYPE_CHECKING:
-    from gwucnn import datasets, distributed, interop, models, onnx, plotting
+    from gwucnn import datasets, distributed, interop, models, onnx, plotting, testing
 
 __all__ = [
     "ELU",
@@ -175,6 +176,7 @@ __all__ = [
     "ZeroPadding2D",
     "__version__",
     "accuracy",
+    "auc",
     "confusion_matrix",
     "datasets",
     "distributed",
@@ -190,6 +192,7 @@ __all__ = [
     "set_num_threads",
     "set_random_seed",
     "show_config",
+    "testing",
     "to_categorical",
     "top_k_accuracy",
 ]
@@ -197,7 +200,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import on first use: the readers of data sets cost a third of what all the rest does."""
-    if name in ("datasets", "distributed", "interop", "models", "onnx", "plotting", "sklearn"):
+    if name in ("datasets", "distributed", "interop", "models", "onnx", "plotting", "sklearn", "testing"):
         import importlib
 
         return importlib.import_module(f"gwucnn.{name}")

@@ -66,7 +66,7 @@ class GWUNetwork(Savable):
         lr: Any = None,
         optimizer: Any = "sgd",
         *,
-        metrics: Sequence[str] = ("accuracy",),
+        metrics: Sequence[Any] = ("accuracy",),
         global_clipnorm: float | None = None,
     ) -> None:
         """Choose the loss, the optimizer and the metrics.
@@ -75,18 +75,23 @@ class GWUNetwork(Savable):
 
         Parameters
         ----------
-        loss : str, LossFunction class or object
+        loss : str, LossFunction class or object, or function
             'log_loss', 'binary_crossentropy', 'cross_entropy', 'mse', 'mae' or 'huber'. An object may have options,
-            such as CrossEntropy(label_smoothing=0.1).
+            such as CrossEntropy(label_smoothing=0.1). A function (y_true, y_pred) -> (loss, gradient) is a loss of your
+            own: the mean over the samples, and its derivative with respect to each number of y_pred. For one with
+            options, or that is saved with the network, see `LossFunction`.
         lr : float or Schedule, optional
             Learning rate for an optimizer given by name; by default that optimizer's own. See `gwucnn.schedules` for
             learning rates that change during training.
         optimizer : str, Optimizer class or object
             'sgd', 'adam', 'adamw', 'rmsprop' or 'adagrad'.
-        metrics : sequence of str
+        metrics : sequence of str and functions
             'accuracy' (ignored with regression losses), 'top_k_accuracy' (k = 5; 'top_3_accuracy' for another k),
-            'precision', 'recall', 'f1': see `gwucnn.metrics`. Reported for each epoch and for validation, weighted by
-            sample.
+            'precision', 'recall', 'f1', 'auc': see `gwucnn.metrics`. Reported for each epoch and for validation,
+            weighted by sample. With 'binary_crossentropy', several outputs are independent yes-or-no answers, each
+            compared with 0.5; otherwise the largest output is the predicted class. A function (y_true, y_pred) ->
+            number is called for each batch, with arrays of the shape of the outputs (labels as one-hot rows), and
+            averaged over the batches by their sizes; if it takes sample_weight too, by their weights.
         global_clipnorm : float, optional
             Largest norm of the gradient of all trainable weights together; a gradient with a larger norm is scaled
             down.
@@ -103,7 +108,7 @@ class GWUNetwork(Savable):
         metrics = check_metrics(metrics, checked)
         if self._layer_row.complete:
             self._layer_row.check_loss(checked)
-            check_metrics(metrics, checked, self._layer_row.shapes[-1][0])
+            check_metrics(metrics, checked, self._layer_row.shapes[-1][-1])
         chosen = make_optimizer(optimizer, lr)
         chosen.claim(self)
         self._compiled = TrainingConfig(checked, chosen, metrics, global_clipnorm)
@@ -137,7 +142,8 @@ class GWUNetwork(Savable):
             without y, any object with a length whose `x[i]` is batch number i, a pair (x, y). Then the order of the
             batches is shuffled, not that of the samples.
         y : shape (N,), (N, 1) or (N, outputs)
-            Labels, one-hot rows or real values, depending on the loss.
+            Labels, one-hot rows or real values, depending on the loss. If the outputs are images (N, H, W, C): labels
+            of pixels (N, H, W), or images like the outputs.
         epochs : int
             Number of the last epoch, counting from 1.
         batch_size : int, optional

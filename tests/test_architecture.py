@@ -30,7 +30,7 @@ STOREYS = [
     {"distributed", "files", "training"},  # several processes; a network as bytes; the loop of `fit`
     {"network"},  # what a network is before it is trained
     {"gwu_network"},  # the class that users meet
-    {"", "datasets", "interop", "models", "onnx", "plotting"},  # public names; what is built on networks
+    {"", "datasets", "interop", "models", "onnx", "plotting", "testing"},  # public names; what is built on networks
     {"sklearn"},  # networks as estimators
     {"bench", "demo"},  # programs
 ]

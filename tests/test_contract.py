@@ -104,6 +104,7 @@ top_k_accuracy(y_true, y_pred, k=5)
 precision(y_true, y_pred, average='auto')
 recall(y_true, y_pred, average='auto')
 f1(y_true, y_pred, average='auto')
+auc(y_true, y_pred, average='auto')
 confusion_matrix(y_true, y_pred, num_classes=None)
 History.to_csv(self, path)
 plotting.learning_curves(history)
@@ -207,7 +208,7 @@ LOSSES = {
     None: ("mse", "mae", "huber"),
 }
 # A confusion matrix is no number of an epoch: it is a function alone.
-METRICS = ("accuracy", "top_k_accuracy", "precision", "recall", "f1")
+METRICS = ("accuracy", "top_k_accuracy", "precision", "recall", "f1", "auc")
 
 
 def trained(loss="cross_entropy", activation="softmax", kernel="glorot_uniform", **options):

@@ -11,6 +11,7 @@ from gwucnn import (
     EarlyStopping,
     GWUNetwork,
     accuracy,
+    auc,
     confusion_matrix,
     f1,
     precision,
@@ -19,7 +20,8 @@ from gwucnn import (
     top_k_accuracy,
 )
 from gwucnn.common.errors import ShapeError
-from gwucnn.engine.epoch_totals import METRICS, Metrics
+from gwucnn.engine.epoch_totals import Metrics
+from gwucnn.engine.metric_names import METRICS
 from gwucnn.metrics import to_classes
 from trainees import small, small_data
 
@@ -295,7 +297,7 @@ def test_every_metric_gathered_batch_by_batch(outputs, batch, weighted, rng):
     for start in range(0, 1300, batch):
         rows = slice(start, start + batch)
         gathered.update(y_true[rows], y_pred[rows], None if weights is None else weights[rows])
-    functions = {**SCORES, "accuracy": accuracy}
+    functions = {**SCORES, "accuracy": accuracy, "auc": auc}
     for name, k in zip(best, (1, 2, 5, 4, 11), strict=True):
         functions[name] = functools.partial(top_k_accuracy, k=k)
     want = {name: functions[name](y_true, y_pred, sample_weight=weights) for name in names}
@@ -315,7 +317,7 @@ def test_networks_report_them(rng):
     assert list(history) == ["loss", *METRICS, "val_loss", *(f"val_{name}" for name in METRICS), "lr"]
     after = made.predict(x)
     record = made.evaluate(x, y, 7, return_dict=True)
-    for name, function in {**SCORES, "accuracy": accuracy, "top_k_accuracy": top_k_accuracy}.items():
+    for name, function in {**SCORES, "accuracy": accuracy, "top_k_accuracy": top_k_accuracy, "auc": auc}.items():
         assert history[name] == pytest.approx([function(y, before)], rel=1e-12)
         assert history[f"val_{name}"] == pytest.approx([function(y, after)], rel=1e-12)
         assert record[name] == pytest.approx(function(y, after), rel=1e-12)

@@ -26,7 +26,7 @@ MISTYPED = [
      "compile: expected lr inside the optimizer, got lr=0.1 beside Adam(lr=0.001, beta_1=0.9, beta_2=0.999, "
      "epsilon=1e-07); leave it out"),
     (lambda: GWUNetwork().compile("mse", metrics=["acuracy"]), ValueError,
-     "compile: expected metrics to be one of 'accuracy', 'top_k_accuracy', 'precision', 'recall', 'f1', got 'acuracy'; did you mean 'accuracy'?"),
+     "compile: expected metrics to be one of 'accuracy', 'top_k_accuracy', 'precision', 'recall', 'f1', 'auc', got 'acuracy'; did you mean 'accuracy'?"),
     (lambda: GWUNetwork().compile("mse", learning_rat=0.1), TypeError,
      "compile: expected the arguments loss, lr, optimizer, metrics, global_clipnorm, got 'learning_rat'"),
     (lambda: GWUNetwork().fit(0, 0, epoch=3), TypeError,

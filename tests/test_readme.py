@@ -51,6 +51,14 @@ def test_features_layer_of_your_own():
     assert names["network"].predict(np.zeros((2, 5, 5))).shape == (2, 10)
 
 
+def test_features_loss_of_your_own(capsys):
+    names = {}
+    exec(compile(_feature("brier"), "features.md", "exec"), names)
+    assert float(capsys.readouterr().out) < 1e-8
+    history = names["history"].history
+    assert list(history) == ["loss", "accuracy", "confidence", "lr"] and history["accuracy"][-1] > 0.7
+
+
 def test_features_names_exist():
     """Every class in the table is a name of the package or of its extras for MPI and scikit-learn."""
     table = re.findall(r"^\|.*\|$", FEATURES.read_text(encoding="utf-8"), re.MULTILINE)

@@ -20,6 +20,7 @@ from gwucnn.common.checks import (
     check_size,
     is_batch_source,
     is_number,
+    real_number,
 )
 from gwucnn.common.chunked import CHUNK, chunks, min_and_max
 from gwucnn.common.configurable import Configurable, classes_by_name, constructor_repr, from_config, to_config
@@ -37,6 +38,7 @@ from gwucnn.common.html import html_curves, html_table
 from gwucnn.common.names import (
     ChecksArguments,
     checks_arguments,
+    function_name,
     look_up,
     quoted_number_hint,
     unknown_argument,
@@ -84,6 +86,7 @@ __all__ = [
     "constructor_repr",
     "did_you_mean",
     "from_config",
+    "function_name",
     "html_curves",
     "html_table",
     "is_batch_source",
@@ -95,6 +98,7 @@ __all__ = [
     "pair",
     "panels",
     "quoted_number_hint",
+    "real_number",
     "set_random_seed",
     "tell_user",
     "to_config",

@@ -24,6 +24,7 @@ __all__ = [
     "is_batch_source",
     "is_number",
     "misplaced_word_hint",
+    "real_number",
 ]
 
 
@@ -94,6 +95,15 @@ def check_number(caller: str, name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
         raise ValueError(f"{caller}: expected {name} to be a finite number, got {value!r}{quoted_number_hint(value)}")
     return float(value)
+
+
+def real_number(caller: str, what: str, value: Any) -> float:
+    """Return as a float what a user's function returned, NaN included; raise TypeError for anything but a number."""
+    number = np.asarray(value)
+    if number.shape != () or number.dtype.kind not in "biuf":
+        got = f"an array of shape {number.shape}" if number.shape else type(value).__name__
+        raise TypeError(f"{caller}: expected {what} to be a number, got {got}; return a mean over the batch")
+    return float(number)
 
 
 def check_flag(caller: str, name: str, value: object, hint: str = "") -> bool:

@@ -13,6 +13,7 @@ __all__ = [
     "ChecksArguments",
     "check_arguments",
     "checks_arguments",
+    "function_name",
     "look_up",
     "quoted_number_hint",
     "unknown_argument",
@@ -32,6 +33,17 @@ def look_up(caller: str, what: str, name: object, table: Mapping[str, T]) -> T:
         return table[name]
     known = ", ".join(map(repr, table))
     raise ValueError(f"{caller}: expected {what} to be one of {known}, got {name!r}{did_you_mean(name, table)}")
+
+
+def function_name(caller: str, what: str, function: Any) -> str:
+    """Return the name of a user's function, or raise ValueError for a lambda and the like, which have none."""
+    name = getattr(function, "__name__", type(function).__name__)
+    if not hasattr(function, "__name__") or not name.isidentifier():
+        raise ValueError(
+            f"{caller}: expected {what} to be a function with a name, got {name}; define it with def, since its name "
+            "stands in messages and in the history"
+        )
+    return name
 
 
 def quoted_number_hint(value: object) -> str:

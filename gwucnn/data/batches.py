@@ -29,7 +29,7 @@ class Batches:
     Parameters
     ----------
     x : array of numbers from `as_images`
-    targets : int64 labels (N,), or numbers (N, *out_shape); None to predict
+    targets : int64 labels (N,), integer labels of pixels (N, H, W), or numbers (N, *out_shape); None to predict
     weights : float64, shape (N,), optional
         The weight of each sample; None if all are 1.
     """
@@ -129,6 +129,12 @@ class Batches:
         if gathered.ndim == 1:
             buffer.fill(0)
             buffer[np.arange(len(gathered)), gathered] = 1
+        elif gathered.ndim < buffer.ndim:  # a label for each pixel
+            buffer.fill(0)
+            # Image by image, so that the indices take little memory.
+            pixels = np.arange(gathered[:1].size)
+            for image, labels in zip(buffer, gathered, strict=True):
+                image.reshape(-1, image.shape[-1])[pixels, labels.reshape(-1)] = 1
         else:
             buffer[...] = gathered
 

@@ -20,6 +20,7 @@ from gwucnn.common import (
 )
 from gwucnn.data.batches import Batches
 from gwucnn.loss_functions import LossFunction
+from gwucnn.loss_functions.base import as_rows
 
 __all__ = [
     "as_images",
@@ -118,14 +119,22 @@ def with_targets(
             "__getitem__ that returns batches (x, y)"
         )
     first = data_format == "channels_first" and len(out_shape) == 3
-    targets = loss.targets(y, (out_shape[2], *out_shape[:2]) if first else out_shape)
+    targets = _targets_channels_first(y, loss, out_shape) if first else loss.targets(y, out_shape)
     if len(targets) != len(x):
         raise ShapeError(f"{caller}: expected as many y as x, got {len(targets)} and {len(x)}; give one y for each x")
     if not len(x):
         raise ValueError(f"{caller}: expected at least one sample, got none; check how x was made")
-    if first and targets.ndim == 4:
-        targets = targets.transpose(0, 2, 3, 1)
     return Batches(x, targets, data_format=data_format)
+
+
+def _targets_channels_first(y: Any, loss: LossFunction, out_shape: tuple[int, ...]) -> Any:
+    """Return images y (N, C, H, W), or labels of pixels (N, H, W), in the form of the loss; out_shape is (H, W, C)."""
+    y, shape = as_rows(loss.name, y), (out_shape[2], *out_shape[:2])
+    if y.shape[1:] == shape:
+        return loss.targets(y.transpose(0, 2, 3, 1), out_shape)
+    if y.shape[1:] == out_shape[:2] or y.shape in {(len(y),), (len(y), 1)}:
+        return loss.targets(y, out_shape)
+    return LossFunction.targets(loss, y, shape).transpose(0, 2, 3, 1)
 
 
 def data_to_validate(given: Any) -> Any:

@@ -205,6 +205,9 @@ class DataParallel(Team):
         sums = totals.sums
         self._collectives.sum_in_place(sums, CallKind.TOTALS)
         totals.sums = sums
+        if totals.kept:
+            gathered = self._collectives.gather(totals.kept)
+            totals.kept = [[part for rank in ranks for part in rank] for ranks in zip(*gathered, strict=True)]
 
     def broadcast(self, item: Any) -> Any:
         return self._collectives.gather(item if self.rank == 0 else None)[0]

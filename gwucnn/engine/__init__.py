@@ -14,19 +14,23 @@ Start with `engine.py`. The life of a training step, and where each part of it i
 5. The optimizer updates the weights in one pass, and steps that were deferred until then (`Space.defer`), such as those
    of running statistics, run.
 
-`team.py` is the interface between this and data-parallel training, `epoch_totals.py` the loss and metrics of an epoch,
-`workspaces.py` the buffers that threads share in turn, `inspection.py` what plots look at.
+`team.py` is the interface between this and data-parallel training, `epoch_totals.py` the loss and metrics of an epoch
+(`metric_kinds.py` says how each is accumulated), `workspaces.py` the buffers that threads share in turn,
+`inspection.py` what plots look at.
 """
 
 from gwucnn.engine.engine import Engine, TrainingConfig
-from gwucnn.engine.epoch_totals import Totals, check_metrics
+from gwucnn.engine.epoch_totals import Totals
 from gwucnn.engine.inspection import layer_outputs, score_gradients
+from gwucnn.engine.loss_head import LossHead
+from gwucnn.engine.metric_names import check_metrics
 from gwucnn.engine.sweeper import Sweeper
 from gwucnn.engine.team import ALONE, OtherRankFailed, Team, team_of
 
 __all__ = [
     "ALONE",
     "Engine",
+    "LossHead",
     "OtherRankFailed",
     "Sweeper",
     "Team",

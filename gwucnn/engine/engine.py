@@ -10,9 +10,10 @@ import numpy as np
 
 from gwucnn.common import NotBuiltError
 from gwucnn.data import Batch, Batches
-from gwucnn.engine.epoch_totals import Metrics, Totals, check_metrics
+from gwucnn.engine.epoch_totals import Metrics, Totals
 from gwucnn.engine.fusion import plan
 from gwucnn.engine.loss_head import LossHead
+from gwucnn.engine.metric_names import check_metrics
 from gwucnn.engine.nonfinite import describe_nonfinite
 from gwucnn.engine.recorded import Constant, Recorder, Sum, TrainingRecording
 from gwucnn.engine.team import ALONE
@@ -32,7 +33,7 @@ class TrainingConfig(NamedTuple):
 
     loss: LossFunction
     optimizer: Optimizer
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[Any, ...] = ()  # names and functions
     global_clipnorm: float | None = None
 
 
@@ -86,7 +87,7 @@ class Engine:
         ]
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
-        self._metrics: tuple[str, ...] = ()
+        self._metrics: tuple[Any, ...] = ()
         self._clipnorm: float | None = None
         parameters = [p for layer in self.layers for p in layer.parameters]
         self._regularized = [p for p in parameters if p.regularizer is not None]
@@ -119,7 +120,7 @@ class Engine:
         self.head = LossHead(self._activation, loss)
         self.recorder.enabled = self.head.replayable and self._only_compiled_steps()
         self.optimizer = optimizer
-        self._metrics = check_metrics(config.metrics, loss, self.out_shape[0])
+        self._metrics = check_metrics(config.metrics, loss, self.out_shape[-1])
         self._clipnorm = config.global_clipnorm
         optimizer.bind(self.arena)
         self.workspaces.clear()
@@ -139,7 +140,10 @@ class Engine:
 
     def totals(self) -> Totals:
         """Return empty totals for an epoch."""
-        return Totals(Metrics(self._metrics, self.out_shape[0]) if self._metrics else None)
+        loss = self.head.loss_function
+        if loss is None or not self._metrics:
+            return Totals()
+        return Totals(Metrics(self._metrics, self.out_shape[-1], multi_label=loss.multi_label))
 
     # ---------------------------------------------------------------- inference
 

@@ -3,132 +3,125 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from gwucnn.common import look_up
-from gwucnn.metrics import class_counts, score, to_classes, top_k_right
+from gwucnn.engine.metric_kinds import Kind, Rows, accumulator
+from gwucnn.engine.metric_names import metric_name
+from gwucnn.engine.own_metric import OwnMetric
 
-__all__ = ["METRICS", "Metrics", "Totals", "check_metrics"]
+__all__ = ["Metrics", "Totals"]
 
-# Names that `compile` accepts, besides 'top_3_accuracy' and the like for any k.
-METRICS = {name: name for name in ("accuracy", "top_k_accuracy", "precision", "recall", "f1")}
-SCORES = ("precision", "recall", "f1")
-TOP_K = 5
-
-
-def top_k(name: str) -> int | None:
-    """Return k for 'top_3_accuracy' and the like, 5 for 'top_k_accuracy', None for other names."""
-    k = name.removeprefix("top_").removesuffix("_accuracy")
-    if name != f"top_{k}_accuracy":
-        return None
-    return TOP_K if k == "k" else int(k) if k.isdecimal() and k[0] != "0" else None
-
-
-def _checked_name(given: Any) -> str:
-    """Return the name of a metric, or raise ValueError with the nearest existing name."""
-    if isinstance(given, str) and top_k(given) is not None:
-        return given
-    k = "".join(filter(str.isdecimal, given)).lstrip("0") if isinstance(given, str) else ""
-    nearest = {f"top_{k or 3}_accuracy": ""} if isinstance(given, str) and "top" in given else {}
-    return look_up("compile", "metrics", given, METRICS | nearest)
-
-
-def check_metrics(names: Any, loss: Any, outputs: int | None = None) -> tuple[str, ...]:
-    """Return the names of the metrics to report. With a regression loss there are none, not even accuracy.
-
-    Raises ValueError for unknown names, for metrics other than accuracy with a regression loss, and for a top-k
-    accuracy of a network with a single output or with fewer than k outputs.
-    """
-    names = (names,) if isinstance(names, str) else () if names is None else names
-    if not isinstance(names, Iterable):
-        raise TypeError(f"compile: expected metrics to be a list of names, got {names!r}; write ['accuracy']")
-    names = tuple(dict.fromkeys(_checked_name(name) for name in names))
-    others = [name for name in names if name != "accuracy"]
-    if not loss.classifies and others:
-        raise ValueError(
-            f"compile: expected no classification metric with a regression loss, got {others[0]!r} with "
-            f"{loss.name!r}; leave it out"
-        )
-    for name in names:
-        least = 2 if name == "top_k_accuracy" else top_k(name)
-        if least is not None and outputs is not None and outputs < least:
-            fix = f"'top_{outputs - 1}_accuracy'" if outputs > 2 else "'accuracy'"
-            raise ValueError(f"compile: expected at least {least} outputs for {name}, got {outputs}; use {fix}")
-    return names if loss.classifies else ()
+# Rows of a large batch that are compared at once: few enough that what is computed from them stays in the cache.
+MOST_ROWS = 2**14
 
 
 class Metrics:
     """Metrics of an epoch, accumulated batch by batch.
 
     Rows are buffered and compared a few hundred at a time: with one image per batch, comparing each on its own would
-    cost more than running the network. Of the confusion matrix only the diagonal and the row and column sums are kept.
+    cost more than running the network. Large batches, such as the pixels of images, are compared where they are.
 
     Parameters
     ----------
-    names : iterable of str
-        From METRICS, or 'top_3_accuracy' and the like.
+    metrics : iterable of str or function
+        As `check_metrics` returns them.
     outputs : int
+    multi_label : bool
+        Whether the outputs are independent yes-or-no answers, rather than classes of which one is right.
     """
 
-    def __init__(self, names: Iterable[str], outputs: int) -> None:
-        self._names = tuple(names)
+    def __init__(self, metrics: Iterable[Any], outputs: int, *, multi_label: bool = False) -> None:
+        self._multi_label = multi_label and outputs > 1
+        self._kinds: dict[str, Kind] = {}
+        for metric in metrics:
+            by_name = isinstance(metric, str)
+            kind = accumulator(metric, outputs, multi_label=self._multi_label) if by_name else OwnMetric(metric)
+            self._kinds[metric_name(metric)] = kind
+        self._own = [kind for kind in self._kinds.values() if isinstance(kind, OwnMetric)]
+        self._by_rows = [kind for kind in self._kinds.values() if not isinstance(kind, OwnMetric)]
         self._capacity = max(1, min(512, 2**15 // outputs))
         # float64 holds both precisions: after rounding, two outputs that differ could become equal.
         self._true = np.empty((self._capacity, outputs), np.float64)
         self._predicted = np.empty_like(self._true)
         self._weights = np.empty(self._capacity)
-        self._classes = max(outputs, 2)
-        self._counts = np.zeros((3, self._classes))
         self._buffered = 0
-        self._right = self._weight = 0.0
-        # For each requested k, the weight of the rows whose class is among the k largest outputs.
-        self._top = {name: 0.0 for name in self._names if top_k(name) is not None}
 
-    def update(self, y_true: Any, y_pred: Any, weights: Any = None) -> None:
-        """Add the targets and outputs of a batch, both (N, outputs), and the weights (N,) unless they are equal."""
-        for start in range(0, len(y_pred), self._capacity):
-            rows = min(self._capacity, len(y_pred) - start)
-            if self._buffered + rows > self._capacity:
-                self._count()
-            free, batch = slice(self._buffered, self._buffered + rows), slice(start, start + rows)
-            self._true[free] = y_true[batch]
-            self._predicted[free] = y_pred[batch]
-            self._weights[free] = 1.0 if weights is None else weights[batch]
-            self._buffered += rows
+    def update(self, y_true: Any, y_pred: Any, weights: Any = None, size: int | None = None) -> None:
+        """Add targets and outputs, (N, outputs) or (N, H, W, outputs), and the weights (N,) unless they are equal.
+
+        Each pixel of an image is a row, with the weight of its image. size : samples per batch; by default all are one.
+        """
+        for own in self._own:
+            own.add_batches(y_true, y_pred, weights, len(y_pred) if size is None else size)
+        if not self._by_rows:
+            return
+        if y_pred.ndim > 2:
+            outputs = y_pred.shape[-1]
+            pixels = prod(y_pred.shape[1:-1])
+            y_true, y_pred = y_true.reshape(-1, outputs), y_pred.reshape(-1, outputs)
+            weights = None if weights is None else np.repeat(weights, pixels)
+        self._add_rows(y_true, y_pred, weights)
+
+    def _add_rows(self, y_true: Any, y_pred: Any, weights: Any) -> None:
+        count = len(y_pred)
+        if count > self._capacity:
+            self._count()
+            weights = np.ones(count) if weights is None else weights
+            for start in range(0, count, MOST_ROWS):
+                part = slice(start, start + MOST_ROWS)
+                self._compare(y_true[part], y_pred[part], weights[part])
+            return
+        if self._buffered + count > self._capacity:
+            self._count()
+        free = slice(self._buffered, self._buffered + count)
+        self._true[free] = y_true
+        self._predicted[free] = y_pred
+        self._weights[free] = 1.0 if weights is None else weights
+        self._buffered += count
 
     def _count(self) -> None:
-        rows = slice(0, self._buffered)
-        outputs, weights = self._predicted[rows], self._weights[rows]
-        true, predicted = to_classes(self._true[rows]), to_classes(outputs)
-        self._right += float(weights[true == predicted].sum())
-        self._weight += float(weights.sum())
-        for name in self._top:
-            self._top[name] += float(weights[top_k_right(true, outputs, top_k(name) or TOP_K)].sum())
-        if any(name in self._names for name in SCORES):
-            self._counts += class_counts(true, predicted, self._classes, weights)
-        self._buffered = 0
+        """Compare the buffered rows."""
+        if self._buffered:
+            full = slice(0, self._buffered)
+            self._compare(self._true[full], self._predicted[full], self._weights[full])
+            self._buffered = 0
+
+    def _compare(self, y_true: Any, y_pred: Any, weights: Any) -> None:
+        rows = Rows(y_true, y_pred, weights, self._multi_label)
+        for kind in self._by_rows:
+            kind.add(rows)
 
     @property
     def sums(self) -> Any:
-        """Everything that was accumulated, as one float64 vector; may be set."""
+        """Everything that was accumulated in numbers, as one float64 vector; may be set."""
         self._count()
-        return np.concatenate([(self._right, self._weight, *self._top.values()), self._counts.ravel()])
+        return np.concatenate([kind.sums for kind in self._kinds.values()])
 
     @sums.setter
     def sums(self, sums: Any) -> None:
-        self._right, self._weight = sums[:2].tolist()
-        counts = 2 + len(self._top)
-        self._top = dict(zip(self._top, sums[2:counts].tolist(), strict=True))
-        self._counts[...] = sums[counts:].reshape(self._counts.shape)
+        start = 0
+        for kind in self._kinds.values():
+            kind.sums[...] = sums[start : start + kind.sums.size]
+            start += kind.sums.size
 
-    def results(self) -> dict[str, float]:
-        """Return the metrics so far; NaN before the first row."""
+    @property
+    def kept(self) -> list[Any]:
+        """The rows that metrics keep because they need all of them at once; may be set. Empty if none does."""
         self._count()
-        shares = {"accuracy": self._right, **self._top}
-        weight = self._weight or float("nan")
-        return {name: shares[name] / weight if name in shares else score(name, self._counts) for name in self._names}
+        return [kind.kept for kind in self._kinds.values() if kind.kept is not None]
+
+    @kept.setter
+    def kept(self, kept: list[Any]) -> None:
+        for kind, rows in zip((k for k in self._kinds.values() if k.kept is not None), kept, strict=True):
+            kind.kept = rows
+
+    def results(self, *, quick: bool = False) -> dict[str, float]:
+        """Return the metrics so far; NaN before the first row. `quick` leaves out those that go through all rows."""
+        self._count()
+        return {name: kind.result() for name, kind in self._kinds.items() if not (quick and kind.kept is not None)}
 
 
 class Totals:
@@ -159,7 +152,7 @@ class Totals:
             self._loss += loss * size
         self._weight += size * len(losses)
         if self._metrics is not None:
-            self._metrics.update(target, outputs)
+            self._metrics.update(target, outputs, size=size)
 
     @property
     def sums(self) -> Any:
@@ -174,11 +167,24 @@ class Totals:
             self._metrics.sums = sums[2:]
 
     @property
+    def kept(self) -> list[Any]:
+        """The rows that metrics keep, which cannot be summed; may be set, for example to those of all ranks."""
+        return [] if self._metrics is None else self._metrics.kept
+
+    @kept.setter
+    def kept(self, kept: list[Any]) -> None:
+        if self._metrics is not None:
+            self._metrics.kept = kept
+
+    @property
     def loss(self) -> float:
         """Mean loss; NaN before the first batch."""
         return self._loss / self._weight + self.penalty if self._weight else float("nan")
 
-    def record(self, prefix: str = "") -> dict[str, float]:
-        """Return the loss and the metrics, if any, under names that begin with `prefix`."""
-        metrics = {} if self._metrics is None else self._metrics.results()
+    def record(self, prefix: str = "", *, quick: bool = False) -> dict[str, float]:
+        """Return the loss and the metrics, if any, under names that begin with `prefix`.
+
+        quick : whether to leave out metrics that take long, as a progress bar does, which asks often.
+        """
+        metrics = {} if self._metrics is None else self._metrics.results(quick=quick)
         return {f"{prefix}{name}": value for name, value in {"loss": self.loss, **metrics}.items()}

@@ -20,8 +20,8 @@ class Sweeper:
     """Trains on runs of batches that are plain rows of arrays, once the training step of their size is recorded.
 
     The results are bit-identical to calling `Engine.train_step` batch by batch. All other cases are left to
-    `train_step`: the first batch of each size, samples with weights, images whose axes must be permuted, batches with a
-    loss or gradients that are not finite, and data-parallel training.
+    `train_step`: the first batch of each size, samples with weights, images whose axes must be permuted, labels of
+    pixels, batches with a loss or gradients that are not finite, and data-parallel training.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Sweeper:
 
     def _bound(self, run: Run) -> _BoundSweep | None:
         """Return the sweep for the batches of a run, the same one as long as neither data nor batch size change."""
-        if not _is_sweepable(run.data) or self.engine.team is not ALONE:
+        if not _is_sweepable(run.data, self.engine.out_shape) or self.engine.team is not ALONE:
             return None
         recording = self.engine.training_recording(run.size)
         if recording is None:
@@ -52,8 +52,9 @@ class Sweeper:
         return self._sweep
 
 
-def _is_sweepable(data: Batches) -> bool:
-    return data.plain and data.x.dtype.char in KINDS and data.targets.dtype.char in KINDS
+def _is_sweepable(data: Batches, out_shape: tuple[int, ...]) -> bool:
+    arrays_fit = data.plain and data.x.dtype.char in KINDS and data.targets.dtype.char in KINDS
+    return arrays_fit and data.targets.shape[1:] in ((), out_shape)  # not labels of pixels
 
 
 class _BoundSweep:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gwucnn.callbacks.history import History
 from gwucnn.common import FormatError, NotBuiltError, check_size, from_config
+from gwucnn.files.functions import Functions
 from gwucnn.files.snapshot import OPTIONS, names_of, slots_of
 from gwucnn.layers.base import CLASSES
 from gwucnn.memory import MANY_UPDATES
@@ -33,13 +34,22 @@ STATE = ("class_name", "state")
 HISTORY = ("records", "epoch", "seconds")
 
 
-def from_document(caller: str, document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
+def from_document(
+    caller: str,
+    document: Any,
+    arrays: dict[str, Any],
+    make: Callable[..., Any],
+    functions: Mapping[str, Callable[..., Any]],
+) -> Any:
     """Return the network that a document from `to_document` describes; `make(options)` returns one without layers.
+
+    functions : by their names, those of the user's that the document may name as loss and metrics. It warns if some are
+    missing, and leaves out what needs them.
 
     Raises FormatError for anything that does not belong to a network, or not to this one.
     """
     try:
-        return _restored(document, arrays, make)
+        return _restored(document, arrays, make, Functions(caller, functions))
     except MemoryError:
         raise  # not necessarily damaged: no more memory is requested than the file has bytes
     except RecursionError:
@@ -53,7 +63,7 @@ def from_document(caller: str, document: Any, arrays: dict[str, Any], make: Call
         ) from error
 
 
-def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -> Any:
+def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any], functions: Functions) -> Any:
     _part(_only("a network of", document, DOCUMENT), "gwucnn", str)
     network = make(_only("the options", _part(document, "network", dict), OPTIONS))
     for number, layer in enumerate(_part(document, "layers", list)):
@@ -69,12 +79,19 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any]) -
     names, recipe = names_of(network), _part(document, "compiled", dict, None)
     if recipe is not None:
         _only("the training settings", recipe, RECIPE)
+        loss = functions.loss(_part(recipe, "loss", dict))
+        metrics = functions.metrics(_part(recipe, "metrics", list))
+        functions.warn_missing()
+        if loss is None:  # the network can predict, and be compiled again
+            recipe = None
+            for name in [name for name in arrays if name.startswith("optimizer.")]:
+                del arrays[name]
     entries = _take_weights(network, names, _part(document, "weights", list), arrays)
     if recipe is not None:
         network.compile(
-            _part(recipe, "loss", dict),
+            loss,
             optimizer=_part(recipe, "optimizer", dict),
-            metrics=_part(recipe, "metrics", list),
+            metrics=metrics,
             global_clipnorm=_part(recipe, "global_clipnorm", float, None),
         )
     if _part(document, "built", bool):

@@ -1,7 +1,8 @@
 """The state of a network as a document with arrays, from which `restoring.py` creates the network again.
 
 Weights are named by layer and parameter, '0.Conv2D.kernel', and whatever belongs to one is named after it:
-'optimizer.m.0.Conv2D.kernel', 'updates.1.BatchNormalization.moving_mean'.
+'optimizer.m.0.Conv2D.kernel', 'updates.1.BatchNormalization.moving_mean'. A document names the user's own classes and
+functions, and does not contain them.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from gwucnn._version import __version__
 from gwucnn.callbacks.history import History
 from gwucnn.common import from_config, to_config
 from gwucnn.layers.base import CLASSES, Layer, layer_config, leaves
-from gwucnn.loss_functions import loss_function
+from gwucnn.loss_functions import FunctionLoss, loss_function
 from gwucnn.optimizers import optimizer
 
-__all__ = ["OPTIONS", "names_of", "own_classes", "slots_of", "to_document"]
+__all__ = ["OPTIONS", "names_of", "own_classes", "own_functions", "slots_of", "to_document"]
 
 OPTIONS = ("data_format", "precision", "seed", "fuse", "winograd")
 
@@ -40,6 +41,16 @@ def names_of(network: Any) -> dict[str, Any]:
             name = f"{labels.get(id(parameter), layer.label)}.{parameter.name}"
             named[f"{name}.{len(named)}" if name in named else name] = parameter
     return named
+
+
+def own_functions(network: Any) -> dict[str, Any]:
+    """Return the user's functions that the network was compiled with, as loss and as metrics, by name."""
+    recipe = network._compiled
+    if recipe is None:
+        return {}
+    losses = [recipe.loss.function] if isinstance(recipe.loss, FunctionLoss) else []
+    functions = [*losses, *(metric for metric in recipe.metrics if not isinstance(metric, str))]
+    return {function.__name__: function for function in functions}
 
 
 def own_classes(network: Any) -> list[type]:
@@ -120,9 +131,9 @@ def _recipe(caller: str, network: Any, names: Mapping[str, Any], arrays: dict[st
         return None
     loss, chosen, metrics, clipnorm = network._compiled
     found = {
-        "loss": to_config(loss),
+        "loss": {"function": loss.name} if isinstance(loss, FunctionLoss) else to_config(loss),
         "optimizer": to_config(chosen),
-        "metrics": list(metrics),
+        "metrics": [metric if isinstance(metric, str) else {"function": metric.__name__} for metric in metrics],
         "global_clipnorm": clipnorm,
         "lr": chosen.lr,
         "updates": chosen.updates,
@@ -138,7 +149,8 @@ def _check_recipe(caller: str, found: Mapping[str, Any], things: tuple[Any, ...]
     """Raise an error unless loss, optimizer and schedule can be recreated from their configs."""
     try:
         chosen = optimizer(found["optimizer"], None)
-        copies = loss_function(found["loss"]), chosen, chosen.schedule
+        loss = things[0] if isinstance(things[0], FunctionLoss) else loss_function(found["loss"])
+        copies = loss, chosen, chosen.schedule
     except (AttributeError, TypeError, ValueError) as error:
         raise TypeError(
             f"{caller}: expected a loss and an optimizer that can be recreated, got {things[:2]}, and that "

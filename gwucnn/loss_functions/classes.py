@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class LogLoss(Smoothed):
     name = "log_loss"
     replayable = True
     partner = SigmoidActivation
+    dimensions: ClassVar[tuple[int, ...]] = (1,)  # of the outputs of a sample
 
     @classmethod
     def _scale(cls, K: int) -> float:
@@ -74,15 +76,12 @@ class LogLoss(Smoothed):
         return (p - t) / (p * (1 - p)) / divisor
 
     def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
-        if len(out_shape) != 1:
-            raise ShapeError(f"{self.name}: expected a network with outputs (N, K), got {out_shape}; add Flatten()")
+        if len(out_shape) not in self.dimensions:
+            raise ShapeError(
+                f"{self.name}: expected a network with outputs (N, K), got {out_shape}; add Flatten(), or for answers "
+                "for each pixel use loss='binary_crossentropy'"
+            )
         self._check_partner(activation)
-
-    def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
-        y, K = as_rows(self.name, y), out_shape[0]
-        if K > 1 and y.shape in {(len(y),), (len(y), 1)}:
-            return as_labels(self.name, y, K)
-        return super().targets(y, out_shape)
 
     def _check_range(self, low: float, high: float) -> None:
         if low < 0 or high > 1:
@@ -108,9 +107,18 @@ class LogLoss(Smoothed):
 
 
 class BinaryCrossentropy(LogLoss):
-    """The log loss of Keras, averaged over outputs and batch."""
+    """The log loss of Keras, averaged over outputs and batch.
+
+    Several outputs are independent yes-or-no answers: metrics compare each with 0.5, and 'accuracy' is the share of all
+    answers that are right. (With `LogLoss`, as on gwu_nn's slides, the largest output is the predicted class.)
+
+    Outputs may be images (N, H, W, C), with an answer for each pixel; targets are such images too, or (N, H, W) for one
+    channel.
+    """
 
     name = "binary_crossentropy"
+    multi_label = True
+    dimensions = (1, 3)
 
     @classmethod
     def _scale(cls, K: int) -> float:
@@ -122,6 +130,10 @@ class CrossEntropy(Smoothed):
 
     -(1/N) * sum over n, k of t*log(p). Targets are one-hot rows or integer labels, distinguished by their shape.
 
+    Outputs may be images (N, H, W, C), with a class for each pixel, such as those of a network for segmentation. The
+    loss is then averaged over all pixels. Targets are labels (N, H, W) or one-hot (N, H, W, C); a sample weight is that
+    of an image.
+
     Parameters
     ----------
     label_smoothing : float from 0 to less than 1
@@ -131,47 +143,55 @@ class CrossEntropy(Smoothed):
     name = "cross_entropy"
     replayable = True
     partner = SoftmaxActivation
+    pixelwise = True
 
-    def _prepared(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-        """Return smoothed one-hot targets and clipped probabilities."""
+    def _prepared(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, int]:
+        """Return smoothed one-hot targets, clipped probabilities, and the divisor of the mean."""
         y_pred = as_numbers(self.name, "y_pred", y_pred)
-        if np.ndim(y_pred) == 2:
+        rows, K = y_pred.shape[:-1], y_pred.shape[-1] if y_pred.ndim else 1
+        if y_pred.ndim in (2, 4):
             y_true = as_rows(self.name, y_true)
-        if y_pred.ndim == 2 and y_true.shape in {(len(y_pred),), (len(y_pred), 1)}:
-            y_true = np.eye(y_pred.shape[1])[as_labels(self.name, y_true, y_pred.shape[1])]
+            if y_true.shape in {rows, (*rows, 1)} and y_true.shape != y_pred.shape:
+                y_true = np.eye(K)[as_labels(self.name, y_true, K).reshape(rows)]
         t, p = pair(y_true, y_pred, self.name)
         if t.min() < 0 or t.max() > 1:
             raise ValueError(f"{self.name}: expected y_true from 0 to 1, got values from {t.min():g} to {t.max():g}")
         _check_probabilities(self.name, p)
-        return self._smooth(t, max(t.shape[-1], 1)), np.clip(p, CLIP, 1)
+        return self._smooth(t, max(K, 1)), np.clip(p, CLIP, 1), max(len(t) if t.ndim < 3 else prod(rows), 1)
 
     @class_or_object
     def loss(self, y_true: Any, y_pred: Any) -> float:
-        t, p = self._prepared(y_true, y_pred)
-        return float(-(t * np.log(p)).sum() / max(len(t), 1))
+        t, p, divisor = self._prepared(y_true, y_pred)
+        return float(-(t * np.log(p)).sum() / divisor)
 
     @class_or_object
     def loss_partial_derivative(self, y_true: Any, y_pred: Any) -> Any:
-        t, p = self._prepared(y_true, y_pred)
-        return -t / p / max(len(t), 1)
+        t, p, divisor = self._prepared(y_true, y_pred)
+        return -t / p / divisor
 
     def check_outputs(self, activation: type[ActivationFunction] | None, out_shape: tuple[int, ...]) -> None:
-        if len(out_shape) != 1 or out_shape[0] < 2:
-            images = "add Flatten() and Dense(classes, activation='softmax')"
-            yes_or_no = "for one yes-or-no output use activation='sigmoid' and loss='log_loss'"
+        if out_shape[-1] < 2:
+            loss = "log_loss" if out_shape == (1,) else "binary_crossentropy"
             raise ShapeError(
                 f"{self.name}: expected a network with one output for each class, at least two, got "
-                f"{out_shape}; {yes_or_no if out_shape == (1,) else images}"
+                f"{out_shape}; for one yes-or-no output use activation='sigmoid' and loss={loss!r}"
             )
         self._check_partner(activation)
 
     def targets(self, y: Any, out_shape: tuple[int, ...]) -> Any:
         y = as_rows(self.name, y)
-        if y.shape in {(len(y),), (len(y), 1)}:
-            return as_labels(self.name, y, out_shape[0])
+        if len(out_shape) == 3 and y.ndim < 3:
+            H, W = out_shape[:2]
+            raise ShapeError(
+                f"{self.name}: expected y of shape (N, {H}, {W}), a class for each pixel of the outputs {out_shape}, "
+                f"got {y.shape}; for one class an image add Flatten() and Dense(classes, activation='softmax')"
+            )
         y = super().targets(y, out_shape)
-        if y.size and (y.min() < 0 or abs(y.sum(axis=1) - 1).max() > 1e-3):
-            wrong = y[np.argmax((y.min(axis=1) < 0) | (abs(y.sum(axis=1) - 1) > 1e-3))]
+        if y.ndim == len(out_shape):
+            return y  # labels
+        if y.size and (y.min() < 0 or abs(y.sum(axis=-1) - 1).max() > 1e-3):
+            rows = y.reshape(-1, out_shape[-1])
+            wrong = rows[np.argmax((rows.min(axis=1) < 0) | (abs(rows.sum(axis=1) - 1) > 1e-3))]
             raise ValueError(
                 f"{self.name}: expected rows of y that are one-hot or sum to 1, got {wrong.tolist()}; use "
                 "to_categorical(labels)"

@@ -116,4 +116,4 @@ class InputValidation(NetworkBase):
     def _classes(self) -> int:
         """The number of classes that the outputs distinguish, 0 for regression."""
         loss, engine = self._compiled.loss, self._engine  # type: ignore[union-attr]
-        return max(engine.out_shape[0], 2) if loss.classifies else 0  # type: ignore[union-attr]
+        return max(engine.out_shape[-1], 2) if loss.classifies else 0  # type: ignore[union-attr]

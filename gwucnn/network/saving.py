@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gwucnn.callbacks.calling import Callbacks
 from gwucnn.callbacks.history import History
 from gwucnn.callbacks.state import check_states
-from gwucnn.common import FormatError, check_path, checks_arguments, write_atomically
-from gwucnn.files import decode, encode, from_document, own_classes, read, to_document
+from gwucnn.common import FormatError, check_path, checks_arguments, function_name, warn_user, write_atomically
+from gwucnn.files import decode, encode, from_document, own_classes, own_functions, read, to_document
 from gwucnn.layers import Layer
 from gwucnn.network.base import NetworkBase
 from gwucnn.network.inputs import InputValidation
@@ -40,7 +40,8 @@ class Savable(InputValidation):
 
         The file holds the layers and weights, and everything needed to continue training as if it had never stopped:
         loss, optimizer and its slots, counts of updates and epochs, the state of the random numbers, running
-        statistics, the history, and the states of callbacks.
+        statistics, the history, and the states of callbacks. Of your own classes and functions it holds the names; with
+        functions, as loss or metrics, there is a warning that says how to load it.
 
         Parameters
         ----------
@@ -72,15 +73,29 @@ class Savable(InputValidation):
         path = check_path("save", "path", path)
         self._require_weights("save")
         write_atomically("save", path, encode("save", *to_document("save", self)))
+        functions = ", ".join(own_functions(self))
+        if functions and "functions" not in self._warned:
+            self._warned.add("functions")
+            warn_user(
+                f"save: expected a loss and metrics that a file can hold, got functions, of which it holds the names "
+                f"{functions}; load it by GWUNetwork.load(path, functions=[{functions}])"
+            )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Any:
+    def load(cls, path: str | os.PathLike[str], *, functions: Iterable[Callable[..., Any]] = ()) -> Any:
         """Return the network that `save` wrote.
 
         Classes of layers, losses and the like are looked up by name, among the package's own and those that your
         program has defined before the call; nothing in a file is executed or imported. To continue training, pass `fit`
         the same data and callbacks, and `initial_epoch=network.epochs_done`. On the same instruction set and number of
         threads, weights and `network.history` (except for the seconds) are then bit-identical to an uninterrupted run.
+
+        Parameters
+        ----------
+        path : path
+        functions : list of functions
+            Those that the network was compiled with as loss and metrics, found by their names. Without the loss the
+            network can predict, but is not compiled; without a metric it is not reported. A warning says so.
 
         Raises
         ------
@@ -92,10 +107,11 @@ class Savable(InputValidation):
         """
         path = check_path("load", "path", path)
         caller = f"load {path!r}"
+        by_name = {function_name("load", "each of functions", function): function for function in functions}
         document, arrays = read(caller, path)
         if document.get("built") is not True:
             raise FormatError(f"{caller}: expected a network with its weights, got one that is not built")
-        return from_document(caller, document, arrays, cls._made)
+        return from_document(caller, document, arrays, cls._made, by_name)
 
     @classmethod
     def _made(cls, options: dict[str, Any]) -> Any:
@@ -106,8 +122,8 @@ class Savable(InputValidation):
 
     def __reduce__(self) -> tuple[Any, ...]:
         data = encode("pickle", *to_document("pickle", self))
-        # The classes are part of the pickle, so that they are imported before the network is restored.
-        arguments = (type(self), data, own_classes(self))
+        # Classes and functions are part of the pickle, so that they are imported before the network is restored.
+        arguments = (type(self), data, own_classes(self), own_functions(self))
         restored_by_us = vars(NetworkBase()).keys() | vars(Savable).keys() | {"_train"}
         user_attributes = {name: value for name, value in vars(self).items() if name not in restored_by_us}
         return _unpickled, arguments, user_attributes or None
@@ -148,5 +164,5 @@ class Savable(InputValidation):
         return checked
 
 
-def _unpickled(kind: type[Savable], data: bytes, classes: list[type]) -> Any:
-    return from_document("unpickle", *decode("unpickle", data), kind._made)
+def _unpickled(kind: type[Savable], data: bytes, classes: list[type], functions: dict[str, Any] | None = None) -> Any:
+    return from_document("unpickle", *decode("unpickle", data), kind._made, functions or {})

@@ -36,7 +36,7 @@ class Progress:
         """Start a section, such as 'epoch 1/10', of about `samples` samples."""
 
     def advance(self, samples: int, totals: Any) -> None:
-        """Count a batch; `totals.record()` returns the loss and metrics of the epoch so far."""
+        """Count a batch; `totals.record(quick=True)` returns the loss and metrics of the epoch so far."""
 
     def end(self, record: dict[str, Any], samples: int) -> None:
         """Finish the section, which had exactly `samples` samples."""
@@ -63,7 +63,7 @@ class Bar(Progress):
         # `update` is true when tqdm has redrawn, a few times per second. Formatting for every batch, which may take
         # only 50 us, would slow down training.
         if self._bar.update(samples):
-            self._bar.set_postfix(_formatted(totals.record()), refresh=False)
+            self._bar.set_postfix(_formatted(totals.record(quick=True)), refresh=False)
 
     def end(self, record: dict[str, Any], samples: int) -> None:
         self._bar.total = samples

@@ -66,7 +66,7 @@ VARIANTS = {
     "smaller last batch": ({}, {"batch_size": 7}),
     "batches smaller than the team": ({}, {"batch_size": 3}),
     "single images": ({}, {"batch_size": 1, "epochs": 1}),
-    "validation": ({"metrics": ("accuracy", "top_2_accuracy", "f1")}, {"validation_split": 0.3}),
+    "validation": ({"metrics": ("accuracy", "top_2_accuracy", "f1", "auc")}, {"validation_split": 0.3}),
 }
 
 
@@ -96,6 +96,35 @@ def test_ranks_together_train_as_one_does(rng, size, options, arguments):
     assert abs(found[0][0] - alone).max() <= 1e-12 * abs(alone).max()
     for name, values in history.history.items():
         np.testing.assert_allclose(found[0][1].history[name], values, rtol=1e-11, err_msg=name)
+
+
+def brier(y_true, y_pred):
+    error = y_pred - y_true
+    return np.sum(error**2) / len(error), 2 * error / len(error)
+
+
+def sure(y_true, y_pred):
+    return y_pred.max(axis=-1).mean()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("loss", [brier, "cross_entropy", "binary_crossentropy"])
+@pytest.mark.parametrize("batch", [3, 7])
+def test_pixels_and_functions_of_the_users_own(rng, size, loss, batch):
+    def trained(team=None):
+        end = "sigmoid" if loss == "binary_crossentropy" else "softmax"
+        network = GWUNetwork([Conv2D(2, activation=end)], seed=3, precision="float64")
+        network.compile(loss, lr=0.1, metrics=[sure] if loss is brier else [sure, "accuracy", "auc"])
+        history = network.fit(x.copy(), y, epochs=2, batch_size=batch, distributed=team, verbose=0)
+        return weights(network), history.history
+
+    x = rng.random((10, 6, 6))
+    y = (x[:, 1:-1, 1:-1] > 0.5).astype(int)
+    alone, history = trained()
+    for moved, records in on_ranks(size, trained):
+        np.testing.assert_allclose(moved, alone, rtol=1e-11)
+        for name, values in history.items():
+            np.testing.assert_allclose(records[name], values, rtol=1e-11, err_msg=name)
 
 
 @pytest.mark.parametrize("size", [2, 3])

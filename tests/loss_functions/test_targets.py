@@ -164,7 +164,12 @@ ENDINGS = [
      "activation; give the last layer activation='softmax'"),
     (CrossEntropy, SoftmaxActivation, (1,), "cross_entropy: expected a network with one output for each class, at least two, "
      "got (1,); for one yes-or-no output use activation='sigmoid' and loss='log_loss'"),
-    (LogLoss, SigmoidActivation, (4, 4, 2), "log_loss: expected a network with outputs (N, K), got (4, 4, 2); add Flatten()"),
+    (LogLoss, SigmoidActivation, (4, 4, 2), "log_loss: expected a network with outputs (N, K), got (4, 4, 2); add Flatten(), or for "
+     "answers for each pixel use loss='binary_crossentropy'"),
+    (BinaryCrossentropy, None, (4, 4, 2), "binary_crossentropy: expected a network that ends with sigmoid, got a last layer "
+     "with no activation; give the last layer activation='sigmoid'"),
+    (CrossEntropy, SoftmaxActivation, (4, 4, 1), "cross_entropy: expected a network with one output for each class, at "
+     "least two, got (4, 4, 1); for one yes-or-no output use activation='sigmoid' and loss='binary_crossentropy'"),
 ]  # fmt: skip
 
 
