@@ -34,7 +34,14 @@ from gwucnn.activation_layers import (
     Softplus,
     Tanh,
 )
-from gwucnn.callbacks import CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint, ReduceLROnPlateau
+from gwucnn.callbacks import (
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+)
 from gwucnn.callbacks.history import History
 from gwucnn.common import FormatError, NotBuiltError, ShapeError, SizeMismatchWarning, set_random_seed
 from gwucnn.gwu_network import GWUNetwork
@@ -136,6 +143,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "LeakyReLUActivation",
+    "LearningRateScheduler",
     "LogLoss",
     "LossFunction",
     "MaxPooling2D",

@@ -107,11 +107,12 @@ f1(y_true, y_pred, average='auto')
 confusion_matrix(y_true, y_pred, num_classes=None)
 History.to_csv(self, path)
 plotting.learning_curves(history)
-EarlyStopping(monitor='val_loss', patience=0, min_delta=0, restore_best_weights=True)
+EarlyStopping(monitor='val_loss', patience=0, min_delta=0, restore_best_weights=True, *, start_from_epoch=0)
 ModelCheckpoint(filepath, save_best_only=False)
 ReduceLROnPlateau(monitor='val_loss', factor=0.1, patience=10, verbose=False, mode='auto', min_delta=1e-4,
     cooldown=0, min_lr=0.0)
 CSVLogger(path, append=False)
+LearningRateScheduler(schedule, verbose=False)
 LambdaCallback(on_train_begin=None, on_epoch_end=None, on_train_end=None)
 """
 

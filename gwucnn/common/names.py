@@ -49,6 +49,8 @@ OTHER_NAMES = {
     "negative_log_likelihood": ["cross_entropy"],
     "nhwc": ["channels_last"],
     "nll": ["cross_entropy"],
+    "on_train_batch_begin": ["on_batch_begin"],
+    "on_train_batch_end": ["on_batch_end"],
     "out_channels": ["filters"],
     "out_features": ["output_size"],
     "p": ["rate"],
