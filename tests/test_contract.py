@@ -86,8 +86,8 @@ L1L2(l1=0.0, l2=0.0)
 """
 
 TRAINING = """
-SGD(lr=0.01, momentum=0.0, nesterov=False)
-Adam(lr=0.001, beta_1=.9, beta_2=.999, epsilon=1e-7)
+SGD(lr=0.01, momentum=0.0, nesterov=False, weight_decay=0.0)
+Adam(lr=0.001, beta_1=.9, beta_2=.999, epsilon=1e-7, weight_decay=0.0)
 AdamW(lr=0.001, weight_decay=0.004, beta_1=.9, beta_2=.999, epsilon=1e-7)
 RMSprop(lr=0.001, rho=.9, momentum=0.0, epsilon=1e-7, centered=False)
 Adagrad(lr=0.001, initial_accumulator_value=0.1, epsilon=1e-7)

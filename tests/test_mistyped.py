@@ -24,7 +24,7 @@ MISTYPED = [
      "SGD: expected lr to be a positive number, got 'fast'"),
     (lambda: GWUNetwork().compile("mse", 0.1, Adam()), ValueError,
      "compile: expected lr inside the optimizer, got lr=0.1 beside Adam(lr=0.001, beta_1=0.9, beta_2=0.999, "
-     "epsilon=1e-07); leave it out"),
+     "epsilon=1e-07, weight_decay=0.0); leave it out"),
     (lambda: GWUNetwork().compile("mse", metrics=["acuracy"]), ValueError,
      "compile: expected metrics to be one of 'accuracy', 'top_k_accuracy', 'precision', 'recall', 'f1', got 'acuracy'; did you mean 'accuracy'?"),
     (lambda: GWUNetwork().compile("mse", learning_rat=0.1), TypeError,

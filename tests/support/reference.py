@@ -436,17 +436,17 @@ def huber(outputs, targets, delta=1.0):
 # ---------------------------------------------------- optimizers: one step, everything returned, nothing kept
 
 
-def sgd(value, grad, velocity, *, lr, momentum=0.0, nesterov=False):
+def sgd(value, grad, velocity, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
     """(value, velocity) after one step of torch.optim.SGD's rule."""
-    grad = wide(grad)
+    grad = wide(grad) + weight_decay * wide(value)
     velocity = momentum * wide(velocity) + grad
     direction = grad + momentum * velocity if nesterov else velocity
     return wide(value) - lr * direction, velocity
 
 
-def adam(value, grad, first, second, step, *, lr, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+def adam(value, grad, first, second, step, *, lr, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0):
     """(value, first moment, second moment) after step number 1, 2, ... of torch.optim.Adam's rule."""
-    grad = wide(grad)
+    grad = wide(grad) + weight_decay * wide(value)
     first = beta_1 * wide(first) + (1 - beta_1) * grad
     second = beta_2 * wide(second) + (1 - beta_2) * grad**2
     mean, square = first / (1 - beta_1**step), second / (1 - beta_2**step)
