@@ -11,6 +11,7 @@ from gwucnn.layers.augmentation import RandomFlip, RandomRotation, RandomTransla
 from gwucnn.layers.base import Layer
 from gwucnn.layers.conv import Conv2D
 from gwucnn.layers.conv_transpose import Conv2DTranspose
+from gwucnn.layers.cropping import Cropping2D
 from gwucnn.layers.dense import Dense
 from gwucnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from gwucnn.layers.dropout import Dropout, SpatialDropout2D
@@ -21,6 +22,7 @@ from gwucnn.layers.padding import ZeroPadding2D
 from gwucnn.layers.pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from gwucnn.layers.preprocessing import Normalization, Rescaling
 from gwucnn.layers.reshape import Reshape
+from gwucnn.layers.resizing import Resizing
 from gwucnn.layers.upsampling import UpSampling2D
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
+    "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
@@ -46,6 +49,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Residual",
+    "Resizing",
     "SeparableConv2D",
     "SpatialDropout2D",
     "UpSampling2D",

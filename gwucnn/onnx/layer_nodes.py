@@ -156,6 +156,29 @@ def _upsampling(graph: GraphBuilder, layer: Any, x: Value) -> str:
     )
 
 
+def _cropping(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    (top, _), (left, _) = layer.cropping
+    H, W, _ = layer.out_shape
+    ends = {"starts": (top, left), "ends": (top + H, left + W), "axes": (2, 3)}
+    return graph.node("Slice", x.name, *(graph.constant(what, numbers, np.int64) for what, numbers in ends.items()))
+
+
+def _resizing(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    # Sizes without the batch, by the attribute axes, are wrong in ONNX Runtime 1.32 behind a Transpose.
+    batch = graph.node("Shape", x.name, start=0, end=2)
+    sizes = graph.node("Concat", batch, graph.constant("size", (layer.height, layer.width), np.int64), axis=0)
+    return graph.node(
+        "Resize",
+        x.name,
+        "",
+        "",
+        sizes,
+        mode="nearest" if layer.interpolation == "nearest" else "linear",
+        coordinate_transformation_mode="half_pixel",
+        nearest_mode="round_prefer_ceil",
+    )
+
+
 def _flatten(graph: GraphBuilder, layer: Any, x: Value) -> str:
     return graph.node("Flatten", x.name if layer.channels_first else graph.channels_last(x))
 
@@ -248,6 +271,7 @@ DRAWN: dict[type, Draw] = {
     layers.AveragePooling2D: _pool("AveragePool"),
     layers.BatchNormalization: _batch_norm,
     layers.Conv2DTranspose: _conv_transpose,
+    layers.Cropping2D: _cropping,
     layers.Dropout: _nothing,
     layers.Flatten: _flatten,
     layers.GlobalAveragePooling2D: _global_pool("GlobalAveragePool"),
@@ -261,6 +285,7 @@ DRAWN: dict[type, Draw] = {
     layers.RandomZoom: _nothing,
     layers.Rescaling: _rescaling,
     layers.Reshape: _reshape,
+    layers.Resizing: _resizing,
     layers.SpatialDropout2D: _nothing,
     layers.UpSampling2D: _upsampling,
     layers.ZeroPadding2D: _pad,

@@ -25,6 +25,7 @@ NEEDED = {
     "Rescaling": {"scale": 0.5},
     "Reshape": {"shape": (7, 6, 4)},
     "Residual": {"layers": inside(Conv2D(4, padding="same"))},
+    "Resizing": {"height": 5, "width": 9},
     "SeparableConv2D": {"filters": 4, "kernel_size": 3},
     "SpatialDropout2D": {"rate": 0.5},
 }
@@ -35,6 +36,7 @@ OTHER = {
     "approximate": True,
     "bias_initializer": "ones",
     "branches": [inside(Conv2D(3, 1)), []],
+    "cropping": ((1, 0), (0, 1)),
     "depth_multiplier": 2,
     "depthwise_initializer": "he_uniform",
     "depthwise_regularizer": "l2",
@@ -47,6 +49,7 @@ OTHER = {
     "groups": 2,
     "height": (-0.5, 0.1),
     "input_size": SHAPE,
+    "interpolation": "nearest",
     "kernel_initializer": "he_uniform",
     "kernel_regularizer": "l2",
     "kernel_size": (2, 3),
@@ -75,7 +78,7 @@ OTHER = {
     "width_factor": 0.4,
 }
 # Dense alone wants features; and there is but one way to fill.
-SPECIAL = {("Dense", "input_size"): 7}
+SPECIAL = {("Dense", "input_size"): 7, ("Resizing", "height"): 9, ("Resizing", "width"): 4}
 WITHOUT_EFFECT = ("name", "input_size", "fill_mode")
 
 

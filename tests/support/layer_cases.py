@@ -18,6 +18,7 @@ from gwucnn import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -35,6 +36,7 @@ from gwucnn import (
     Rescaling,
     Reshape,
     Residual,
+    Resizing,
     SeparableConv2D,
     Sigmoid,
     SiLU,
@@ -180,6 +182,18 @@ CASES = [
     Case("by axis", ZeroPadding2D, {"padding": (0, 2)}, IMAGE),
     Case("four paddings", ZeroPadding2D, {"padding": ((1, 0), (2, 3)), "name": "border"}, (4, 3, 1)),
     Case("none", ZeroPadding2D, {"padding": 0}, (3, 2, 2)),
+    Case("one pixel", Cropping2D, {"cropping": 1}, IMAGE),
+    Case("by axis", Cropping2D, {"cropping": (0, 2)}, IMAGE),
+    Case("four sides", Cropping2D, {"cropping": ((1, 0), (2, 3)), "name": "cut"}, (4, 7, 1)),
+    Case("none", Cropping2D, {}, (3, 2, 2)),
+    Case("larger", Resizing, {"height": 8, "width": 7}, IMAGE),
+    Case("smaller", Resizing, {"height": 3, "width": 2, "name": "small"}, IMAGE),
+    Case("one way each", Resizing, {"height": 9, "width": 3, "input_size": (3, 9)}, (3, 9, 1)),
+    Case("the same size", Resizing, {"height": 5, "width": 6}, IMAGE),
+    Case("one pixel", Resizing, {"height": 1, "width": 1}, (3, 4, 2)),
+    Case("of one pixel", Resizing, {"height": 3, "width": 2}, (1, 1, 2)),
+    Case("nearest", Resizing, {"height": 8, "width": 4, "interpolation": "nearest"}, IMAGE),
+    Case("nearest, smaller", Resizing, {"height": 2, "width": 15, "interpolation": "nearest"}, IMAGE),
     Case("doubled", UpSampling2D, {}, IMAGE),
     Case("by axis", UpSampling2D, {"size": (1, 3), "name": "wide"}, (4, 3, 17)),
     Case("one channel", UpSampling2D, {"size": (3, 2)}, (2, 3, 1)),
@@ -355,6 +369,11 @@ def expected(layer, x, magnitude=False):
         return size(x.max(axis=(1, 2)))
     if isinstance(layer, ZeroPadding2D):
         return size(np.pad(x, ((0, 0), *reference.pads(layer.padding, x.shape[1:3], 1), (0, 0))))
+    if isinstance(layer, Cropping2D):
+        (top, bottom), (left, right) = layer.cropping
+        return size(x[:, top : x.shape[1] - bottom, left : x.shape[2] - right])
+    if isinstance(layer, Resizing):
+        return size(reference.resize(size(x), (layer.height, layer.width), layer.interpolation))
     if isinstance(layer, UpSampling2D):
         return size(x.repeat(layer.size[0], axis=1).repeat(layer.size[1], axis=2))
     if isinstance(layer, imported.ChannelShuffle):

@@ -7,6 +7,7 @@ x (N, H, W, C), weight (KH, KW, C / groups, F), dense weight (D, U).
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -555,6 +556,25 @@ def _tents(matrices, size):
             np.maximum(0, 1 - abs(place[..., None] - np.arange(n)))
             for place, n in zip(places(matrices, size), size, strict=True)
         ]
+
+
+def resize(x, size, interpolation="bilinear"):
+    """y (N, *size, C): each pixel by itself, at its place within x; Keras' and TensorFlow's half_pixel_centers."""
+    x = wide(x)
+    for axis, made in ((1, size[0]), (2, size[1])):
+        length, lines = x.shape[axis], []
+        for i in range(made):
+            place = Fraction(2 * i + 1, 2) * Fraction(length, made)
+            if interpolation == "nearest":
+                lines.append(x.take(math.floor(place), axis))
+                continue
+            place = min(max(place - Fraction(1, 2), 0), length - 1)
+            low = math.floor(place)
+            share = float(place - low)
+            line = x.take(low, axis)
+            lines.append((1 - share) * line + share * x.take(low + 1, axis) if share else line)
+        x = np.stack(lines, axis)
+    return x
 
 
 def affine_warp(x, matrices, fill_value=0.0):

@@ -15,6 +15,7 @@ from gwucnn import (
     BatchNormalization,
     Concatenate,
     Conv2DTranspose,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -27,6 +28,7 @@ from gwucnn import (
     Rescaling,
     Reshape,
     Residual,
+    Resizing,
     SeparableConv2D,
     UpSampling2D,
     ZeroPadding2D,
@@ -177,6 +179,14 @@ MADE = {
     AveragePooling2D: lambda layer, x, _: average_pooled(layer, x),
     GlobalAveragePooling2D: lambda layer, x, _: F.adaptive_avg_pool2d(first(x), 1)[:, :, 0, 0],
     GlobalMaxPooling2D: lambda layer, x, _: F.adaptive_max_pool2d(first(x), 1)[:, :, 0, 0],
+    Cropping2D: lambda layer, x, _: last(bordered(first(x), [(-a, -b) for a, b in layer.cropping], 1)),
+    Resizing: lambda layer, x, _: last(
+        F.interpolate(
+            first(x),
+            (layer.height, layer.width),
+            mode="nearest-exact" if layer.interpolation == "nearest" else "bilinear",
+        )
+    ),
     ZeroPadding2D: lambda layer, x, _: last(bordered(first(x), layer.padding, 1)),
     UpSampling2D: lambda layer, x, _: last(F.interpolate(first(x), scale_factor=layer.size, mode="nearest")),
     Dropout: lambda layer, x, _: x,
