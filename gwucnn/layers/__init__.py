@@ -3,22 +3,31 @@
 Start with `base.py`, which has the base class and what a layer tells the engine, then read a short layer such as
 `flatten.py` or `dense.py`. `weighted.py` and `filters.py` are the bases of layers with a kernel, `rows.py` and
 `nested.py` of layers that contain layers. `inserting.py` puts a layer into a network; `last_activation.py` checks the
-final activation; `imported.py` has layers that only ONNX imports need.
+final activation; `imported.py` has layers that only ONNX imports need. `augmentation/` has the layers that change
+images randomly in training.
 """
 
 from gwucnn.layers import imported
-from gwucnn.layers.augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
+from gwucnn.layers.augmentation import (
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from gwucnn.layers.base import Layer
 from gwucnn.layers.conv import Conv2D
 from gwucnn.layers.conv_transpose import Conv2DTranspose
-from gwucnn.layers.cropping import Cropping2D
 from gwucnn.layers.dense import Dense
 from gwucnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from gwucnn.layers.dropout import Dropout, SpatialDropout2D
 from gwucnn.layers.flatten import Flatten
 from gwucnn.layers.nested import Concatenate, Residual
 from gwucnn.layers.normalise import BatchNormalization, LayerNormalization
-from gwucnn.layers.padding import ZeroPadding2D
+from gwucnn.layers.padding import Cropping2D, ZeroPadding2D
 from gwucnn.layers.pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from gwucnn.layers.preprocessing import Normalization, Rescaling
 from gwucnn.layers.reshape import Reshape
@@ -42,6 +51,10 @@ __all__ = [
     "LayerNormalization",
     "MaxPooling2D",
     "Normalization",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
     "RandomFlip",
     "RandomRotation",
     "RandomTranslation",

@@ -158,6 +158,15 @@ def _upsampling(graph: GraphBuilder, layer: Any, x: Value) -> str:
 
 def _cropping(graph: GraphBuilder, layer: Any, x: Value) -> str:
     (top, _), (left, _) = layer.cropping
+    return _part(graph, layer, x, top, left)
+
+
+def _random_crop(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    return _part(graph, layer, x, *layer.middle)
+
+
+def _part(graph: GraphBuilder, layer: Any, x: Value, top: int, left: int) -> str:
+    """Return the name of the part of an image that begins at this row and column."""
     H, W, _ = layer.out_shape
     ends = {"starts": (top, left), "ends": (top + H, left + W), "axes": (2, 3)}
     return graph.node("Slice", x.name, *(graph.constant(what, numbers, np.int64) for what, numbers in ends.items()))
@@ -279,6 +288,10 @@ DRAWN: dict[type, Draw] = {
     layers.LayerNormalization: _layer_norm,
     layers.MaxPooling2D: _pool("MaxPool"),
     layers.Normalization: _normalization,
+    layers.RandomBrightness: _nothing,
+    layers.RandomContrast: _nothing,
+    layers.RandomCrop: _random_crop,
+    layers.RandomErasing: _nothing,
     layers.RandomFlip: _nothing,
     layers.RandomRotation: _nothing,
     layers.RandomTranslation: _nothing,

@@ -19,6 +19,9 @@ NEEDED = {
     "Dense": {"output_size": 4},
     "Dropout": {"rate": 0.5},
     "Normalization": {"mean": 0.5, "variance": 4.0},
+    "RandomBrightness": {"factor": 0.3, "value_range": (-5, 5)},
+    "RandomContrast": {"factor": 0.3, "value_range": (-5, 5)},
+    "RandomCrop": {"height": 4, "width": 5},
     "RandomRotation": {"factor": 0.1},
     "RandomTranslation": {"height": 0.2, "width": 0.2},
     "RandomZoom": {"factor": 0.2},
@@ -67,18 +70,29 @@ OTHER = {
     "pointwise_regularizer": "l2",
     "pool_size": 3,
     "rate": 0.2,
+    "ratio": (1.0, 2.0),
     "scale": 0.1,
     "shape": (6, 4, 7),
     "shortcut": inside(Conv2D(4, 1)),
     "size": (1, 3),
     "strides": (1, 3),
     "trainable": False,
+    "value_range": (-2, 2),
     "variance": 9.0,
     "width": (0.0, 0.5),
     "width_factor": 0.4,
 }
 # Dense alone wants features; and there is but one way to fill.
-SPECIAL = {("Dense", "input_size"): 7, ("Resizing", "height"): 9, ("Resizing", "width"): 4}
+SPECIAL = {
+    ("Dense", "input_size"): 7,
+    ("Resizing", "height"): 9,
+    ("Resizing", "width"): 4,
+    ("RandomCrop", "height"): 5,
+    ("RandomCrop", "width"): 4,
+    ("RandomErasing", "scale"): (0.5, 0.75),
+    ("RandomErasing", "factor"): 0.5,
+    ("RandomContrast", "factor"): (0.1, 0.5),
+}
 WITHOUT_EFFECT = ("name", "input_size", "fill_mode")
 
 

@@ -29,6 +29,10 @@ from gwucnn import (
     LeakyReLU,
     MaxPooling2D,
     Normalization,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomErasing,
     RandomFlip,
     RandomRotation,
     RandomTranslation,
@@ -48,7 +52,7 @@ from gwucnn import (
     ZeroPadding2D,
 )
 from gwucnn.layers import imported
-from gwucnn.layers.augmentation import RandomWarp
+from gwucnn.layers.augmentation import RandomLayer
 from gwucnn.layers.base import layer_config, leaves
 from gwucnn.layers.weighted import WeightedLayer
 from gwucnn.memory import workspace
@@ -246,6 +250,14 @@ CASES = [
     Case("one pixel", RandomZoom, {"factor": 0.5, "width_factor": 0.1, "name": "dot"}, (1, 1, 2)),
     Case("images", RandomFlip, {}, IMAGE),
     *(Case(mode, RandomFlip, {"mode": mode, "name": "mirror"}, (3, 5, 1)) for mode in ("horizontal", "vertical")),
+    Case("dark and bright", RandomBrightness, {"factor": 0.5, "value_range": (-1, 1)}, IMAGE),
+    Case("brighter", RandomBrightness, {"factor": (0.1, 0.3), "value_range": (-3, 3), "name": "sun"}, (3, 4, 1)),
+    Case("images", RandomContrast, {"factor": 0.4, "value_range": (-1, 1)}, IMAGE),
+    Case("more", RandomContrast, {"factor": (0, 1), "value_range": (-1.5, 1), "input_size": (7, 5)}, (7, 5, 1)),
+    Case("images", RandomCrop, {"height": 3, "width": 4}, IMAGE),
+    Case("as large", RandomCrop, {"height": 3, "width": 2, "name": "part"}, (3, 3, 17)),
+    Case("images", RandomErasing, {}, IMAGE),
+    Case("options", RandomErasing, {"factor": 0.6, "scale": (0.2, 0.9), "ratio": (0.5, 4.0), "fill_value": -0.5}, (4, 7, 1)),
     Case("random flips", Residual, {"layers": inside(RandomFlip(), RandomRotation(0.1))}, IMAGE),
     *(Case(f"{kind}", layer, {}, shape)
       for layer in (RELU, Sigmoid, Softmax, Tanh, LeakyReLU, ELU, GELU, SiLU, Softplus) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
@@ -322,7 +334,7 @@ def differs_in_training(case):
     """Return whether a batch of training is treated in another way than in use, not image by image."""
     inner = list(leaves(case.build()[0]))
     chance = any(isinstance(layer, Dropout) and layer.rate > 0 for layer in inner)
-    chance = chance or any(isinstance(layer, RandomWarp) for layer in inner)
+    chance = chance or any(isinstance(layer, RandomLayer) for layer in inner)
     return chance or any(isinstance(layer, BatchNormalization) and layer.trainable for layer in inner)
 
 
@@ -357,7 +369,10 @@ def expected(layer, x, magnitude=False):
     if isinstance(layer, Normalization):
         mean, variance = (parameter.value for parameter in layer.parameters)
         return (size(x) - (-abs(mean) if magnitude else mean)) / np.sqrt(np.float64(variance) + 1e-14)
-    if isinstance(layer, (Dropout, RandomWarp)):
+    if isinstance(layer, RandomCrop):
+        top, left = (x.shape[1] - layer.height) // 2, (x.shape[2] - layer.width) // 2
+        return size(x[:, top : top + layer.height, left : left + layer.width])
+    if isinstance(layer, (Dropout, RandomLayer)):
         return size(x)
     if isinstance(layer, MaxPooling2D):
         return size(reference.max_pool2d(x, layer.pool_size, layer.strides, layer.padding)[0])

@@ -1,4 +1,4 @@
-"""Augmentation: in training, each image is randomly translated, rotated, zoomed or flipped."""
+"""Augmentation by moving pixels: in training, each image is randomly translated, rotated, zoomed or flipped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 from gwucnn import ops
 from gwucnn.common import check_number, look_up
-from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
+from gwucnn.layers.augmentation.base import RandomLayer
+from gwucnn.layers.base import Array, Space
 from gwucnn.ops.warp import FLIPS, Factor, check_factor
 
 __all__ = ["RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"]
@@ -15,23 +16,14 @@ __all__ = ["RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"]
 FILL_MODES = {"constant": "constant"}
 
 
-class RandomWarp(Layer):
+class RandomWarp(RandomLayer):
     """The base of the four layers: draws numbers, computes a matrix for each image, and warps the image by it.
 
     A derived class defines how many numbers an image needs, and the op that computes matrices from them.
     """
 
     replayable = True
-    draws = 1
     fill_value = 0.0
-
-    def __init__(self, *, input_size: Any, name: str | None) -> None:
-        self.input_size = image_size(self.label, input_size)
-        self.name = name
-
-    def build(self, in_shape: Shape) -> Shape:
-        self.require_image(in_shape)
-        return super().build(in_shape)
 
     def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
         """Compute matrices (N, 2, 3) from random numbers (N, draws)."""
@@ -41,10 +33,8 @@ class RandomWarp(Layer):
         space.saved["matrices"] = None
         if not space.training:
             return x
-        N = x.shape[0]
-        numbers = space.array("numbers", (N, self.draws))
-        matrices = space.saved["matrices"] = space.array("matrices", (N, 2, 3))
-        space.run("numbers", ops.random_uniform, space.random, out=numbers)
+        numbers = self.draw(len(x), space)
+        matrices = space.saved["matrices"] = space.array("matrices", (len(x), 2, 3))
         self.make_matrices(numbers, matrices, space)
         y = space.array("y", x.shape)
         return space.run("warp", ops.affine_warp, x, matrices, fill_value=self.fill_value, out=y)
@@ -56,10 +46,6 @@ class RandomWarp(Layer):
         if not space.needs_dx:
             return None
         return space.run("unwarp", ops.affine_warp_backward, dy, matrices, out=space.array("dx", dy.shape))
-
-    def config(self) -> dict[str, Any]:
-        optional = {"input_size": self.input_size, "name": self.name}
-        return {key: value for key, value in optional.items() if value is not None}
 
 
 class FilledWarp(RandomWarp):
