@@ -46,7 +46,7 @@ OTHER = {
     "dilation_rate": 2,
     "epsilon": 0.5,
     "factor": (-0.3, 0.5),
-    "fill_mode": "constant",
+    "fill_mode": "reflect",
     "fill_value": 3.0,
     "filters": 6,
     "groups": 2,
@@ -82,7 +82,7 @@ OTHER = {
     "width": (0.0, 0.5),
     "width_factor": 0.4,
 }
-# Dense alone wants features; and there is but one way to fill.
+# Dense alone wants features; and some options need other values in some layers.
 SPECIAL = {
     ("Dense", "input_size"): 7,
     ("Resizing", "height"): 9,
@@ -93,7 +93,7 @@ SPECIAL = {
     ("RandomErasing", "factor"): 0.5,
     ("RandomContrast", "factor"): (0.1, 0.5),
 }
-WITHOUT_EFFECT = ("name", "input_size", "fill_mode")
+WITHOUT_EFFECT = ("name", "input_size")
 
 
 def public_layers():

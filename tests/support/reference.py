@@ -584,6 +584,18 @@ def affine_warp(x, matrices, fill_value=0.0):
     return mixed + fill_value * (1 - inside[..., None])
 
 
+def continued_warp(x, matrices, mode):
+    """Warp images that are surrounded by as many copies as it takes."""
+    size = x.shape[1:3]
+    margins = [math.ceil(abs(place).max()) + 2 for place in places(matrices, size)]
+    x = np.pad(wide(x), ((0, 0), *((margin,) * 2 for margin in margins), (0, 0)), mode)
+    rows, columns = (
+        np.maximum(0, 1 - abs(place[..., None] + margin - np.arange(n + 2 * margin)))
+        for place, margin, n in zip(places(matrices, size), margins, size, strict=True)
+    )
+    return np.einsum("nijh,nijw,nhwc->nijc", rows, columns, x, optimize=True)
+
+
 def affine_warp_backward(dy, matrices):
     rows, columns = _tents(matrices, dy.shape[1:3])
     return np.einsum("nijh,nijw,nijc->nhwc", rows, columns, wide(dy))
