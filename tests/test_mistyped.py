@@ -47,7 +47,7 @@ MISTYPED = [
      "Dense: expected add_bias to be True or False, got 'relu'; write activation='relu'"),
     (lambda: Dense(10, activation="rleu"), ValueError,
      "Dense: expected activation to be one of 'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu', "
-     "'softplus', got 'rleu'; did you mean 'relu'?"),
+     "'softplus', 'relu6', 'hard_sigmoid', 'hard_swish', 'mish', 'selu', got 'rleu'; did you mean 'relu'?"),
     (lambda: Dense(2.5), ValueError, "Dense: expected output_size to be an integer of at least 1, got 2.5"),
     (lambda: Dense(0), ValueError, "Dense: expected output_size to be an integer of at least 1, got 0"),
     (lambda: Dense(2, input_size=(3, 4)), ValueError,

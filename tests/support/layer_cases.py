@@ -12,6 +12,7 @@ from gwucnn import (
     GELU,
     L1L2,
     RELU,
+    SELU,
     Activation,
     AveragePooling2D,
     BatchNormalization,
@@ -25,9 +26,12 @@ from gwucnn import (
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    HardSigmoid,
+    HardSwish,
     LayerNormalization,
     LeakyReLU,
     MaxPooling2D,
+    Mish,
     Normalization,
     RandomBrightness,
     RandomContrast,
@@ -37,6 +41,7 @@ from gwucnn import (
     RandomRotation,
     RandomTranslation,
     RandomZoom,
+    ReLU6,
     Rescaling,
     Reshape,
     Residual,
@@ -102,7 +107,7 @@ def filters(n, size=3, **options):
 
 
 IMAGE = (5, 6, 4)
-NEW = ("tanh", "leaky_relu", "elu", "gelu", "silu", "softplus")
+NEW = ("tanh", "leaky_relu", "elu", "gelu", "silu", "softplus", "relu6", "hard_sigmoid", "hard_swish", "mish", "selu")
 ACTIVATIONS = {name: getattr(reference, name) for name in ("relu", "sigmoid", "softmax", *NEW)}
 
 CASES = [
@@ -262,7 +267,7 @@ CASES = [
     Case("options", RandomErasing, {"factor": 0.6, "scale": (0.2, 0.9), "ratio": (0.5, 4.0), "fill_value": -0.5}, (4, 7, 1)),
     Case("random flips", Residual, {"layers": inside(RandomFlip(), RandomRotation(0.1))}, IMAGE),
     *(Case(f"{kind}", layer, {}, shape)
-      for layer in (RELU, Sigmoid, Softmax, Tanh, LeakyReLU, ELU, GELU, SiLU, Softplus) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
+      for layer in (RELU, Sigmoid, Softmax, Tanh, LeakyReLU, ELU, GELU, SiLU, Softplus, ReLU6, HardSigmoid, HardSwish, Mish, SELU) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
     Case("identity", Residual, {"layers": inside(filters(3, activation="sigmoid"), filters(4))}, IMAGE),
     Case("one layer", Residual, {"layers": inside(RELU()), "name": "bent"}, IMAGE),
     Case("projection", Residual,

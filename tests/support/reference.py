@@ -322,6 +322,55 @@ def elu_backward(dy, x, alpha=1.0):
     return wide(dy) * np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))
 
 
+def relu6(x):
+    return np.clip(wide(x), 0, 6)
+
+
+def relu6_backward(dy, y):
+    return np.where((np.asarray(y) <= 0) | (np.asarray(y) >= 6), 0, wide(dy))
+
+
+def hard_sigmoid(x):
+    return np.clip(wide(x) + 3, 0, 6) / 6
+
+
+def hard_sigmoid_backward(dy, y):
+    return np.where((np.asarray(y) <= 0) | (np.asarray(y) >= 1), 0, wide(dy) / 6)
+
+
+def hard_swish(x):
+    x = wide(x)
+    return np.where(x <= -3, 0, np.where(x >= 3, x, x * (x + 3) / 6))
+
+
+def hard_swish_backward(dy, x):
+    x = wide(x)
+    return wide(dy) * np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5))
+
+
+def mish(x):
+    """x times the tanh of softplus, straight from its definition."""
+    x = wide(x)
+    return x * np.tanh(np.logaddexp(0, x))
+
+
+def mish_backward(dy, x):
+    x = wide(x)
+    share = np.tanh(np.logaddexp(0, x))
+    return wide(dy) * (share + x * sigmoid(x) * (1 - share**2))
+
+
+SELU = {"alpha": 1.6732632423543772848170429916717, "scale": 1.0507009873554804934193349852946}
+
+
+def selu(x):
+    return SELU["scale"] * elu(x, SELU["alpha"])
+
+
+def selu_backward(dy, x):
+    return SELU["scale"] * elu_backward(dy, x, SELU["alpha"])
+
+
 def normal_share(x):
     """The part of the normal distribution below x, by the C library's erfc."""
     return np.vectorize(math.erfc, otypes=[float])(-wide(x) / math.sqrt(2)) / 2

@@ -46,6 +46,11 @@ ACTIVATIONS = {
     "gelu": lambda x, approximate=False: F.gelu(x, approximate="tanh" if approximate else "none"),
     "silu": F.silu,
     "softplus": lambda x: F.softplus(x, threshold=1e9),
+    "relu6": F.relu6,
+    "hard_sigmoid": F.hardsigmoid,
+    "hard_swish": F.hardswish,
+    "mish": F.mish,
+    "selu": F.selu,
 }
 
 
