@@ -17,6 +17,7 @@ from gwucnn.layers import (
     Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
+    GroupNormalization,
     Layer,
     LayerNormalization,
     Normalization,
@@ -42,6 +43,7 @@ MODULES: dict[type, list[_Module]] = {
     Conv2DTranspose: [_Module("kernel")],
     Dense: [_Module("kernel")],
     DepthwiseConv2D: [_Module("kernel", by_channel=True)],
+    GroupNormalization: [_Module(vectors=("weight", "bias"))],
     LayerNormalization: [_Module(vectors=("weight", "bias"))],
     SeparableConv2D: [
         _Module("depthwise_kernel", by_channel=True, biased=False),

@@ -25,10 +25,12 @@ from gwucnn.layers.dense import Dense
 from gwucnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from gwucnn.layers.dropout import Dropout, SpatialDropout2D
 from gwucnn.layers.flatten import Flatten
+from gwucnn.layers.group_norm import GroupNormalization
 from gwucnn.layers.nested import Concatenate, Residual
 from gwucnn.layers.normalise import BatchNormalization, LayerNormalization
 from gwucnn.layers.padding import Cropping2D, ZeroPadding2D
 from gwucnn.layers.pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from gwucnn.layers.prelu import PReLU
 from gwucnn.layers.preprocessing import Normalization, Rescaling
 from gwucnn.layers.reshape import Reshape
 from gwucnn.layers.resizing import Resizing
@@ -47,10 +49,12 @@ __all__ = [
     "Flatten",
     "GlobalAveragePooling2D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
     "Layer",
     "LayerNormalization",
     "MaxPooling2D",
     "Normalization",
+    "PReLU",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",

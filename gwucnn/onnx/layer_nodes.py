@@ -234,6 +234,25 @@ def _layer_norm(graph: GraphBuilder, layer: Any, x: Value) -> str:
     return graph.channels_first(made) if x.is_image else made
 
 
+def _group_norm(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    C, turn = layer.in_shape[-1], {"perm": (0, 2, 1)}
+    first = graph.node("Transpose", x.name, **turn) if len(x.shape) == 2 else x.name
+    sizes = (C, x.shape[0]) if len(x.shape) == 2 else x.sizes
+    G = C if layer.groups == -1 else layer.groups
+    # ONNX's own GroupNormalization changed its meaning in opset 21. PyTorch writes these nodes too.
+    units = graph.constant("ones", np.ones(G)), graph.constant("zeros", np.zeros(G))
+    made = graph.node("InstanceNormalization", graph.reshaped(first, (G, -1)), *units, epsilon=layer.epsilon)
+    made = graph.reshaped(made, sizes)
+    last = graph.node("Transpose", made, **turn) if len(x.shape) == 2 else made
+    gamma, beta = (graph.constant(p.name, _beside_channels(p.constant, x)) for p in layer.parameters)
+    return graph.node("Add", graph.node("Mul", last, gamma), beta)
+
+
+def _prelu(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    alpha = layer.alpha.constant
+    return graph.node("PRelu", x.name, graph.constant("alpha", alpha.transpose(2, 0, 1) if x.is_image else alpha))
+
+
 def _lrn(graph: GraphBuilder, layer: Any, x: Value) -> str:
     given = {"alpha": layer.alpha, "beta": layer.beta, "bias": layer.bias, "size": layer.size}
     return graph.node("LRN", x.name, **given)
@@ -285,9 +304,11 @@ DRAWN: dict[type, Draw] = {
     layers.Flatten: _flatten,
     layers.GlobalAveragePooling2D: _global_pool("GlobalAveragePool"),
     layers.GlobalMaxPooling2D: _global_pool("GlobalMaxPool"),
+    layers.GroupNormalization: _group_norm,
     layers.LayerNormalization: _layer_norm,
     layers.MaxPooling2D: _pool("MaxPool"),
     layers.Normalization: _normalization,
+    layers.PReLU: _prelu,
     layers.RandomBrightness: _nothing,
     layers.RandomContrast: _nothing,
     layers.RandomCrop: _random_crop,

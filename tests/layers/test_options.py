@@ -19,6 +19,7 @@ NEEDED = {
     "Dense": {"output_size": 4},
     "Dropout": {"rate": 0.5},
     "Normalization": {"mean": 0.5, "variance": 4.0},
+    "GroupNormalization": {"groups": 2},
     "RandomBrightness": {"factor": 0.3, "value_range": (-5, 5)},
     "RandomContrast": {"factor": 0.3, "value_range": (-5, 5)},
     "RandomCrop": {"height": 4, "width": 5},
@@ -36,6 +37,7 @@ OTHER = {
     "activation": "tanh",
     "add_bias": True,
     "alpha": 0.5,
+    "alpha_initializer": "ones",
     "approximate": True,
     "bias_initializer": "ones",
     "branches": [inside(Conv2D(3, 1)), []],
@@ -73,6 +75,7 @@ OTHER = {
     "ratio": (1.0, 2.0),
     "scale": 0.1,
     "shape": (6, 4, 7),
+    "shared_axes": [1, 2],
     "shortcut": inside(Conv2D(4, 1)),
     "size": (1, 3),
     "strides": (1, 3),
@@ -85,6 +88,7 @@ OTHER = {
 # Dense alone wants features; and some options need other values in some layers.
 SPECIAL = {
     ("Dense", "input_size"): 7,
+    ("GroupNormalization", "groups"): 4,
     ("Resizing", "height"): 9,
     ("Resizing", "width"): 4,
     ("RandomCrop", "height"): 5,

@@ -75,6 +75,8 @@ OUTSIDE = {
     "pixels repeated a whole number of times, got .* in Resize node": ([("Resize", "x  s", "y", {})], {"s": np.float32([1, 1, 1.5, 2])}),
     "alpha=0.166667, got 0.2 in HardSigmoid node": ([("HardSigmoid", "x", "y", {})], {}),
     "gamma=1.0507, got 2 in Selu node": ([("Selu", "x", "y", {"gamma": 2.0})], {}),
+    "scale and B of 4 or 4 numbers, got 3 and 4 in InstanceNormalization node":
+        ([("InstanceNormalization", "x a b", "y", {})], {"a": tensor(3), "b": tensor(4)}),
     "axis=1, got 2 in Flatten node": ([("Flatten", "x", "y", {"axis": 2})], {}),
     "a shape of 360 numbers a sample, got .* in Reshape node": ([("Reshape", "x s", "y", {})], {"s": np.array([4, -1])}),
     "axes of one pixel, got .* in Squeeze node": ([("AveragePool", "x", "h", {"kernel_shape": [9, 1]}), ("Squeeze", "h i", "y", {})], {"i": np.array([2])}),

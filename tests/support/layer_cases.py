@@ -26,6 +26,7 @@ from gwucnn import (
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    GroupNormalization,
     HardSigmoid,
     HardSwish,
     LayerNormalization,
@@ -33,6 +34,7 @@ from gwucnn import (
     MaxPooling2D,
     Mish,
     Normalization,
+    PReLU,
     RandomBrightness,
     RandomContrast,
     RandomCrop,
@@ -232,6 +234,20 @@ CASES = [
     Case("many channels", LayerNormalization, {"epsilon": 1e-5}, (2, 1, 67)),
     Case("rows", LayerNormalization, {"epsilon": 0.1, "name": "norm"}, (35,)),
     Case("frozen", LayerNormalization, {"trainable": False}, (2, 2, 18)),
+    Case("images", GroupNormalization, {"groups": 2}, IMAGE),
+    Case("as a whole", GroupNormalization, {"groups": 1, "epsilon": 1e-5}, (3, 2, 6)),
+    Case("each channel", GroupNormalization, {"groups": -1}, (3, 4, 5)),
+    Case("many channels", GroupNormalization, {"name": "norm"}, (2, 2, 64)),
+    Case("one pixel", GroupNormalization, {"groups": 3, "epsilon": 0.1}, (1, 1, 12)),
+    Case("rows", GroupNormalization, {"groups": 5}, (35,)),
+    Case("frozen", GroupNormalization, {"groups": 2, "trainable": False}, IMAGE),
+    Case("images", PReLU, {}, IMAGE),
+    Case("by channel", PReLU, {"shared_axes": [1, 2], "alpha_initializer": "ones", "name": "slope"}, IMAGE),
+    Case("by row", PReLU, {"shared_axes": [2, 3]}, IMAGE),
+    Case("one slope", PReLU, {"shared_axes": [1, 2, 3]}, (3, 4, 1)),
+    Case("rows", PReLU, {}, (7,)),
+    Case("one slope of rows", PReLU, {"shared_axes": 1}, (7,)),
+    Case("frozen", PReLU, {"trainable": False}, (2, 2, 18)),
     Case("images", Dropout, {"rate": 0.4}, IMAGE),
     Case("rows", Dropout, {"rate": 0.7, "name": "rarely"}, (37,)),
     Case("nothing", Dropout, {"rate": 0}, (6,)),
@@ -369,6 +385,15 @@ def expected(layer, x, magnitude=False):
     if isinstance(layer, WeightedLayer):
         z = product(layer, x, size)
         return z if magnitude or layer.activation is None else ACTIVATIONS[layer.activation.name](z)
+    if isinstance(layer, PReLU):
+        return size(np.where(x > 0, x, np.float64(layer.alpha.value) * x))
+    if isinstance(layer, GroupNormalization):
+        groups = x.shape[-1] if layer.groups == -1 else layer.groups
+        gamma, beta = layer.gamma.value, layer.beta.value
+        if not magnitude:
+            return reference.group_norm(x, gamma, beta, groups, layer.epsilon)
+        spread = np.sqrt(reference.group_variance(x, groups) + layer.epsilon)
+        return abs(gamma) * 2 * np.abs(x).max() / spread + abs(beta)
     if isinstance(layer, (BatchNormalization, LayerNormalization)):
         return normalised(layer, x, magnitude)
     if isinstance(layer, Rescaling):

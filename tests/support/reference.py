@@ -580,6 +580,21 @@ def layer_norm(x, gamma, beta, epsilon):
     return z * wide(gamma) + wide(beta)
 
 
+def group_variance(x, groups):
+    """The variance of the group of each element, in the shape of x."""
+    split = wide(x).reshape(len(x), -1, groups, x.shape[-1] // groups)
+    return np.broadcast_to(split.var(axis=(1, 3), keepdims=True), split.shape).reshape(x.shape)
+
+
+def group_norm(x, gamma, beta, groups, epsilon):
+    """Each group of channels of each image by its own mean and variance."""
+    x = wide(x)
+    C = x.shape[-1]
+    split = x.reshape(len(x), -1, groups, C // groups)
+    mean, variance = split.mean(axis=(1, 3), keepdims=True), split.var(axis=(1, 3), keepdims=True)
+    return ((split - mean) / np.sqrt(variance + epsilon)).reshape(x.shape) * wide(gamma) + wide(beta)
+
+
 def layer_norm_backward(dy, x, gamma, epsilon):
     """(dx, dgamma, dbeta): rows are to a layer what channels are to a batch."""
     dz = (wide(dy) * wide(gamma)).reshape(-1, x.shape[-1])

@@ -22,9 +22,11 @@ from gwucnn import (
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    GroupNormalization,
     LayerNormalization,
     MaxPooling2D,
     Normalization,
+    PReLU,
     Rescaling,
     Reshape,
     Residual,
@@ -153,6 +155,13 @@ def layer_normalised(layer, x, weights):
     return F.layer_norm(x, x.shape[-1:], weights[layer.gamma], weights[layer.beta], layer.epsilon)
 
 
+def group_normalised(layer, x, weights):
+    groups = x.shape[-1] if layer.groups == -1 else layer.groups
+    return F.group_norm(x.movedim(-1, 1), groups, weights[layer.gamma], weights[layer.beta], layer.epsilon).movedim(
+        1, -1
+    )
+
+
 def reshaped(layer, x):
     """In the order of the network's user, which `channels_first` tells."""
     turned = layer.channels_first and x.ndim == 4
@@ -178,6 +187,8 @@ MADE = {
     Concatenate: lambda layer, x, weights: torch.cat([row(b, x, weights) for b in layer.branches], -1),
     BatchNormalization: batch_normalised,
     LayerNormalization: layer_normalised,
+    GroupNormalization: group_normalised,
+    PReLU: lambda layer, x, weights: torch.where(x > 0, x, weights[layer.alpha] * x),
     Rescaling: lambda layer, x, _: x * double(layer.scale) + double(layer.offset),
     Normalization: lambda layer, x, weights: (x - weights[layer.mean]) / (weights[layer.variance] + 1e-14).sqrt(),
     MaxPooling2D: lambda layer, x, _: max_pooled(layer, x),
