@@ -160,7 +160,8 @@ class Totals:
         # One by one, so that the sum is rounded as if `add` had been called for each batch.
         for loss in losses.tolist():
             self._loss += loss * size
-            self.batch_loss = loss
+        if len(losses):
+            self.batch_loss = float(losses[-1])
         self._weight += size * len(losses)
         if self._metrics is not None:
             self._metrics.update(target, outputs)

@@ -198,6 +198,24 @@ def test_a_run_is_resumed_bit_for_bit(data, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_inference_is_recorded_as_if_they_were_not_there(data):
+    def network(*before):
+        layers = [*before, Conv2D(6, activation="relu"), Flatten(), Dense(3, activation="softmax")]
+        return GWUNetwork(layers, seed=1)
+
+    plain, augmented = network(), network(RandomErasing(), RandomBrightness(0.1), RandomFlip())
+    for each in (plain, augmented):
+        each.compile("cross_entropy")
+        each.fit(*data, batch_size=8)
+    augmented.set_weights(plain.get_weights())
+    for task in ("evaluate", "predict"):
+        results = [getattr(each, task)(*data if task == "evaluate" else data[:1]) for each in (plain, augmented)]
+        np.testing.assert_array_equal(*results)
+        (workspace,) = augmented._engine.workspaces._idle
+        assert (task, 30) in workspace.recordings
+    assert not augmented._engine.workspaces.current_training.recordings
+
+
 def test_channels_first(data, rng):
     x, y = rng.random((10, 2, 9, 8)), rng.integers(0, 3, 10)
     losses = []
