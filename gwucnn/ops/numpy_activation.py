@@ -42,12 +42,14 @@ def _output(caller: str, x: Array, out: Array | None) -> Array:
 
 
 def _forward(caller: str, x: Array, out: Array | None, fill: Callable[[Array, Array], object]) -> Callable[[], Array]:
-    """Return the step that calls fill(x, out), which may be the same array."""
+    """Return the step that calls fill(x, out) with rows, which may be the same."""
     (x,) = as_arrays(caller, x=x)
     result = _output(caller, x, out)
+    # Before numpy 2, a single number without axes would be computed in float64.
+    x_row, row = x.reshape(-1), result.reshape(-1)
 
     def step() -> Array:
-        fill(x, result)
+        fill(x_row, row)
         return result
 
     return step
@@ -60,12 +62,13 @@ def _backward(
     dy, x = as_arrays(caller, **{"dy": dy, name: x})
     check_shape(caller, name, x, dy.shape, "that of dy")
     result = as_output(caller, out, dy.shape, [dy, x] if out is not dy else [x])
+    dy_row, x_row, row = dy.reshape(-1), x.reshape(-1), result.reshape(-1)
 
     def step() -> Array:
-        slopes = slope(x)
+        slopes = slope(x_row)
         with np.errstate(invalid="ignore", over="ignore"):  # of infinite and very large gradients
-            np.multiply(dy, slopes, out=result)
-        result[slopes == 0] = 0
+            np.multiply(dy_row, slopes, out=row)
+        row[slopes == 0] = 0
         return result
 
     return step
