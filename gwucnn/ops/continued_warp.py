@@ -77,9 +77,9 @@ def _parts(matrices: Array, shape: tuple[int, ...], mode: str) -> Iterator[tuple
         # A place that is not finite is nowhere; the first pixel is as good as any.
         places = (m[:, k, 0] * i + m[:, k, 1] * j + m[:, k, 2] for k in range(2))
         row, column = (np.nan_to_num(place, posinf=0, neginf=0) for place in places)
-        above, left = np.floor(row).astype(np.int64), np.floor(column).astype(np.int64)
+        above, left = np.floor(row).astype(np.intp), np.floor(column).astype(np.intp)
         down, across = row - above, column - left
-        images = np.arange(part.start, part.stop)[:, None, None] * (H * W)
+        images = np.arange(part.start, part.stop, dtype=np.intp)[:, None, None] * (H * W)
         rows = [images + inside(above + k, H) * W for k in range(2)]
         columns = [inside(left + k, W) for k in range(2)]
         weights = [(1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across]
