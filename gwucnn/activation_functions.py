@@ -15,14 +15,20 @@ import numpy as np
 from gwucnn import ops
 from gwucnn.common import look_up
 from gwucnn.memory import Space
+from gwucnn.ops.numpy_activation import SELU_ALPHA, SELU_SCALE
 
 __all__ = [
     "ACTIVATIONS",
     "ActivationFunction",
     "ELUActivation",
     "GELUActivation",
+    "HardSigmoidActivation",
+    "HardSwishActivation",
     "LeakyReLUActivation",
+    "MishActivation",
     "RELUActivation",
+    "ReLU6Activation",
+    "SELUActivation",
     "SiLUActivation",
     "SigmoidActivation",
     "SoftmaxActivation",
@@ -159,6 +165,60 @@ class SoftplusActivation(ActivationFunction):
     of_input = True
 
 
+class ReLU6Activation(ActivationFunction):
+    """y = min(max(x, 0), 6): relu with an upper limit, as in MobileNets."""
+
+    name = "relu6"
+    op = ops.relu6
+    backward_op = ops.relu6_backward
+
+
+class HardSigmoidActivation(ActivationFunction):
+    """y = min(max(x + 3, 0), 6) / 6: sigmoid by straight lines."""
+
+    name = "hard_sigmoid"
+    op = ops.hard_sigmoid
+    backward_op = ops.hard_sigmoid_backward
+
+
+class HardSwishActivation(ActivationFunction):
+    """y = x * min(max(x + 3, 0), 6) / 6: silu with the hard sigmoid."""
+
+    name = "hard_swish"
+    op = ops.hard_swish
+    backward_op = ops.hard_swish_backward
+    of_input = True
+
+
+class MishActivation(ActivationFunction):
+    """y = x * tanh(log(1 + exp(x)))."""
+
+    name = "mish"
+    op = ops.mish
+    backward_op = ops.mish_backward
+    of_input = True
+
+
+class SELUActivation(ActivationFunction):
+    """y = 1.0507 * (x where x > 0, else 1.6733 * (exp(x) - 1)): elu, scaled to keep mean 0 and variance 1."""
+
+    name = "selu"
+    op = ops.selu
+    backward_op = ops.selu_backward
+    of_input = True
+
+    # In two ops, each of which can be recorded.
+    @classmethod
+    def forward(cls, x: Any, y: Any, space: Space) -> Any:
+        space.run("activation", ops.elu, x, SELU_ALPHA, out=y)
+        return space.run("activation scale", ops.rescale, y, SELU_SCALE, out=y)
+
+    @classmethod
+    def backward(cls, dy: Any, x: Any, y: Any, dx: Any, space: Space) -> Any:
+        space.run("activation_backward", ops.elu_backward, dy, x, SELU_ALPHA, out=dx)
+        return space.run("activation_backward scale", ops.rescale, dx, SELU_SCALE, out=dx)
+
+
 class SoftmaxActivation(ActivationFunction):
     """y[k] = exp(x[k]) / sum over l of exp(x[l]) in each row: the probabilities of mutually exclusive classes."""
 
@@ -185,6 +245,11 @@ ACTIVATIONS: dict[str, type[ActivationFunction]] = {
         GELUActivation,
         SiLUActivation,
         SoftplusActivation,
+        ReLU6Activation,
+        HardSigmoidActivation,
+        HardSwishActivation,
+        MishActivation,
+        SELUActivation,
     )
 }
 

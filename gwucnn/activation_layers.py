@@ -8,8 +8,13 @@ from gwucnn.activation_functions import (
     ActivationFunction,
     ELUActivation,
     GELUActivation,
+    HardSigmoidActivation,
+    HardSwishActivation,
     LeakyReLUActivation,
+    MishActivation,
+    ReLU6Activation,
     RELUActivation,
+    SELUActivation,
     SigmoidActivation,
     SiLUActivation,
     SoftmaxActivation,
@@ -24,9 +29,14 @@ __all__ = [
     "ELU",
     "GELU",
     "RELU",
+    "SELU",
     "Activation",
     "ActivationLayer",
+    "HardSigmoid",
+    "HardSwish",
     "LeakyReLU",
+    "Mish",
+    "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
@@ -82,8 +92,8 @@ class Activation(ActivationLayer):
     Parameters
     ----------
     activation : str or None
-        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'; None and 'linear' are
-        the identity.
+        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu', 'softplus', 'relu6', 'hard_sigmoid',
+        'hard_swish', 'mish' or 'selu'; None and 'linear' are the identity.
     name : str, optional
         The name of the layer.
 
@@ -208,3 +218,36 @@ class Softplus(ActivationLayer):
     """y = log(1 + exp(x)): a smooth version of relu."""
 
     function = SoftplusActivation
+
+
+class ReLU6(ActivationLayer):
+    """y = min(max(x, 0), 6): relu with an upper limit. A. Howard et al., arXiv:1704.04861."""
+
+    function = ReLU6Activation
+
+
+class HardSigmoid(ActivationLayer):
+    """y = min(max(x + 3, 0), 6) / 6: sigmoid by straight lines."""
+
+    function = HardSigmoidActivation
+
+
+class HardSwish(ActivationLayer):
+    """y = x * min(max(x + 3, 0), 6) / 6. A. Howard et al., arXiv:1905.02244, section 5.2."""
+
+    function = HardSwishActivation
+
+
+class Mish(ActivationLayer):
+    """y = x * tanh(log(1 + exp(x))). D. Misra, arXiv:1908.08681, equation 1."""
+
+    function = MishActivation
+
+
+class SELU(ActivationLayer):
+    """y = 1.0507 * (x where x > 0, else 1.6733 * (exp(x) - 1)): keeps mean 0 and variance 1.
+
+    G. Klambauer et al., arXiv:1706.02515. Initialize kernels by 'lecun_normal'.
+    """
+
+    function = SELUActivation

@@ -127,7 +127,7 @@ class GWUNetwork(Savable):
         validation_data: Any = None,
         shuffle: bool = True,
         callbacks: Iterable[Any] = (),
-        class_weight: dict[int, float] | None = None,
+        class_weight: dict[int, float] | str | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
         verbose: int | str = "auto",
@@ -157,8 +157,9 @@ class GWUNetwork(Savable):
             Visit the samples in a new random order in each epoch.
         callbacks : iterable
             See `gwucnn.callbacks`. The simplest one is a function of an epoch's record that returns True to stop.
-        class_weight : dict of label to float, optional
-            Weight of the samples of each class; 1 for classes that are not listed.
+        class_weight : dict of label to float, or 'balanced', optional
+            Weight of the samples of each class; 1 for classes that are not listed. 'balanced' gives all classes in y
+            the same influence: as in scikit-learn, by the weights N / (classes * samples of the class).
         sample_weight : array, shape (N,), optional
             Weight of each sample.
         initial_epoch : int

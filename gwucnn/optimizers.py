@@ -50,6 +50,8 @@ class Optimizer(Configurable):
     """
 
     slot_names: ClassVar[tuple[str, ...]] = ()
+    weight_decay = 0.0
+    _decoupled = False  # whether weight_decay shrinks the weights directly, instead of being part of the gradient
     _slots_start_at = 0.0
 
     def __init__(self, lr: Any) -> None:
@@ -58,6 +60,7 @@ class Optimizer(Configurable):
         self.slots: dict[str, Any] = {}
         self._arena: Arena | None = None
         self._update: Any = None
+        self._decay: Any = None
         self._owner: Any = None
 
     @property
@@ -94,6 +97,9 @@ class Optimizer(Configurable):
         self._arena = arena
         self._bound_isa = kernels.isa()
         self._update = self._kernel(values, grads)
+        # The gradient of the penalty weight_decay / 2 * sum of value**2 is weight_decay * value.
+        coupled = bool(self.weight_decay) and not self._decoupled
+        self._decay = kernels.active.Penalty(values, grads, 0.0, self.weight_decay / 2) if coupled else None
 
     def _carry_over(self, before: Arena, old: Mapping[str, Any], arena: Arena) -> bool:
         """Copy the slots of weights that are trained in both arenas; return whether there are such weights."""
@@ -115,6 +121,8 @@ class Optimizer(Configurable):
             self._lr = self.schedule.rate(self.updates)
         self.updates += 1
         self._update.lr = self._lr
+        if self._decay is not None:
+            self._decay()
         self._run()
 
     def defer_gradients(self, steps: Iterable[Any]) -> None:
@@ -156,10 +164,22 @@ class SGD(Optimizer):
     momentum : float from 0 to less than 1
     nesterov : bool
         Requires momentum.
+    weight_decay : float of at least 0
+        Before each update, weight_decay * value is added to the gradients of all weights, also of biases, as in
+        PyTorch. The reported loss does not include it; `kernel_regularizer` penalizes single layers and does.
+
+    Examples
+    --------
+    >>> from gwucnn import SGD
+    >>> SGD(0.1, momentum=0.9, weight_decay=5e-4)
+    SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0005)
     """
 
-    def __init__(self, lr: Any = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
+    def __init__(
+        self, lr: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(lr)
+        self.weight_decay = check_nonnegative("SGD", "weight_decay", weight_decay)
         self.momentum = check_fraction("SGD", "momentum", momentum)
         self.nesterov = check_flag("SGD", "nesterov", nesterov)
         if self.nesterov and not self.momentum:
@@ -172,8 +192,8 @@ class SGD(Optimizer):
         return kernels.active.SGD(values, grads, self.slots.get("velocity"), self.momentum, self.nesterov)
 
     def defer_gradients(self, steps: Iterable[Any]) -> None:
-        # An overridden `step` may read the gradients.
-        if type(self) is SGD and "step" not in vars(self):
+        # An overridden `step` may read the gradients, and weight decay adds to them.
+        if type(self) is SGD and "step" not in vars(self) and self._decay is None:
             self._update.defer_gradients(steps)
 
     def apply_deferred(self) -> None:
@@ -197,14 +217,24 @@ class Adam(Optimizer):
         Decay rates of the averages of the gradient and of its square.
     epsilon : float
         Added to the square root in the denominator.
+    weight_decay : float of at least 0
+        Added to the gradients as weight_decay * value before they are averaged, as in PyTorch's Adam. `AdamW` shrinks
+        the weights independently of the gradients instead, which is usually better.
     """
 
     slot_names = ("m", "v")
-    weight_decay = 0.0
 
-    def __init__(self, lr: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7) -> None:
+    def __init__(
+        self,
+        lr: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(lr)
         caller = type(self).__name__
+        self.weight_decay = check_nonnegative(caller, "weight_decay", weight_decay)
         self.beta_1, self.beta_2 = (
             check_fraction(caller, "beta_1", beta_1),
             check_fraction(caller, "beta_2", beta_2),
@@ -213,7 +243,7 @@ class Adam(Optimizer):
 
     def _kernel(self, values: Any, grads: Any) -> Any:
         m, v = self.slots["m"], self.slots["v"]
-        rule = (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)
+        rule = (self.beta_1, self.beta_2, self.epsilon, self.weight_decay if self._decoupled else 0.0)
         return kernels.active.Adam(values, grads, m, v, *rule)
 
     def _run(self) -> None:
@@ -233,6 +263,8 @@ class AdamW(Adam):
     weight_decay : float of at least 0
     """
 
+    _decoupled = True
+
     def __init__(
         self,
         lr: Any = 0.001,
@@ -241,8 +273,7 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
     ) -> None:
-        super().__init__(lr, beta_1, beta_2, epsilon)
-        self.weight_decay = check_nonnegative("AdamW", "weight_decay", weight_decay)
+        super().__init__(lr, beta_1, beta_2, epsilon, weight_decay)
 
 
 class RMSprop(Optimizer):

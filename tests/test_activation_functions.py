@@ -8,8 +8,13 @@ from gradcheck import numerical_gradient, spaced
 from gwucnn import (
     ELUActivation,
     GELUActivation,
+    HardSigmoidActivation,
+    HardSwishActivation,
     LeakyReLUActivation,
+    MishActivation,
+    ReLU6Activation,
     RELUActivation,
+    SELUActivation,
     SigmoidActivation,
     SiLUActivation,
     SoftmaxActivation,
@@ -28,6 +33,11 @@ FUNCTIONS = {
     GELUActivation: reference.gelu,
     SiLUActivation: reference.silu,
     SoftplusActivation: reference.softplus,
+    ReLU6Activation: reference.relu6,
+    HardSigmoidActivation: reference.hard_sigmoid,
+    HardSwishActivation: reference.hard_swish,
+    MishActivation: reference.mish,
+    SELUActivation: reference.selu,
 }
 every_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 
@@ -105,5 +115,6 @@ def test_unknown_names(name, hint):
         activation_function("0.Conv2D", name)
     assert str(caught.value) == (
         f"0.Conv2D: expected activation to be one of 'relu', 'sigmoid', 'softmax', 'tanh', "
-        f"'leaky_relu', 'elu', 'gelu', 'silu', 'softplus', got {name!r}{hint}"
+        f"'leaky_relu', 'elu', 'gelu', 'silu', 'softplus', 'relu6', 'hard_sigmoid', 'hard_swish', 'mish', 'selu', got "
+        f"{name!r}{hint}"
     )

@@ -40,6 +40,11 @@ class Batchwise:
     def on_epoch_end(self, record):
         pass
 
+    def on_train_batch_end(self, batch, logs):
+        pass
+
+
+class OneArgument:
     def on_batch_end(self, record):
         pass
 
@@ -372,8 +377,11 @@ MISTAKES = [
      r"fit: expected a callback whose on_epoch_end can be called with the epoch's record", r"on_epoch_end\(epoch, logs\)",
      r"write def on_epoch_end\(self, record\)"),
     ("net().fit(x, y, callbacks=[Batchwise()])", "TypeError",
-     "fit: expected a callback with any of set_network, on_train_begin, on_epoch_end, on_train_end", "on_batch_end, which is never called",
-     ""),
+     "fit: expected a callback with any of set_network, on_train_begin, on_epoch_begin, on_batch_begin, on_batch_end",
+     "on_train_batch_end, which is never called", "did you mean 'on_batch_end'"),
+    ("net().fit(x, y, callbacks=[OneArgument()])", "TypeError",
+     "fit: expected a callback whose on_batch_end can be called with the number and the logs of the batch",
+     r"on_batch_end\(record\)", r"write def on_batch_end\(self, batch, logs\)"),
     ("net().fit(x, y, callbacks=[Mistyped()])", "TypeError", "fit: expected a callback with any of set_network",
      "on_epoch_ends, which is never called", "did you mean 'on_epoch_end'"),
     ("models.lenet5(preprocessing=Rescaling(1 / 255))", "TypeError", "models: expected preprocessing to be a list of layers",
@@ -453,7 +461,7 @@ def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
         "models": gwucnn.models,
         "plotting": gwucnn.plotting,
         "objects": objects,
-        **{kind.__name__: kind for kind in (Endless, Keras, Batchwise, Mistyped)},
+        **{kind.__name__: kind for kind in (Endless, Keras, Batchwise, OneArgument, Mistyped)},
         "x": np.random.default_rng(0).random((12, 8, 8)),
         "y": np.arange(12) % 3,
     }

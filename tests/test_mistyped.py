@@ -24,7 +24,7 @@ MISTYPED = [
      "SGD: expected lr to be a positive number, got 'fast'"),
     (lambda: GWUNetwork().compile("mse", 0.1, Adam()), ValueError,
      "compile: expected lr inside the optimizer, got lr=0.1 beside Adam(lr=0.001, beta_1=0.9, beta_2=0.999, "
-     "epsilon=1e-07); leave it out"),
+     "epsilon=1e-07, weight_decay=0.0); leave it out"),
     (lambda: GWUNetwork().compile("mse", metrics=["acuracy"]), ValueError,
      "compile: expected metrics to be one of 'accuracy', 'top_k_accuracy', 'precision', 'recall', 'f1', 'auc', got 'acuracy'; did you mean 'accuracy'?"),
     (lambda: GWUNetwork().compile("mse", learning_rat=0.1), TypeError,
@@ -47,7 +47,7 @@ MISTYPED = [
      "Dense: expected add_bias to be True or False, got 'relu'; write activation='relu'"),
     (lambda: Dense(10, activation="rleu"), ValueError,
      "Dense: expected activation to be one of 'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu', "
-     "'softplus', got 'rleu'; did you mean 'relu'?"),
+     "'softplus', 'relu6', 'hard_sigmoid', 'hard_swish', 'mish', 'selu', got 'rleu'; did you mean 'relu'?"),
     (lambda: Dense(2.5), ValueError, "Dense: expected output_size to be an integer of at least 1, got 2.5"),
     (lambda: Dense(0), ValueError, "Dense: expected output_size to be an integer of at least 1, got 0"),
     (lambda: Dense(2, input_size=(3, 4)), ValueError,

@@ -13,6 +13,7 @@ from gwucnn.common.errors import NotBuiltError
 from gwucnn.initializers import zeros
 from gwucnn.memory.parameters import Arena, Parameter
 from gwucnn.optimizers import OPTIMIZERS, optimizer
+from trainees import batch_by_batch
 
 STEPS = 20
 SIZES = [1, 7, 16, 4099]  # on both sides of what a vector and a thread's share hold
@@ -22,7 +23,11 @@ MOVES = [
     (SGD, {"lr": 0.5}),
     (SGD, {"lr": 0.1, "momentum": 0.9}),
     (SGD, {"lr": 0.1, "momentum": 0.5, "nesterov": True}),
+    (SGD, {"lr": 0.1, "weight_decay": 0.25}),
+    (SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.25}),
+    (SGD, {"lr": 0.1, "momentum": 0.5, "nesterov": True, "weight_decay": 0.25}),
     (Adam, {}),
+    (Adam, {"lr": 0.1, "weight_decay": 0.25, "epsilon": 1e-3}),
     (Adam, {"lr": 0.1, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-3}),
     (Adam, {"lr": 0.01, "beta_1": 0.0, "beta_2": 0.0}),
     (AdamW, {}),
@@ -75,9 +80,9 @@ def courses(kind, options, size, dtype, frozen=0):
     moves.bind(arena)
     twin = Twin(moves, arena.values)
     for _ in range(STEPS):
-        arena.grads[...] = rng.standard_normal(size + frozen)
+        arena.grads[...] = grads = rng.standard_normal(size + frozen).astype(dtype)
         moves.step()
-        yield arena.values, twin.step(arena.grads)
+        yield arena.values, twin.step(grads)
     assert moves.updates == STEPS
 
 
@@ -144,6 +149,38 @@ def test_pytorch_makes_the_same_steps(kind, options, precision):
         np.testing.assert_allclose(arena.values, twin.detach().numpy(), rtol=room, atol=room)
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("make", [lambda: SGD(0.1, weight_decay=0.25), lambda: Adam(0.01, weight_decay=0.25)])
+def test_weight_decay_of_a_network(make, batch_size, rng):
+    """The same in sweeps as batch by batch, also where the optimizer could compute gradients itself; biases decay."""
+    x, y = rng.random((12, 20)), rng.integers(0, 17, 12)
+    results = []
+    for wrap in (lambda network: network, batch_by_batch):
+        network = wrap(GWUNetwork([Dense(17, True, "softmax", input_size=20)], precision="float64", seed=1))
+        network.compile("cross_entropy", optimizer=make())
+        network.build(20)
+        start = network.get_weights()
+        network.fit(x, y, epochs=3, batch_size=batch_size)
+        results.append(np.concatenate([weight.ravel() for weight in network.get_weights()]))
+    np.testing.assert_array_equal(*results)
+
+    kernel, bias = start
+    twin, shuffled = Twin(make(), results[0]), np.random.default_rng(0)
+    twin.values = np.concatenate([kernel.ravel(), bias])
+    ordered = GWUNetwork([Dense(17, True, "softmax", input_size=20)], precision="float64", seed=1)
+    ordered.compile("cross_entropy", optimizer=make())
+    ordered.build(20)
+    for _ in range(4):
+        numbers = shuffled.permutation(12)[:batch_size]
+        kernel, bias = twin.values[:-17].reshape(20, 17), twin.values[-17:]
+        z = np.exp(x[numbers] @ kernel + bias)
+        dz = (z / z.sum(axis=1, keepdims=True) - np.eye(17)[y[numbers]]) / batch_size
+        twin.step(np.concatenate([(x[numbers].T @ dz).ravel(), dz.sum(axis=0)]))
+        ordered.train_on_batch(x[numbers], y[numbers])
+    trained = np.concatenate([weight.ravel() for weight in ordered.get_weights()])
+    np.testing.assert_allclose(trained, twin.values, rtol=1e-10, atol=1e-12)
+
+
 # ------------------------------------------------------------------------------------------ by hand, on paper
 
 
@@ -174,6 +211,11 @@ def test_nesterov_by_hand():
     # velocity 0.5,    direction 0.5 + 0.9 * 0.5 = 0.95:       1 - 0.1 * 0.95      = 0.905
     # velocity -0.55,  direction -1 + 0.9 * -0.55 = -1.495:    0.905 + 0.1 * 1.495 = 1.0545
     assert two_steps(SGD(0.1, momentum=0.9, nesterov=True)) == pytest.approx([0.905, 1.0545], abs=1e-15)
+
+
+def test_weight_decay_by_hand():
+    # 1 - 0.1 * (0.5 + 0.5 * 1) = 0.9;  0.9 - 0.1 * (-1 + 0.5 * 0.9) = 0.955
+    assert two_steps(SGD(0.1, weight_decay=0.5)) == pytest.approx([0.9, 0.955], abs=1e-15)
 
 
 def test_adam_by_hand():
@@ -329,7 +371,7 @@ def test_one_optimizer_for_two_networks_is_an_error():
         second.compile("mse", optimizer=shared)
     assert str(caught.value) == (
         "compile: expected an optimizer that no other network uses, got Adam(lr=0.001, beta_1=0.9, beta_2=0.999, "
-        "epsilon=1e-07); make a new one"
+        "epsilon=1e-07, weight_decay=0.0); make a new one"
     )
     del first
     gc.collect()
@@ -351,15 +393,15 @@ def test_by_name_as_a_class_and_as_an_object():
     with pytest.raises(ValueError) as caught:
         optimizer(SGD(), 0.1)
     assert str(caught.value) == (
-        "compile: expected lr inside the optimizer, got lr=0.1 beside SGD(lr=0.01, momentum=0.0, nesterov=False); "
-        "leave it out"
+        "compile: expected lr inside the optimizer, got lr=0.1 beside SGD(lr=0.01, momentum=0.0, nesterov=False, "
+        "weight_decay=0.0); leave it out"
     )
 
 
 def test_repr_is_the_call_that_makes_it():
     for moves in (
-        SGD(1, 0.5, True),
-        Adam(0.5, 0.25, 0.125, 1.0),
+        SGD(1, 0.5, True, 0.25),
+        Adam(0.5, 0.25, 0.125, 1.0, 0.75),
         AdamW(0.5, 0.25, 0.125, 0.75, 1.0),
         RMSprop(0.5, 0.25, 0.125, 1.0, True),
         Adagrad(0.5, 0.25, 0.125),
@@ -403,6 +445,8 @@ def test_unknown_optimizers(name, hint):
             "SGD: expected momentum above 0 with nesterov=True, got 0; try momentum=0.9",
         ),
         (lambda: SGD(0.1, 0.9, "yes"), "SGD: expected nesterov to be True or False, got 'yes'"),
+        (lambda: SGD(weight_decay=-1), "SGD: expected weight_decay to be a number of at least 0, got -1"),
+        (lambda: Adam(weight_decay=-1), "Adam: expected weight_decay to be a number of at least 0, got -1"),
         (lambda: Adam(beta_1=1.0), "Adam: expected beta_1 to be a number from 0 to less than 1, got 1.0"),
         (lambda: Adam(beta_2=2), "Adam: expected beta_2 to be a number from 0 to less than 1, got 2"),
         (lambda: Adam(epsilon=0), "Adam: expected epsilon to be a positive number, got 0"),
@@ -435,5 +479,5 @@ def test_unknown_keywords():
     with pytest.raises(TypeError) as caught:
         SGD(momentun=0.9)
     assert str(caught.value) == (
-        "SGD: expected the arguments lr, momentum, nesterov, got 'momentun'; did you mean 'momentum'?"
+        "SGD: expected the arguments lr, momentum, nesterov, weight_decay, got 'momentun'; did you mean 'momentum'?"
     )

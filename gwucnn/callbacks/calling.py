@@ -8,16 +8,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.callbacks.state import STATE_CHECKS
-from gwucnn.common import did_you_mean
+from gwucnn.common import accepts, did_you_mean
 
 __all__ = ["Callbacks"]
 
-# The hooks: the name of the argument of each, and its description.
-HOOKS = {
-    "set_network": ("network", "the network"),
-    "on_train_begin": ("", "no argument"),
-    "on_epoch_end": ("record", "the epoch's record"),
-    "on_train_end": ("", "no argument"),
+# The hooks: the names of the arguments of each, and their description.
+HOOKS: dict[str, tuple[tuple[str, ...], str]] = {
+    "set_network": (("network",), "the network"),
+    "on_train_begin": ((), "no argument"),
+    "on_epoch_begin": (("epoch",), "the number of the epoch"),
+    "on_batch_begin": (("batch",), "the number of the batch"),
+    "on_batch_end": (("batch", "logs"), "the number and the logs of the batch"),
+    "on_epoch_end": (("record",), "the epoch's record"),
+    "on_train_end": ((), "no argument"),
 }
 
 # Hooks of other libraries, and near misses of ours. They are refused; all other methods are the callback's own
@@ -72,6 +75,24 @@ class Callbacks:
         self._call("check_names", tuple(names))
         self._call("on_train_begin")
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Start an epoch, counted from 0."""
+        self._call("on_epoch_begin", epoch)
+
+    @property
+    def watch_batches(self) -> bool:
+        """Whether any callback is called batch by batch."""
+        hooks = ("on_batch_begin", "on_batch_end")
+        return any(hasattr(callback, hook) for callback in self._callbacks for hook in hooks)
+
+    def begin_batch(self, batch: int) -> None:
+        """Start a batch, counted from 0 in its epoch."""
+        self._call("on_batch_begin", batch)
+
+    def end_batch(self, batch: int, logs: dict[str, Any]) -> None:
+        """Pass on the logs of a batch."""
+        self._call("on_batch_end", batch, logs)
+
     def end_epoch(self, record: dict[str, Any]) -> bool:
         """Pass on the record of an epoch; return whether any callback stops training."""
         watching = [callback for callback in self._callbacks if not _has(callback, "saves")]
@@ -109,22 +130,11 @@ def _has_hooks(callback: Any) -> bool:
     return any(hasattr(callback, hook) for hook in HOOKS)
 
 
-def _accepts(function: Any, *args: Any) -> bool:
-    """Return whether a function can be called with these arguments; True if its signature is unknown."""
-    try:
-        inspect.signature(function).bind(*args)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
-    return True
-
-
 def _check(callback: Any) -> None:
     """Raise TypeError for anything but a callback, and for hooks that are never called or cannot be called."""
     if isinstance(callback, type):
         raise TypeError(f"fit: expected a callback, got the class {callback.__name__}; write {callback.__name__}(...)")
-    if callable(callback) and not _has_hooks(callback) and not _accepts(callback, {}):
+    if callable(callback) and not _has_hooks(callback) and not accepts(callback, {}):
         raise TypeError(
             f"fit: expected a callback that takes the epoch's record, got {callback!r}, which cannot be "
             "called with one argument; write lambda record: ..."
@@ -142,11 +152,11 @@ def _check_hooks(callback: Any) -> None:
                 f"fit: expected a callback with any of {', '.join(HOOKS)}, got one with {name}, which is "
                 f"never called{did_you_mean(name, free)}"
             )
-    for hook, (argument, meaning) in HOOKS.items():
+    for hook, (arguments, meaning) in HOOKS.items():
         method = getattr(callback, hook, None)
-        if method is not None and not _accepts(method, *[None] * bool(argument)):
+        if method is not None and not accepts(method, *arguments):
             got = ", ".join(inspect.signature(method).parameters)
             raise TypeError(
                 f"fit: expected a callback whose {hook} can be called with {meaning}, got {hook}({got}); "
-                f"write def {hook}({', '.join(filter(None, ('self', argument)))})"
+                f"write def {hook}({', '.join(('self', *arguments))})"
             )

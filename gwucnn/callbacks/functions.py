@@ -19,11 +19,17 @@ class LambdaCallback(ChecksArguments):
     on_epoch_end : function of the epoch's record, optional
         Training stops if it returns True.
     set_network : function of the network, optional
+    on_epoch_begin : function of the epoch's number, optional
+    on_batch_begin : function of the batch's number, optional
+    on_batch_end : function of the batch's number and its logs, optional
+        See `gwucnn.callbacks`. Hooks for batches make the training of small networks slower.
 
     Examples
     --------
     >>> from gwucnn import LambdaCallback
     >>> stop_early = LambdaCallback(on_epoch_end=lambda record: record['loss'] < 0.1)
+    >>> losses = []
+    >>> keep_losses = LambdaCallback(on_batch_end=lambda batch, logs: losses.append(logs['batch_loss']))
     """
 
     def __init__(
@@ -33,12 +39,18 @@ class LambdaCallback(ChecksArguments):
         on_train_end: Callable[[], Any] | None = None,
         *,
         set_network: Callable[[Any], Any] | None = None,
+        on_epoch_begin: Callable[[int], Any] | None = None,
+        on_batch_begin: Callable[[int], Any] | None = None,
+        on_batch_end: Callable[[int, dict[str, Any]], Any] | None = None,
     ) -> None:
         hooks = {
             "on_train_begin": on_train_begin,
             "on_epoch_end": on_epoch_end,
             "on_train_end": on_train_end,
             "set_network": set_network,
+            "on_epoch_begin": on_epoch_begin,
+            "on_batch_begin": on_batch_begin,
+            "on_batch_end": on_batch_end,
         }
         if not any(hooks.values()):
             raise TypeError(f"LambdaCallback: expected a function for any of {', '.join(hooks)}, got none")

@@ -2,12 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gwucnn.callbacks.monitor import Monitor
-from gwucnn.common import NotBuiltError, check_between, check_flag, check_size, tell_user
+from gwucnn.common import (
+    ChecksArguments,
+    NotBuiltError,
+    accepts,
+    check_between,
+    check_flag,
+    check_size,
+    is_number,
+    tell_user,
+)
 
-__all__ = ["ReduceLROnPlateau"]
+__all__ = ["LearningRateScheduler", "ReduceLROnPlateau"]
+
+
+def _refuse_schedule(caller: str, network: Any) -> None:
+    """Raise ValueError if a schedule already sets the learning rate."""
+    schedule = getattr(getattr(network, "optimizer", None), "schedule", None)
+    if schedule is not None:
+        raise ValueError(f"{caller}: expected an optimizer whose lr is a number, got {schedule!r}; use one of the two")
+
+
+def _optimizer(caller: str, network: Any) -> Any:
+    optimizer = getattr(network, "optimizer", None)
+    if optimizer is None:
+        raise NotBuiltError(f"{caller}: expected a compiled network; give it to fit(callbacks=[...])")
+    return optimizer
+
+
+class LearningRateScheduler(ChecksArguments):
+    """Set the learning rate before each epoch by a function.
+
+    For a rate that changes from batch to batch see `gwucnn.schedules`, which are also saved with the network.
+
+    Parameters
+    ----------
+    schedule : function (epoch) or (epoch, lr) -> float
+        Returns the learning rate of an epoch, counted from 0; lr is the current one.
+    verbose : bool
+        Print a line for each epoch.
+
+    Raises
+    ------
+    ValueError
+        At the start of training, if the optimizer has a schedule; before an epoch, if the function does not return a
+        positive number. The learning rate is then left as it was.
+
+    Notes
+    -----
+    The arguments are those of Keras' `LearningRateScheduler`. A function with two arguments continues a saved run as if
+    it had never stopped, because the learning rate is saved.
+
+    Examples
+    --------
+    >>> from gwucnn import LearningRateScheduler
+    >>> halve = LearningRateScheduler(lambda epoch, lr: lr / 2 if epoch in (10, 15) else lr)
+    >>> decay = LearningRateScheduler(lambda epoch: 0.1 * 0.9**epoch)
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: bool = False) -> None:
+        self._caller = type(self).__name__
+        if not callable(schedule) or not (accepts(schedule, 0) or accepts(schedule, 0, 1.0)):
+            raise TypeError(
+                f"{self._caller}: expected schedule to be a function (epoch) or (epoch, lr), got {schedule!r}; write "
+                "lambda epoch: ..."
+            )
+        self.schedule = schedule
+        self.verbose = check_flag(self._caller, "verbose", verbose)
+        self._takes_lr = accepts(schedule, 0, 1.0)
+        self._network: Any = None
+
+    def set_network(self, network: Any) -> None:
+        """Set the network whose learning rate is set."""
+        self._network = network
+
+    def on_train_begin(self) -> None:
+        """Raise ValueError if a schedule already sets the learning rate."""
+        _refuse_schedule(self._caller, self._network)
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Set the learning rate."""
+        optimizer = _optimizer(self._caller, self._network)
+        lr = self.schedule(epoch, optimizer.lr) if self._takes_lr else self.schedule(epoch)
+        if not is_number(lr) or not 0 < lr < float("inf"):
+            raise ValueError(
+                f"{self._caller}: expected schedule to return a positive number, got {lr!r} for epoch {epoch}; return "
+                "the learning rate"
+            )
+        optimizer.lr = lr
+        if self.verbose:
+            tell_user(f"epoch {epoch + 1}: lr set to {optimizer.lr:g}")
 
 
 class ReduceLROnPlateau(Monitor):
@@ -69,11 +157,7 @@ class ReduceLROnPlateau(Monitor):
 
     def on_train_begin(self) -> None:
         """Reset the state. Raises ValueError if a schedule already sets the learning rate."""
-        schedule = getattr(getattr(self._network, "optimizer", None), "schedule", None)
-        if schedule is not None:
-            raise ValueError(
-                f"{self._caller}: expected an optimizer whose lr is a number, got {schedule!r}; use one of the two"
-            )
+        _refuse_schedule(self._caller, self._network)
         super().on_train_begin()
 
     def on_epoch_end(self, record: dict[str, Any]) -> None:
@@ -89,9 +173,7 @@ class ReduceLROnPlateau(Monitor):
                 self._lower(record)
 
     def _lower(self, record: dict[str, Any]) -> None:
-        optimizer = getattr(self._network, "optimizer", None)
-        if optimizer is None:
-            raise NotBuiltError(f"{self._caller}: expected a compiled network; give it to fit(callbacks=[...])")
+        optimizer = _optimizer(self._caller, self._network)
         if optimizer.lr <= self.min_lr:
             return
         optimizer.lr = max(optimizer.lr * self.factor, self.min_lr)

@@ -25,6 +25,8 @@ class EarlyStopping(Monitor):
         At the end of training, restore the weights from the best epoch.
     mode : 'auto', 'min' or 'max'
         Whether smaller or larger is better; 'auto' decides by the name.
+    start_from_epoch : int
+        Earlier epochs, counted from 0, are ignored: as in Keras, they neither count as best nor against `patience`.
 
     Attributes
     ----------
@@ -51,10 +53,12 @@ class EarlyStopping(Monitor):
         restore_best_weights: bool = True,
         *,
         mode: str = "auto",
+        start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         self.patience = check_size(self._caller, "patience", patience, 0)
         self.restore_best_weights = check_flag(self._caller, "restore_best_weights", restore_best_weights)
+        self.start_from_epoch = check_size(self._caller, "start_from_epoch", start_from_epoch, 0)
         self._network: Any = None
 
     def reset(self) -> None:
@@ -69,6 +73,8 @@ class EarlyStopping(Monitor):
     def on_epoch_end(self, record: dict[str, Any]) -> bool:
         """Return whether to stop training."""
         value = self.value(record)
+        if record.get("epoch", self.start_from_epoch) < self.start_from_epoch:
+            return False
         if self.is_better(value):
             self.best, self.best_epoch, self.wait = value, record.get("epoch"), 0
             if self.restore_best_weights and self._network is not None:

@@ -10,6 +10,7 @@
 
 from gwucnn.common.atomic_file import check_target, write_atomically
 from gwucnn.common.checks import (
+    accepts,
     check_between,
     check_flag,
     check_fraction,
@@ -70,6 +71,7 @@ __all__ = [
     "SizeMismatchWarning",
     "TransposedWindow",
     "Window",
+    "accepts",
     "border",
     "check_between",
     "check_flag",

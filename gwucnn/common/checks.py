@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from math import inf, isfinite
@@ -13,6 +14,7 @@ import numpy as np
 from gwucnn.common.names import quoted_number_hint
 
 __all__ = [
+    "accepts",
     "check_between",
     "check_flag",
     "check_fraction",
@@ -26,6 +28,17 @@ __all__ = [
     "misplaced_word_hint",
     "real_number",
 ]
+
+
+def accepts(function: Any, *args: Any) -> bool:
+    """Return whether a function can be called with these arguments; True if its signature is unknown."""
+    try:
+        inspect.signature(function).bind(*args)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def is_number(value: Any) -> bool:

@@ -50,10 +50,12 @@ def _is_two(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
 
 
-def border(caller: str, padding: object, words: str = "") -> tuple[tuple[int, int], tuple[int, int]]:
+def border(
+    caller: str, padding: object, words: str = "", *, name: str = "padding"
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return padding given as int, (ph, pw) or ((top, bottom), (left, right)) in the last form.
 
-    words : names that are also allowed, for the error message.
+    words : names that are also allowed, and name : that of the argument, for the error message.
     """
     sides: Any = padding
     if isinstance(padding, Integral):
@@ -64,10 +66,10 @@ def border(caller: str, padding: object, words: str = "") -> tuple[tuple[int, in
         meant = padding.lower() if isinstance(padding, str) else ""
         hint = f"; did you mean {meant!r}?" if f"'{meant}'" in words else ""
         raise ValueError(
-            f"{caller}: expected padding {words}an integer, (ph, pw) or ((top, bottom), (left, right)), got "
+            f"{caller}: expected {name} {words}an integer, (ph, pw) or ((top, bottom), (left, right)), got "
             f"{padding!r}{hint}"
         )
-    return pair(caller, "padding", sides[0], 0), pair(caller, "padding", sides[1], 0)
+    return pair(caller, name, sides[0], 0), pair(caller, name, sides[1], 0)
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,11 @@ class Run:
         """The number of batches."""
         return len(self.numbers) // max(self.size, 1)
 
+    def single(self, batch: int) -> Run:
+        """Return a run of one batch of this run, given its number in the run."""
+        numbers = self.numbers[batch * self.size : (batch + 1) * self.size]
+        return Run(self.data, numbers, self.size, self.where, self.first + batch, self.note, self.in_order)
+
     def name(self, batch: int) -> str:
         """Return the name of a batch in error messages, given its number in the run."""
         return f"{self.where}, batch {self.first + batch + 1}{self.note}"

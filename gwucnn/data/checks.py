@@ -260,14 +260,24 @@ def _as_weights(caller: str, sample_weight: Any) -> Any:
         ) from None
 
 
+def _balanced(labels: Any) -> dict[int, float]:
+    """Return weights that give each class that occurs the same influence: N / (number of classes * samples of it)."""
+    present, counts = np.unique(labels, return_counts=True)
+    return dict(zip(present.tolist(), (len(labels) / (len(present) * counts)).tolist(), strict=True))
+
+
 def _multiply_by_class(weights: Any, targets: Any, classes: int, class_weight: Any) -> None:
     labels = class_numbers(targets) if classes else None
     if labels is None:
         raise ValueError(
             "fit: expected targets with one class per sample for class_weight, got others; give sample_weight"
         )
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        class_weight = _balanced(labels)
     if not isinstance(class_weight, Mapping):
-        raise TypeError(f"fit: expected class_weight to be a dict such as {{0: 1.0, 1: 2.5}}, got {class_weight!r}")
+        raise TypeError(
+            f"fit: expected class_weight to be a dict such as {{0: 1.0, 1: 2.5}} or 'balanced', got {class_weight!r}"
+        )
     for label, weight in class_weight.items():
         if label not in range(classes):
             raise ValueError(

@@ -91,8 +91,9 @@ class Engine:
         self._clipnorm: float | None = None
         parameters = [p for layer in self.layers for p in layer.parameters]
         self._regularized = [p for p in parameters if p.regularizer is not None]
-        self.recorder = Recorder(self.arena)
-        self.recorder.enabled = self._only_compiled_steps()
+        # Separate, because a layer that cannot be recorded may be for training only.
+        self.recorder, self._inference_recorder = Recorder(self.arena), Recorder(self.arena)
+        self._enable_recorders(True)
         self.workspaces = Workspaces(
             self.steps,
             self._inference_steps,
@@ -118,15 +119,17 @@ class Engine:
         loss, optimizer = config.loss, config.optimizer
         loss.check_outputs(self._activation, self.out_shape)
         self.head = LossHead(self._activation, loss)
-        self.recorder.enabled = self.head.replayable and self._only_compiled_steps()
+        self._enable_recorders(self.head.replayable)
         self.optimizer = optimizer
         self._metrics = check_metrics(config.metrics, loss, self.out_shape[-1])
         self._clipnorm = config.global_clipnorm
         optimizer.bind(self.arena)
         self.workspaces.clear()
 
-    def _only_compiled_steps(self) -> bool:
-        return all(step.replayable for step in [*self.steps, *self._inference_steps])
+    def _enable_recorders(self, loss_is_replayable: bool) -> None:
+        """Enable recording where all steps are compiled ones."""
+        for recorder, steps in ((self.recorder, self.steps), (self._inference_recorder, self._inference_steps)):
+            recorder.enabled = loss_is_replayable and all(step.replayable for step in steps)
 
     @property
     def clips_gradients(self) -> bool:
@@ -157,7 +160,7 @@ class Engine:
             def compute(x: Any = x) -> Any:
                 return self.head.outputs(self._forward(self._inference_steps, x, workspace), workspace.outer)
 
-            outputs[indices] = self.recorder.run(workspace, ("predict", len(x)), compute)
+            outputs[indices] = self._inference_recorder.run(workspace, ("predict", len(x)), compute)
         self.workspaces.give_back(workspace)
         return outputs
 
@@ -173,7 +176,7 @@ class Engine:
                 loss, _, outputs = self._loss(self._inference_steps, batch, workspace)
                 return loss, outputs
 
-            loss, outputs = self.recorder.run(workspace, ("evaluate", len(batch.x)), compute)
+            loss, outputs = self._inference_recorder.run(workspace, ("evaluate", len(batch.x)), compute)
             totals.add(loss.value, batch.weight, batch.target, outputs, batch.weights)
         self.workspaces.give_back(workspace)
         return totals

@@ -129,17 +129,20 @@ class Totals:
 
     Attributes
     ----------
+    batch_loss : float
+        Mean loss of the last batch; NaN before the first.
     penalty : float
         Regularization penalty, added to the mean loss in evaluation. In training each batch's loss includes its own.
     """
 
     def __init__(self, metrics: Metrics | None = None) -> None:
-        self.penalty = 0.0
+        self.penalty, self.batch_loss = 0.0, float("nan")
         self._metrics = metrics
         self._loss = self._weight = 0.0
 
     def add(self, loss: float, weight: float, target: Any, outputs: Any, weights: Any = None) -> None:
         """Add a batch: its mean loss and sum of weights, and the weight of each row unless all are 1."""
+        self.batch_loss = loss
         self._loss += loss * weight
         self._weight += weight
         if self._metrics is not None:
@@ -150,6 +153,8 @@ class Totals:
         # One by one, so that the sum is rounded as if `add` had been called for each batch.
         for loss in losses.tolist():
             self._loss += loss * size
+        if len(losses):
+            self.batch_loss = float(losses[-1])
         self._weight += size * len(losses)
         if self._metrics is not None:
             self._metrics.update(target, outputs, size=size)

@@ -23,6 +23,13 @@ from gwucnn.layers import (
     Dropout,
     Layer,
     MaxPooling2D,
+    RandomBrightness,
+    RandomContrast,
+    RandomErasing,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
     Residual,
     SeparableConv2D,
     SpatialDropout2D,
@@ -50,15 +57,30 @@ def plan(
     return _fused(steps) if training else sliced(_for_inference(steps)), activation
 
 
-def _for_inference(steps: list[Layer]) -> list[Layer]:
-    """Return the plan for inference: without dropout, with relu and batch normalisation folded into the layer before.
+# Layers that change nothing in inference.
+TRAINING_ONLY = (
+    Dropout,
+    RandomBrightness,
+    RandomContrast,
+    RandomErasing,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+    SpatialDropout2D,
+)
 
-    Only layers of exactly these classes are folded, because a class derived from them may compute something else.
+
+def _for_inference(steps: list[Layer]) -> list[Layer]:
+    """Return the plan for inference: without dropout and augmentation, and with fewer steps.
+
+    Relu and batch normalisation are folded into the layer before, but only layers of exactly these classes, because a
+    class derived from them may compute something else.
     """
     steps = [step.planned(_for_inference) if isinstance(step, Nested) else step for step in steps]
     folded: list[Layer] = []
     for step in steps:
-        if type(step) in (Dropout, SpatialDropout2D):
+        if type(step) in TRAINING_ONLY:
             continue
         combined = _folded(folded[-1], step) if folded else None
         if combined is None:

@@ -17,9 +17,11 @@ from gwucnn.layers import (
     Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
+    GroupNormalization,
     Layer,
     LayerNormalization,
     Normalization,
+    PReLU,
     SeparableConv2D,
 )
 
@@ -33,6 +35,7 @@ class _Module(NamedTuple):
     by_channel: bool = False  # whether the kernel is (KH, KW, C, M)
     biased: bool = True  # whether it has the bias of the layer, if there is one
     vectors: tuple[str, ...] = ()  # arrays with one element per channel
+    slope: bool = False  # whether `weight` is the slope of a PReLU, for each channel or for all
 
 
 # The modules that correspond to a layer of each class.
@@ -42,7 +45,9 @@ MODULES: dict[type, list[_Module]] = {
     Conv2DTranspose: [_Module("kernel")],
     Dense: [_Module("kernel")],
     DepthwiseConv2D: [_Module("kernel", by_channel=True)],
+    GroupNormalization: [_Module(vectors=("weight", "bias"))],
     LayerNormalization: [_Module(vectors=("weight", "bias"))],
+    PReLU: [_Module(vectors=("weight",), slope=True)],
     SeparableConv2D: [
         _Module("depthwise_kernel", by_channel=True, biased=False),
         _Module("pointwise_kernel"),
@@ -149,6 +154,8 @@ class _ModuleArrays(NamedTuple):
                 f"{self.caller}: expected {', '.join(names)} for {self.layer.label}, got "
                 f"{', '.join(self.module)} in {self.name!r}{hint}"
             )
+        if kind.slope:
+            return [self._slope(self.layer.alpha.shape)]
         if not kind.kernel:
             return [self._vector(name, self.order) for name in names]
         kernel = self._kernel(getattr(self.layer, kind.kernel).shape, kind.by_channel)
@@ -161,6 +168,16 @@ class _ModuleArrays(NamedTuple):
                 f"{self.caller}: expected {self.name}.{name} of shape {shape} for {self.layer.label}, got {array.shape}"
             )
         return array
+
+    def _slope(self, shape: tuple[int, ...]) -> Any:
+        """Return the slope of a PReLU, which has one number for each channel, or for all."""
+        if shape not in ((1,) * len(shape), (*(1,) * (len(shape) - 1), self.layer.out_shape[-1])):
+            raise ValueError(
+                f"{self.caller}: expected slopes of channels or of all in {self.layer.label}, got shape {shape}; give "
+                "it shared_axes=[1, 2]"
+            )
+        array = self._array("weight", shape[-1:])
+        return (array if self.order is None or shape[-1] == 1 else array[self.order]).reshape(shape)
 
     def _vector(self, name: str, order: Order) -> Any:
         array = self._array(name, self.layer.out_shape[-1:])

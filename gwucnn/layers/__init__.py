@@ -3,14 +3,24 @@
 Start with `base.py`, which has the base class and what a layer tells the engine, then read a short layer such as
 `flatten.py` or `dense.py`. `weighted.py` and `filters.py` are the bases of layers with a kernel, `rows.py` and
 `nested.py` of layers that contain layers. `inserting.py` puts a layer into a network; `last_activation.py` checks the
-final activation; `imported.py` has layers that only ONNX imports need.
+final activation; `imported.py` has layers that only ONNX imports need. `augmentation/` has the layers that change
+images randomly in training.
 """
 
 from typing import Any
 
 from gwucnn.common import missing_name
 from gwucnn.layers import imported
-from gwucnn.layers.augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
+from gwucnn.layers.augmentation import (
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from gwucnn.layers.base import Layer
 from gwucnn.layers.conv import Conv2D
 from gwucnn.layers.conv_transpose import Conv2DTranspose
@@ -18,12 +28,15 @@ from gwucnn.layers.dense import Dense
 from gwucnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from gwucnn.layers.dropout import Dropout, SpatialDropout2D
 from gwucnn.layers.flatten import Flatten
+from gwucnn.layers.group_norm import GroupNormalization
 from gwucnn.layers.nested import Concatenate, Residual
 from gwucnn.layers.normalise import BatchNormalization, LayerNormalization
-from gwucnn.layers.padding import ZeroPadding2D
+from gwucnn.layers.padding import Cropping2D, ZeroPadding2D
 from gwucnn.layers.pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from gwucnn.layers.prelu import PReLU
 from gwucnn.layers.preprocessing import Normalization, Rescaling
 from gwucnn.layers.reshape import Reshape
+from gwucnn.layers.resizing import Resizing
 from gwucnn.layers.upsampling import UpSampling2D
 
 __all__ = [
@@ -32,16 +45,23 @@ __all__ = [
     "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
+    "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
     "Flatten",
     "GlobalAveragePooling2D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
     "Layer",
     "LayerNormalization",
     "MaxPooling2D",
     "Normalization",
+    "PReLU",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
     "RandomFlip",
     "RandomRotation",
     "RandomTranslation",
@@ -49,6 +69,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Residual",
+    "Resizing",
     "SeparableConv2D",
     "SpatialDropout2D",
     "UpSampling2D",

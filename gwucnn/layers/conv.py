@@ -38,7 +38,8 @@ class Conv2D(FilterLayer):
         Number of groups into which channels and filters are divided. With as many groups as channels, each channel is
         filtered separately.
     activation : str, optional
-        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'.
+        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu', 'softplus', 'relu6', 'hard_sigmoid',
+        'hard_swish', 'mish' or 'selu'.
     add_bias : bool
     input_size : int, (H, W) or (H, W, C), optional
         Size of the images; an int stands for square images with one channel. Never required. On the first layer it is

@@ -28,7 +28,8 @@ class Dense(WeightedLayer):
         U, number of outputs.
     add_bias : bool
     activation : str, optional
-        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu' or 'softplus'.
+        'relu', 'sigmoid', 'softmax', 'tanh', 'leaky_relu', 'elu', 'gelu', 'silu', 'softplus', 'relu6', 'hard_sigmoid',
+        'hard_swish', 'mish' or 'selu'.
     input_size : int, optional
         D, number of inputs; checked against the output of the layer before.
     kernel_initializer, bias_initializer, kernel_regularizer, trainable, name

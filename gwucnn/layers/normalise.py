@@ -15,7 +15,7 @@ from gwucnn.memory import Parameter
 __all__ = ["BatchNormalization", "LayerNormalization"]
 
 
-class _Normalization(Layer):
+class NormalizationBase(Layer):
     """The base of both: gamma and beta, with one element per channel."""
 
     replayable = True
@@ -45,7 +45,7 @@ class _Normalization(Layer):
         return {key: value for key, (value, default) in optional.items() if value != default}
 
 
-class BatchNormalization(_Normalization):
+class BatchNormalization(NormalizationBase):
     """Normalise each channel of a batch to mean 0 and variance 1, then scale and shift it.
 
     ::
@@ -174,7 +174,7 @@ class BatchNormalization(_Normalization):
         return ({} if self.momentum == 0.99 else {"momentum": self.momentum}) | super().config()
 
 
-class LayerNormalization(_Normalization):
+class LayerNormalization(NormalizationBase):
     """Normalise the channels of each pixel, or the features of each sample, to mean 0 and variance 1.
 
     ::

@@ -80,7 +80,13 @@ class InputValidation(NetworkBase):
 
     def _training_data(self, x: Any, y: Any, class_weight: Any, sample_weight: Any) -> tuple[Engine, Data]:
         """Return the engine and the data of `fit`, weighted by sample and by class."""
-        weights_of = batch_weights if y is None and is_stream(x) else sample_weights
+        streamed = y is None and is_stream(x)
+        if streamed and isinstance(class_weight, str) and class_weight == "balanced":
+            raise ValueError(
+                "fit: expected class_weight to be a dict with an object that returns batches, got 'balanced', which "
+                "needs all labels; count them and write {0: 1.0, 1: 2.5}"
+            )
+        weights_of = batch_weights if streamed else sample_weights
 
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._finite_data(where, x, y)

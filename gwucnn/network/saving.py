@@ -10,7 +10,17 @@ from gwucnn.callbacks.calling import Callbacks
 from gwucnn.callbacks.history import History
 from gwucnn.callbacks.state import check_states
 from gwucnn.common import FormatError, check_path, checks_arguments, function_name, warn_user, write_atomically
-from gwucnn.files import decode, encode, from_document, own_classes, own_functions, read, to_document
+from gwucnn.files import (
+    decode,
+    encode,
+    from_document,
+    own_classes,
+    own_functions,
+    read,
+    to_document,
+    to_weights,
+    weights_from,
+)
 from gwucnn.layers import Layer
 from gwucnn.network.base import NetworkBase
 from gwucnn.network.inputs import InputValidation
@@ -109,9 +119,73 @@ class Savable(InputValidation):
         caller = f"load {path!r}"
         by_name = {function_name("load", "each of functions", function): function for function in functions}
         document, arrays = read(caller, path)
+        if "layers" not in document and "weights" in document:
+            raise FormatError(
+                f"{caller}: expected a network, got weights alone; make the network and call load_weights({path!r})"
+            )
         if document.get("built") is not True:
             raise FormatError(f"{caller}: expected a network with its weights, got one that is not built")
         return from_document(caller, document, arrays, cls._made, by_name)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights alone to a safetensors file: no layers, and nothing that training needs.
+
+        For everything else see `save`. The arrays have names such as '0.Conv2D.kernel', which other programs can read.
+
+        Parameters
+        ----------
+        path : path
+            An existing file is replaced atomically.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written. The old file is left as it was.
+        NotBuiltError
+            If the network has no weights yet.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from gwucnn import Dense, GWUNetwork
+        >>> trained, other = (GWUNetwork([Dense(2, input_size=3)], seed=seed) for seed in (0, 1))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, 'weights.safetensors')
+        ...     trained.save_weights(path)
+        ...     other.load_weights(path)
+        >>> bool((other.predict([[1, 2, 3]]) == trained.predict([[1, 2, 3]])).all())
+        True
+        """
+        path = check_path("save_weights", "path", path)
+        self._require_weights("save_weights")
+        write_atomically("save_weights", path, encode("save_weights", *to_weights(self)))
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Set all weights from a file that `save_weights`, or `save`, wrote for a network of the same layers.
+
+        Weights are matched by their order, the classes of their layers and their names, and rounded if the networks
+        differ in precision; layers without weights do not matter. Everything else, such as the state of the optimizer,
+        stays as it is. If one weight does not fit, the network is not changed.
+
+        Raises
+        ------
+        FormatError
+            If the file is damaged, truncated, written by a newer version of gwucnn or holds no weights.
+        ValueError, ShapeError
+            If the file is for other layers. The message names the first weight that does not fit.
+        NotBuiltError
+            If the network has no weights yet, because its input size is not known.
+        OSError
+            If the file cannot be read.
+        """
+        path = check_path("load_weights", "path", path)
+        caller = f"load_weights {path!r}"
+        document, arrays = read(caller, path)
+        self._require_weights("load_weights")
+        for parameter, array, updates in weights_from(caller, document, arrays, self):
+            parameter.value = array
+            if parameter.updates is not None:
+                parameter.updates[...] = updates
 
     @classmethod
     def _made(cls, options: dict[str, Any]) -> Any:

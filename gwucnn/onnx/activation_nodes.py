@@ -43,6 +43,14 @@ def _silu(graph: GraphBuilder, options: Any, x: Value) -> str:
     return graph.node("Mul", x.name, graph.node("Sigmoid", x.name))
 
 
+def _relu6(graph: GraphBuilder, options: Any, x: Value) -> str:
+    return graph.node("Clip", x.name, graph.constant("low", 0), graph.constant("high", 6))
+
+
+def _hard_sigmoid(graph: GraphBuilder, options: Any, x: Value) -> str:
+    return graph.node("HardSigmoid", x.name, alpha=1 / 6, beta=0.5)
+
+
 def _softmax(graph: GraphBuilder, options: Any, x: Value) -> str:
     return graph.node("Softmax", x.name, axis=1 if x.is_image else -1)
 
@@ -57,4 +65,9 @@ ACTIVATIONS: dict[str, Draw] = {
     "gelu": _gelu,
     "silu": _silu,
     "softplus": _plain("Softplus"),
+    "relu6": _relu6,
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": _plain("HardSwish"),
+    "mish": _plain("Mish"),
+    "selu": _plain("Selu"),
 }

@@ -125,7 +125,14 @@ class Folding:
         raise node.refuse("a constant of a size that is known beforehand, got another")
 
     def _with_free_batch(self, node: Node) -> Node:
-        """Return a Reshape to a shape that begins with the batch size as one that keeps the batch axis."""
+        """Return a Reshape to a shape that begins with the batch size as one that keeps the batch axis.
+
+        A Resize gets the sizes for one batch size: only those of the pixels matter.
+        """
+        if node.kind == "Resize" and node.inputs[-1] in self.shapes:
+            free = f"{node.inputs[-1]} of {node.outputs[0]}"
+            self.constants[free] = self.shapes[node.inputs[-1]][0]
+            return node._replace(inputs=[*node.inputs[:-1], free])
         if node.kind != "Reshape" or node.inputs[-1] not in self.shapes:
             return node
         x, name = node.inputs

@@ -14,6 +14,7 @@ from gwucnn.onnx.attributes import Node, slide
 from gwucnn.onnx.import_shapes import SHAPE_READERS
 from gwucnn.onnx.import_weighted import PRODUCTS
 from gwucnn.onnx.imported_tensor import Constants, ImportedTensor, NodeLayers, Reader, image_layers
+from gwucnn.ops.numpy_activation import SELU_ALPHA, SELU_SCALE
 
 __all__ = ["READERS"]
 
@@ -49,7 +50,24 @@ def _clip(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> Nod
     if any(node.inputs[place] and place not in constants for place in range(1, len(node.inputs))):
         raise node.refuse("min and max to be constants, got tensors that are computed,")
     low, high = (None if bound is None or abs(bound) > 3e38 else bound for bound in (low, high))
-    return NodeLayers([activation_layers.RELU() if (low, high) == (0, None) else imported.Clip(low, high)], x.layout)
+    named: dict[tuple[Any, Any], Callable[[], Layer]] = {
+        (0, None): activation_layers.RELU,
+        (0, 6): activation_layers.ReLU6,
+    }
+    make = named.get((low, high))
+    return NodeLayers([imported.Clip(low, high) if make is None else make()], x.layout)
+
+
+def _fixed(make: Callable[[], Layer], **wanted: tuple[float, float]) -> Reader:
+    """Return the function that imports an activation whose attributes, (value, ONNX's default), are those of ours."""
+
+    def read(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+        for name, (value, default) in wanted.items():
+            if abs(node.get(name, default) - value) > 1e-5:
+                raise node.refuse(f"{name}={value:.6g}, got {node.get(name, default):.6g}")
+        return NodeLayers([make()], x.layout)
+
+    return read
 
 
 def _dropout(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
@@ -107,11 +125,15 @@ READERS: dict[str, Reader] = {
     "Gelu": _plain(lambda node: activation_layers.GELU(approximate=node.get("approximate", "none") == "tanh")),
     "GlobalAveragePool": _global_pool(layers.GlobalAveragePooling2D),
     "GlobalMaxPool": _global_pool(layers.GlobalMaxPooling2D),
+    "HardSigmoid": _fixed(activation_layers.HardSigmoid, alpha=(1 / 6, 0.2), beta=(0.5, 0.5)),
+    "HardSwish": _plain(lambda node: activation_layers.HardSwish()),
     "LeakyRelu": _plain(lambda node: activation_layers.LeakyReLU(node.get("alpha", 0.01))),
     "LogSoftmax": _rows(imported.LogSoftmax),
     "MaxPool": _pool(layers.MaxPooling2D, False),
+    "Mish": _plain(lambda node: activation_layers.Mish()),
     "ReduceMean": _reduce_mean,
     "Relu": _plain(lambda node: activation_layers.RELU()),
+    "Selu": _fixed(activation_layers.SELU, alpha=(SELU_ALPHA, SELU_ALPHA), gamma=(SELU_SCALE, SELU_SCALE)),
     "SiLU": _plain(lambda node: activation_layers.SiLU()),
     "Sigmoid": _plain(lambda node: activation_layers.Sigmoid()),
     "Softmax": _rows(activation_layers.Softmax),

@@ -108,11 +108,47 @@ def _resize(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> N
         node.get("coordinate_transformation_mode", "half_pixel"),
         node.get("nearest_mode", "round_prefer_floor"),
     )
+    resizing = _resizing(node, x, scales, made, how)
+    if resizing is not None:
+        return NodeLayers([*image_layers(node, x), resizing], "first")
     known = (("nearest", "asymmetric", "floor"), ("nearest", "half_pixel", "round_prefer_floor"))
     whole = scales is not None and scales.size == 4 and (scales == scales.round()).all()
     if not whole or scales[0] != 1 or scales[1] != 1 or how not in known:
         raise node.refuse(f"pixels repeated a whole number of times, got scales={scales} and {how}")
     return NodeLayers([*image_layers(node, x), layers.UpSampling2D(tuple(map(int, scales[2:])))], "first")
+
+
+def _resizing(node: Node, x: ImportedTensor, scales: Any, made: Any, how: tuple[str, str, str]) -> Any:
+    """Return the layer of a Resize node that interpolates as `Resizing` does, None for any other."""
+    mode, places, rounding = how
+    if places != "half_pixel" or node.get("antialias", 0) or made is None or len(x.sizes) != 3 or len(made) != 4:
+        return None
+    (C, H, W), (channels, height, width) = x.sizes, made[1:]
+    exact = scales is None or not scales.size or [*scales.reshape(-1)[-2:]] == [height / H, width / W]
+    if C != channels or not exact or node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        return None
+    if mode == "linear":
+        return layers.Resizing(height, width)
+    return layers.Resizing(height, width, "nearest") if (mode, rounding) == ("nearest", "round_prefer_ceil") else None
+
+
+def _slice(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    given = [node.get(name, constants.get(place)) for place, name in enumerate(("starts", "ends", "axes", "steps"), 1)]
+    starts, ends, axes, steps = (None if each is None else np.asarray(each).reshape(-1).tolist() for each in given)
+    if starts is None or ends is None or x.layout not in ("first", "last"):
+        raise node.refuse(f"constant starts and ends of images, got {starts} and {ends} of {x.sizes}")
+    cut = dict.fromkeys(range(1, 4), (0, 0))
+    axes, steps = axes or [*range(len(starts))], steps or [1] * len(starts)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if step != 1 or axis % 4 == 0:
+            raise node.refuse(f"steps of 1 along rows and columns, got steps={steps} and axes={axes}")
+        length = x.sizes[axis % 4 - 1]
+        first, last, _ = slice(start, end).indices(length)
+        cut[axis % 4] = (first, length - last)
+    channels, *image = (cut[axis] for axis in ((1, 2, 3) if x.layout == "first" else (3, 1, 2)))
+    if any(channels):
+        raise node.refuse(f"a part of the pixels with all channels, got axes={axes}")
+    return NodeLayers([layers.Cropping2D(image)], x.layout)
 
 
 def _shuffle(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
@@ -130,6 +166,7 @@ SHAPE_READERS: dict[str, Reader] = {
     "Pad": _pad,
     "Reshape": _reshape,
     "Resize": _resize,
+    "Slice": _slice,
     "Squeeze": _squeeze,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,

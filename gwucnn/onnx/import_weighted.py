@@ -150,6 +150,31 @@ def _layer_norm(node: Node, x: ImportedTensor, constants: Constants, made: Any) 
     return NodeLayers([layer], x.layout, [[gamma.reshape(-1), beta.reshape(-1)]])
 
 
+def _group_norm(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    C, vectors = x.channels, [constant_input(node, constants, place, name) for place, name in ((1, "scale"), (2, "B"))]
+    groups = C if node.kind == "InstanceNormalization" else node.get("num_groups")
+    if x.layout == "last" or (x.layout == "rows" and len(x.sizes) != 1):
+        raise node.refuse(f"channels on axis 1 of images or rows, got {x.sizes}")
+    if any(array.size not in (groups, C) for array in vectors) or C % groups:
+        raise node.refuse(f"scale and B of {groups} or {C} numbers, got {' and '.join(str(a.size) for a in vectors)}")
+    layer = layers.GroupNormalization(groups, node.get("epsilon", 1e-5))
+    # One number a group, or one a channel.
+    return NodeLayers([layer], x.layout, [[np.repeat(array.reshape(-1), C // array.size) for array in vectors]])
+
+
+def _prelu(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    slope, axes = constant_input(node, constants, 1, "the slope"), len(x.sizes)
+    if slope.ndim > axes + 1 or (slope.ndim == axes + 1 and slope.shape[0] != 1):
+        raise node.refuse(f"a slope that fits samples {x.sizes}, got {slope.shape}")
+    alpha = slope.reshape(*(1,) * (axes - slope.ndim), *slope.shape[-axes:])
+    if x.layout == "first":
+        alpha = alpha.transpose(1, 2, 0)
+    elif x.layout == "pixel":
+        alpha = alpha.reshape(-1)
+    shared = [axis for axis, length in enumerate(alpha.shape, 1) if length == 1]
+    return NodeLayers([layers.PReLU(shared_axes=shared)], x.layout, [[alpha]])
+
+
 def _lrn(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     if x.layout not in ("first", "pixel"):
         raise node.refuse(f"images (N, C, H, W), got {x.sizes}")
@@ -183,10 +208,13 @@ PRODUCTS: dict[str, Reader] = {
     "ConvTranspose": _conv_transpose,
     "Div": _scaled,
     "Gemm": _gemm,
+    "GroupNormalization": _group_norm,
+    "InstanceNormalization": _group_norm,
     "LRN": _lrn,
     "LayerNormalization": _layer_norm,
     "MatMul": _matmul,
     "Mul": _scaled,
+    "PRelu": _prelu,
     "Sub": _scaled,
     "Sum": _scaled,
 }

@@ -156,6 +156,38 @@ def _upsampling(graph: GraphBuilder, layer: Any, x: Value) -> str:
     )
 
 
+def _cropping(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    (top, _), (left, _) = layer.cropping
+    return _part(graph, layer, x, top, left)
+
+
+def _random_crop(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    return _part(graph, layer, x, *layer.middle)
+
+
+def _part(graph: GraphBuilder, layer: Any, x: Value, top: int, left: int) -> str:
+    """Return the name of the part of an image that begins at this row and column."""
+    H, W, _ = layer.out_shape
+    ends = {"starts": (top, left), "ends": (top + H, left + W), "axes": (2, 3)}
+    return graph.node("Slice", x.name, *(graph.constant(what, numbers, np.int64) for what, numbers in ends.items()))
+
+
+def _resizing(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    # Sizes without the batch, by the attribute axes, are wrong in ONNX Runtime 1.32 behind a Transpose.
+    batch = graph.node("Shape", x.name, start=0, end=2)
+    sizes = graph.node("Concat", batch, graph.constant("size", (layer.height, layer.width), np.int64), axis=0)
+    return graph.node(
+        "Resize",
+        x.name,
+        "",
+        "",
+        sizes,
+        mode="nearest" if layer.interpolation == "nearest" else "linear",
+        coordinate_transformation_mode="half_pixel",
+        nearest_mode="round_prefer_ceil",
+    )
+
+
 def _flatten(graph: GraphBuilder, layer: Any, x: Value) -> str:
     return graph.node("Flatten", x.name if layer.channels_first else graph.channels_last(x))
 
@@ -200,6 +232,25 @@ def _layer_norm(graph: GraphBuilder, layer: Any, x: Value) -> str:
     last = graph.node("Transpose", x.name, perm=(0, 2, 3, 1)) if x.is_image else x.name
     made = graph.node("LayerNormalization", last, *constants, axis=-1, epsilon=layer.epsilon)
     return graph.channels_first(made) if x.is_image else made
+
+
+def _group_norm(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    C, turn = layer.in_shape[-1], {"perm": (0, 2, 1)}
+    first = graph.node("Transpose", x.name, **turn) if len(x.shape) == 2 else x.name
+    sizes = (C, x.shape[0]) if len(x.shape) == 2 else x.sizes
+    G = C if layer.groups == -1 else layer.groups
+    # ONNX's own GroupNormalization changed its meaning in opset 21. PyTorch writes these nodes too.
+    units = graph.constant("ones", np.ones(G)), graph.constant("zeros", np.zeros(G))
+    made = graph.node("InstanceNormalization", graph.reshaped(first, (G, -1)), *units, epsilon=layer.epsilon)
+    made = graph.reshaped(made, sizes)
+    last = graph.node("Transpose", made, **turn) if len(x.shape) == 2 else made
+    gamma, beta = (graph.constant(p.name, _beside_channels(p.constant, x)) for p in layer.parameters)
+    return graph.node("Add", graph.node("Mul", last, gamma), beta)
+
+
+def _prelu(graph: GraphBuilder, layer: Any, x: Value) -> str:
+    alpha = layer.alpha.constant
+    return graph.node("PRelu", x.name, graph.constant("alpha", alpha.transpose(2, 0, 1) if x.is_image else alpha))
 
 
 def _lrn(graph: GraphBuilder, layer: Any, x: Value) -> str:
@@ -248,19 +299,27 @@ DRAWN: dict[type, Draw] = {
     layers.AveragePooling2D: _pool("AveragePool"),
     layers.BatchNormalization: _batch_norm,
     layers.Conv2DTranspose: _conv_transpose,
+    layers.Cropping2D: _cropping,
     layers.Dropout: _nothing,
     layers.Flatten: _flatten,
     layers.GlobalAveragePooling2D: _global_pool("GlobalAveragePool"),
     layers.GlobalMaxPooling2D: _global_pool("GlobalMaxPool"),
+    layers.GroupNormalization: _group_norm,
     layers.LayerNormalization: _layer_norm,
     layers.MaxPooling2D: _pool("MaxPool"),
     layers.Normalization: _normalization,
+    layers.PReLU: _prelu,
+    layers.RandomBrightness: _nothing,
+    layers.RandomContrast: _nothing,
+    layers.RandomCrop: _random_crop,
+    layers.RandomErasing: _nothing,
     layers.RandomFlip: _nothing,
     layers.RandomRotation: _nothing,
     layers.RandomTranslation: _nothing,
     layers.RandomZoom: _nothing,
     layers.Rescaling: _rescaling,
     layers.Reshape: _reshape,
+    layers.Resizing: _resizing,
     layers.SpatialDropout2D: _nothing,
     layers.UpSampling2D: _upsampling,
     layers.ZeroPadding2D: _pad,

@@ -11,6 +11,7 @@ import numpy as np
 from gwucnn import ops
 from gwucnn.onnx.attributes import Node
 from gwucnn.onnx.window_operators import WINDOW_OPERATORS
+from gwucnn.ops.numpy_activation import SELU_ALPHA, SELU_SCALE
 
 __all__ = ["OPERATORS"]
 
@@ -37,6 +38,14 @@ def _activation(op: Any, **options: tuple[str, float]) -> Any:
 
 def _gelu(node: Node, x: Any) -> Any:
     return ops.gelu(x, node.get("approximate", "none") == "tanh")
+
+
+def _hard_sigmoid(node: Node, x: Any) -> Any:
+    return np.clip(node.get("alpha", 0.2) * x + node.get("beta", 0.5), 0, 1).astype(x.dtype)
+
+
+def _selu(node: Node, x: Any) -> Any:
+    return (node.get("gamma", SELU_SCALE) * _activation(ops.elu, alpha=("alpha", SELU_ALPHA))(node, x)).astype(x.dtype)
 
 
 def _arithmetic(function: Any) -> Any:
@@ -274,17 +283,21 @@ OPERATORS: dict[str, Any] = {
     "Gather": _gather,
     "Gelu": _gelu,
     "Gemm": _gemm,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _activation(ops.hard_swish),
     "Identity": _identity,
     "LRN": _lrn,
     "LayerNormalization": _layer_norm,
     "LeakyRelu": _activation(ops.leaky_relu, negative_slope=("alpha", 0.01)),
     "LogSoftmax": _log_softmax,
     "MatMul": _matmul,
+    "Mish": _activation(ops.mish),
     "Mul": _arithmetic(np.multiply),
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
     "Relu": _activation(ops.relu),
     "Reshape": _reshape,
+    "Selu": _selu,
     "Shape": _shape,
     "Sigmoid": _activation(ops.sigmoid),
     "Softmax": _softmax,

@@ -13,7 +13,9 @@ SWAPPED = (0, 2, 1, 3, 4)
 
 
 def with_patterns(nodes: Sequence[Node], sizes: Mapping[str, Any], exit_: str) -> list[Node]:
-    """Replace the nodes of each pattern by one node, of kind 'SiLU' or 'ChannelShuffle', and return all nodes.
+    """Replace the nodes of each pattern by one node and return all nodes.
+
+    Kinds that ONNX does not have are 'SiLU' and 'ChannelShuffle'.
 
     A group is replaced only if its inner tensors are not used elsewhere and are not the graph's output.
 
@@ -34,7 +36,7 @@ def with_patterns(nodes: Sequence[Node], sizes: Mapping[str, Any], exit_: str) -
     gone: set[str] = set()
     made = []
     for node in nodes:
-        for pattern in (_silu, _shuffle):
+        for pattern in (_silu, _shuffle, _group_norm):
             whole, inside = pattern(node, makers, sizes)
             if whole is not None and all(uses[name] == 1 for name in inside):
                 node = whole
@@ -72,3 +74,20 @@ def _shuffle(node: Node, makers: Mapping[str, Node], sizes: Mapping[str, Any]) -
     groups = {"groups": parts[1]}
     whole = node._replace(kind="ChannelShuffle", inputs=[x], attributes=groups)
     return whole, (split.outputs[0], turn.outputs[0])
+
+
+def _group_norm(node: Node, makers: Mapping[str, Node], sizes: Mapping[str, Any]) -> Found:
+    """Find (N, C, ...) reshaped to (N, G, ...), normalised by InstanceNormalization and reshaped back."""
+    norm = makers.get(node.inputs[0]) if node.kind == "Reshape" else None
+    split = makers.get(norm.inputs[0]) if norm is not None and norm.kind == "InstanceNormalization" else None
+    if norm is None or split is None or split.kind != "Reshape":
+        return NOTHING
+    x = split.inputs[0]
+    before, parts, after = (sizes.get(name, ()) for name in (x, split.outputs[0], node.outputs[0]))
+    if len(before) < 2 or len(parts) != 3 or before != after or None in (*before[1:], *parts[1:]):
+        return NOTHING
+    if parts[0] != before[0] or before[1] % parts[1]:
+        return NOTHING
+    how = {"num_groups": parts[1], "epsilon": norm.get("epsilon", 1e-5)}
+    whole = node._replace(kind="GroupNormalization", inputs=[x, *norm.inputs[1:]], attributes=how)
+    return whole, (split.outputs[0], norm.outputs[0])

@@ -15,8 +15,10 @@ from typing import Any
 from gwucnn import kernels
 from gwucnn.common import ShapeError, Size, check_number, look_up, pair
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
+from gwucnn.ops.continued_warp import CONTINUATIONS, continued_warp, continued_warp_backward
 
 __all__ = [
+    "FILL_MODES",
     "FLIPS",
     "Factor",
     "affine_warp",
@@ -38,6 +40,10 @@ FLIPS = {
 }
 
 
+# Whether images continue beyond their border, by mode.
+FILL_MODES = {"constant": False, **dict.fromkeys(CONTINUATIONS, True)}
+
+
 def check_factor(caller: str, name: str, factor: Any) -> tuple[float, float]:
     """Return a factor as a range (low, high), (-f, f) for a number f, or raise a ValueError that names it."""
     given = factor if isinstance(factor, (tuple, list)) else (factor, factor)
@@ -53,7 +59,14 @@ def check_factor(caller: str, name: str, factor: Any) -> tuple[float, float]:
 
 
 @Op
-def affine_warp(x: Array, matrices: Array, fill_value: float = 0.0, *, out: Array | None = None) -> Callable[[], Array]:
+def affine_warp(
+    x: Array,
+    matrices: Array,
+    fill_value: float = 0.0,
+    fill_mode: str = "constant",
+    *,
+    out: Array | None = None,
+) -> Callable[[], Array]:
     """Interpolate each pixel at the place given by the matrix of its image, from the four pixels around it.
 
     ::
@@ -61,7 +74,7 @@ def affine_warp(x: Array, matrices: Array, fill_value: float = 0.0, *, out: Arra
         y[n, i, j, k] = (1-a)*(1-b) * x[n, h, w, k]     + (1-a)*b * x[n, h, w + 1, k]
                           + a*(1-b) * x[n, h + 1, w, k] +     a*b * x[n, h + 1, w + 1, k]
 
-    where h, w is the place rounded down, a, b are the fractional parts, and pixels outside of x have `fill_value`.
+    where h, w is the place rounded down, a, b are the fractional parts, and `fill_mode` says what is outside of x.
 
     Parameters
     ----------
@@ -69,6 +82,10 @@ def affine_warp(x: Array, matrices: Array, fill_value: float = 0.0, *, out: Arra
     matrices : dtype of x, shape (N, 2, 3)
         See the docstring of the module. A place that is not finite is outside of the image.
     fill_value : float
+        The value of pixels outside, if `fill_mode` is 'constant'.
+    fill_mode : 'constant', 'reflect' or 'nearest'
+        Whether images are surrounded by `fill_value`, their mirror images (d c b a | a b c d | d c b a) or the pixels
+        at their border (a a a a | a b c d | d d d d).
     out : as x, optional
         Overwritten and returned.
 
@@ -79,12 +96,12 @@ def affine_warp(x: Array, matrices: Array, fill_value: float = 0.0, *, out: Arra
     Raises
     ------
     ShapeError, TypeError, ValueError
-        For arrays that do not fit each other or differ in dtype, or a `fill_value` that is not a number.
+        For arrays that do not fit each other or differ in dtype, a `fill_value` that is not a number, or another mode.
 
     Notes
     -----
-    Bilinear interpolation, as in Keras with fill_mode='constant'. NaN spreads to all pixels that are interpolated from
-    it, also with weight 0. An image is never split among threads.
+    Bilinear interpolation, as in Keras. NaN spreads to all pixels that are interpolated from it, also with weight 0. An
+    image is never split among threads. 'reflect' and 'nearest' are computed by numpy, in 12 to 50 times as long.
 
     Examples
     --------
@@ -95,17 +112,25 @@ def affine_warp(x: Array, matrices: Array, fill_value: float = 0.0, *, out: Arra
     array([1.5, 2.5, 1.5])
     """
     x, matrices, out = _images("affine_warp", "x", x, matrices, out)
-    return kernels.active.Warp(x, matrices, out, check_number("affine_warp", "fill_value", fill_value))
+    fill_value = check_number("affine_warp", "fill_value", fill_value)
+    if look_up("affine_warp", "fill_mode", fill_mode, FILL_MODES):
+        return continued_warp(x, matrices, fill_mode, out)
+    return kernels.active.Warp(x, matrices, out, fill_value)
 
 
 @Op
-def affine_warp_backward(dy: Array, matrices: Array, *, out: Array | None = None) -> Callable[[], Array]:
+def affine_warp_backward(
+    dy: Array, matrices: Array, fill_mode: str = "constant", *, out: Array | None = None
+) -> Callable[[], Array]:
     """Accumulate each pixel of dy into the four pixels that `affine_warp` interpolated it from; return dx.
 
-    dy : float32 or float64, shape (N, H, W, C). matrices : the same dtype, shape (N, 2, 3). out : as dy.
+    dy : float32 or float64, shape (N, H, W, C). matrices : the same dtype, shape (N, 2, 3). fill_mode : as for
+    `affine_warp`. out : as dy.
     Returns an array like dy. Raises ShapeError or TypeError for arrays that do not fit each other.
     """
     dy, matrices, out = _images("affine_warp_backward", "dy", dy, matrices, out)
+    if look_up("affine_warp_backward", "fill_mode", fill_mode, FILL_MODES):
+        return continued_warp_backward(dy, matrices, fill_mode, out)
     return kernels.active.WarpBackward(dy, matrices, out)
 
 

@@ -6,11 +6,11 @@ closed. To draw into a figure of your own, pass its Axes as ``ax``: one, or for 
 """
 
 from gwucnn.plotting.augmentation import augmented
-from gwucnn.plotting.diagram import network
+from gwucnn.plotting.diagram import network_diagram
 from gwucnn.plotting.explanations import grad_cam, saliency
 from gwucnn.plotting.gradients import gradients
 from gwucnn.plotting.mistakes import most_confused
-from gwucnn.plotting.training import confusion_matrix, learning_curves
+from gwucnn.plotting.training import confusion_matrix, learning_curves, lr_find
 from gwucnn.plotting.weights import feature_maps, filters
 from gwucnn.plotting.window import sliding_window
 
@@ -22,8 +22,9 @@ __all__ = [
     "grad_cam",
     "gradients",
     "learning_curves",
+    "lr_find",
     "most_confused",
-    "network",
+    "network_diagram",
     "saliency",
     "sliding_window",
 ]

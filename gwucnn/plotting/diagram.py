@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gwucnn.gwu_network import GWUNetwork
 
-__all__ = ["network"]
+__all__ = ["network_diagram"]
 
 # Width and height of a box, length of an arrow, height of the lines where branches part and meet, and the space
 # around a block of branches.
@@ -32,7 +32,7 @@ WITH_WEIGHTS, WITHOUT, LINE = "#cfe3f6", "#f0f0f0", "#555555"
 
 
 @checks_arguments
-def network(network: GWUNetwork, *, ax: Any = None) -> Figure:
+def network_diagram(network: GWUNetwork, *, ax: Any = None) -> Figure:
     """Draw the layers of a network as boxes with the shapes of their outputs, and Residual and Concatenate as branches.
 
     Boxes of layers with weights are blue. Shapes are those of one sample, '?' before the network is built.
@@ -53,14 +53,14 @@ def network(network: GWUNetwork, *, ax: Any = None) -> Figure:
     >>> from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, plotting
     >>> made = GWUNetwork([Conv2D(8, activation='relu'), Flatten(), Dense(10)])
     >>> made.build((28, 28))
-    >>> figure = plotting.network(made)
+    >>> figure = plotting.network_diagram(made)
     """
-    check_network("network", network)
+    check_network("network_diagram", network)
     if not network.layers:
-        raise ValueError("network: expected at least one layer, got none; call add(layer)")
+        raise ValueError("network_diagram: expected at least one layer, got none; call add(layer)")
     extent = _row_extent(network.layers)
     width, height = extent.left + extent.right + 2 * SPACE, extent.height + HEIGHT + ARROW + 2 * SPACE
-    figure, (axis,) = panels("network", ax, ["diagram"], (width, height))
+    figure, (axis,) = panels("network_diagram", ax, ["diagram"], (width, height))
     axis.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     axis.set_axis_off()
     diagram = _Diagram(axis, network.data_format == "channels_first")

@@ -10,11 +10,12 @@ import numpy as np
 from gwucnn import metrics
 from gwucnn.callbacks.history import History
 from gwucnn.common import checks_arguments, panels
+from gwucnn.training import LearningRates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["confusion_matrix", "learning_curves"]
+__all__ = ["confusion_matrix", "learning_curves", "lr_find"]
 
 
 @checks_arguments
@@ -67,6 +68,25 @@ def learning_curves(history: Any, *, ax: Any = None) -> Figure:
         if len(axis.lines) > 1:
             axis.legend()
     return figure
+
+
+@checks_arguments
+def lr_find(found: LearningRates, *, ax: Any = None) -> Figure:
+    """Draw what `network.lr_find` found: the loss at each learning rate, and the suggestion.
+
+    found : LearningRates
+        What `network.lr_find` returned. Its method `plot` draws the same.
+    ax : matplotlib Axes, optional
+        Where to draw; by default in a new figure.
+
+    Raises ValueError if no learning rate was tried.
+    """
+    if not isinstance(found, LearningRates):
+        got = type(found).__name__
+        raise TypeError(
+            f"lr_find: expected what network.lr_find returned, got {got}; write lr_find(network.lr_find(x, y))"
+        )
+    return found.plot(ax)
 
 
 @checks_arguments

@@ -50,6 +50,19 @@ def train_next_batches(sweeper: Sweeper, run: Run, first: int, totals: Totals) -
     return done or 1
 
 
+def _batch_by_batch(step: Step, callbacks: Callbacks) -> Step:
+    """Return a step that trains on one batch at a time and calls the callbacks' hooks for batches around it."""
+
+    def watched(sweeper: Sweeper, run: Run, first: int, totals: Totals) -> int:
+        batch = run.single(first)
+        callbacks.begin_batch(batch.first)
+        step(sweeper, batch, 0, totals)
+        callbacks.end_batch(batch.first, {"batch_loss": totals.batch_loss, **totals.record()})
+        return 1
+
+    return watched
+
+
 def train(
     step: Step,
     engine: Engine,
@@ -74,9 +87,12 @@ def train(
     must_agree = {"epochs": epochs, "batch_size": batch_size, "shuffle": rng is not None}
     team.begin(engine, rng, must_agree | {"samples": data.samples, "samples to validate": validated})
     callbacks.begin(_names(engine, validation))
+    if callbacks.watch_batches:
+        step = _batch_by_batch(step, callbacks)
     try:
         for epoch in epochs:
             start = time.perf_counter()
+            callbacks.begin_epoch(epoch)
             bar.begin(f"epoch {epoch + 1}/{epochs.stop}", data.samples)
             totals = _epoch(step, engine, data.epoch(batch_size, rng, f"fit: epoch {epoch + 1}"), bar, team)
             record = {"epoch": epoch, **totals.record()}

@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from gwucnn import Adam, Dense, Flatten, GWUNetwork, Layer
-from trainees import small, small_data
+from gwucnn import Adam, Dense, Flatten, GWUNetwork, LambdaCallback, Layer
+from trainees import small, small_data, weights
 
 
 @pytest.fixture
@@ -86,6 +86,77 @@ def test_a_callback_may_change_the_learning_rate(data):
 
     history = network.fit(*data, epochs=3, callbacks=[halve])
     assert history.history["lr"] == [0.1, 0.05, 0.025]
+
+
+@pytest.mark.parametrize("batch_size", [1, 6])
+def test_hooks_for_batches(data, batch_size):
+    """They see every batch, and neither weights nor history depend on them."""
+    seen, begun = [], []
+
+    class Watch:
+        def on_batch_begin(self, batch):
+            begun.append(batch)
+
+        def on_batch_end(self, batch, logs=None):
+            seen.append((batch, logs))
+
+    watched, plain, stepped = small(), small(), small()
+    history = watched.fit(*data, epochs=2, batch_size=batch_size, callbacks=[Watch()])
+    plainly = plain.fit(*data, epochs=2, batch_size=batch_size)
+    np.testing.assert_array_equal(weights(watched), weights(plain))
+    assert history.history["loss"] == plainly.history["loss"]
+    count = -(-20 // batch_size)
+    assert begun == [batch for batch, _ in seen] == [*range(count)] * 2
+    assert [logs["loss"] for batch, logs in seen if batch == count - 1] == history.history["loss"]
+    assert [logs["accuracy"] for batch, logs in seen if batch == count - 1] == history.history["accuracy"]
+
+    losses = []
+    stepped.fit(*data, epochs=0)
+    x, y = data
+    for _ in range(2):
+        order = stepped._rng.permutation(20)
+        for start in range(0, 20, batch_size):
+            numbers = order[start : start + batch_size]
+            losses.append(stepped.train_on_batch(x[numbers], y[numbers]))
+    assert [logs["batch_loss"] for _, logs in seen] == losses
+
+
+def test_hooks_for_batches_may_change_the_network(data):
+    """What a hook changes counts from the next batch on."""
+    changed, network, losses = [], small(), []
+
+    class Change:
+        def on_batch_end(self, batch, logs):
+            losses.append(network.evaluate(*data))
+            network.optimizer.lr /= 2
+            network.set_weights([weight / 2 for weight in network.get_weights()])
+            changed.append(weights(network))
+
+        def on_batch_begin(self, batch):
+            if changed:
+                np.testing.assert_array_equal(weights(network), changed[-1])
+
+    network.fit(*data, callbacks=[Change()])
+    assert network.optimizer.lr == 0.1 / 2**20 and len(set(losses)) == 20
+
+
+def test_hooks_for_batches_of_a_stream(data):
+    x, y = data
+    seen = []
+    batches = [(x[:5], y[:5]), (x[5:], y[5:])]
+    small().fit(batches, callbacks=[LambdaCallback(on_batch_end=lambda batch, logs: seen.append(batch))])
+    assert seen == [0, 1]
+
+
+def test_without_hooks_for_batches_many_are_trained_on_at_once(data):
+    network, steps = small(), []
+    train = network._train
+    network._train = lambda *args: steps.append(train(*args)) or steps[-1]
+    network.fit(*data, callbacks=[lambda record: None])
+    assert steps == [1, 19]
+    steps.clear()
+    network.fit(*data, callbacks=[LambdaCallback(on_batch_begin=lambda batch: None)])
+    assert steps == [1] * 20
 
 
 def test_a_record_that_a_callback_changes_is_its_own_affair(data):

@@ -12,7 +12,9 @@ from gwucnn import (
     CSVLogger,
     EarlyStopping,
     ExponentialDecay,
+    GWUNetwork,
     LambdaCallback,
+    LearningRateScheduler,
     ModelCheckpoint,
     ReduceLROnPlateau,
 )
@@ -76,6 +78,9 @@ STOPPING = [
     ({"monitor": "val_top_k_accuracy"}, "val_top_k_accuracy", [0.1, 0.2, 0.1], 3, 1),
     ({"restore_best_weights": False}, "val_loss", [3, 2, 1, 2], 4, 3),
     ({"patience": 2}, "val_loss", [NAN, 2, NAN, 1, NAN, NAN], 6, 3),
+    ({"start_from_epoch": 2}, "val_loss", [1, 2, 4, 3, 4, 0], 5, 3),
+    ({"start_from_epoch": 2, "patience": 2}, "val_loss", [1, 2, 4, 5, 5, 0], 5, 2),
+    ({"start_from_epoch": 9}, "val_loss", [1, 2, 3], 3, 2),
 ]  # fmt: skip
 
 
@@ -213,6 +218,60 @@ def test_csv_logger_renumbers_a_file_that_counts_from_0(tmp_path):
         assert rows(path) == [["epoch", "loss"], ["1", "0.5"], ["2", "0.4"], ["3", "0.25"]]
 
 
+# ---------------------------------------------------------------------------------------- LearningRateScheduler
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        (lambda epoch: 0.5**epoch, [1.0, 0.5, 0.25]),
+        (lambda epoch, lr: lr / 2, [0.05, 0.025, 0.0125]),
+        (lambda epoch, factor=3: factor * 2, [0.2, 0.4, 0.8]),
+        (lambda *args: np.float32(args[1]), [np.float32(0.1)] * 3),
+    ],
+)
+def test_learning_rate_scheduler(schedule, rates, data):
+    history = small(lr=0.1).fit(*data, epochs=3, callbacks=[LearningRateScheduler(schedule)])
+    assert history.history["lr"] == pytest.approx(rates, rel=1e-12)
+
+
+def test_learning_rate_scheduler_trains_with_its_rate_and_prints_it(data, capsys):
+    scheduled, by_hand = small(lr=0.1), small(lr=0.3)
+    scheduled.fit(*data, callbacks=[LearningRateScheduler(lambda epoch: 0.3, verbose=True)])
+    by_hand.fit(*data)
+    np.testing.assert_array_equal(weights(scheduled), weights(by_hand))
+    assert capsys.readouterr().err == "epoch 1: lr set to 0.3\n"
+
+
+def test_learning_rate_scheduler_continues_a_saved_run(data, tmp_path):
+    def halve():
+        return LearningRateScheduler(lambda epoch, lr: lr / 2)
+
+    whole, part = small(), small()
+    whole.fit(*data, epochs=4, callbacks=[halve()])
+    part.fit(*data, epochs=2, callbacks=[halve(), ModelCheckpoint(tmp_path / "net")])
+    resumed = GWUNetwork.load(tmp_path / "net")
+    resumed.fit(*data, epochs=4, initial_epoch=2, callbacks=[halve()])
+    assert resumed.history.history["lr"] == whole.history.history["lr"]
+    np.testing.assert_array_equal(weights(resumed), weights(whole))
+
+
+def test_learning_rate_scheduler_with_a_wrong_answer_changes_nothing(data):
+    network = small()
+    network.build((6, 6))
+    before = weights(network)
+    for wrong in (None, 0, -1.0, float("nan"), "0.1"):
+        with pytest.raises(
+            ValueError, match=r"^LearningRateScheduler: expected schedule to return a positive number, got "
+        ):
+            network.fit(*data, callbacks=[LearningRateScheduler(lambda *_, wrong=wrong: wrong)])
+    assert network.optimizer.lr == 0.1
+    np.testing.assert_array_equal(weights(network), before)
+    network.compile("cross_entropy", lr=ExponentialDecay(0.1, 10, 0.5))
+    with pytest.raises(ValueError, match="LearningRateScheduler: expected an optimizer whose lr is a number"):
+        network.fit(*data, callbacks=[LearningRateScheduler(lambda epoch: 0.1)])
+
+
 # --------------------------------------------------------------------------- LambdaCallback, ModelCheckpoint
 
 
@@ -223,9 +282,18 @@ def test_lambda_callback(data):
         on_epoch_end=lambda record: calls.append(record["epoch"]) or record["epoch"] == 1,
         on_train_end=lambda: calls.append("end"),
         set_network=lambda given: calls.append(given is network),
+        on_epoch_begin=lambda epoch: calls.append(("epoch", epoch)),
+        on_batch_begin=lambda batch: calls.append(("batch", batch)),
+        on_batch_end=lambda batch, logs: calls.append((batch, list(logs))),
     )
-    assert network.fit(*data, epochs=5, callbacks=[callback]).epoch == [0, 1]
-    assert calls == [True, "begin", 0, 1, "end"]
+    assert network.fit(*data, epochs=5, batch_size=10, callbacks=[callback]).epoch == [0, 1]
+    batches = [
+        ("batch", 0),
+        (0, ["batch_loss", "loss", "accuracy"]),
+        ("batch", 1),
+        (1, ["batch_loss", "loss", "accuracy"]),
+    ]
+    assert calls == [True, "begin", ("epoch", 0), *batches, 0, ("epoch", 1), *batches, 1, "end"]
     only = LambdaCallback(on_train_end=lambda: calls.append("only"))
     small().fit(*data, callbacks=[only])
     assert calls[-1] == "only"
@@ -312,17 +380,23 @@ MISTAKES = [
     (lambda: EarlyStopping(mode="minimum"), ValueError,
      "EarlyStopping: expected mode to be one of 'auto', 'min', 'max', got 'minimum'; did you mean 'min'?"),
     (lambda: EarlyStopping(patients=3), TypeError,
-     "EarlyStopping: expected the arguments monitor, patience, min_delta, restore_best_weights, mode, got 'patients'; did "
+     "EarlyStopping: expected the arguments monitor, patience, min_delta, restore_best_weights, mode, start_from_epoch, got 'patients'; did "
      "you mean 'patience'?"),
     (lambda: ReduceLROnPlateau(factor=1.5), ValueError,
      "ReduceLROnPlateau: expected factor between 0 and 1, got 1.5; try 0.5"),
     (lambda: ReduceLROnPlateau(min_lr="0"), ValueError,
      "ReduceLROnPlateau: expected min_lr to be a number of at least 0, got '0'; write 0 without quotes"),
+    (lambda: LearningRateScheduler(0.1), TypeError,
+     "LearningRateScheduler: expected schedule to be a function (epoch) or (epoch, lr), got 0.1; write lambda epoch: ..."),
+    (lambda: EarlyStopping(start_from_epoch=-1), ValueError,
+     "EarlyStopping: expected start_from_epoch to be an integer of at least 0, got -1"),
     (lambda: LambdaCallback(), TypeError,
-     "LambdaCallback: expected a function for any of on_train_begin, on_epoch_end, on_train_end, set_network, got none"),
+     "LambdaCallback: expected a function for any of on_train_begin, on_epoch_end, on_train_end, set_network, "
+     "on_epoch_begin, on_batch_begin, on_batch_end, got none"),
     (lambda: LambdaCallback(on_epoch_end=3), TypeError, "LambdaCallback: expected on_epoch_end to be a function, got 3"),
-    (lambda: LambdaCallback(on_batch_end=print), TypeError,
-     "LambdaCallback: expected the arguments on_train_begin, on_epoch_end, on_train_end, set_network, got 'on_batch_end'"),
+    (lambda: LambdaCallback(on_batch_ends=print), TypeError,
+     "LambdaCallback: expected the arguments on_train_begin, on_epoch_end, on_train_end, set_network, on_epoch_begin, "
+     "on_batch_begin, on_batch_end, got 'on_batch_ends'; did you mean 'on_batch_end'?"),
     (lambda: CSVLogger("x", sep=";"), TypeError, "CSVLogger: expected the arguments path, append, got 'sep'"),
     (lambda: run(ReduceLROnPlateau(patience=0), [1, 1], net=Net(None)), NotBuiltError,
      "ReduceLROnPlateau: expected a compiled network; give it to fit(callbacks=[...])"),

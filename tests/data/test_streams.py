@@ -198,6 +198,9 @@ WRONG = [
     (lambda d: small().fit(Own([d]), sample_weight=[1] * 20), ValueError,
      "fit: expected no sample_weight with an object that returns batches, got one; leave it out, give "
      "class_weight"),
+    (lambda d: small().fit(Own([d]), class_weight="balanced"), ValueError,
+     "fit: expected class_weight to be a dict with an object that returns batches, got 'balanced', which needs all "
+     "labels; count them and write {0: 1.0, 1: 2.5}"),
     (lambda d: GWUNetwork([Flatten(), Dense(2)]).fit(Own([d])), NotBuiltError,
      "fit: expected a compiled network; call compile(loss=...) first"),
 ]  # fmt: skip

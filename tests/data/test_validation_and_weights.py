@@ -96,6 +96,24 @@ def test_class_weight_weighs_the_samples_of_a_class(data):
         np.testing.assert_array_equal(weights(by_class), weights(by_sample))
 
 
+def test_balanced_class_weight(data):
+    """As in scikit-learn; a class that does not occur is not counted."""
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    x, y = data
+    for labels in (y, np.where(y == 1, 0, y)):
+        for targets in (labels, to_categorical(labels, 3)):
+            balanced, by_sample = small(), small()
+            balanced.fit(x, targets, batch_size=5, class_weight="balanced")
+            by_sample.fit(x, targets, batch_size=5, sample_weight=compute_sample_weight("balanced", labels))
+            np.testing.assert_allclose(weights(balanced), weights(by_sample), rtol=1e-12)
+    both, product = small(), small()
+    each = np.linspace(0.5, 2, 20)
+    both.fit(x, y, class_weight="balanced", sample_weight=each)
+    product.fit(x, y, sample_weight=each * compute_sample_weight("balanced", y))
+    np.testing.assert_allclose(weights(both), weights(product), rtol=1e-12)
+
+
 def test_class_and_sample_weight_multiply(data):
     x, y = data
     both, product = small(), small()

@@ -16,6 +16,7 @@ from gwucnn import (
     EarlyStopping,
     Flatten,
     GWUNetwork,
+    LambdaCallback,
     Layer,
     ModelCheckpoint,
     RandomTranslation,
@@ -61,6 +62,11 @@ VARIANTS = {
     "label smoothing": ({"loss": CrossEntropy(label_smoothing=0.1)}, {}),
     "sample weights": ({}, {"sample_weight": np.arange(24) % 5}),
     "class weights": ({}, {"class_weight": {0: 0.5, 2: 3.0}}),
+    "balanced classes": ({}, {"class_weight": "balanced"}),
+    "weight decay": (
+        {"optimizer": {"class_name": "SGD", "config": {"lr": 0.5, "weight_decay": 0.01}}, "lr": None},
+        {},
+    ),
     "weights of 0 in a whole batch": ({}, {"sample_weight": np.arange(24) // 12, "shuffle": False}),
     "clipping": ({"global_clipnorm": 0.05}, {}),
     "smaller last batch": ({}, {"batch_size": 7}),
@@ -348,6 +354,22 @@ def test_callbacks_see_the_same_records_on_all_ranks(data):
     assert len(found[0][1]) < 38
     assert found[0][2:] == found[1][2:] == found[2][2:]
     assert_same_bits([moved for moved, *_ in found])
+
+
+@pytest.mark.parametrize("batch_size", [1, 6])
+def test_hooks_for_batches_are_called_on_all_ranks(data, batch_size):
+    """For the same batches; each sees the loss of its share, and the weights are those without hooks."""
+
+    def trained(team, *, hooks=True):
+        network, seen = small(lr=0.5), []
+        callback = LambdaCallback(on_batch_end=lambda batch, logs: seen.append((batch, logs["batch_loss"])))
+        network.fit(*data, epochs=2, batch_size=batch_size, callbacks=[callback] * hooks, distributed=team)
+        return weights(network), seen
+
+    found = on_ranks(2, trained)
+    assert [batch for batch, _ in found[0][1]] == [batch for batch, _ in found[1][1]]
+    assert len(found[0][1]) == 2 * -(-20 // batch_size)
+    assert_same_bits([moved for moved, _ in found] + [on_ranks(2, lambda team: trained(team, hooks=False))[0][0]])
 
 
 def test_where_one_rank_stops_all_stop(data):

@@ -18,6 +18,7 @@ from gwucnn import (
     Flatten,
     FormatError,
     GlobalAveragePooling2D,
+    GroupNormalization,
     GWUNetwork,
     Layer,
     LayerNormalization,
@@ -25,6 +26,7 @@ from gwucnn import (
     Normalization,
     NotBuiltError,
     Parameter,
+    PReLU,
     Reshape,
     Residual,
     SeparableConv2D,
@@ -164,6 +166,9 @@ MODULES = {
         lambda nn: nn.ConvTranspose2d(4, 5, (3, 2), 2, padding=1, output_padding=1),
         lambda: [Conv2DTranspose(5, (3, 2), 2, padding=1, output_padding=1, **BIAS)]),
     "batch normalisation": (lambda nn: nn.BatchNorm2d(4), lambda: [BatchNormalization(epsilon=1e-5)]),
+    "groups of channels": (lambda nn: nn.GroupNorm(2, 4), lambda: [GroupNormalization(2, 1e-5)]),
+    "slopes": (lambda nn: nn.Sequential(nn.PReLU(4), nn.PReLU()), lambda: [PReLU(shared_axes=[1, 2]), PReLU(shared_axes=[1, 2, 3])]),
+    "slopes of features": (lambda nn: nn.Sequential(nn.Flatten(), nn.PReLU(288)), lambda: [Flatten(), PReLU()]),
     "normalised features": (
         lambda nn: nn.Sequential(nn.Flatten(), nn.BatchNorm1d(288), nn.LayerNorm(288), nn.Linear(288, 3)),
         lambda: [Flatten(), BatchNormalization(epsilon=1e-5), LayerNormalization(1e-5), Dense(3, **BIAS)]),
@@ -222,6 +227,32 @@ def test_layers_that_pytorch_does_not_have(rng):
     network = build([Weighted(), Flatten(), Dense(2)], "channels_last")
     with pytest.raises(ValueError, match="that PyTorch has modules for, got 0.Weighted; use set_weights"):
         interop.load_torch_state_dict(network, state)
+
+
+def test_weights_of_a_group_normalisation(rng):
+    network, state = (
+        build([GroupNormalization(3)], "channels_first"),
+        numbers(rng, **{"0.weight": (3,), "0.bias": (3,)}),
+    )
+    interop.load_torch_state_dict(network, state)
+    for ours, theirs in zip(network.get_weights(), state.values(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_weights_of_a_prelu(rng):
+    layers = [PReLU(shared_axes=[1, 2]), PReLU(shared_axes=[1, 2, 3]), Flatten(), PReLU()]
+    network = build(layers, "channels_last")
+    D = layers[-1].out_shape[0]
+    state = numbers(rng, **{"0.weight": (3,), "1.weight": (1,), "3.weight": (D,)})
+    interop.load_torch_state_dict(network, state)
+    channels, one, features = network.get_weights()
+    np.testing.assert_allclose(channels[0, 0], state["0.weight"], rtol=1e-6)
+    np.testing.assert_allclose(one[0, 0], state["1.weight"], rtol=1e-6)
+    want = state["3.weight"].reshape(3, -1).T.ravel()  # PyTorch flattens channel by channel
+    np.testing.assert_allclose(features, want, rtol=1e-6)
+    other = build([PReLU()], "channels_last")
+    with pytest.raises(ValueError, match="expected slopes of channels or of all in 0.PReLU, got shape"):
+        interop.load_torch_state_dict(other, {"0.weight": np.ones(3)})
 
 
 def test_normalisations_without_scale_and_offset():

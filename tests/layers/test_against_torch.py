@@ -25,7 +25,7 @@ from gwucnn import (
     Residual,
     RMSprop,
 )
-from gwucnn.layers.augmentation import RandomWarp
+from gwucnn.layers.augmentation import RandomLayer
 from gwucnn.layers.base import leaves
 from layer_cases import CASES, IMAGE, Case, inside, spaced
 
@@ -42,7 +42,7 @@ CLASSES = 3
 def by_chance(case):
     """Return whether there is a layer in it that draws random numbers in training."""
     inner = leaves(case.build()[0])
-    return any(isinstance(layer, RandomWarp) or getattr(layer, "rate", 0) > 0 for layer in inner)
+    return any(isinstance(layer, RandomLayer) or getattr(layer, "rate", 0) > 0 for layer in inner)
 
 
 FROZEN = [

@@ -23,6 +23,8 @@ RANDOM = [
     RandomTranslation((0.1, 0.5), (-0.4, -0.1), fill_value=0.5),
     RandomRotation(0.1),
     RandomRotation((0.1, 0.3), fill_value=-1),
+    RandomTranslation(0.9, 1.0, fill_mode="nearest"),
+    RandomRotation(0.2, fill_mode="reflect"),
     RandomZoom(0.4),
     RandomZoom((-0.5, 0), width_factor=(0, 0.7), fill_value=0.5),
     RandomFlip(),
@@ -74,7 +76,12 @@ def test_every_image_is_moved_in_its_own_way(layer, shape, dtype, rng):
     space = Space(dtype, training=True)
     y = layer.forward(x, space)
     matrices = space.saved["matrices"]
-    np.testing.assert_allclose(y, reference.affine_warp(x, matrices, layer.fill_value), atol=100 * np.finfo(dtype).eps)
+    numpys = {"reflect": "symmetric", "nearest": "edge"}
+    if layer.fill_mode == "constant":
+        want = reference.affine_warp(x, matrices, layer.fill_value)
+    else:
+        want = reference.continued_warp(x, matrices, numpys[layer.fill_mode])
+    np.testing.assert_allclose(y, want, atol=100 * np.finfo(dtype).eps)
     assert len(np.unique(matrices, axis=0)) >= (2 if isinstance(layer, RandomFlip) else 12)
 
 
@@ -153,8 +160,12 @@ def test_wrong_uses():
         RandomTranslation(0.1, (0.3, 0.1))
     with pytest.raises(ValueError, match="^RandomZoom: expected factor .* got None"):
         RandomZoom(None)
-    with pytest.raises(ValueError, match="^RandomZoom: expected fill_mode to be one of 'constant', got 'reflect'"):
-        RandomZoom(0.1, fill_mode="reflect")
+    with pytest.raises(ValueError, match="^RandomZoom: expected fill_mode to be one of .*, got 'wrap'"):
+        RandomZoom(0.1, fill_mode="wrap")
+    with pytest.raises(
+        ValueError, match="^RandomZoom: expected no fill_value with fill_mode='reflect', got 1; leave one"
+    ):
+        RandomZoom(0.1, fill_mode="reflect", fill_value=1)
     with pytest.raises(ValueError, match="^RandomZoom: expected fill_value to be a finite number, got 'white'"):
         RandomZoom(0.1, fill_value="white")
     with pytest.raises(ValueError, match="^RandomFlip: expected mode .* got 'vertically'; did you mean 'vertical'"):
@@ -170,6 +181,7 @@ def test_descriptions():
     assert repr(RandomZoom(0.1, fill_value=1, input_size=28)) == (
         "RandomZoom(factor=(-0.1, 0.1), fill_value=1.0, input_size=28)"
     )
+    assert repr(RandomZoom(0.1, fill_mode="nearest")) == "RandomZoom(factor=(-0.1, 0.1), fill_mode='nearest')"
     assert repr(RandomFlip(name="mirror")) == "RandomFlip(mode='horizontal_and_vertical', name='mirror')"
     lines = []
     network = made()
@@ -200,6 +212,25 @@ def test_replayed_or_not(data):
     )
     assert same(called, replayed)
     assert int(replayed._randomness.draws) == 3 * 4 * 4
+
+
+def test_a_seed_repeats_runs_with_images_that_continue(data, threads):
+    def network():
+        layers = [
+            RandomTranslation(0.3, 0.3, fill_mode="reflect"),
+            Conv2D(6, activation="relu"),
+            RandomRotation(0.1, fill_mode="nearest"),
+            Flatten(),
+            Dense(3, activation="softmax"),
+        ]
+        made = GWUNetwork(layers, seed=5)
+        made.compile("cross_entropy", optimizer="adam")
+        made.fit(*data, epochs=2, batch_size=8)
+        return made
+
+    for n in (1, 2):
+        threads(n)
+        assert same(network(), network())
 
 
 def test_no_two_batches_move_alike(data):

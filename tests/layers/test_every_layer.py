@@ -17,11 +17,14 @@ from gwucnn import (
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
     Flatten,
     MaxPooling2D,
+    RandomCrop,
     Residual,
+    Resizing,
     SeparableConv2D,
     Softmax,
 )
@@ -149,7 +152,8 @@ def test_gradients_of_a_batch_add_up_over_its_images(case):
 def test_nan_in_nan_out(case):
     layer, _, _ = case.build()
     x = inputs(case, 3).copy()
-    x[1].flat[0] = np.nan
+    leaves_out = isinstance(layer, (Cropping2D, RandomCrop, Resizing))  # perhaps the first pixel
+    x[1].flat[: x[1].size if leaves_out else 1] = np.nan
     y = layer.forward(x, Space("float64"))
     with np.errstate(invalid="ignore"):
         want = np.isnan(expected(layer, x))

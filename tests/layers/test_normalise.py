@@ -16,6 +16,7 @@ from gwucnn import (
     DepthwiseConv2D,
     Dropout,
     Flatten,
+    GroupNormalization,
     GWUNetwork,
     LayerNormalization,
     MaxPooling2D,
@@ -261,6 +262,32 @@ def test_steps_of_inference(layers, steps):
     written = [type(layer).__name__ for layer in layers]
     assert names(layers, training=False, fuse=False) == written
     assert {"BatchNormalization", "NormRelu", "LayerNormalization"} & set(names_again(layers))
+
+
+def test_group_normalisation_is_between_two_others(rng):
+    """One group of all channels at one pixel is layer normalisation; groups do not see the rest of the batch."""
+    x = rng.standard_normal((5, 12))
+    groups, layer = (
+        GWUNetwork([GroupNormalization(1)], precision="float64"),
+        GWUNetwork([LayerNormalization()], precision="float64"),
+    )
+    np.testing.assert_allclose(groups.predict(x), layer.predict(x), rtol=1e-12)
+    images = rng.standard_normal((5, 4, 3, 6)) * 3 + 7
+    network = GWUNetwork([GroupNormalization(3, epsilon=0)], precision="float64")
+    y = network.predict(images).reshape(5, 12, 3, 2)
+    np.testing.assert_allclose(y.mean(axis=(1, 3)), 0, atol=1e-12)
+    np.testing.assert_allclose(y.var(axis=(1, 3)), 1, rtol=1e-12)
+    np.testing.assert_array_equal(network.predict(images[2:3]), network.predict(images)[2:3])
+
+
+def test_groups_that_do_not_fit():
+    with pytest.raises(ShapeError) as caught:
+        GroupNormalization().build((5, 5, 8))
+    assert str(caught.value) == (
+        "GroupNormalization: expected channels that can be divided into groups=32, got 8 of them; choose a divisor of 8"
+    )
+    with pytest.raises(ValueError, match="^GroupNormalization: expected groups to be an integer of at least 1, got 0$"):
+        GroupNormalization(0)
 
 
 def names_again(layers):

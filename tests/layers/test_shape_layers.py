@@ -7,13 +7,16 @@ from gradcheck import assert_gradient
 from gwucnn import (
     AveragePooling2D,
     Conv2D,
+    Cropping2D,
     Dense,
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    GroupNormalization,
     GWUNetwork,
     MaxPooling2D,
     Reshape,
+    Resizing,
     ShapeError,
     SizeMismatchWarning,
     UpSampling2D,
@@ -25,6 +28,8 @@ STACKS = {
     "global average": lambda: [Conv2D(4, 2), GlobalAveragePooling2D()],
     "global max": lambda: [Conv2D(4, 2), GlobalMaxPooling2D()],
     "border": lambda: [ZeroPadding2D(((1, 0), (2, 1))), Conv2D(4, 3), MaxPooling2D(3, 2, "same"), Flatten()],
+    "cropped": lambda: [Conv2D(4, 2), Cropping2D(((1, 0), (2, 1))), Conv2D(4, 3), Flatten()],
+    "groups": lambda: [Conv2D(6, 2), GroupNormalization(3), Conv2D(4, 3), GroupNormalization(1), Flatten()],
     "larger": lambda: [Conv2D(3, 3), UpSampling2D((2, 1)), Conv2D(2, 3, strides=2), Flatten()],
     "reshaped": lambda: [Conv2D(4, 2), Reshape((-1, 6, 2)), Conv2D(2, 2), Reshape(-1)],
     "rows in between": lambda: [Reshape((-1,)), Dense(24), Reshape((4, 3, 2)), Conv2D(2, 2), Flatten()],
@@ -97,6 +102,39 @@ def test_global_pooling_takes_images_of_another_size_in_another_network(rng):
     np.testing.assert_allclose(small.predict(x), large.predict(np.full((1, 20, 30), 0.5)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("data_format", FORMATS)
+def test_resizing_in_a_network(interpolation, data_format, rng):
+    """Gradients of a layer below, batches of several sizes, and images of other sizes than the network was made for."""
+    layers = [Conv2D(3, 3), Resizing(7, 3, interpolation), Conv2D(2, 3), Flatten(), Dense(3)]
+    made = GWUNetwork(layers, seed=2, data_format=data_format, precision="float64")
+    made.compile("mse", lr=0.02)
+    for n in (3, 1, 5):
+        x, y = data(rng, data_format, n)
+        made.evaluate(x, y)
+        start = made.get_weights()
+        made.train_on_batch(x, y)
+        found = [parameter.grad.copy() for parameter in made.parameters]
+        made.set_weights(start)
+        for parameter, gradient in zip(made.parameters, found, strict=True):
+            assert_gradient(gradient, lambda x=x, y=y: made.evaluate(x, y), parameter.value)
+
+
+def test_resizing_by_hand():
+    """Four pixels of a row as two and as eight: (i + 1/2) * 4 / n - 1/2, from border pixel to border pixel."""
+    x = np.float32([[[[0], [4], [8], [12]]]])
+
+    def resized(width, interpolation="bilinear"):
+        return GWUNetwork([Resizing(1, width, interpolation)]).predict(x).ravel().tolist()
+
+    assert resized(2) == [2, 10]
+    assert resized(8) == [0, 1, 3, 5, 7, 9, 11, 12]
+    assert resized(4) == [0, 4, 8, 12]
+    assert resized(3, "nearest") == [0, 8, 12]
+    assert resized(2, "nearest") == [4, 12]
+    assert resized(6, "nearest") == [0, 4, 4, 8, 12, 12]
+
+
 REFUSED = [
     (lambda: Reshape((2, "3")), ValueError,
      "Reshape: expected shape to be positive integers, of which one may be -1, got (2, '3')"),
@@ -111,6 +149,14 @@ REFUSED = [
     (lambda: ZeroPadding2D("same"), ValueError,
      "ZeroPadding2D: expected padding an integer, (ph, pw) or ((top, bottom), (left, right)), got 'same'"),
     (lambda: ZeroPadding2D(-1), ValueError, "ZeroPadding2D: expected padding to be an integer of at least 0, got -1"),
+    (lambda: Cropping2D(-1), ValueError, "Cropping2D: expected cropping to be an integer of at least 0, got -1"),
+    (lambda: Cropping2D((1, 2, 3)), ValueError,
+     "Cropping2D: expected cropping an integer, (ph, pw) or ((top, bottom), (left, right)), got (1, 2, 3)"),
+    (lambda: Cropping2D((0, 3)).build((5, 6, 1)), ShapeError,
+     "Cropping2D: expected cropping that leaves a pixel of an image of 5x6, got ((0, 0), (3, 3)); crop less"),
+    (lambda: Resizing(0, 5), ValueError, "Resizing: expected height to be an integer of at least 1, got 0"),
+    (lambda: Resizing(5, 5, "linear"), ValueError,
+     "Resizing: expected interpolation to be one of 'bilinear', 'nearest', got 'linear'; did you mean 'bilinear'?"),
     (lambda: UpSampling2D(0), ValueError, "UpSampling2D: expected size to be an integer of at least 1, got 0"),
     (lambda: UpSampling2D(2.0), ValueError,
      "UpSampling2D: expected size to be an integer or a pair of integers, got 2.0"),
@@ -141,6 +187,9 @@ def test_refused(call, kind, message):
     [
         (ZeroPadding2D(2), "10 = 2 + 6 + 2"),
         (ZeroPadding2D((1, 0)), "8x6, 8 = 1 + 6 + 1 and 6 = 0 + 6 + 0"),
+        (Cropping2D(2), "2 = 6 - 2 - 2"),
+        (Cropping2D((1, 0)), "4x6, 4 = 6 - 1 - 1 and 6 = 6 - 0 - 0"),
+        (Resizing(4, 5), "4 x 5"),
         (UpSampling2D(3), "18 = 6 * 3"),
         (UpSampling2D((1, 2)), "6x12, 6 = 6 * 1 and 12 = 6 * 2"),
         (AveragePooling2D(2), "3 = (6 - 2) // 2 + 1"),

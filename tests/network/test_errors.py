@@ -162,10 +162,12 @@ OPTIONS = [
      "to samples to be ignored"),
     ({"class_weight": {2: 1.0}}, "fit: expected class_weight for classes from 0 to 1, got one for 2; leave it out"),
     ({"class_weight": {"cat": 1.0}}, "fit: expected class_weight for classes from 0 to 1, got one for 'cat'; leave it out"),
-    ({"class_weight": [1, 2]}, "fit: expected class_weight to be a dict such as {0: 1.0, 1: 2.5}, got [1, 2]"),
+    ({"class_weight": [1, 2]}, "fit: expected class_weight to be a dict such as {0: 1.0, 1: 2.5} or 'balanced', got [1, 2]"),
+    ({"class_weight": "balance"}, "fit: expected class_weight to be a dict such as {0: 1.0, 1: 2.5} or 'balanced', got "
+     "'balance'"),
     ({"callbacks": print}, "fit: expected a list of callbacks, got <built-in function print>; write callbacks=[...]"),
-    ({"callbacks": [3]}, "fit: expected a callback with any of set_network, on_train_begin, on_epoch_end, on_train_end or a "
-     "function, got 3"),
+    ({"callbacks": [3]}, "fit: expected a callback with any of set_network, on_train_begin, on_epoch_begin, on_batch_begin, "
+     "on_batch_end, on_epoch_end, on_train_end or a function, got 3"),
     ({"callbacks": [Exception]}, "fit: expected a callback, got the class Exception; write Exception(...)"),
 ]  # fmt: skip
 

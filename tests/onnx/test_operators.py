@@ -62,6 +62,9 @@ CASES = [
     *((f"{kind} of {shape}", shape, 15, [(kind, "x", "y", attributes)], {}) for shape in (IMAGE, ROWS)
       for kind, attributes in (("Relu", {}), ("LeakyRelu", {}), ("LeakyRelu", {"alpha": 0.4}), ("Elu", {}), ("Elu", {"alpha": 2.0}),
                                ("Sigmoid", {}), ("Tanh", {}), ("Softplus", {}), ("Identity", {}))),
+    *((f"{kind} of {shape}", shape, opset, [(kind, "x", "y", attributes)], {}) for shape in (IMAGE, ROWS)
+      for kind, opset, attributes in (("HardSigmoid", 15, {"alpha": 1 / 6}), ("HardSwish", 15, {}), ("Mish", 18, {}), ("Selu", 15, {}))),
+    ("Clip to 6", IMAGE, 11, [("Clip", "x a b", "y", {})], {"a": np.float32(0), "b": np.float32(6)}),
     ("Clip 6", IMAGE, 6, [("Clip", "x", "y", {"min": -0.5, "max": 0.25})], {}),
     ("Clip 6 from below", IMAGE, 6, [("Clip", "x", "y", {"min": -0.5})], {}),
     ("Clip 6 of nothing", IMAGE, 6, [("Clip", "x", "y", {})], {}),

@@ -63,9 +63,20 @@ OUTSIDE = {
     "mode='constant' and zeros, got 'constant' and 1.0 in Pad node": ([("Pad", "x p v", "y", {})], {"p": np.array([0, 0, 1, 2, 0, 0, 3, 0]), "v": np.float32(1)}),
     "pads of pixels only, got .* in Pad node": ([("Pad", "x p", "y", {})], {"p": np.array([0, 1, 1, 2, 0, 0, 3, 0])}),
     "pads of 0 or more for images, got .* in Pad node": ([("Pad", "x p", "y", {})], {"p": np.array([0, 0, -1, 2, 0, 0, 3, 0])}),
-    "pixels repeated a whole number of times, got .*linear.* in Resize node":
-        ([("Resize", "x  s", "y", {"mode": "linear"})], {"s": np.float32([1, 1, 2, 2])}),
+    "pixels repeated a whole number of times, got .*cubic.* in Resize node":
+        ([("Resize", "x  s", "y", {"mode": "cubic"})], {"s": np.float32([1, 1, 2, 2])}),
+    "pixels repeated a whole number of times, got .*align_corners.* in Resize node":
+        ([("Resize", "x  s", "y", {"mode": "linear", "coordinate_transformation_mode": "align_corners"})],
+         {"s": np.float32([1, 1, 2, 2])}),
+    "steps of 1 along rows and columns, got steps=.2. and axes=.2. in Slice node":
+        ([("Slice", "x s e a t", "y", {})], {"s": np.array([0]), "e": np.array([9]), "a": np.array([2]), "t": np.array([2])}),
+    "a part of the pixels with all channels, got axes=.1. in Slice node":
+        ([("Slice", "x s e a", "y", {})], {"s": np.array([1]), "e": np.array([3]), "a": np.array([1])}),
     "pixels repeated a whole number of times, got .* in Resize node": ([("Resize", "x  s", "y", {})], {"s": np.float32([1, 1, 1.5, 2])}),
+    "alpha=0.166667, got 0.2 in HardSigmoid node": ([("HardSigmoid", "x", "y", {})], {}),
+    "gamma=1.0507, got 2 in Selu node": ([("Selu", "x", "y", {"gamma": 2.0})], {}),
+    "scale and B of 4 or 4 numbers, got 3 and 4 in InstanceNormalization node":
+        ([("InstanceNormalization", "x a b", "y", {})], {"a": tensor(3), "b": tensor(4)}),
     "axis=1, got 2 in Flatten node": ([("Flatten", "x", "y", {"axis": 2})], {}),
     "a shape of 360 numbers a sample, got .* in Reshape node": ([("Reshape", "x s", "y", {})], {"s": np.array([4, -1])}),
     "axes of one pixel, got .* in Squeeze node": ([("AveragePool", "x", "h", {"kernel_shape": [9, 1]}), ("Squeeze", "h i", "y", {})], {"i": np.array([2])}),

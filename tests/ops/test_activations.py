@@ -11,6 +11,7 @@ from gwucnn.common.errors import ShapeError
 # Lengths on both sides of where a vector ends (4 to 16 numbers in a register, a few of those in a row), and
 # of where the share of 4096 numbers ends that a thread takes at a time.
 ELEMENTWISE = ["relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu", "softplus"]
+ELEMENTWISE += ["relu6", "hard_sigmoid", "hard_swish", "mish", "selu"]
 LENGTHS = [0, 1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 4095, 4097]
 
 
@@ -75,7 +76,13 @@ SMOOTH = [
     ("gelu", {"approximate": True}),
     ("silu", {}),
     ("softplus", {}),
+    ("relu6", {}),
+    ("hard_sigmoid", {}),
+    ("hard_swish", {}),
+    ("mish", {}),
+    ("selu", {}),
 ]
+OF_OUTPUT = ("tanh", "relu6", "hard_sigmoid")  # whose gradients are computed from the output
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -87,7 +94,7 @@ def test_smooth(op, options, length, isa, dtype, rng):
     want = getattr(reference, op)(x, **options)
     # Of gelu, the reference rounds the exponent itself, and so does the formula with tanh.
     assert_within(y, want, abs(want) * (1 + np.float64(x) ** 2), 1)
-    dy, seen = normals(rng, (length,), dtype), y if op == "tanh" else x
+    dy, seen = normals(rng, (length,), dtype), y if op in OF_OUTPUT else x
     want = getattr(reference, f"{op}_backward")(dy, seen, **options)
     assert_within(getattr(ops, f"{op}_backward")(dy, seen, **options), want, abs(dy), 1)
 
@@ -112,6 +119,55 @@ def test_leaky_relu_passes_one_side_whole(isa, dtype):
     x = np.array([-2.0, -0.0, 0.0, 3.0, np.nan], dtype)
     assert_exact(ops.leaky_relu(x, 0.5), [-1, 0, 0, 3, np.nan], dtype)
     assert_exact(ops.leaky_relu_backward(np.ones(4, dtype), x[:4], 0.5), [0.5, 0.5, 0.5, 1], dtype)
+
+
+INF, NAN = float("inf"), float("nan")
+EDGES = {
+    "relu6": [0, 0, 6, 0, 6, 0, NAN],
+    "hard_sigmoid": [0.5, 0.5, 1, 0, 1, 0, NAN],
+    "hard_swish": [0, 0, INF, 0, 1e30, 0, NAN],
+    "mish": [0, 0, INF, 0, 1e30, 0, NAN],
+    "selu": [0, 0, INF, -reference.SELU["alpha"] * reference.SELU["scale"], 1.0507009873554805e30,
+             -reference.SELU["alpha"] * reference.SELU["scale"], NAN],
+}  # fmt: skip
+SLOPES = {  # at -inf, inf, -1e30, 1e30 and NaN
+    "hard_swish": [0, 1, 0, 1, NAN],
+    "mish": [0, 1, 0, 1, NAN],
+    "selu": [0, reference.SELU["scale"], 0, reference.SELU["scale"], NAN],
+}
+
+
+@pytest.mark.parametrize("op", EDGES)
+def test_the_limits_of_the_number_range(op, dtype):
+    x = np.array([0.0, -0.0, INF, -INF, 1e30, -1e30, NAN], dtype)
+    np.testing.assert_allclose(getattr(ops, op)(x), EDGES[op], rtol=4 * np.finfo(dtype).eps)
+    if op in SLOPES:
+        slopes = getattr(ops, f"{op}_backward")(np.ones(5, dtype), np.array([-INF, INF, -1e30, 1e30, NAN], dtype))
+        np.testing.assert_allclose(slopes, SLOPES[op], rtol=4 * np.finfo(dtype).eps)
+
+
+def test_clipped_elements_pass_no_gradient_however_large(dtype):
+    dy = np.full(3, INF, dtype)
+    assert_exact(ops.relu6_backward(dy, np.array([0.0, 6.0, 3.0], dtype)), [0, 0, INF], dtype)
+    assert_exact(ops.hard_sigmoid_backward(dy, np.array([0.0, 1.0, 0.5], dtype)), [0, 0, INF], dtype)
+    assert_exact(ops.hard_swish_backward(dy, np.array([-3.0, -7.0, 3.0], dtype)), [0, 0, INF], dtype)
+
+
+@pytest.mark.parametrize("op", ["mish", "hard_sigmoid", "hard_swish", "relu6"])
+def test_relative_error_of_small_and_large_results(op, dtype):
+    """Against longer numbers: no digits are lost where exponentials are small, or near the bounds of clipping."""
+    x = np.concatenate([np.linspace(-80, 80, 4001), np.linspace(-3.01, -2.99, 101), [1e-30, -1e-30]]).astype(dtype)
+    wide = x.astype(np.longdouble)
+    e = np.exp(wide)
+    n = e * (e + 2)
+    exact = {
+        "mish": wide * n / (n + 2),
+        "relu6": np.clip(wide, 0, 6),
+        "hard_sigmoid": np.clip(wide + 3, 0, 6) / 6,
+        "hard_swish": wide * np.clip(wide + 3, 0, 6) / 6,
+    }[op]
+    error = abs(getattr(ops, op)(x) - exact)
+    assert (error <= 4 * np.finfo(dtype).eps * abs(exact)).all()
 
 
 def softmax_bound(x, probabilities):

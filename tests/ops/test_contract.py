@@ -1,5 +1,6 @@
 """What all ops share: out=, ownership of memory, dtypes, layouts, empty batches, repeatability, threads."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -56,6 +57,16 @@ CALLS = {
     "relu_backward": lambda n: ({"dy": (n, 5, 7), "y": (n, 5, 7)}, (), {}),
     "sigmoid": lambda n: ({"x": (n, 5, 7)}, (), {}),
     "sigmoid_backward": lambda n: ({"dy": (n, 5, 7), "y": (n, 5, 7)}, (), {}),
+    "relu6": lambda n: ({"x": (n, 5, 7)}, (), {}),
+    "relu6_backward": lambda n: ({"dy": (n, 5, 7), "y": (n, 5, 7)}, (), {}),
+    "hard_sigmoid": lambda n: ({"x": (n, 5, 7)}, (), {}),
+    "hard_sigmoid_backward": lambda n: ({"dy": (n, 5, 7), "y": (n, 5, 7)}, (), {}),
+    "hard_swish": lambda n: ({"x": (n, 5, 7)}, (), {}),
+    "hard_swish_backward": lambda n: ({"dy": (n, 5, 7), "x": (n, 5, 7)}, (), {}),
+    "mish": lambda n: ({"x": (n, 5, 7)}, (), {}),
+    "mish_backward": lambda n: ({"dy": (n, 5, 7), "x": (n, 5, 7)}, (), {}),
+    "selu": lambda n: ({"x": (n, 5, 7)}, (), {}),
+    "selu_backward": lambda n: ({"dy": (n, 5, 7), "x": (n, 5, 7)}, (), {}),
     "softmax": lambda n: ({"x": (n, 13)}, (), {}),
     "softmax_backward": lambda n: ({"dy": (n, 13), "y": (n, 13)}, (), {}),
     "add": lambda n: ({"x": (n, 5, 7), "y": (n, 5, 7)}, (), {"relu": True}),
@@ -96,6 +107,10 @@ CALLS = {
 BYTES = {"winner", "mask"}  # arguments of uint8
 
 every_op = pytest.mark.parametrize("op", CALLS)
+
+
+# Functions made of exponentials, whose intermediate results are rounded.
+EXPONENTIAL = re.compile("elu|gelu|sigmoid|silu|softmax|softplus|tanh")
 
 
 def draw(op, rng, dtype, n=3, make=normals):
@@ -176,7 +191,12 @@ def test_batch_of_one_is_the_first_of_many(op, isa, dtype, rng):
     arrays = draw(op, rng, dtype, make=integers)
     batched = {name for name, shape in CALLS[op](1)[0].items() if shape[0] == 1}
     first = {name: array[:1] if name in batched else array for name, array in arrays.items()}
-    assert_exact(call(op, first), call(op, arrays)[:1], dtype)
+    got, want = call(op, first), call(op, arrays)[:1]
+    if EXPONENTIAL.match(op):
+        # A compiler may fuse multiply-adds in whole vectors but not in the rest of an array, or the other way round.
+        np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps)
+    else:
+        assert_exact(got, want, dtype)
 
 
 # ---------------------------------------------------------------------------------------------------- layouts

@@ -43,6 +43,42 @@ def test_forward_is_the_reference(shape, fill_value, isa, dtype, rng):
         assert abs(got - want).max() <= room(abs(x) + abs(fill_value), matrices)
 
 
+CONTINUED = {"reflect": "symmetric", "nearest": "edge"}  # our names and numpy's
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (70, 31, 30, 1)])
+@pytest.mark.parametrize("mode", CONTINUED)
+def test_images_that_continue_beyond_their_border(mode, shape, dtype, rng):
+    for _ in range(3):
+        x, matrices = normals(rng, shape, dtype), anywhere(rng, shape, dtype)
+        got = ops.affine_warp(x, matrices, fill_mode=mode)
+        want = reference.continued_warp(x, matrices, CONTINUED[mode])
+        assert abs(got - want).max() <= room(x, matrices)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (70, 31, 30, 2)])
+@pytest.mark.parametrize("mode", CONTINUED)
+def test_their_gradient_is_the_adjoint(mode, shape, dtype, rng):
+    x, dy, matrices = normals(rng, shape, dtype), normals(rng, shape, dtype), anywhere(rng, shape, dtype)
+    y, dx = ops.affine_warp(x, matrices, fill_mode=mode), ops.affine_warp_backward(dy, matrices, mode)
+    size = abs(x).max() * abs(dy).max() * x.size * np.finfo(dtype).eps * 16
+    assert abs(np.vdot(y.astype("f8"), dy) - np.vdot(x.astype("f8"), dx)) <= size
+
+
+def test_a_row_continued_by_hand():
+    x = np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1)
+    wanted = {
+        "reflect": {-4: [3, 3, 2], -1: [1, 1, 2], 2: [3, 3, 2], 3: [3, 2, 1]},
+        "nearest": {-1: [1, 1, 2], 2: [3, 3, 3]},
+    }
+    for mode, rows in wanted.items():
+        for shift, want in rows.items():
+            moved = np.array([[[1.0, 0, 0], [0, 1, shift]]])
+            assert ops.affine_warp(x, moved, fill_mode=mode).ravel().tolist() == want
+    broken = np.array([[[1, 0, np.inf], [0, 1, np.nan]]])
+    assert ops.affine_warp(x, broken, fill_mode="reflect").ravel().tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_backward_is_the_reference(shape, isa, dtype, rng):
     """Up to all pixels may come from one place, so that errors add up."""

@@ -43,11 +43,11 @@ def test_consecutive_layers(data_format):
         Dense(10, activation="softmax"),
     ]
     network = GWUNetwork(layers, data_format=data_format)
-    before = [text for _, text in texts(plotting.network(network))]
+    before = [text for _, text in texts(plotting.network_diagram(network))]
     assert before[:4] == ["input", "?", "0.Conv2D  3x3, strides 2, relu", "?"]
     first = data_format == "channels_first"
     network.build((1, 28, 28) if first else (28, 28))
-    assert [text for _, text in texts(plotting.network(network))] == [
+    assert [text for _, text in texts(plotting.network_diagram(network))] == [
         "input", "1 x 28 x 28" if first else "28 x 28 x 1",
         "0.Conv2D  3x3, strides 2, relu", "8 x 13 x 13   72 weights" if first else "13 x 13 x 8   72 weights",
         "1.MaxPooling2D  2x2", "8 x 6 x 6" if first else "6 x 6 x 8",
@@ -63,9 +63,9 @@ def test_branches_stand_side_by_side():
         Concatenate([Conv2D(2, 1), [Residual([Conv2D(4, 1)])], []]),
     ])  # fmt: skip
     network.build((8, 8))
-    found = {text: place for place, text in texts(plotting.network(network))}
+    found = {text: place for place, text in texts(plotting.network_diagram(network))}
     assert found["Conv2D  3x3"][1] == next(
-        place[1] for place, text in texts(plotting.network(network)) if text == "Conv2D  1x1"
+        place[1] for place, text in texts(plotting.network_diagram(network)) if text == "Conv2D  1x1"
     )
     assert {"0.Residual", "1.Concatenate", "Residual", "concatenated", "8 x 8 x 10", "+"} <= found.keys()
 
@@ -82,7 +82,7 @@ def test_branches_stand_side_by_side():
 def test_nothing_overlaps_or_is_cut_off(layers):
     network = GWUNetwork(layers())
     network.build((4, 4))
-    figure = plotting.network(network)
+    figure = plotting.network_diagram(network)
     width, height = figure.axes[0].get_xlim()[1], figure.axes[0].get_ylim()[0]
     found = boxes(figure)
     for number, (left, top, w, h) in enumerate(found):
@@ -96,12 +96,14 @@ def test_nothing_overlaps_or_is_cut_off(layers):
 
 def test_a_large_network():
     network = models.resnet18_small()
-    found = [text for _, text in texts(plotting.network(network))]
+    found = [text for _, text in texts(plotting.network_diagram(network))]
     assert sum(text.endswith("Residual") for text in found) == 8 and found.count("+") == 8
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match=r"^network: expected at least one layer, got none; call add\(layer\)$"):
-        plotting.network(GWUNetwork())
-    with pytest.raises(TypeError, match="^network: expected a network first, got Flatten"):
-        plotting.network(Flatten())
+    with pytest.raises(
+        ValueError, match=r"^network_diagram: expected at least one layer, got none; call add\(layer\)$"
+    ):
+        plotting.network_diagram(GWUNetwork())
+    with pytest.raises(TypeError, match="^network_diagram: expected a network first, got Flatten"):
+        plotting.network_diagram(Flatten())

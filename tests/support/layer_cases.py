@@ -12,29 +12,42 @@ from gwucnn import (
     GELU,
     L1L2,
     RELU,
+    SELU,
     Activation,
     AveragePooling2D,
     BatchNormalization,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    GroupNormalization,
+    HardSigmoid,
+    HardSwish,
     LayerNormalization,
     LeakyReLU,
     MaxPooling2D,
+    Mish,
     Normalization,
+    PReLU,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomErasing,
     RandomFlip,
     RandomRotation,
     RandomTranslation,
     RandomZoom,
+    ReLU6,
     Rescaling,
     Reshape,
     Residual,
+    Resizing,
     SeparableConv2D,
     Sigmoid,
     SiLU,
@@ -46,7 +59,7 @@ from gwucnn import (
     ZeroPadding2D,
 )
 from gwucnn.layers import imported
-from gwucnn.layers.augmentation import RandomWarp
+from gwucnn.layers.augmentation import RandomLayer
 from gwucnn.layers.base import layer_config, leaves
 from gwucnn.layers.weighted import WeightedLayer
 from gwucnn.memory import workspace
@@ -96,7 +109,7 @@ def filters(n, size=3, **options):
 
 
 IMAGE = (5, 6, 4)
-NEW = ("tanh", "leaky_relu", "elu", "gelu", "silu", "softplus")
+NEW = ("tanh", "leaky_relu", "elu", "gelu", "silu", "softplus", "relu6", "hard_sigmoid", "hard_swish", "mish", "selu")
 ACTIVATIONS = {name: getattr(reference, name) for name in ("relu", "sigmoid", "softmax", *NEW)}
 
 CASES = [
@@ -180,6 +193,18 @@ CASES = [
     Case("by axis", ZeroPadding2D, {"padding": (0, 2)}, IMAGE),
     Case("four paddings", ZeroPadding2D, {"padding": ((1, 0), (2, 3)), "name": "border"}, (4, 3, 1)),
     Case("none", ZeroPadding2D, {"padding": 0}, (3, 2, 2)),
+    Case("one pixel", Cropping2D, {"cropping": 1}, IMAGE),
+    Case("by axis", Cropping2D, {"cropping": (0, 2)}, IMAGE),
+    Case("four sides", Cropping2D, {"cropping": ((1, 0), (2, 3)), "name": "cut"}, (4, 7, 1)),
+    Case("none", Cropping2D, {}, (3, 2, 2)),
+    Case("larger", Resizing, {"height": 8, "width": 7}, IMAGE),
+    Case("smaller", Resizing, {"height": 3, "width": 2, "name": "small"}, IMAGE),
+    Case("one way each", Resizing, {"height": 9, "width": 3, "input_size": (3, 9)}, (3, 9, 1)),
+    Case("the same size", Resizing, {"height": 5, "width": 6}, IMAGE),
+    Case("one pixel", Resizing, {"height": 1, "width": 1}, (3, 4, 2)),
+    Case("of one pixel", Resizing, {"height": 3, "width": 2}, (1, 1, 2)),
+    Case("nearest", Resizing, {"height": 8, "width": 4, "interpolation": "nearest"}, IMAGE),
+    Case("nearest, smaller", Resizing, {"height": 2, "width": 15, "interpolation": "nearest"}, IMAGE),
     Case("doubled", UpSampling2D, {}, IMAGE),
     Case("by axis", UpSampling2D, {"size": (1, 3), "name": "wide"}, (4, 3, 17)),
     Case("one channel", UpSampling2D, {"size": (3, 2)}, (2, 3, 1)),
@@ -209,6 +234,20 @@ CASES = [
     Case("many channels", LayerNormalization, {"epsilon": 1e-5}, (2, 1, 67)),
     Case("rows", LayerNormalization, {"epsilon": 0.1, "name": "norm"}, (35,)),
     Case("frozen", LayerNormalization, {"trainable": False}, (2, 2, 18)),
+    Case("images", GroupNormalization, {"groups": 2}, IMAGE),
+    Case("as a whole", GroupNormalization, {"groups": 1, "epsilon": 1e-5}, (3, 2, 6)),
+    Case("each channel", GroupNormalization, {"groups": -1}, (3, 4, 5)),
+    Case("many channels", GroupNormalization, {"name": "norm"}, (2, 2, 64)),
+    Case("one pixel", GroupNormalization, {"groups": 3, "epsilon": 0.1}, (1, 1, 12)),
+    Case("rows", GroupNormalization, {"groups": 5}, (35,)),
+    Case("frozen", GroupNormalization, {"groups": 2, "trainable": False}, IMAGE),
+    Case("images", PReLU, {}, IMAGE),
+    Case("by channel", PReLU, {"shared_axes": [1, 2], "alpha_initializer": "ones", "name": "slope"}, IMAGE),
+    Case("by row", PReLU, {"shared_axes": [2, 3]}, IMAGE),
+    Case("one slope", PReLU, {"shared_axes": [1, 2, 3]}, (3, 4, 1)),
+    Case("rows", PReLU, {}, (7,)),
+    Case("one slope of rows", PReLU, {"shared_axes": 1}, (7,)),
+    Case("frozen", PReLU, {"trainable": False}, (2, 2, 18)),
     Case("images", Dropout, {"rate": 0.4}, IMAGE),
     Case("rows", Dropout, {"rate": 0.7, "name": "rarely"}, (37,)),
     Case("nothing", Dropout, {"rate": 0}, (6,)),
@@ -225,16 +264,26 @@ CASES = [
     Case("fill", RandomTranslation,
          {"height": (0.1, 0.2), "width": 0, "fill_mode": "constant", "fill_value": -0.5, "name": "down"},
          (3, 4, 1)),
+    Case("mirrored", RandomTranslation, {"height": 0.5, "width": 0.5, "fill_mode": "reflect"}, IMAGE),
     Case("images", RandomRotation, {"factor": 0.2}, IMAGE),
+    Case("border pixels", RandomRotation, {"factor": 0.3, "fill_mode": "nearest", "name": "round"}, (4, 3, 1)),
     Case("fill", RandomRotation, {"factor": (-0.1, 0.6), "fill_value": 2.0, "input_size": (7, 5)}, (7, 5, 1)),
     Case("images", RandomZoom, {"factor": 0.3}, IMAGE),
     Case("both", RandomZoom, {"factor": (-0.5, 0), "width_factor": (0.5, 1.0), "fill_value": 0.5}, (4, 7, 17)),
     Case("one pixel", RandomZoom, {"factor": 0.5, "width_factor": 0.1, "name": "dot"}, (1, 1, 2)),
     Case("images", RandomFlip, {}, IMAGE),
     *(Case(mode, RandomFlip, {"mode": mode, "name": "mirror"}, (3, 5, 1)) for mode in ("horizontal", "vertical")),
+    Case("dark and bright", RandomBrightness, {"factor": 0.5, "value_range": (-1, 1)}, IMAGE),
+    Case("brighter", RandomBrightness, {"factor": (0.1, 0.3), "value_range": (-3, 3), "name": "sun"}, (3, 4, 1)),
+    Case("images", RandomContrast, {"factor": 0.4, "value_range": (-1, 1)}, IMAGE),
+    Case("more", RandomContrast, {"factor": (0, 1), "value_range": (-1.5, 1), "input_size": (7, 5)}, (7, 5, 1)),
+    Case("images", RandomCrop, {"height": 3, "width": 4}, IMAGE),
+    Case("as large", RandomCrop, {"height": 3, "width": 2, "name": "part"}, (3, 3, 17)),
+    Case("images", RandomErasing, {}, IMAGE),
+    Case("options", RandomErasing, {"factor": 0.6, "scale": (0.2, 0.9), "ratio": (0.5, 4.0), "fill_value": -0.5}, (4, 7, 1)),
     Case("random flips", Residual, {"layers": inside(RandomFlip(), RandomRotation(0.1))}, IMAGE),
     *(Case(f"{kind}", layer, {}, shape)
-      for layer in (RELU, Sigmoid, Softmax, Tanh, LeakyReLU, ELU, GELU, SiLU, Softplus) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
+      for layer in (RELU, Sigmoid, Softmax, Tanh, LeakyReLU, ELU, GELU, SiLU, Softplus, ReLU6, HardSigmoid, HardSwish, Mish, SELU) for kind, shape in (("images", (3, 4, 3)), ("rows", (6,)))),
     Case("identity", Residual, {"layers": inside(filters(3, activation="sigmoid"), filters(4))}, IMAGE),
     Case("one layer", Residual, {"layers": inside(RELU()), "name": "bent"}, IMAGE),
     Case("projection", Residual,
@@ -308,7 +357,7 @@ def differs_in_training(case):
     """Return whether a batch of training is treated in another way than in use, not image by image."""
     inner = list(leaves(case.build()[0]))
     chance = any(isinstance(layer, Dropout) and layer.rate > 0 for layer in inner)
-    chance = chance or any(isinstance(layer, RandomWarp) for layer in inner)
+    chance = chance or any(isinstance(layer, RandomLayer) for layer in inner)
     return chance or any(isinstance(layer, BatchNormalization) and layer.trainable for layer in inner)
 
 
@@ -336,6 +385,15 @@ def expected(layer, x, magnitude=False):
     if isinstance(layer, WeightedLayer):
         z = product(layer, x, size)
         return z if magnitude or layer.activation is None else ACTIVATIONS[layer.activation.name](z)
+    if isinstance(layer, PReLU):
+        return size(np.where(x > 0, x, np.float64(layer.alpha.value) * x))
+    if isinstance(layer, GroupNormalization):
+        groups = x.shape[-1] if layer.groups == -1 else layer.groups
+        gamma, beta = layer.gamma.value, layer.beta.value
+        if not magnitude:
+            return reference.group_norm(x, gamma, beta, groups, layer.epsilon)
+        spread = np.sqrt(reference.group_variance(x, groups) + layer.epsilon)
+        return abs(gamma) * 2 * np.abs(x).max() / spread + abs(beta)
     if isinstance(layer, (BatchNormalization, LayerNormalization)):
         return normalised(layer, x, magnitude)
     if isinstance(layer, Rescaling):
@@ -343,7 +401,10 @@ def expected(layer, x, magnitude=False):
     if isinstance(layer, Normalization):
         mean, variance = (parameter.value for parameter in layer.parameters)
         return (size(x) - (-abs(mean) if magnitude else mean)) / np.sqrt(np.float64(variance) + 1e-14)
-    if isinstance(layer, (Dropout, RandomWarp)):
+    if isinstance(layer, RandomCrop):
+        top, left = (x.shape[1] - layer.height) // 2, (x.shape[2] - layer.width) // 2
+        return size(x[:, top : top + layer.height, left : left + layer.width])
+    if isinstance(layer, (Dropout, RandomLayer)):
         return size(x)
     if isinstance(layer, MaxPooling2D):
         return size(reference.max_pool2d(x, layer.pool_size, layer.strides, layer.padding)[0])
@@ -355,6 +416,11 @@ def expected(layer, x, magnitude=False):
         return size(x.max(axis=(1, 2)))
     if isinstance(layer, ZeroPadding2D):
         return size(np.pad(x, ((0, 0), *reference.pads(layer.padding, x.shape[1:3], 1), (0, 0))))
+    if isinstance(layer, Cropping2D):
+        (top, bottom), (left, right) = layer.cropping
+        return size(x[:, top : x.shape[1] - bottom, left : x.shape[2] - right])
+    if isinstance(layer, Resizing):
+        return size(reference.resize(size(x), (layer.height, layer.width), layer.interpolation))
     if isinstance(layer, UpSampling2D):
         return size(x.repeat(layer.size[0], axis=1).repeat(layer.size[1], axis=2))
     if isinstance(layer, imported.ChannelShuffle):

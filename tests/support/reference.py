@@ -7,6 +7,7 @@ x (N, H, W, C), weight (KH, KW, C / groups, F), dense weight (D, U).
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -321,6 +322,55 @@ def elu_backward(dy, x, alpha=1.0):
     return wide(dy) * np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))
 
 
+def relu6(x):
+    return np.clip(wide(x), 0, 6)
+
+
+def relu6_backward(dy, y):
+    return np.where((np.asarray(y) <= 0) | (np.asarray(y) >= 6), 0, wide(dy))
+
+
+def hard_sigmoid(x):
+    return np.clip(wide(x) + 3, 0, 6) / 6
+
+
+def hard_sigmoid_backward(dy, y):
+    return np.where((np.asarray(y) <= 0) | (np.asarray(y) >= 1), 0, wide(dy) / 6)
+
+
+def hard_swish(x):
+    x = wide(x)
+    return np.where(x <= -3, 0, np.where(x >= 3, x, x * (x + 3) / 6))
+
+
+def hard_swish_backward(dy, x):
+    x = wide(x)
+    return wide(dy) * np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5))
+
+
+def mish(x):
+    """x times the tanh of softplus, straight from its definition."""
+    x = wide(x)
+    return x * np.tanh(np.logaddexp(0, x))
+
+
+def mish_backward(dy, x):
+    x = wide(x)
+    share = np.tanh(np.logaddexp(0, x))
+    return wide(dy) * (share + x * sigmoid(x) * (1 - share**2))
+
+
+SELU = {"alpha": 1.6732632423543772848170429916717, "scale": 1.0507009873554804934193349852946}
+
+
+def selu(x):
+    return SELU["scale"] * elu(x, SELU["alpha"])
+
+
+def selu_backward(dy, x):
+    return SELU["scale"] * elu_backward(dy, x, SELU["alpha"])
+
+
 def normal_share(x):
     """The part of the normal distribution below x, by the C library's erfc."""
     return np.vectorize(math.erfc, otypes=[float])(-wide(x) / math.sqrt(2)) / 2
@@ -436,17 +486,17 @@ def huber(outputs, targets, delta=1.0):
 # ---------------------------------------------------- optimizers: one step, everything returned, nothing kept
 
 
-def sgd(value, grad, velocity, *, lr, momentum=0.0, nesterov=False):
+def sgd(value, grad, velocity, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
     """(value, velocity) after one step of torch.optim.SGD's rule."""
-    grad = wide(grad)
+    grad = wide(grad) + weight_decay * wide(value)
     velocity = momentum * wide(velocity) + grad
     direction = grad + momentum * velocity if nesterov else velocity
     return wide(value) - lr * direction, velocity
 
 
-def adam(value, grad, first, second, step, *, lr, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+def adam(value, grad, first, second, step, *, lr, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0):
     """(value, first moment, second moment) after step number 1, 2, ... of torch.optim.Adam's rule."""
-    grad = wide(grad)
+    grad = wide(grad) + weight_decay * wide(value)
     first = beta_1 * wide(first) + (1 - beta_1) * grad
     second = beta_2 * wide(second) + (1 - beta_2) * grad**2
     mean, square = first / (1 - beta_1**step), second / (1 - beta_2**step)
@@ -530,6 +580,21 @@ def layer_norm(x, gamma, beta, epsilon):
     return z * wide(gamma) + wide(beta)
 
 
+def group_variance(x, groups):
+    """The variance of the group of each element, in the shape of x."""
+    split = wide(x).reshape(len(x), -1, groups, x.shape[-1] // groups)
+    return np.broadcast_to(split.var(axis=(1, 3), keepdims=True), split.shape).reshape(x.shape)
+
+
+def group_norm(x, gamma, beta, groups, epsilon):
+    """Each group of channels of each image by its own mean and variance."""
+    x = wide(x)
+    C = x.shape[-1]
+    split = x.reshape(len(x), -1, groups, C // groups)
+    mean, variance = split.mean(axis=(1, 3), keepdims=True), split.var(axis=(1, 3), keepdims=True)
+    return ((split - mean) / np.sqrt(variance + epsilon)).reshape(x.shape) * wide(gamma) + wide(beta)
+
+
 def layer_norm_backward(dy, x, gamma, epsilon):
     """(dx, dgamma, dbeta): rows are to a layer what channels are to a batch."""
     dz = (wide(dy) * wide(gamma)).reshape(-1, x.shape[-1])
@@ -557,11 +622,42 @@ def _tents(matrices, size):
         ]
 
 
+def resize(x, size, interpolation="bilinear"):
+    """y (N, *size, C): each pixel by itself, at its place within x; Keras' and TensorFlow's half_pixel_centers."""
+    x = wide(x)
+    for axis, made in ((1, size[0]), (2, size[1])):
+        length, lines = x.shape[axis], []
+        for i in range(made):
+            place = Fraction(2 * i + 1, 2) * Fraction(length, made)
+            if interpolation == "nearest":
+                lines.append(x.take(math.floor(place), axis))
+                continue
+            place = min(max(place - Fraction(1, 2), 0), length - 1)
+            low = math.floor(place)
+            share = float(place - low)
+            line = x.take(low, axis)
+            lines.append((1 - share) * line + share * x.take(low + 1, axis) if share else line)
+        x = np.stack(lines, axis)
+    return x
+
+
 def affine_warp(x, matrices, fill_value=0.0):
     rows, columns = _tents(matrices, x.shape[1:3])
     inside = np.einsum("nijh,nijw->nij", rows, columns)
     mixed = np.einsum("nijh,nijw,nhwc->nijc", rows, columns, wide(x))
     return mixed + fill_value * (1 - inside[..., None])
+
+
+def continued_warp(x, matrices, mode):
+    """Warp images that are surrounded by as many copies as it takes."""
+    size = x.shape[1:3]
+    margins = [math.ceil(abs(place).max()) + 2 for place in places(matrices, size)]
+    x = np.pad(wide(x), ((0, 0), *((margin,) * 2 for margin in margins), (0, 0)), mode)
+    rows, columns = (
+        np.maximum(0, 1 - abs(place[..., None] + margin - np.arange(n + 2 * margin)))
+        for place, margin, n in zip(places(matrices, size), margins, size, strict=True)
+    )
+    return np.einsum("nijh,nijw,nhwc->nijc", rows, columns, x, optimize=True)
 
 
 def affine_warp_backward(dy, matrices):

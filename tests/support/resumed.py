@@ -7,6 +7,7 @@ import numpy as np
 from gwucnn import (
     SGD,
     Adagrad,
+    Adam,
     AdamW,
     BatchNormalization,
     Conv2D,
@@ -60,6 +61,7 @@ def network(optimizer, seed=7, *, augmented=False):
 
 OPTIMIZERS = {
     "momentum and a schedule": lambda: SGD(CosineDecay(0.2, 40, warmup_target=0.3, warmup_steps=7), 0.9, True),
+    "adam and weight decay": lambda: Adam(0.01, weight_decay=0.1),
     "adamw": lambda: AdamW(0.01),
     "rmsprop": lambda: RMSprop(OneCycle(0.02, 60), momentum=0.5, centered=True),
     "adagrad": lambda: Adagrad(0.05),

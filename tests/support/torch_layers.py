@@ -15,18 +15,22 @@ from gwucnn import (
     BatchNormalization,
     Concatenate,
     Conv2DTranspose,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    GroupNormalization,
     LayerNormalization,
     MaxPooling2D,
     Normalization,
+    PReLU,
     Rescaling,
     Reshape,
     Residual,
+    Resizing,
     SeparableConv2D,
     UpSampling2D,
     ZeroPadding2D,
@@ -44,6 +48,11 @@ ACTIVATIONS = {
     "gelu": lambda x, approximate=False: F.gelu(x, approximate="tanh" if approximate else "none"),
     "silu": F.silu,
     "softplus": lambda x: F.softplus(x, threshold=1e9),
+    "relu6": F.relu6,
+    "hard_sigmoid": F.hardsigmoid,
+    "hard_swish": F.hardswish,
+    "mish": F.mish,
+    "selu": F.selu,
 }
 
 
@@ -146,6 +155,13 @@ def layer_normalised(layer, x, weights):
     return F.layer_norm(x, x.shape[-1:], weights[layer.gamma], weights[layer.beta], layer.epsilon)
 
 
+def group_normalised(layer, x, weights):
+    groups = x.shape[-1] if layer.groups == -1 else layer.groups
+    return F.group_norm(x.movedim(-1, 1), groups, weights[layer.gamma], weights[layer.beta], layer.epsilon).movedim(
+        1, -1
+    )
+
+
 def reshaped(layer, x):
     """In the order of the network's user, which `channels_first` tells."""
     turned = layer.channels_first and x.ndim == 4
@@ -171,12 +187,22 @@ MADE = {
     Concatenate: lambda layer, x, weights: torch.cat([row(b, x, weights) for b in layer.branches], -1),
     BatchNormalization: batch_normalised,
     LayerNormalization: layer_normalised,
+    GroupNormalization: group_normalised,
+    PReLU: lambda layer, x, weights: torch.where(x > 0, x, weights[layer.alpha] * x),
     Rescaling: lambda layer, x, _: x * double(layer.scale) + double(layer.offset),
     Normalization: lambda layer, x, weights: (x - weights[layer.mean]) / (weights[layer.variance] + 1e-14).sqrt(),
     MaxPooling2D: lambda layer, x, _: max_pooled(layer, x),
     AveragePooling2D: lambda layer, x, _: average_pooled(layer, x),
     GlobalAveragePooling2D: lambda layer, x, _: F.adaptive_avg_pool2d(first(x), 1)[:, :, 0, 0],
     GlobalMaxPooling2D: lambda layer, x, _: F.adaptive_max_pool2d(first(x), 1)[:, :, 0, 0],
+    Cropping2D: lambda layer, x, _: last(bordered(first(x), [(-a, -b) for a, b in layer.cropping], 1)),
+    Resizing: lambda layer, x, _: last(
+        F.interpolate(
+            first(x),
+            (layer.height, layer.width),
+            mode="nearest-exact" if layer.interpolation == "nearest" else "bilinear",
+        )
+    ),
     ZeroPadding2D: lambda layer, x, _: last(bordered(first(x), layer.padding, 1)),
     UpSampling2D: lambda layer, x, _: last(F.interpolate(first(x), scale_factor=layer.size, mode="nearest")),
     Dropout: lambda layer, x, _: x,

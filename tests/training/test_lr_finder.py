@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from gwucnn import SGD, Adam, Dense, ExponentialDecay, GWUNetwork, datasets
+from gwucnn import SGD, Adam, Dense, ExponentialDecay, GWUNetwork, datasets, plotting
 from gwucnn.training.lr_finder import LearningRates
 from trainees import small, small_data, weights
 
@@ -195,7 +195,10 @@ def test_a_notebook_shows_the_suggestion():
 def test_plot():
     pytest.importorskip("matplotlib")
     made = found()
-    (axis,) = made.plot().axes
+    (axis,) = plotting.lr_find(made).axes
+    with pytest.raises(TypeError, match="lr_find: expected what network.lr_find returned, got GWUNetwork"):
+        plotting.lr_find(GWUNetwork())
+    assert len(axis.lines) == len(made.plot().axes[0].lines)
     raw, smoothed, suggestion = axis.lines
     np.testing.assert_array_equal(raw.get_ydata(), made.raw_losses)
     np.testing.assert_array_equal(smoothed.get_ydata(), made.losses)

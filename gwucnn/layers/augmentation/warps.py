@@ -1,4 +1,4 @@
-"""Augmentation: in training, each image is randomly translated, rotated, zoomed or flipped."""
+"""Augmentation by moving pixels: in training, each image is randomly translated, rotated, zoomed or flipped."""
 
 from __future__ import annotations
 
@@ -6,32 +6,22 @@ from typing import Any
 
 from gwucnn import ops
 from gwucnn.common import check_number, look_up
-from gwucnn.layers.base import Array, Layer, Shape, Space, image_size
-from gwucnn.ops.warp import FLIPS, Factor, check_factor
+from gwucnn.layers.augmentation.base import RandomLayer
+from gwucnn.layers.base import Array, Space
+from gwucnn.ops.warp import FILL_MODES, FLIPS, Factor, check_factor
 
 __all__ = ["RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"]
 
-# The value of pixels outside of the image.
-FILL_MODES = {"constant": "constant"}
 
-
-class RandomWarp(Layer):
+class RandomWarp(RandomLayer):
     """The base of the four layers: draws numbers, computes a matrix for each image, and warps the image by it.
 
     A derived class defines how many numbers an image needs, and the op that computes matrices from them.
     """
 
     replayable = True
-    draws = 1
     fill_value = 0.0
-
-    def __init__(self, *, input_size: Any, name: str | None) -> None:
-        self.input_size = image_size(self.label, input_size)
-        self.name = name
-
-    def build(self, in_shape: Shape) -> Shape:
-        self.require_image(in_shape)
-        return super().build(in_shape)
+    fill_mode = "constant"
 
     def make_matrices(self, numbers: Array, matrices: Array, space: Space) -> None:
         """Compute matrices (N, 2, 3) from random numbers (N, draws)."""
@@ -41,13 +31,12 @@ class RandomWarp(Layer):
         space.saved["matrices"] = None
         if not space.training:
             return x
-        N = x.shape[0]
-        numbers = space.array("numbers", (N, self.draws))
-        matrices = space.saved["matrices"] = space.array("matrices", (N, 2, 3))
-        space.run("numbers", ops.random_uniform, space.random, out=numbers)
+        numbers = self.draw(len(x), space)
+        matrices = space.saved["matrices"] = space.array("matrices", (len(x), 2, 3))
         self.make_matrices(numbers, matrices, space)
         y = space.array("y", x.shape)
-        return space.run("warp", ops.affine_warp, x, matrices, fill_value=self.fill_value, out=y)
+        fill = {"fill_value": self.fill_value, "fill_mode": self.fill_mode}
+        return space.run("warp", ops.affine_warp, x, matrices, **fill, out=y)
 
     def backward(self, dy: Array, space: Space) -> Array | None:
         matrices = space.saved["matrices"]
@@ -55,23 +44,29 @@ class RandomWarp(Layer):
             return dy
         if not space.needs_dx:
             return None
-        return space.run("unwarp", ops.affine_warp_backward, dy, matrices, out=space.array("dx", dy.shape))
-
-    def config(self) -> dict[str, Any]:
-        optional = {"input_size": self.input_size, "name": self.name}
-        return {key: value for key, value in optional.items() if value is not None}
+        dx = space.array("dx", dy.shape)
+        return space.run("unwarp", ops.affine_warp_backward, dy, matrices, fill_mode=self.fill_mode, out=dx)
 
 
 class FilledWarp(RandomWarp):
-    """A warp that reads pixels outside of the image, which have a constant value."""
+    """A warp that reads pixels outside of the image, as `fill_mode` says."""
+
+    replayable = True
 
     def __init__(self, *, fill_mode: str, fill_value: float, input_size: Any, name: str | None) -> None:
         super().__init__(input_size=input_size, name=name)
-        self.fill_mode = look_up(self.label, "fill_mode", fill_mode, FILL_MODES)
+        self.replayable = not look_up(self.label, "fill_mode", fill_mode, FILL_MODES)
+        self.fill_mode = fill_mode
         self.fill_value = check_number(self.label, "fill_value", fill_value)
+        if self.fill_value and fill_mode != "constant":
+            raise ValueError(
+                f"{self.label}: expected no fill_value with fill_mode={fill_mode!r}, got {fill_value!r}; leave one out"
+            )
 
     def config(self) -> dict[str, Any]:
-        return ({"fill_value": self.fill_value} if self.fill_value else {}) | super().config()
+        mode = {} if self.fill_mode == "constant" else {"fill_mode": self.fill_mode}
+        value = {"fill_value": self.fill_value} if self.fill_value else {}
+        return mode | value | super().config()
 
 
 class RandomTranslation(FilledWarp):
@@ -84,10 +79,12 @@ class RandomTranslation(FilledWarp):
     height, width : float or (low, high)
         Ranges of fractions, from -1 to 1; f stands for (-f, f). Positive ones move down and right: (-0.2, 0.3) moves by
         up to 20% up and 30% down.
-    fill_mode : 'constant'
-        The pixels outside of the image; this is the only mode (the default of Keras is 'reflect').
+    fill_mode : 'constant', 'reflect' or 'nearest'
+        The pixels outside of the image: `fill_value`, the mirror image (d c b a | a b c d | d c b a, the default of
+        Keras), or the pixels at the border (a a a a | a b c d | d d d d). The last two are computed by numpy, in 12 to
+        50 times as long.
     fill_value : float
-        Their value.
+        Only with 'constant'.
     input_size : int, (H, W) or (H, W, C), optional
         Checked against the output of the layer before.
     name : str, optional
