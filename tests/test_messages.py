@@ -394,7 +394,6 @@ MISTAKES = [
     ("Conv2D(3, kernel_constraint=1)", "TypeError", "Conv2D: expected the arguments filters", "'kernel_constraint'$", ""),
     ("Dense(3, kernel_constraint=1)", "TypeError", "Dense: expected the arguments output_size", "'kernel_constraint'$", ""),
     ("Dense(3, bias_regularizer='l2')", "TypeError", "Dense: expected the arguments output_size", "'bias_regularizer'$", ""),
-    ("LambdaCallback(on_epoch_begin=print)", "TypeError", "LambdaCallback: expected the arguments", "'on_epoch_begin'$", ""),
     ("LambdaCallback(on_epoch_ends=print)", "TypeError", "LambdaCallback: expected the arguments", "'on_epoch_ends'",
      "did you mean 'on_epoch_end'"),
     ("ModelCheckpoint('a', save_weights_only=True)", "TypeError", "ModelCheckpoint: expected the arguments",

@@ -58,11 +58,19 @@ DTYPES = {
 def encode(caller: str, document: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
     """Return the bytes of a file with a document and named arrays.
 
-    Raises TypeError for values that a file cannot hold, ValueError if the document is too long.
+    Raises TypeError for values that a file cannot hold, ValueError if the document is too long, ModuleNotFoundError
+    without safetensors.
     """
     import json  # imported where it is used, because it takes 1.5 ms
 
-    from safetensors.numpy import save  # takes longer to import than all of this package
+    try:
+        from safetensors.numpy import save  # takes longer to import than all of this package
+    except ModuleNotFoundError:
+        # A dependency of this package, but it may have no wheel yet for a new or free-threaded Python.
+        raise ModuleNotFoundError(
+            f"{caller}: expected the package safetensors, which writes files, got none; pip install safetensors, or "
+            "pip install --pre safetensors on free-threaded Python 3.14 (nothing else needs it)"
+        ) from None
 
     arrays = {name: _as_stored(caller, name, array) for name, array in arrays.items()}
     plain = {"format": FORMAT, **_plain(caller, document, "", arrays)}

@@ -595,3 +595,16 @@ def test_a_larger_network_in_channels_first(path, rng):
     x, y = rng.random((10, 2, 9, 8)), rng.integers(0, 2, 10)
     network.fit(x, y, verbose=0)
     np.testing.assert_array_equal(saved(network, path).predict(x), network.predict(x))
+
+
+def test_without_safetensors_saving_says_what_is_missing(tmp_path, monkeypatch):
+    """Free-threaded Python may have no wheel of it; loading does not need it."""
+    network = GWUNetwork([Dense(2, input_size=3)])
+    network.save(tmp_path / "kept.gwucnn")
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(
+        ModuleNotFoundError, match="^save.*: expected the package safetensors, which writes files, got none"
+    ):
+        network.save(tmp_path / "lost.gwucnn")
+    assert not (tmp_path / "lost.gwucnn").exists()
+    assert GWUNetwork.load(tmp_path / "kept.gwucnn").count_params() == 6
