@@ -44,8 +44,8 @@ class Batchwise:
         pass
 
 
-class OneArgument:
-    def on_batch_end(self, record):
+class TwoArguments:
+    def on_batch_end(self, batch, logs):
         pass
 
 
@@ -379,9 +379,9 @@ MISTAKES = [
     ("net().fit(x, y, callbacks=[Batchwise()])", "TypeError",
      "fit: expected a callback with any of set_network, on_train_begin, on_epoch_begin, on_batch_begin, on_batch_end",
      "on_train_batch_end, which is never called", "did you mean 'on_batch_end'"),
-    ("net().fit(x, y, callbacks=[OneArgument()])", "TypeError",
-     "fit: expected a callback whose on_batch_end can be called with the number and the logs of the batch",
-     r"on_batch_end\(record\)", r"write def on_batch_end\(self, batch, logs\)"),
+    ("net().fit(x, y, callbacks=[TwoArguments()])", "TypeError",
+     "fit: expected a callback whose on_batch_end can be called with the batch's record",
+     r"on_batch_end\(batch, logs\)", r"write def on_batch_end\(self, record\)"),
     ("net().fit(x, y, callbacks=[Mistyped()])", "TypeError", "fit: expected a callback with any of set_network",
      "on_epoch_ends, which is never called", "did you mean 'on_epoch_end'"),
     ("models.lenet5(preprocessing=Rescaling(1 / 255))", "TypeError", "models: expected preprocessing to be a list of layers",
@@ -460,7 +460,7 @@ def test_a_beginners_mistake_is_answered(program, kind, expected, got, fix):
         "models": gwucnn.models,
         "plotting": gwucnn.plotting,
         "objects": objects,
-        **{kind.__name__: kind for kind in (Endless, Keras, Batchwise, OneArgument, Mistyped)},
+        **{kind.__name__: kind for kind in (Endless, Keras, Batchwise, TwoArguments, Mistyped)},
         "x": np.random.default_rng(0).random((12, 8, 8)),
         "y": np.arange(12) % 3,
     }

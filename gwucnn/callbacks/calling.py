@@ -18,7 +18,7 @@ HOOKS: dict[str, tuple[tuple[str, ...], str]] = {
     "on_train_begin": ((), "no argument"),
     "on_epoch_begin": (("epoch",), "the number of the epoch"),
     "on_batch_begin": (("batch",), "the number of the batch"),
-    "on_batch_end": (("batch", "logs"), "the number and the logs of the batch"),
+    "on_batch_end": (("record",), "the batch's record"),
     "on_epoch_end": (("record",), "the epoch's record"),
     "on_train_end": ((), "no argument"),
 }
@@ -89,9 +89,9 @@ class Callbacks:
         """Start a batch, counted from 0 in its epoch."""
         self._call("on_batch_begin", batch)
 
-    def end_batch(self, batch: int, logs: dict[str, Any]) -> None:
-        """Pass on the logs of a batch."""
-        self._call("on_batch_end", batch, logs)
+    def end_batch(self, record: dict[str, Any]) -> None:
+        """Pass on the record of a batch."""
+        self._call("on_batch_end", record)
 
     def end_epoch(self, record: dict[str, Any]) -> bool:
         """Pass on the record of an epoch; return whether any callback stops training."""

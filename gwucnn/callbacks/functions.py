@@ -21,7 +21,7 @@ class LambdaCallback(ChecksArguments):
     set_network : function of the network, optional
     on_epoch_begin : function of the epoch's number, optional
     on_batch_begin : function of the batch's number, optional
-    on_batch_end : function of the batch's number and its logs, optional
+    on_batch_end : function of the batch's record, optional
         See `gwucnn.callbacks`. Hooks for batches make the training of small networks slower.
 
     Examples
@@ -29,7 +29,7 @@ class LambdaCallback(ChecksArguments):
     >>> from gwucnn import LambdaCallback
     >>> stop_early = LambdaCallback(on_epoch_end=lambda record: record['loss'] < 0.1)
     >>> losses = []
-    >>> keep_losses = LambdaCallback(on_batch_end=lambda batch, logs: losses.append(logs['batch_loss']))
+    >>> keep_losses = LambdaCallback(on_batch_end=lambda record: losses.append(record['batch_loss']))
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class LambdaCallback(ChecksArguments):
         set_network: Callable[[Any], Any] | None = None,
         on_epoch_begin: Callable[[int], Any] | None = None,
         on_batch_begin: Callable[[int], Any] | None = None,
-        on_batch_end: Callable[[int, dict[str, Any]], Any] | None = None,
+        on_batch_end: Callable[[dict[str, Any]], Any] | None = None,
     ) -> None:
         hooks = {
             "on_train_begin": on_train_begin,

@@ -57,7 +57,7 @@ def _batch_by_batch(step: Step, callbacks: Callbacks) -> Step:
         batch = run.single(first)
         callbacks.begin_batch(batch.first)
         step(sweeper, batch, 0, totals)
-        callbacks.end_batch(batch.first, {"batch_loss": totals.batch_loss, **totals.record()})
+        callbacks.end_batch({"batch": batch.first, "batch_loss": totals.batch_loss, **totals.record()})
         return 1
 
     return watched

@@ -97,8 +97,8 @@ def test_hooks_for_batches(data, batch_size):
         def on_batch_begin(self, batch):
             begun.append(batch)
 
-        def on_batch_end(self, batch, logs=None):
-            seen.append((batch, logs))
+        def on_batch_end(self, record):
+            seen.append((record["batch"], record))
 
     watched, plain, stepped = small(), small(), small()
     history = watched.fit(*data, epochs=2, batch_size=batch_size, callbacks=[Watch()])
@@ -126,7 +126,7 @@ def test_hooks_for_batches_may_change_the_network(data):
     changed, network, losses = [], small(), []
 
     class Change:
-        def on_batch_end(self, batch, logs):
+        def on_batch_end(self, record):
             losses.append(network.evaluate(*data))
             network.optimizer.lr /= 2
             network.set_weights([weight / 2 for weight in network.get_weights()])
@@ -144,7 +144,7 @@ def test_hooks_for_batches_of_a_stream(data):
     x, y = data
     seen = []
     batches = [(x[:5], y[:5]), (x[5:], y[5:])]
-    small().fit(batches, callbacks=[LambdaCallback(on_batch_end=lambda batch, logs: seen.append(batch))])
+    small().fit(batches, callbacks=[LambdaCallback(on_batch_end=lambda record: seen.append(record["batch"]))])
     assert seen == [0, 1]
 
 

@@ -284,14 +284,14 @@ def test_lambda_callback(data):
         set_network=lambda given: calls.append(given is network),
         on_epoch_begin=lambda epoch: calls.append(("epoch", epoch)),
         on_batch_begin=lambda batch: calls.append(("batch", batch)),
-        on_batch_end=lambda batch, logs: calls.append((batch, list(logs))),
+        on_batch_end=lambda record: calls.append((record["batch"], list(record))),
     )
     assert network.fit(*data, epochs=5, batch_size=10, callbacks=[callback]).epoch == [0, 1]
     batches = [
         ("batch", 0),
-        (0, ["batch_loss", "loss", "accuracy"]),
+        (0, ["batch", "batch_loss", "loss", "accuracy"]),
         ("batch", 1),
-        (1, ["batch_loss", "loss", "accuracy"]),
+        (1, ["batch", "batch_loss", "loss", "accuracy"]),
     ]
     assert calls == [True, "begin", ("epoch", 0), *batches, 0, ("epoch", 1), *batches, 1, "end"]
     only = LambdaCallback(on_train_end=lambda: calls.append("only"))

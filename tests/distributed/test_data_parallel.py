@@ -362,7 +362,7 @@ def test_hooks_for_batches_are_called_on_all_ranks(data, batch_size):
 
     def trained(team, *, hooks=True):
         network, seen = small(lr=0.5), []
-        callback = LambdaCallback(on_batch_end=lambda batch, logs: seen.append((batch, logs["batch_loss"])))
+        callback = LambdaCallback(on_batch_end=lambda record: seen.append((record["batch"], record["batch_loss"])))
         network.fit(*data, epochs=2, batch_size=batch_size, callbacks=[callback] * hooks, distributed=team)
         return weights(network), seen
 
