@@ -71,3 +71,8 @@ def _feature(word):
     """Return the program of docs/features.md that mentions a word."""
     (program,) = [p for p in PROGRAM.findall(FEATURES.read_text(encoding="utf-8")) if word in p]
     return program
+
+
+def test_features_training_batch_by_batch(capsys):
+    exec(compile(_feature("train_on_batch"), "features.md", "exec"), {})
+    assert float(capsys.readouterr().out) > 0.75
