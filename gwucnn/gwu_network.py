@@ -7,7 +7,7 @@ from typing import Any
 
 from gwucnn.callbacks.history import History
 from gwucnn.common import check_flag, check_positive, check_size, checks_arguments
-from gwucnn.data import Batches, is_stream, refuse_beside_stream, sample_weights
+from gwucnn.data import Batches, IterableStream, is_indexed, is_stream, refuse_beside_stream, sample_weights
 from gwucnn.engine import Team, Totals, TrainingConfig, check_metrics, team_of
 from gwucnn.loss_functions import loss_function
 from gwucnn.network import Savable, refuse_optimizer_names
@@ -130,6 +130,7 @@ class GWUNetwork(Savable):
         class_weight: dict[int, float] | str | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
         verbose: int | str = "auto",
         distributed: Team | None = None,
     ) -> History:
@@ -139,8 +140,9 @@ class GWUNetwork(Savable):
         ----------
         x : array of numbers, shape (N, H, W), (N, H, W, C) or (N, D)
             A memory-mapped array is never loaded as a whole: at most a few MB and a batch are read at a time. Or,
-            without y, any object with a length whose `x[i]` is batch number i, a pair (x, y). Then the order of the
-            batches is shuffled, not that of the samples.
+            without y, batches (x, y) or (x, y, sample_weight): any object with a length whose `x[i]` is batch number i
+            (the order of the batches is then shuffled, not that of the samples), or anything that can be iterated over,
+            such as a generator or PyTorch's DataLoader (taken in its order, and read ahead in a thread).
         y : shape (N,), (N, 1) or (N, outputs)
             Labels, one-hot rows or real values, depending on the loss. If the outputs are images (N, H, W, C): labels
             of pixels (N, H, W), or images like the outputs.
@@ -164,6 +166,8 @@ class GWUNetwork(Savable):
             Weight of each sample.
         initial_epoch : int
             Number of epochs already done, to continue a run. `network.history` keeps the records of those epochs.
+        steps_per_epoch : int, optional
+            Number of batches in an epoch, for iterables without an end, and for generators, which cannot start again.
         verbose : 0, 1, 2 or 'auto'
             Nothing, a progress bar, or a line per epoch; 'auto' shows a bar on a terminal and in a notebook.
         distributed : DataParallel, optional
@@ -197,7 +201,15 @@ class GWUNetwork(Savable):
             epochs = check_size("fit", "epochs", epochs, 0)
             initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
             shuffle = check_flag("fit", "shuffle", shuffle)
-            engine, data = self._training_data(x, y, class_weight, sample_weight)
+            steps = None if steps_per_epoch is None else check_size("fit", "steps_per_epoch", steps_per_epoch)
+            if steps is not None and (y is not None or not is_stream(x) or is_indexed(x)):
+                raise ValueError(
+                    "fit: expected steps_per_epoch with an iterable of batches only, got it with data of known length; "
+                    "leave it out"
+                )
+            engine, data = self._training_data(x, y, class_weight, sample_weight, steps)
+            if isinstance(data, IterableStream):
+                data.require_epochs("fit", epochs - initial_epoch)
             data, validation = self._with_validation(data, validation_data, validation_split)
             bar = make_progress("fit", verbose, shown=team.rank == 0)
             checked_callbacks = self._watch(callbacks, initial_epoch, writes=team.rank == 0)

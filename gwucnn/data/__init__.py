@@ -3,6 +3,7 @@
 - `checks.py`: images, targets and weights that users pass
 - `batches.py`: `Batches` gathers samples into buffers; a `Run` is a sequence of batches of one size
 - `streams.py`: batches from an object of the user's, which may be larger than memory
+- `iterables.py`: batches from a generator, a DataLoader or another iterable, read ahead in a thread
 """
 
 from gwucnn.data.batches import Batch, Batches, Run, sample_shape
@@ -19,12 +20,14 @@ from gwucnn.data.checks import (
     warn_unscaled,
     with_targets,
 )
-from gwucnn.data.streams import Admit, Stream, inputs_of, is_stream
+from gwucnn.data.iterables import IterableStream
+from gwucnn.data.streams import Admit, Stream, inputs_of, is_indexed, is_stream
 
 __all__ = [
     "Admit",
     "Batch",
     "Batches",
+    "IterableStream",
     "Run",
     "Stream",
     "as_images",
@@ -33,6 +36,7 @@ __all__ = [
     "check_fits",
     "data_to_validate",
     "inputs_of",
+    "is_indexed",
     "is_stream",
     "refuse_beside_stream",
     "sample_shape",

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
 
 from gwucnn.data.batches import Batches, Run
+from gwucnn.data.checks import batch_weights
 
-__all__ = ["Stream", "inputs_of", "is_stream"]
+__all__ = ["Stream", "inputs_of", "is_indexed", "is_stream"]
 
 Admit = Callable[[str, Any, Any], Batches]
 
 
 def is_stream(x: Any) -> bool:
-    """Whether x returns batches (x, y) by number: it has a length and items, and is not an array.
+    """Whether x gives batches (x, y), by number or one after the other, and is not an array.
 
     A list counts if its items are tuples; a list of arrays holds images.
     """
@@ -23,8 +24,13 @@ def is_stream(x: Any) -> bool:
         return False
     if isinstance(x, list):
         return bool(x) and all(isinstance(item, tuple) for item in x)
-    if isinstance(x, (tuple, str, bytes, Mapping, type)) or hasattr(x, "__array__"):
+    if isinstance(x, (tuple, str, bytes, Mapping, Set, type)) or hasattr(x, "__array__"):
         return False
+    return is_indexed(x) or hasattr(x, "__iter__")
+
+
+def is_indexed(x: Any) -> bool:
+    """Whether a stream returns batches by number, so that their order can be shuffled."""
     return hasattr(x, "__len__") and hasattr(x, "__getitem__")
 
 
@@ -57,12 +63,21 @@ class Stream:
         return length
 
     def _batch(self, number: int, where: str) -> Batches:
-        item = self._source[number]
-        if not isinstance(item, (tuple, list)) or len(item) != 2:
+        return self._admitted(self._source[number], where)
+
+    def _admitted(self, item: Any, where: str) -> Batches:
+        """Check a batch of the user's."""
+        if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
             count = f" of {len(item)}" if isinstance(item, (tuple, list)) else ""
-            raise TypeError(f"{where}: expected a batch (x, y), got {type(item).__name__}{count}")
+            raise TypeError(
+                f"{where}: expected a batch (x, y) or (x, y, sample_weight), got {type(item).__name__}{count}"
+            )
         try:
-            return self._admit(where, *item)
+            batch = self._admit(where, *item[:2])
+            if len(item) == 3:
+                weights = batch_weights(batch.targets, 0, None, item[2], where)
+                batch.weights = weights if batch.weights is None else batch.weights * weights
+            return batch
         except (ValueError, TypeError) as error:
             if str(error).startswith(where):
                 raise
@@ -87,9 +102,11 @@ class Stream:
 
 
 def inputs_of(source: Any, caller: str) -> Iterator[Any]:
-    """Yield the inputs of each batch, which is a pair (x, y) or x itself."""
-    if not len(source):
-        raise ValueError(f"{caller}: expected at least one batch, got none")
-    for number in range(len(source)):
-        item = source[number]
+    """Yield the inputs of each batch, which is a tuple (x, ...) or x itself."""
+    items = (source[number] for number in range(len(source))) if is_indexed(source) else iter(source)
+    empty = True
+    for item in items:
+        empty = False
         yield item[0] if isinstance(item, tuple) and item else item
+    if empty:
+        raise ValueError(f"{caller}: expected at least one batch, got none")

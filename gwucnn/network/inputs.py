@@ -8,12 +8,14 @@ from gwucnn.common import NotBuiltError, min_and_max
 from gwucnn.data import (
     Admit,
     Batches,
+    IterableStream,
     Stream,
     as_images,
     batch_weights,
     check_finite,
     check_fits,
     data_to_validate,
+    is_indexed,
     is_stream,
     sample_shape,
     sample_weights,
@@ -52,12 +54,17 @@ class InputValidation(NetworkBase):
         """The optimizer, with its learning rate `lr`; None before `compile`."""
         return None if self._compiled is None else self._compiled.optimizer
 
-    def _feed(self, caller: str, x: Any, y: Any, admit: Admit) -> tuple[Engine, Data]:
+    def _feed(self, caller: str, x: Any, y: Any, admit: Admit, steps: int | None = None) -> tuple[Engine, Data]:
         """Return the engine and the data: arrays checked by `admit`, or a stream whose batches it will check."""
         if y is None and isinstance(x, tuple) and len(x) == 2:
             raise TypeError(f"{caller}: expected y beside x, got both in one tuple; write {caller}(x, y)")
         streamed = y is None and is_stream(x) and self._compiled is not None
-        data = Stream(x, admit, caller) if streamed else admit(caller, x, y)
+        if not streamed:
+            data: Data = admit(caller, x, y)
+        elif is_indexed(x):
+            data = Stream(x, admit, caller)
+        else:
+            data = IterableStream(x, admit, caller, steps)
         return self._build(self._layer_row.in_shape or ()), data
 
     def _data(self, caller: str, x: Any, y: Any) -> Batches:
@@ -78,7 +85,9 @@ class InputValidation(NetworkBase):
             self._warned.add("pixels")
         return data
 
-    def _training_data(self, x: Any, y: Any, class_weight: Any, sample_weight: Any) -> tuple[Engine, Data]:
+    def _training_data(
+        self, x: Any, y: Any, class_weight: Any, sample_weight: Any, steps: int | None
+    ) -> tuple[Engine, Data]:
         """Return the engine and the data of `fit`, weighted by sample and by class."""
         streamed = y is None and is_stream(x)
         if streamed and isinstance(class_weight, str) and class_weight == "balanced":
@@ -93,7 +102,7 @@ class InputValidation(NetworkBase):
             data.weights = weights_of(data.targets, self._classes, class_weight, sample_weight)
             return data
 
-        return self._feed("fit", x, y, admit)
+        return self._feed("fit", x, y, admit, steps)
 
     def _with_validation(self, data: Data, validation_data: Any, share: float) -> tuple[Data, Data | None]:
         """Return the data to train on and to validate on: validation_data, or else the last part of the samples."""
@@ -109,6 +118,12 @@ class InputValidation(NetworkBase):
 
     def _validation_data(self, given: Any) -> Data:
         x, y, weights = (given, None, None) if is_stream(given) else data_to_validate(given)
+        if hasattr(x, "__next__"):
+            kind = type(x).__name__
+            raise ValueError(
+                f"fit: expected validation_data that can be read again after each epoch, got a {kind}; give "
+                "a list of its batches, or an object whose __iter__ starts anew"
+            )
 
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)

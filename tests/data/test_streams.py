@@ -164,9 +164,9 @@ def test_nonfinite_data_are_reported_at_their_batch(data):
 
 
 WRONG = [
-    (lambda d: small().fit([(d[0], d[1], d[1])]), TypeError,
-     "fit: x[0]: expected a batch (x, y), got tuple of 3"),
-    (lambda d: small().fit(Own([d[0]])), TypeError, "fit: x[0]: expected a batch (x, y), got ndarray"),
+    (lambda d: small().fit([(d[0], d[1], d[1], d[1])]), TypeError,
+     "fit: x[0]: expected a batch (x, y) or (x, y, sample_weight), got tuple of 4"),
+    (lambda d: small().fit(Own([d[0]])), TypeError, "fit: x[0]: expected a batch (x, y) or (x, y, sample_weight), got ndarray"),
     (lambda d: small().fit(Own([])), ValueError, "fit: expected at least one batch, got none"),
     (lambda d: small().evaluate(Own([])), ValueError, "evaluate: expected at least one batch, got none"),
     (lambda d: small().predict(Own([])), ValueError, "predict: expected at least one batch, got none"),
@@ -186,9 +186,6 @@ WRONG = [
     (lambda d: small().evaluate(d[0]), TypeError,
      "evaluate: expected x and y, got x alone; give y too, or as x an object with __len__ and __getitem__ that returns "
      "batches (x, y)"),
-    (lambda d: small().fit(iter([d])), TypeError,
-     "fit: expected x to be an array of numbers, got list_iterator; give an array, or for batches (x, y) an object with "
-     "__len__ and __getitem__"),
     (lambda d: small().fit(Own([d]), batch_size=4), ValueError,
      "fit: expected no batch_size with an object that returns batches, got one; leave it out, batches have "
      "their own size"),
