@@ -227,6 +227,7 @@ class GWUNetwork(Savable):
                 histories=(history,) if run is history else (history, run),
                 team=team,
             )
+        self._warn_if_shut(data, history.history.get("loss", []))
         return history
 
     # How `fit` trains on the next batches. An attribute, so that it can be replaced by a wrapper on one network.

@@ -21,7 +21,7 @@ Start with `engine.py`. The life of a training step, and where each part of it i
 
 from gwucnn.engine.engine import Engine, TrainingConfig
 from gwucnn.engine.epoch_totals import Totals
-from gwucnn.engine.inspection import layer_outputs, score_gradients
+from gwucnn.engine.inspection import layer_outputs, score_gradients, shut_layers
 from gwucnn.engine.loss_head import LossHead
 from gwucnn.engine.metric_names import check_metrics
 from gwucnn.engine.sweeper import Sweeper
@@ -39,5 +39,6 @@ __all__ = [
     "check_metrics",
     "layer_outputs",
     "score_gradients",
+    "shut_layers",
     "team_of",
 ]

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from gwucnn.activation_functions import RELUActivation
 from gwucnn.engine.fusion import plan
 from gwucnn.layers import Layer
 from gwucnn.layers.inserting import check_output
 from gwucnn.memory import Space
 
-__all__ = ["layer_outputs", "score_gradients", "score_output_gradients"]
+__all__ = ["layer_outputs", "score_gradients", "score_output_gradients", "shut_layers"]
 
 
 def layer_outputs(layers: Sequence[Layer], x: Any) -> list[Any]:
@@ -32,6 +33,15 @@ def layer_outputs(layers: Sequence[Layer], x: Any) -> list[Any]:
         x = np.array(x)
         outputs.append(x)
     return outputs
+
+
+def shut_layers(layers: Sequence[Layer], x: Any) -> list[str]:
+    """Return the labels of the layers that end with a relu which is 0 everywhere, for all of these inputs.
+
+    No gradient passes such a layer, so that neither its weights nor those before it change any more.
+    """
+    outputs = zip(layers, layer_outputs(layers, x), strict=True)
+    return [layer.label for layer, y in outputs if layer.split_activation()[1] is RELUActivation and not y.any()]
 
 
 def score_gradients(layers: Sequence[Layer], x: Any, labels: Any) -> tuple[list[Any], list[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gwucnn.common import NotBuiltError, min_and_max
+from gwucnn.common import NotBuiltError, min_and_max, warn_user
 from gwucnn.data import (
     Admit,
     Batches,
@@ -24,13 +24,17 @@ from gwucnn.data import (
     warn_unscaled,
     with_targets,
 )
-from gwucnn.engine import Engine
+from gwucnn.engine import Engine, shut_layers
+from gwucnn.memory import Space
 from gwucnn.network.base import NetworkBase
 from gwucnn.optimizers import OPTIMIZERS, Optimizer
 
 __all__ = ["InputValidation", "refuse_optimizer_names"]
 
 Data = Batches | Stream
+
+# A loss that falls by less than this fraction over all epochs counts as one that does not fall.
+LEAST_FALL = 0.001
 
 
 def refuse_optimizer_names(**arguments: Any) -> None:
@@ -132,6 +136,22 @@ class InputValidation(NetworkBase):
             return data
 
         return self._feed("fit: validation_data", x, y, admit)[1]
+
+    def _warn_if_shut(self, data: Data, losses: list[float]) -> None:
+        """Warn once if the loss has not fallen since the first epoch because a relu is shut for every image."""
+        if "shut" in self._warned or not isinstance(data, Batches) or len(losses) < 2:
+            return
+        if losses[-1] < (1 - LEAST_FALL) * losses[0]:
+            return
+        images = data.inputs(slice(0, 64), Space(self._dtype))
+        shut = shut_layers(self.layers, images)
+        if shut:
+            self._warned.add("shut")
+            warn_user(
+                f"fit: the loss stays at {losses[-1]:.6g} because the relu of {shut[0]} is 0 for every one of "
+                f"{len(images)} images, and no gradient passes it; make the network again and train it with a lower lr "
+                f"than {self.optimizer.lr:g}"  # type: ignore[union-attr]
+            )
 
     @property
     def _classes(self) -> int:

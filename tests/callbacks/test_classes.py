@@ -230,6 +230,7 @@ def test_csv_logger_renumbers_a_file_that_counts_from_0(tmp_path):
         (lambda *args: np.float32(args[1]), [np.float32(0.1)] * 3),
     ],
 )
+@pytest.mark.filterwarnings("ignore:fit. the loss stays")
 def test_learning_rate_scheduler(schedule, rates, data):
     history = small(lr=0.1).fit(*data, epochs=3, callbacks=[LearningRateScheduler(schedule)])
     assert history.history["lr"] == pytest.approx(rates, rel=1e-12)

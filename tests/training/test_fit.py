@@ -91,6 +91,7 @@ def test_the_data_are_left_as_they_were(data):
     np.testing.assert_array_equal(y, before[1])
 
 
+@pytest.mark.filterwarnings("ignore:fit. the loss stays")
 def test_initial_epoch_continues_counting(data):
     whole, parts = small(optimizer="adam", seed=3), small(optimizer="adam", seed=3)
     records = []
