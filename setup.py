@@ -113,7 +113,7 @@ class BuildKernels(build_ext):
             flags = [*variant, *optimize]
             if kind == "clang-cl":
                 flags = [f"/clang:{flag}" for flag in flags]  # it takes the flags of clang in this form
-            if kind != "msvc":
+            if kind == "unix":
                 flags += WARNINGS
             extension.extra_compile_args = [*flags, *compile_openmp]
             extension.extra_link_args = [*link_openmp]
