@@ -657,7 +657,8 @@ def continued_warp(x, matrices, mode):
         np.maximum(0, 1 - abs(place[..., None] + margin - np.arange(n + 2 * margin)))
         for place, margin, n in zip(places(matrices, size), margins, size, strict=True)
     )
-    return np.einsum("nijh,nijw,nhwc->nijc", rows, columns, x, optimize=True)
+    # Image by image: numpy counts all steps of a loop in 32 bits where addresses have 32.
+    return np.stack([np.einsum("ijh,ijw,hwc->ijc", *parts) for parts in zip(rows, columns, x, strict=True)])
 
 
 def affine_warp_backward(dy, matrices):
