@@ -108,7 +108,7 @@ class GWUNetwork(Savable):
         metrics = check_metrics(metrics, checked)
         if self._layer_row.complete:
             self._layer_row.check_loss(checked)
-            check_metrics(metrics, checked, self._layer_row.shapes[-1][-1])
+            check_metrics(metrics, checked, self._layer_row.out_shape[-1])
         chosen = make_optimizer(optimizer, lr)
         chosen.claim(self)
         self._compiled = TrainingConfig(checked, chosen, metrics, global_clipnorm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from gwucnn.engine.recorded import Constant, Recorder, Sum, TrainingRecording
 from gwucnn.engine.team import ALONE
 from gwucnn.engine.workspaces import Workspaces
 from gwucnn.layers import Layer
-from gwucnn.layers.inserting import check_output
+from gwucnn.layers.graphs.graph import Graph
 from gwucnn.loss_functions import LossFunction
 from gwucnn.memory import Arena, Parameter, Randomness, Space, Workspace
 from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
@@ -43,7 +44,9 @@ class Engine:
     Parameters
     ----------
     layers : sequence of Layer
-        Built: their shapes and parameters are known.
+        Built: their shapes and parameters are known. Each once, in the order of their parameters.
+    graph : Graph
+        How they are connected.
     out_shape : tuple of int
         Shape of one sample's outputs.
     dtype : numpy dtype
@@ -59,6 +62,7 @@ class Engine:
     def __init__(
         self,
         layers: Sequence[Layer],
+        graph: Graph,
         out_shape: tuple[int, ...],
         dtype: Any,
         *,
@@ -66,25 +70,27 @@ class Engine:
         winograd: bool = True,
         randomness: Randomness | None = None,
     ) -> None:
-        self.layers = layers
+        self.layers, self.graph = layers, graph
         self.out_shape = out_shape
         self.dtype = np.dtype(dtype)
         self.randomness = Randomness(lambda: 0) if randomness is None else randomness
         self.team = ALONE  # the processes that share each batch
         self._fuse, self._winograd = fuse, winograd
         self._config: TrainingConfig | None = None
+        self._layout_lock = Lock()
         self._lay_out()
 
     def _lay_out(self) -> None:
         """Lay out the weights, trainable ones first, and plan the steps over them."""
         self.arena = Arena([parameter for layer in self.layers for parameter in layer.parameters], self.dtype)
         self._trainable_grads = self.arena.grads[: self.arena.trainable]
-        self.steps, self._activation = plan(self.layers, fuse=self._fuse)
-        self._inference_steps = plan(self.layers, fuse=self._fuse, training=False)[0]
+        self._training_graph, (self._activation,) = plan(self.graph, fuse=self._fuse)
+        self._inference_graph, _ = plan(self.graph, fuse=self._fuse, training=False)
+        self._needs_gradient = self._training_graph.needs_gradient()
         # Gradients that backward accumulates into, and which therefore have to start at zero.
-        self._accumulated = [
-            parameter.grad for step in self.steps if not step.overwrites_grads for parameter in step.parameters
-        ]
+        nodes = zip(self.steps, self._training_graph.accumulates(), strict=True)
+        accumulated = [p for step, accumulates in nodes if accumulates for p in step.parameters]
+        self._accumulated = [p.grad for p in dict.fromkeys(accumulated)]
         self.head = LossHead(self._activation, None)
         self.optimizer: Optimizer | None = None
         self._metrics: tuple[Any, ...] = ()
@@ -95,23 +101,27 @@ class Engine:
         self.recorder, self._inference_recorder = Recorder(self.arena), Recorder(self.arena)
         self._enable_recorders(True)
         self.workspaces = Workspaces(
-            self.steps,
-            self._inference_steps,
+            self._training_graph,
+            self._inference_graph,
             self.arena,
             self.dtype,
             winograd=self._winograd,
             randomness=self.randomness,
         )
+        # In one attribute, so that threads that predict while the layout changes never see parts of both.
+        self._inference = self._inference_graph, self._inference_recorder, self.workspaces
         if self._config is not None:
             self.compile(self._config)
 
     def update_layout(self) -> None:
-        """Lay out the weights again if some have been frozen or unfrozen.
+        """Lay out the weights again if some have been frozen or unfrozen, or are in use by another network.
 
         Optimizers go on with what they know of the gradients of those that are still trained.
         """
         if self.arena.outdated:
-            self._lay_out()
+            with self._layout_lock:
+                if self.arena.outdated:  # still: another thread may have done it
+                    self._lay_out()
 
     def compile(self, config: TrainingConfig) -> None:
         """Set the loss, the optimizer, the metrics and the clipping of gradients."""
@@ -128,8 +138,14 @@ class Engine:
 
     def _enable_recorders(self, loss_is_replayable: bool) -> None:
         """Enable recording where all steps are compiled ones."""
-        for recorder, steps in ((self.recorder, self.steps), (self._inference_recorder, self._inference_steps)):
-            recorder.enabled = loss_is_replayable and all(step.replayable for step in steps)
+        graphs = (self.recorder, self._training_graph), (self._inference_recorder, self._inference_graph)
+        for recorder, graph in graphs:
+            recorder.enabled = loss_is_replayable and all(step.replayable for step in graph.steps)
+
+    @property
+    def steps(self) -> list[Layer]:
+        """The steps that run in training, in their order."""
+        return self._training_graph.steps
 
     @property
     def clips_gradients(self) -> bool:
@@ -152,49 +168,52 @@ class Engine:
 
     def predict(self, batches: Batches, size: int) -> Any:
         """Return the outputs of all samples in a new array."""
+        self.update_layout()
+        graph, recorder, workspaces = self._inference
         outputs = np.empty((len(batches), *self.out_shape), self.dtype)
-        workspace = self.workspaces.borrow()
+        workspace = workspaces.borrow()
         for indices in batches.split(size):
             x = batches.inputs(indices, workspace.outer)
 
             def compute(x: Any = x) -> Any:
-                return self.head.outputs(self._forward(self._inference_steps, x, workspace), workspace.outer)
+                (z,) = self._forward(graph, x, workspace)
+                return self.head.outputs(z, workspace.outer)
 
-            outputs[indices] = self._inference_recorder.run(workspace, ("predict", len(x)), compute)
-        self.workspaces.give_back(workspace)
+            outputs[indices] = recorder.run(workspace, ("predict", len(x)), compute)
+        workspaces.give_back(workspace)
         return outputs
 
     def evaluate(self, batches: Batches, size: int, totals: Totals | None = None) -> Totals:
         """Return the loss and metrics of samples with targets, added to `totals`; weights do not change."""
+        self.update_layout()
         totals = self.totals() if totals is None else totals
         totals.penalty = sum(p.regularizer(p.constant) for p in self._penalized)
-        workspace = self.workspaces.borrow()
+        graph, recorder, workspaces = self._inference
+        workspace = workspaces.borrow()
         for indices in batches.split(size):
             batch = batches.batch(indices, self.out_shape, workspace.outer)
 
             def compute(batch: Batch = batch) -> Any:
-                loss, _, outputs = self._loss(self._inference_steps, batch, workspace)
+                loss, _, outputs = self._loss(graph, batch, workspace)
                 return loss, outputs
 
-            loss, outputs = self._inference_recorder.run(workspace, ("evaluate", len(batch.x)), compute)
+            loss, outputs = recorder.run(workspace, ("evaluate", len(batch.x)), compute)
             totals.add(loss.value, batch.weight, batch.target, outputs, batch.weights)
-        self.workspaces.give_back(workspace)
+        workspaces.give_back(workspace)
         return totals
 
-    def _forward(self, steps: Sequence[Layer], x: Any, workspace: Workspace) -> Any:
-        for step, space in zip(steps, workspace.spaces, strict=True):
-            x = step.forward(x, space)
-            if not step.replayable:
-                check_output(step, x, self.dtype)
-        return x
+    def _forward(self, graph: Graph, x: Any, workspace: Workspace) -> list[Any]:
+        """Return the outputs of a graph."""
+        values = graph.forward([x], workspace.spaces)
+        return [values[output] for output in graph.outputs]
 
-    def _loss(self, steps: Sequence[Layer], batch: Batch, workspace: Workspace) -> tuple[Any, Any, Any]:
+    def _loss(self, graph: Graph, batch: Batch, workspace: Workspace) -> tuple[Any, Any, Any]:
         """Compute the loss of a batch.
 
         Returns an object whose `value` is the loss, the gradient with respect to the output of the last step, and the
         network's outputs.
         """
-        z = self._forward(steps, batch.x, workspace)
+        (z,) = self._forward(graph, batch.x, workspace)
         value, gradient, outputs = self.head.loss(z, batch.target, batch.share, workspace.outer)
         step = workspace.outer.step("loss") if self.head.replayable else Constant(value)
         return step, gradient, outputs
@@ -218,7 +237,7 @@ class Engine:
         )
         if not (finite.value and isfinite(loss.value)):
             self.randomness.draws = draws
-            message = describe_nonfinite(loss.value, self.steps, batch.x, workspace.spaces)
+            message = describe_nonfinite(loss.value, self._training_graph, batch.x, workspace.spaces)
             self.randomness.draws = draws
             raise FloatingPointError(message)
         self.team.average_gradients(self._trainable_grads, batch.weight)
@@ -241,9 +260,8 @@ class Engine:
         workspace.tape.deferred.clear()
         for number, grad in enumerate(self._accumulated):
             outer.run(f"zero {number}", fill_zero, out=grad)
-        loss, dy, outputs = self._loss(self.steps, batch, workspace)
-        for step, space in zip(reversed(self.steps), reversed(workspace.spaces), strict=True):
-            dy = step.backward(dy, space)
+        loss, dy, outputs = self._loss(self._training_graph, batch, workspace)
+        self._training_graph.backward([dy], workspace.spaces, self._needs_gradient)
         loss = self._add_penalties(loss, outer)
         name = f"finite {len(batch.x)}"
         outer.run(name, all_finite, self._trainable_grads, besides=self._self_checking(workspace.tape.steps))

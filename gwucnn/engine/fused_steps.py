@@ -1,16 +1,32 @@
-"""Steps that compute several layers at once. They share the parameters of those layers and own none."""
+"""Steps that compute several layers at once, or a part of one. They share the layers' parameters and own none."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from gwucnn import ops
+from gwucnn.activation_functions import ActivationFunction
+from gwucnn.activation_layers import ActivationLayer
 from gwucnn.layers import BatchNormalization, Conv2D, Layer, MaxPooling2D
 from gwucnn.layers.weighted import WeightedLayer
 from gwucnn.memory import Space
 from gwucnn.ops.conv_pool import has_gradients
 
-__all__ = ["ConvPool", "ConvRelu", "NormRelu"]
+__all__ = ["Activate", "ConvPool", "ConvRelu", "NormRelu"]
+
+
+class Activate(ActivationLayer):
+    """The final activation of a layer as a step of its own."""
+
+    def __init__(self, function: type[ActivationFunction], layer: Layer) -> None:
+        super().__init__()
+        self._applied = function
+        self.label = layer.label
+        self.in_shape = self.out_shape = layer.out_shape
+
+    @property
+    def _function(self) -> type[ActivationFunction]:
+        return self._applied
 
 
 class ConvRelu(Layer):

@@ -7,16 +7,18 @@ built, and shares the parameters of the layers, so that saving, counting and pri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction, RELUActivation
 from gwucnn.activation_layers import RELU
-from gwucnn.engine.fused_steps import ConvPool, ConvRelu, NormRelu
+from gwucnn.engine.fused_steps import Activate, ConvPool, ConvRelu, NormRelu
 from gwucnn.engine.slices import sliced
 from gwucnn.layers import (
+    Add,
     BatchNormalization,
+    Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
@@ -34,27 +36,61 @@ from gwucnn.layers import (
     SeparableConv2D,
     SpatialDropout2D,
 )
-from gwucnn.layers.nested import Nested
+from gwucnn.layers.graphs.graph import OUTPUT, Graph, GraphBuilder
 from gwucnn.layers.weighted import WeightedLayer
 from gwucnn.memory import Space
 
-__all__ = ["ConvPool", "plan"]
+__all__ = ["ConvPool", "Plan", "plan", "without_last_activations"]
 
 
-def plan(
-    layers: Sequence[Layer], *, fuse: bool = True, training: bool = True
-) -> tuple[list[Layer], type[ActivationFunction] | None]:
-    """Return the steps to run, in order, and the final activation, which runs together with the loss.
+class Plan(NamedTuple):
+    """The graph of steps to run, and the final activation of each output, which runs together with the loss."""
 
-    With `training=False` they are for inference, and have no backward pass.
+    graph: Graph
+    activations: tuple[type[ActivationFunction] | None, ...]
+
+
+def plan(graph: Graph, *, fuse: bool = True, training: bool = True) -> Plan:
+    """Return what runs in place of a graph of layers.
+
+    With `training=False` the steps are for inference, and have no backward pass.
     """
-    if not layers:
-        return [], None
-    last, activation = layers[-1].split_activation()
-    steps = [*layers[:-1], *([] if last is None else [last])]
-    if not fuse:
-        return steps, activation
-    return _fused(steps) if training else sliced(_for_inference(steps)), activation
+    graph, activations = without_last_activations(_expanded(graph))
+    if fuse:
+        graph = _fused(graph) if training else sliced(_for_inference(graph))
+    return Plan(graph, activations)
+
+
+def _expanded(graph: Graph) -> Graph:
+    """Return the graph with the layers inside of other layers in their places.
+
+    Classes derived from ours are left as they are: their forward may do something else.
+    """
+    builder, places = GraphBuilder(graph.inputs), list(range(graph.inputs))
+    for layer, sources in graph.nodes:
+        read = [places[source] for source in sources]
+        if type(layer) in (Residual, Concatenate) and layer.children:
+            places += builder.include(_expanded(layer.graph), read)  # type: ignore[attr-defined]
+        else:
+            places.append(builder.add(layer, read))
+    return builder.graph([places[output] for output in graph.outputs])
+
+
+def without_last_activations(graph: Graph) -> Plan:
+    """Take the final activations off the outputs. What else reads such an output gets it from a step of its own."""
+    readers = graph.readers()
+    builder, places = GraphBuilder(graph.inputs), list(range(graph.inputs))
+    outputs: dict[int, tuple[int, Any]] = {}  # of the old values: the new value before the activation, and it
+    for number, (layer, sources) in enumerate(graph.nodes):
+        value, read = graph.inputs + number, [places[source] for source in sources]
+        rest, activation = layer.split_activation() if OUTPUT in readers[value] else (layer, None)
+        before = read[0] if rest is None else builder.add(rest, read)
+        outputs[value] = before, activation
+        if activation is not None and any(reader != OUTPUT for reader in readers[value]):
+            before = builder.add(Activate(activation, layer), [before])
+        places.append(before)
+    ends = [outputs.get(output, (output, None)) for output in graph.outputs]
+    return Plan(builder.graph([value for value, _ in ends]), tuple(activation for _, activation in ends))
 
 
 # Layers that change nothing in inference.
@@ -71,23 +107,52 @@ TRAINING_ONLY = (
 )
 
 
-def _for_inference(steps: list[Layer]) -> list[Layer]:
+def _for_inference(graph: Graph) -> Graph:
     """Return the plan for inference: without dropout and augmentation, and with fewer steps.
 
     Relu and batch normalisation are folded into the layer before, but only layers of exactly these classes, because a
     class derived from them may compute something else.
     """
-    steps = [step.planned(_for_inference) if isinstance(step, Nested) else step for step in steps]
-    folded: list[Layer] = []
-    for step in steps:
-        if type(step) in TRAINING_ONLY:
+    builder, places = GraphBuilder(graph.inputs), list(range(graph.inputs))
+    for layer, sources in graph.nodes:
+        read = [places[source] for source in sources]
+        places.append(read[0] if type(layer) in TRAINING_ONLY else builder.add(layer, read))
+    graph = builder.graph([places[output] for output in graph.outputs])
+    return _fused(_with_chains_replaced(graph, _folded_chain))
+
+
+# Given layers that follow one another, a function of this kind returns how many of them, from the first on, one step
+# computes, and this step.
+Combine = Callable[[list[Layer]], tuple[int, Layer]]
+
+# Layers that are looked at together: a convolution, batch normalisation and relu, and one more.
+LONGEST_CHAIN = 4
+
+
+def _with_chains_replaced(graph: Graph, combine: Combine) -> Graph:
+    """Return the graph with the first layers of each chain replaced by the step that `combine` makes of them."""
+    builder, places = GraphBuilder(graph.inputs), {value: value for value in range(graph.inputs)}
+    done: set[int] = set()
+    for chain in graph.chains(LONGEST_CHAIN):
+        first = chain[0]
+        if first in done:
             continue
-        combined = _folded(folded[-1], step) if folded else None
+        count, step = combine([graph.nodes[number].layer for number in chain])
+        done.update(chain[:count])
+        value = builder.add(step, [places[source] for source in graph.nodes[first].sources])
+        places[graph.inputs + chain[count - 1]] = value
+    return builder.graph([places[output] for output in graph.outputs])
+
+
+def _folded_chain(layers: list[Layer]) -> tuple[int, Layer]:
+    """Fold as many layers as possible into the first one."""
+    step = layers[0]
+    for count, following in enumerate(layers[1:], 1):
+        combined = _folded(step, following)
         if combined is None:
-            folded.append(step)
-        else:
-            folded[-1] = combined
-    return _fused(folded)
+            return count, step
+        step = combined
+    return len(layers), step
 
 
 # Convolutions of at most this many filters (half an AVX-512 vector) have kernels of their own (see few_outputs.pxi).
@@ -124,21 +189,18 @@ def _folded(layer: Layer, following: Layer) -> Layer | None:
     return layer.with_weights(weights)
 
 
-def _fused(steps: list[Layer]) -> list[Layer]:
-    """Replace sequences of layers that a single step can compute, also inside layers that contain others."""
-    steps = [step.planned(_fused) if isinstance(step, Nested) else step for step in steps]
-    fused: list[Layer] = []
-    while steps:
-        for pattern, make in PATTERNS.items():
-            run = steps[: len(pattern)]
-            if tuple(map(type, run)) == pattern and (step := make(*run)) is not None:
-                fused.append(step)
-                steps = steps[len(pattern) :]
-                break
-        else:
-            fused.append(steps[0])
-            steps = steps[1:]
-    return fused
+def _fused(graph: Graph) -> Graph:
+    """Replace sequences of layers that a single step can compute."""
+    return _with_chains_replaced(graph, _fused_chain)
+
+
+def _fused_chain(layers: list[Layer]) -> tuple[int, Layer]:
+    """Make the first layers one step, by the first pattern that fits."""
+    for pattern, make in PATTERNS.items():
+        run = layers[: len(pattern)]
+        if tuple(map(type, run)) == pattern and (step := make(*run)) is not None:
+            return len(pattern), step
+    return 1, layers[0]
 
 
 def _norm_relu(norm: Layer, relu: Layer) -> Layer | None:
@@ -174,16 +236,16 @@ def _conv_relu_pool(conv: Layer, relu: Layer, pool: Layer) -> Layer | None:
     return _conv_pool(conv.with_activation(RELUActivation), pool)
 
 
-def _residual_relu(block: Layer, relu: Layer) -> Layer | None:
-    """Apply relu while the sum of the branches is in registers."""
-    return block.with_relu() if isinstance(block, Residual) else None
+def _add_relu(add: Layer, relu: Layer) -> Layer | None:
+    """Apply relu while the sum is in registers."""
+    return add.with_relu() if isinstance(add, Add) else None
 
 
 # Longest first. A function may decline by returning None.
 PATTERNS: dict[tuple[type[Layer], ...], Any] = {
     (Conv2D, RELU, MaxPooling2D): _conv_relu_pool,
     (Conv2D, MaxPooling2D): _conv_pool,
-    (Residual, RELU): _residual_relu,
+    (Add, RELU): _add_relu,
     (Conv2D, RELU): _conv_relu,
     (BatchNormalization, RELU): _norm_relu,
     (DepthwiseConv2D, RELU): _conv_relu,

@@ -7,60 +7,57 @@ K. Simonyan, A. Vedaldi and A. Zisserman, "Deep inside convolutional networks", 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from gwucnn.activation_functions import RELUActivation
-from gwucnn.engine.fusion import plan
-from gwucnn.layers import Layer
+from gwucnn.engine.fused_steps import Activate
+from gwucnn.engine.fusion import without_last_activations
+from gwucnn.layers.graphs.graph import Graph
 from gwucnn.layers.inserting import check_output
 from gwucnn.memory import Space
 
 __all__ = ["layer_outputs", "score_gradients", "score_output_gradients", "shut_layers"]
 
 
-def layer_outputs(layers: Sequence[Layer], x: Any) -> list[Any]:
-    """Return the output of each layer for the inputs x, in new arrays.
+def layer_outputs(graph: Graph, x: Any) -> list[Any]:
+    """Return the output of each node for the inputs x, in new arrays.
 
     x : shape (N, ...), channels last, of the dtype to compute in
     """
-    outputs, dtype = [], x.dtype
-    for layer in layers:
-        x = layer.forward(x, Space(dtype))
-        check_output(layer, x, dtype)
-        x = np.array(x)
-        outputs.append(x)
-    return outputs
+    spaces = [Space(x.dtype) for _ in graph.nodes]
+    values = graph.forward([x], spaces)[graph.inputs :]
+    for layer, y in zip(graph.steps, values, strict=True):
+        check_output(layer, y, x.dtype)
+    return [np.array(y) for y in values]
 
 
-def shut_layers(layers: Sequence[Layer], x: Any) -> list[str]:
+def shut_layers(graph: Graph, x: Any) -> list[str]:
     """Return the labels of the layers that end with a relu which is 0 everywhere, for all of these inputs.
 
     No gradient passes such a layer, so that neither its weights nor those before it change any more.
     """
-    outputs = zip(layers, layer_outputs(layers, x), strict=True)
+    outputs = zip(graph.steps, layer_outputs(graph, x), strict=True)
     return [layer.label for layer, y in outputs if layer.split_activation()[1] is RELUActivation and not y.any()]
 
 
-def score_gradients(layers: Sequence[Layer], x: Any, labels: Any) -> tuple[list[Any], list[Any]]:
-    """Return x and the output of each layer, and the gradients of the class scores with respect to each of them.
+def score_gradients(graph: Graph, x: Any, labels: Any) -> tuple[list[Any], list[Any]]:
+    """Return x and the output of each node, and the gradients of the class scores with respect to each of them.
 
     The layers run as in inference. The final activation is left out: a score is its input.
 
     x : shape (N, ...), channels last, of the dtype to compute in
     labels : as for `score_output_gradients`
     """
-    steps, _ = plan(layers, fuse=False)
-    spaces = [Space(x.dtype, backward_follows=True) for _ in steps]
-    values = [x]
-    for step, space in zip(steps, spaces, strict=True):
-        values.append(step.forward(values[-1], space))
-    gradients = [score_output_gradients(values[-1], labels)]
-    for step, space in zip(reversed(steps), reversed(spaces), strict=True):
-        gradients.append(step.backward(gradients[-1], space))
-    return [np.array(value) for value in values], [np.array(gradient) for gradient in reversed(gradients)]
+    steps, _ = without_last_activations(graph)
+    spaces = [Space(x.dtype, backward_follows=True) for _ in steps.nodes]
+    values = steps.forward([x], spaces)
+    scores = score_output_gradients(values[steps.outputs[0]], labels)
+    gradients = steps.backward([scores], spaces, steps.needs_gradient(inputs=True))
+    shown = [True] * steps.inputs + [not isinstance(step, Activate) for step in steps.steps]
+    return [np.array(v) for v in compress(values, shown)], [np.array(g) for g in compress(gradients, shown)]
 
 
 def score_output_gradients(z: Any, labels: Any) -> Any:

@@ -7,27 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.layers import Layer
-from gwucnn.layers.base import leaves
+from gwucnn.layers.graphs.graph import Graph
 from gwucnn.memory import Space
 
 __all__ = ["describe_nonfinite"]
 
 
-def describe_nonfinite(loss: float, steps: Sequence[Layer], x: Any, spaces: Sequence[Space]) -> str:
+def describe_nonfinite(loss: float, graph: Graph, x: Any, spaces: Sequence[Space]) -> str:
     """Return a sentence that names the first layer whose outputs, or else the last whose gradients, are not finite.
 
     It runs the forward pass once more, so the caller has to reset the state of the random numbers before and after.
 
-    steps : the plan, just run forward and backward. x : inputs of the batch. spaces : one for each step.
+    graph : the steps, just run forward and backward. x : inputs of the batch. spaces : one for each step.
     """
-    for step, space in zip(steps, spaces, strict=True):
-        y = step.forward(x, space)
+    values = graph.forward([x], spaces)
+    for step, y in zip(graph.steps, values[graph.inputs :], strict=True):
         if not np.isfinite(y).all():
-            return f"the loss is {loss}, and numbers that are not finite begin at {step.find_nonfinite(space)}"
-        x = y
-    for layer in reversed([leaf for step in steps for leaf in leaves(step)]):
-        for parameter in layer.parameters:
+            return f"the loss is {loss}, and numbers that are not finite begin at {step.label}"
+    for step in reversed(graph.steps):
+        for parameter in step.parameters:
             if not np.isfinite(parameter.grad).all():
-                return f"the gradient of {layer.label}'s {parameter.name} is not finite"
+                return f"the gradient of {step.label}'s {parameter.name} is not finite"
     return f"the loss is {loss}"

@@ -8,12 +8,12 @@ if they are small compared with the activations of a slice, as in MobileNet, but
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 from gwucnn import kernels, ops
-from gwucnn.layers.base import Layer, leaves
+from gwucnn.layers.base import Layer
+from gwucnn.layers.graphs.graph import Graph
 from gwucnn.memory import Space
 
 __all__ = ["Slices", "sliced"]
@@ -28,15 +28,24 @@ MOST_SAMPLES = 16
 WINOGRAD_FACTOR = 4
 
 
-def sliced(steps: list[Layer]) -> list[Layer]:
-    """Return a single step that runs these steps slice by slice, or the steps themselves if that would not pay."""
-    inside = [leaf for step in steps for leaf in leaves(step)]
-    if not inside or not all(leaf.replayable and _is_per_sample(leaf) for leaf in [*steps, *inside]):
-        return steps
-    size = SLICE_ELEMENTS // max(prod(leaf.in_shape) + prod(leaf.out_shape) for leaf in inside)
-    activations = sum(prod(leaf.out_shape) for leaf in inside)
-    weights = sum(_weights(leaf) for leaf in inside)
-    return [Slices(steps, size)] if 0 < size <= MOST_SAMPLES and weights <= size * activations else steps
+def sliced(graph: Graph) -> Graph:
+    """Return a single step that runs this graph slice by slice, or the graph itself if that would not pay."""
+    steps = graph.steps
+    if graph.inputs > 1 or len(graph.outputs) > 1 or not steps:
+        return graph
+    if not all(step.replayable and _is_per_sample(step) for step in steps):
+        return graph
+    size = SLICE_ELEMENTS // max(prod(_in_shape(step)) + prod(step.out_shape) for step in steps)
+    activations = sum(prod(step.out_shape) for step in steps)
+    weights = sum(_weights(step) for step in {id(step): step for step in steps}.values())
+    pays = 0 < size <= MOST_SAMPLES and weights <= size * activations
+    return Graph.row([Slices(graph, size)]) if pays else graph
+
+
+def _in_shape(step: Layer) -> Any:
+    """Return the shape of the input, or of the largest of several."""
+    shape: Any = step.in_shape
+    return max(shape, key=prod) if shape and isinstance(shape[0], tuple) else shape
 
 
 def _is_per_sample(layer: Layer) -> bool:
@@ -53,16 +62,17 @@ def _weights(layer: Layer) -> int:
 
 
 class Slices(Layer):
-    """Inference steps that run on `size` samples per thread at a time."""
+    """Inference on `size` samples per thread at a time, through a graph of one input and one output."""
 
     replayable = True
 
-    def __init__(self, steps: Sequence[Layer], size: int) -> None:
-        self._steps, self._size = steps, size
+    def __init__(self, graph: Graph, size: int) -> None:
+        self._graph, self._size = graph, size
+        steps = graph.steps
         self.label = steps[0].label
         self.children = tuple(steps)
         self.parameters = tuple(parameter for step in steps for parameter in step.parameters)
-        self.in_shape, self.out_shape = steps[0].in_shape, steps[-1].out_shape
+        self.in_shape, self.out_shape = _in_shape(steps[0]), steps[graph.outputs[0] - 1].out_shape
 
     def forward(self, x: Any, space: Space) -> Any:
         size = self._size * kernels.get_num_threads()
@@ -83,6 +93,5 @@ class Slices(Layer):
         return y
 
     def _through(self, x: Any, space: Space) -> Any:
-        for number, step in enumerate(self._steps):
-            x = step.forward(x, space.child(number, needs_dx=space.needs_dx or number > 0))
-        return x
+        spaces = [space.child(number) for number in range(len(self._graph.nodes))]
+        return self._graph.forward([x], spaces)[self._graph.outputs[0]]

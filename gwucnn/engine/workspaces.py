@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from gwucnn.layers import Layer
+from gwucnn.layers.graphs.graph import Graph
 from gwucnn.memory import Arena, Randomness, Workspace
 
 __all__ = ["Workspaces"]
@@ -16,8 +15,8 @@ class Workspaces:
 
     Parameters
     ----------
-    training_steps, inference_steps : sequence of Layer
-        The plans that run over them.
+    training, inference : Graph
+        The steps of the plans that run over them.
     arena : Arena
     dtype : numpy dtype
     winograd : bool
@@ -28,15 +27,15 @@ class Workspaces:
 
     def __init__(
         self,
-        training_steps: Sequence[Layer],
-        inference_steps: Sequence[Layer],
+        training: Graph,
+        inference: Graph,
         arena: Arena,
         dtype: Any,
         *,
         winograd: bool,
         randomness: Randomness,
     ) -> None:
-        self._training_steps, self._inference_steps = training_steps, inference_steps
+        self._training_graph, self._inference_graph = training, inference
         self._arena, self._dtype, self._winograd, self._randomness = arena, dtype, winograd, randomness
         self._idle: list[Workspace] = []
         self._training: Workspace | None = None
@@ -55,15 +54,16 @@ class Workspaces:
         """Return the training workspace, the same one for every batch."""
         workspace = self.current_training
         if workspace is None:
+            graph = self._training_graph
             workspace = self._training = Workspace(
-                len(self._training_steps),
+                graph.needs_dx(graph.needs_gradient()),
                 self._dtype,
                 training=True,
                 winograd=self._winograd,
                 randomness=self._randomness,
             )
-            for step, space in zip(self._training_steps, workspace.spaces, strict=True):
-                space.accumulates = not step.overwrites_grads
+            for space, accumulates in zip(workspace.spaces, graph.accumulates(), strict=True):
+                space.accumulates = accumulates
         return workspace
 
     def borrow(self) -> Workspace:
@@ -76,7 +76,7 @@ class Workspaces:
         constant = self._arena.tracked
         if workspace is None or not workspace.is_current or workspace.constant_weights != constant:
             workspace = Workspace(
-                len(self._inference_steps),
+                [False] * len(self._inference_graph.nodes),
                 self._dtype,
                 training=False,
                 winograd=self._winograd,

@@ -16,6 +16,7 @@ from gwucnn.common import FormatError, NotBuiltError, check_size, from_config
 from gwucnn.files.functions import Functions
 from gwucnn.files.snapshot import OPTIONS, names_of, slots_of
 from gwucnn.layers.base import CLASSES
+from gwucnn.layers.graphs.tensor import Input
 from gwucnn.memory import MANY_UPDATES
 
 __all__ = ["from_document"]
@@ -25,9 +26,12 @@ LONGEST_ERROR = 1800
 
 # The keys that each part of a document has, and no others.
 DOCUMENT = (
-    "gwucnn", "format", "network", "layers", "input_shape", "built", "weights", "compiled", "random",
+    "gwucnn", "format", "network", "layers", "graph", "input_shape", "built", "weights", "compiled", "random",
     "epochs", "history", "callbacks",
 )  # fmt: skip
+NOT_IN_FORMAT_1 = ("graph",)
+GRAPH = ("inputs", "nodes", "outputs")
+INPUT = ("shape", "name")
 RECIPE = ("loss", "optimizer", "metrics", "global_clipnorm", "lr", "updates")
 WEIGHT = ("name", "trainable", "trained")
 STATE = ("class_name", "state")
@@ -64,15 +68,21 @@ def from_document(
 
 
 def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any], functions: Functions) -> Any:
+    if _part(document, "format", int) == 1:
+        document = document | dict.fromkeys(NOT_IN_FORMAT_1)
     _part(_only("a network of", document, DOCUMENT), "gwucnn", str)
-    network = make(_only("the options", _part(document, "network", dict), OPTIONS))
-    for number, layer in enumerate(_part(document, "layers", list)):
-        if _part(layer, "class_name", str) not in CLASSES:
-            raise ValueError(
-                f"expected layer {number} to be of a class that is known, got {layer['class_name']!r}; "
-                "define or import it first"
-            )
-        network.add(from_config("add", "a layer", layer, CLASSES))
+    options = _only("the options", _part(document, "network", dict), OPTIONS)
+    layers = [_layer(number, entry) for number, entry in enumerate(_part(document, "layers", list))]
+    graph = _part(document, "graph", dict, None)
+    if graph is not None:
+        inputs, outputs = _connected(layers, graph, options["data_format"])
+        network = make(options, inputs=inputs, outputs=outputs)
+        if network.layers != tuple(layers):
+            raise ValueError("expected a graph that uses all layers in their order, got another")
+    else:
+        network = make(options)
+        for layer in layers:
+            network.add(layer)
     shape = _part(document, "input_shape", list, None)
     if shape is not None:
         network._layer_row.start(tuple(check_size("input_shape", "each length", length) for length in shape))
@@ -111,6 +121,43 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any], f
         ],
     )
     return network
+
+
+def _layer(number: int, entry: Any) -> Any:
+    if _part(entry, "class_name", str) not in CLASSES:
+        raise ValueError(
+            f"expected layer {number} to be of a class that is known, got {entry['class_name']!r}; "
+            "define or import it first"
+        )
+    return from_config("add", "a layer", entry, CLASSES)
+
+
+def _connected(layers: list[Any], graph: Any, data_format: str) -> tuple[list[Any], list[Any]]:
+    """Call the layers as they were connected; return the inputs and outputs."""
+    _only("a graph of", graph, GRAPH)
+    tensors = []
+    for entry in _part(graph, "inputs", list):
+        _only("an input of", entry, INPUT)
+        shape = _part(entry, "shape", list)
+        if data_format == "channels_first" and len(shape) == 3:
+            shape = [shape[2], *shape[:2]]
+        tensors.append(Input(shape, name=_part(entry, "name", str, None), data_format=data_format))
+    count = len(tensors)
+    for node in _part(graph, "nodes", list):
+        if not isinstance(node, list) or len(node) != 2 or not isinstance(node[1], list):
+            raise ValueError(f"expected nodes of a layer and what it reads, got {str(node)[:60]}")
+        layer = layers[_below(len(layers), node[0], "the layers")]
+        read = [tensors[_below(len(tensors), value, "the values before it")] for value in node[1]]
+        tensors.append(layer(read if len(read) != 1 else read[0]))
+    outputs = [tensors[_below(len(tensors), value, "the values")] for value in _part(graph, "outputs", list)]
+    return tensors[:count], outputs
+
+
+def _below(count: int, number: Any, what: str) -> int:
+    """Return an index into a list of this length, or raise ValueError."""
+    if type(number) is not int or not 0 <= number < count:
+        raise ValueError(f"expected the number of one of {what}, below {count}, got {str(number)[:60]}")
+    return number
 
 
 def _only(what: str, document: Any, keys: Iterable[str]) -> Any:

@@ -30,7 +30,7 @@ from gwucnn.common import FormatError
 __all__ = ["FORMAT", "decode", "encode", "opened", "read"]
 
 # Incremented when older versions of the package would misunderstand new files.
-FORMAT = 1
+FORMAT = 2
 
 KEY = "gwucnn"
 

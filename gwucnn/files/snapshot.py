@@ -34,7 +34,12 @@ def _every_layer(layers: Any) -> Iterator[Layer]:
 
 def names_of(network: Any) -> dict[str, Any]:
     """Return all parameters by name."""
-    labels = {id(p): leaf.label for top in network.layers for leaf in leaves(top) for p in leaf.parameters}
+    labels = {}
+    for number, top in enumerate(network.layers):
+        for leaf in leaves(top):
+            # By its place in this network: a layer that another one shares has a label of that one.
+            label = f"{number}.{type(top).__name__}{leaf.label[len(top.label) :]}"
+            labels |= {id(parameter): label for parameter in leaf.parameters}
     named: dict[str, Any] = {}
     for layer in network.layers:
         for parameter in layer.parameters:
@@ -80,6 +85,7 @@ def to_document(caller: str, network: Any) -> tuple[dict[str, Any], dict[str, An
         "gwucnn": __version__,
         "network": {option: getattr(network, option) for option in OPTIONS},
         "layers": [_layer(caller, layer) for layer in network.layers],
+        "graph": network._layer_row.description(),
         "input_shape": network._layer_row.in_shape,
         "built": engine is not None,
         "weights": [

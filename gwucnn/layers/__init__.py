@@ -1,10 +1,10 @@
 """The layers, a file for each kind.
 
 Start with `base.py`, which has the base class and what a layer tells the engine, then read a short layer such as
-`flatten.py` or `dense.py`. `weighted.py` and `filters.py` are the bases of layers with a kernel, `rows.py` and
-`nested.py` of layers that contain layers. `inserting.py` puts a layer into a network; `last_activation.py` checks the
-final activation; `imported.py` has layers that only ONNX imports need. `augmentation/` has the layers that change
-images randomly in training.
+`flatten.py` or `dense.py`. `weighted.py` and `filters.py` are the bases of layers with a kernel. `graphs/` connects
+layers: it has those with several inputs and those that contain others. `inserting.py` puts a layer into a network;
+`last_activation.py` checks the final activation; `imported.py` has layers that only ONNX imports need. `augmentation/`
+has the layers that change images randomly in training.
 """
 
 from typing import Any
@@ -28,8 +28,10 @@ from gwucnn.layers.dense import Dense
 from gwucnn.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from gwucnn.layers.dropout import Dropout, SpatialDropout2D
 from gwucnn.layers.flatten import Flatten
+from gwucnn.layers.graphs.merge import Add, Average, Maximum, Multiply, Subtract
+from gwucnn.layers.graphs.nested import Concatenate, Residual
+from gwucnn.layers.graphs.tensor import Input
 from gwucnn.layers.group_norm import GroupNormalization
-from gwucnn.layers.nested import Concatenate, Residual
 from gwucnn.layers.normalise import BatchNormalization, LayerNormalization
 from gwucnn.layers.padding import Cropping2D, ZeroPadding2D
 from gwucnn.layers.pool import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
@@ -40,6 +42,8 @@ from gwucnn.layers.resizing import Resizing
 from gwucnn.layers.upsampling import UpSampling2D
 
 __all__ = [
+    "Add",
+    "Average",
     "AveragePooling2D",
     "BatchNormalization",
     "Concatenate",
@@ -53,9 +57,12 @@ __all__ = [
     "GlobalAveragePooling2D",
     "GlobalMaxPooling2D",
     "GroupNormalization",
+    "Input",
     "Layer",
     "LayerNormalization",
     "MaxPooling2D",
+    "Maximum",
+    "Multiply",
     "Normalization",
     "PReLU",
     "RandomBrightness",
@@ -72,6 +79,7 @@ __all__ = [
     "Resizing",
     "SeparableConv2D",
     "SpatialDropout2D",
+    "Subtract",
     "UpSampling2D",
     "ZeroPadding2D",
     "imported",

@@ -17,7 +17,7 @@ What a layer tells the engine. All of these are optional class attributes; the d
     rescales_pixels    pixels are brought to the order of 1                 does not warn about pixels of 0..255
     takes_images       `input_size` is the size of an image, whose          reads `input_size` accordingly
                        channels may stay open; if false, of features        (layers/inserting.py)
-    children, rows     (layers inside this one; see layers/rows.py)         plans, names and counts them too
+    children, rows     (layers inside this one; see graphs/rows.py)         plans, names and counts them too
 
 A layer that sets `replayable` although it computes outside ops would be left out of every batch but the first; one that
 sets `overwrites_grads` but accumulates would add to the gradients of the batch before. A derived class that overrides
@@ -161,6 +161,20 @@ class Layer(ChecksArguments):
         for parameter in self.parameters:
             parameter.trainable = parameter.learned and self.trainable
 
+    def __call__(self, inputs: Any) -> Any:
+        """Return the symbolic output of this layer for a symbolic input, or a list of them: see `gwucnn.Input`.
+
+        A layer that is called several times is shared: so are its weights.
+        """
+        several = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        connect = getattr(several[0], "connect", None) if several else None
+        if connect is None:
+            raise TypeError(
+                f"{self.label}: expected the output of Input(shape) or of another layer, got {type(inputs).__name__}; "
+                "to compute with arrays make a network and call its predict(x)"
+            )
+        return connect(self, several)
+
     def build(self, in_shape: Shape) -> Shape:
         """Declare the parameters for inputs of this shape (of one sample); return the shape of the output."""
         self.in_shape = self.out_shape = in_shape
@@ -177,10 +191,6 @@ class Layer(ChecksArguments):
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as values that JSON can represent."""
         return {}
-
-    def find_nonfinite(self, space: Space) -> str:
-        """Return the label of the first layer whose outputs in the last forward pass are not finite."""
-        return self.label
 
     @property
     def multiply_adds(self) -> int:

@@ -5,24 +5,24 @@ Softmax of softmax is nearly the same for every class. A network with two of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from gwucnn.activation_functions import ActivationFunction
 from gwucnn.layers.base import Layer
+from gwucnn.layers.graphs.graph import Graph
 
 __all__ = ["require_applied_once", "require_at_end", "require_several_outputs"]
 
 Function = type[ActivationFunction]
 
 
-def require_applied_once(caller: str, layers: Sequence[Layer], function: Function) -> None:
+def require_applied_once(caller: str, graph: Graph, function: Function) -> None:
     """Raise ValueError if a layer, at any depth, applies this function to its own result."""
-    _sources(caller, layers, function, [])
+    _sources(caller, graph, function, [])
 
 
-def require_several_outputs(layers: Sequence[Layer], function: Function, outputs: int) -> None:
+def require_several_outputs(last: Layer, function: Function, outputs: int) -> None:
     """Raise ValueError if this function, whose outputs sum to 1, ends a network with a single output."""
-    last = layers[-1]
     if outputs == 1 and last.split_activation()[1] is function:
         raise ValueError(
             f"{last.label}: expected {function.name} over at least two outputs, got one, which is always 1; "
@@ -30,15 +30,14 @@ def require_several_outputs(layers: Sequence[Layer], function: Function, outputs
         )
 
 
-def require_at_end(caller: str, layers: Sequence[Layer], function: Function) -> None:
-    """Raise ValueError if a network applies this function shortly before its end but not at the end.
+def require_at_end(caller: str, graph: Graph, last: Layer, function: Function) -> None:
+    """Raise ValueError if a network applies this function shortly before its end but not at the end, in layer `last`.
 
     Also if its last layer cannot have it as an activation. If it can, the loss raises a more specific error.
     """
-    last = layers[-1]
     if last.split_activation()[1] is function:
         return
-    sources, end = _sources(caller, layers, function, []), f"Activation({function.name!r}) at the end"
+    sources, end = _sources(caller, graph, function, []), f"Activation({function.name!r}) at the end"
     if sources:
         got, fix = (
             f"it in {sources[0].label}, before the end of {last.label}",
@@ -51,11 +50,14 @@ def require_at_end(caller: str, layers: Sequence[Layer], function: Function) -> 
     raise ValueError(f"{caller}: expected a network that ends with {function.name}, got {got}; {fix}")
 
 
-def _sources(caller: str, layers: Sequence[Layer], function: Function, sources: list[Layer]) -> list[Layer]:
+def _sources(caller: str, graph: Graph, function: Function, before: list[Layer]) -> list[Layer]:
     """Return the layers whose `function` produced the outputs, given those whose `function` produced the inputs."""
-    for layer in layers:
+    found: list[list[Layer]] = [before] * graph.inputs
+    for layer, read in graph.nodes:
+        sources = [source for value in read for source in found[value]]
         if layer.children:
-            sources = [source for row in layer.rows if row for source in _sources(caller, row, function, sources)]
+            inside: Any = layer
+            found.append(_sources(caller, inside.graph, function, sources))
             continue
         rest, applied = layer.split_activation()
         if rest is None and applied is function and sources:
@@ -67,4 +69,5 @@ def _sources(caller: str, layers: Sequence[Layer], function: Function, sources: 
             sources = [layer]
         elif not layer.passes_values_on and not (rest is None and applied is None):
             sources = []
-    return sources
+        found.append(sources)
+    return [source for output in graph.outputs for source in found[output]]

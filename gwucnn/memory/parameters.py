@@ -118,6 +118,8 @@ class Parameter:
         """Move the weights into views of an arena's arrays."""
         if self._value is not None:
             value[...] = self._value
+        if self._arena is not None:
+            self._arena.outdated = True
         self._arena, self.grad = arena, grad
         self._hold(value)
 
@@ -154,7 +156,8 @@ class Arena:
     tracked : bool
         Whether `version` counts every change: False once a writable array was handed out.
     outdated : bool
-        Whether parameters may have been frozen or unfrozen since, so that a new arena is needed.
+        Whether parameters may have been frozen or unfrozen since, or moved to the arena of another network that shares
+        them, so that a new arena is needed.
     """
 
     def __init__(self, parameters: Iterable[Parameter], dtype: Any) -> None:

@@ -19,7 +19,7 @@ Who sets the flags of a space, and who reads them:
     training           Workspace: True in the training one      dropout, batch normalisation, augmentation
     backward_follows   in training, and for gradients of        layers: whether to keep what backward needs
                        class scores
-    needs_dx           False for the first step                 backward: whether anyone uses its result
+    needs_dx           False up to the first trainable weights  backward: whether anyone uses its result
     accumulates        False if `Layer.overwrites_grads`        backward: add to parameter.grad, or overwrite it
     winograd           GWUNetwork(winograd=...)                 convolutions: which algorithms are allowed
     constant_weights   True in inference while `Arena.tracked`  convolutions: keep transformed weights between calls
@@ -30,7 +30,7 @@ finite, so that a batch which is not leaves no trace in running statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from math import prod
 from operator import is_
 from typing import Any
@@ -243,6 +243,11 @@ class Workspace:
 
     It belongs to one thread at a time; a network lends one to each call.
 
+    Parameters
+    ----------
+    needs_dx : sequence of bool
+        For each step, whether the gradient of what it reads is used.
+
     Attributes
     ----------
     tape : Tape
@@ -255,7 +260,7 @@ class Workspace:
 
     def __init__(
         self,
-        steps: int,
+        needs_dx: Sequence[bool],
         dtype: Any,
         *,
         training: bool,
@@ -271,14 +276,14 @@ class Workspace:
             Space(
                 dtype,
                 training=training,
-                needs_dx=index > 0,
+                needs_dx=needed,
                 winograd=winograd,
                 constant_weights=constant_weights,
                 tape=self.tape,
                 scratch=scratch,
                 randomness=randomness,
             )
-            for index in range(steps)
+            for needed in needs_dx
         ]
         self.outer = Space(dtype, training=training, tape=self.tape)
         self._bound_for = (kernels.isa(), kernels.get_num_threads())

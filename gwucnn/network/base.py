@@ -13,6 +13,7 @@ from gwucnn.engine import Engine, TrainingConfig, layer_outputs, score_gradients
 from gwucnn.layers import Layer
 from gwucnn.layers.inserting import Layers
 from gwucnn.memory import Parameter, Randomness, Space, assign
+from gwucnn.network.layer_graph import LayerGraph, is_tensors
 from gwucnn.network.layer_row import LayerRow
 from gwucnn.network.summary import summary, summary_html
 
@@ -29,8 +30,10 @@ class NetworkBase:
     @checks_arguments
     def __init__(
         self,
-        layers: Iterable[Layer] = (),
+        layers: Iterable[Any] = (),
+        outputs: Any = None,
         *,
+        inputs: Any = None,
         data_format: str = "channels_last",
         precision: str = "float32",
         seed: int | None = None,
@@ -45,7 +48,10 @@ class NetworkBase:
         self.seed = None if seed is None else check_size("GWUNetwork", "seed", seed, 0)
         self.fuse = check_flag("GWUNetwork", "fuse", fuse)
         self.winograd = check_flag("GWUNetwork", "winograd", winograd)
-        self._layer_row = LayerRow(self._channels_first)
+        if is_tensors(layers) and inputs is None:
+            layers, inputs = (), layers
+        graph = inputs is not None or outputs is not None
+        self._layer_row = LayerGraph(inputs, outputs, self._channels_first) if graph else LayerRow(self._channels_first)
         self._engine: Engine | None = None
         self._compiled: TrainingConfig | None = None
         self._generator: Any = None
@@ -96,7 +102,8 @@ class NetworkBase:
                     parameter.value = value
             engine = Engine(
                 self.layers,
-                row.shapes[-1],
+                row.graph,
+                row.out_shape,
                 self._dtype,
                 fuse=self.fuse,
                 winograd=self.winograd,
@@ -139,7 +146,8 @@ class NetworkBase:
     @checks_arguments
     def activations(self, x: Any) -> list[Any]:
         """Return the output of each layer for x: a list of arrays, channels in the network's order."""
-        return [self._in_user_order(a) for a in layer_outputs(self.layers, self._inputs("activations", x))]
+        x = self._inputs("activations", x)
+        return [self._in_user_order(a) for a in layer_outputs(self._layer_row.graph, x)]
 
     @checks_arguments
     def gradients(self, x: Any, labels: Any = None) -> tuple[list[Any], list[Any]]:
@@ -168,7 +176,8 @@ class NetworkBase:
         ValueError
             For labels without an output in the network.
         """
-        values, gradients = score_gradients(self.layers, self._inputs("gradients", x), labels)
+        x = self._inputs("gradients", x)
+        values, gradients = score_gradients(self._layer_row.graph, x, labels)
         return [self._in_user_order(a) for a in values], [self._in_user_order(a) for a in gradients]
 
     def _inputs(self, caller: str, x: Any) -> Any:

@@ -144,7 +144,7 @@ class InputValidation(NetworkBase):
         if losses[-1] < (1 - LEAST_FALL) * losses[0]:
             return
         images = data.inputs(slice(0, 64), Space(self._dtype))
-        shut = shut_layers(self.layers, images)
+        shut = shut_layers(self._layer_row.graph, images)
         if shut:
             self._warned.add("shut")
             warn_user(

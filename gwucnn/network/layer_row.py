@@ -9,6 +9,7 @@ from typing import Any
 from gwucnn.activation_functions import SoftmaxActivation
 from gwucnn.common import NotBuiltError, Shape, ShapeError, check_size, warn_user
 from gwucnn.layers import Layer
+from gwucnn.layers.graphs.graph import Graph
 from gwucnn.layers.inserting import build_layer, in_user_order, require_new_layer, stated_shape
 from gwucnn.layers.last_activation import require_applied_once, require_at_end, require_several_outputs
 from gwucnn.loss_functions import LossFunction
@@ -40,6 +41,25 @@ class LayerRow:
     def complete(self) -> bool:
         """Whether there are layers and all of them are built."""
         return bool(self.shapes) and len(self.shapes) == len(self.layers)
+
+    @property
+    def graph(self) -> Graph:
+        """The layers as a graph, in which each reads the output of the one before."""
+        return Graph.row(self.layers)
+
+    @property
+    def last(self) -> Layer:
+        """The layer that computes the output."""
+        return self.graph.nodes[-1].layer
+
+    @property
+    def out_shape(self) -> Shape:
+        """The shape of one output. Available once all layers are built."""
+        return self.last.out_shape
+
+    def description(self) -> dict[str, Any] | None:
+        """Return how the layers are connected, as values that JSON can represent. None for a row of layers."""
+        return None
 
     def in_user_order(self, shape: Shape) -> Shape:
         """Return a shape in the user's order."""
@@ -134,14 +154,15 @@ class LayerRow:
 
     def check_loss(self, loss: LossFunction) -> None:
         """Raise an error if a network with this final layer cannot be trained with this loss."""
+        graph, last, shape = self.graph, self.last, self.out_shape
         if loss.partner is not None:
-            loss.check_outputs(loss.partner, self.shapes[-1])
-            require_at_end(loss.name, self.layers, loss.partner)
-        loss.check_outputs(self.layers[-1].split_activation()[1], self.shapes[-1])
-        require_applied_once(loss.name, self.layers, SoftmaxActivation)
+            loss.check_outputs(loss.partner, shape)
+            require_at_end(loss.name, graph, last, loss.partner)
+        loss.check_outputs(last.split_activation()[1], shape)
+        require_applied_once(loss.name, graph, SoftmaxActivation)
         if loss.partner is not None:
-            require_applied_once(loss.name, self.layers, loss.partner)
-        require_several_outputs(self.layers, SoftmaxActivation, self.shapes[-1][-1])
+            require_applied_once(loss.name, graph, loss.partner)
+        require_several_outputs(last, SoftmaxActivation, shape[-1])
 
     def _propagate(self) -> None:
         """Build the layers that are not built yet and whose input shape is known."""

@@ -188,10 +188,13 @@ class Savable(InputValidation):
                 parameter.updates[...] = updates
 
     @classmethod
-    def _made(cls, options: dict[str, Any]) -> Any:
-        """Return a network without layers. As with pickles, the constructor of a derived class is not called."""
+    def _made(cls, options: dict[str, Any], **ends: Any) -> Any:
+        """Return a network without layers, or of the layers between `ends`, which are its inputs and outputs.
+
+        As with pickles, the constructor of a derived class is not called.
+        """
         network = cls.__new__(cls)
-        NetworkBase.__init__(network, **options)
+        NetworkBase.__init__(network, **ends, **options)
         return network
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from gwucnn import (
 )
 from gwucnn.activation_functions import RELUActivation, SoftmaxActivation
 from gwucnn.engine.fusion import ConvPool, plan
+from gwucnn.layers.graphs.graph import Graph
 from networks import NETS, conv
 
 every_net = pytest.mark.parametrize("net", NETS, ids=[net.why.replace(" ", "-") for net in NETS])
@@ -115,20 +116,24 @@ def test_layers_derived_from_ours_are_left_alone():
     assert planned([conv(4), MyPool()]) == ["Conv2D", "MyPool"]
 
 
+def ends(layers):
+    """Return the steps of a row of layers, their names, and the final activation."""
+    graph, (activation,) = plan(Graph.row(layers))
+    return graph.steps, names(graph.steps), activation
+
+
 def test_the_last_activation_is_for_the_loss_head():
-    assert plan([]) == ([], None)
+    assert ends([]) == ([], [], None)
     softmax, dense = Softmax(), Dense(2, activation="softmax")
-    assert plan([softmax]) == ([], SoftmaxActivation)
-    steps, activation = plan([dense])
-    assert (names(steps), activation) == (["Dense"], SoftmaxActivation)
+    assert ends([softmax]) == ([], [], SoftmaxActivation)
+    steps, *rest = ends([dense])
+    assert rest == [["Dense"], SoftmaxActivation]
     assert steps[0] is not dense and steps[0].activation is None and dense.activation is SoftmaxActivation
     # The layers before the final activation are fused as usual; a relu at the end is not part of a sequence.
     network = GWUNetwork([conv(4), MaxPooling2D(), RELU()])
     network.build((8, 8))
-    steps, activation = plan(network.layers)
-    assert (names(steps), activation) == (["ConvPool"], RELUActivation)
-    steps, activation = plan(network.layers[:1])
-    assert (names(steps), activation) == (["Conv2D"], RELUActivation)
+    assert ends(network.layers)[1:] == (["ConvPool"], RELUActivation)
+    assert ends(network.layers[:1])[1:] == (["Conv2D"], RELUActivation)
 
 
 def test_a_step_has_the_label_and_the_parameters_of_its_convolution():

@@ -106,7 +106,7 @@ def test_layers_are_called_once_for_each_size_of_batch(rng, monkeypatch):
     called = []
     network = networks.build(FUSED)
     network.compile(loss="cross_entropy")
-    for step in (network._engine.steps[0], network._engine._inference_steps[0]):
+    for step in (network._engine.steps[0], network._engine._inference_graph.steps[0]):
         forward = step.forward
         monkeypatch.setattr(
             step, "forward", lambda x, space, forward=forward: called.append(len(x)) or forward(x, space)

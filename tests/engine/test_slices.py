@@ -19,6 +19,7 @@ from gwucnn import (
 )
 from gwucnn.engine.fusion import plan
 from gwucnn.engine.slices import Slices
+from gwucnn.layers.graphs.graph import Graph
 from gwucnn.models import mobilenet_small
 
 
@@ -53,7 +54,7 @@ def made(layers, size=64, **options):
 
 
 def slices_of(network):
-    steps = plan(network.layers, training=False)[0]
+    steps = plan(Graph.row(network.layers), training=False).graph.steps
     return steps[0]._size if len(steps) == 1 and isinstance(steps[0], Slices) else None
 
 
@@ -70,7 +71,7 @@ def test_where_it_pays():
         Dense(2),
     ]
     assert slices_of(made(wide)) is None  # more weights than activations of a slice
-    assert plan([], training=False) == ([], None)
+    assert plan(Graph.row([]), training=False).graph.steps == []
     network = mobilenet_small()
     network.build((32, 32, 3))
     assert slices_of(network) == 2

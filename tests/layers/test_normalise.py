@@ -25,6 +25,7 @@ from gwucnn import (
 )
 from gwucnn.common.errors import ShapeError
 from gwucnn.engine.fusion import plan
+from gwucnn.layers.graphs.graph import Graph
 
 
 def made(*layers, seed=3, shape=(9, 10, 2), **options):
@@ -229,7 +230,7 @@ def test_a_frozen_layer_normalisation(data):
 def names(layers, **options):
     network = GWUNetwork(layers)
     network.build((14, 14, 2))
-    return [type(step).__name__ for step in plan(network.layers, **options)[0]]
+    return [type(step).__name__ for step in plan(Graph.row(network.layers), **options).graph.steps]
 
 
 def conv(activation=None, **options):
@@ -292,7 +293,7 @@ def test_groups_that_do_not_fit():
 
 def names_again(layers):
     """In training nothing is folded."""
-    return [type(step).__name__ for step in plan(layers)[0]]
+    return [type(step).__name__ for step in plan(Graph.row(layers)).graph.steps]
 
 
 def test_layers_derived_from_ours_are_not_folded():

@@ -92,16 +92,16 @@ def test_an_op_is_bound_once_for_the_same_arrays(rng):
 
 
 def test_modes_and_needs():
-    workspace = Workspace(3, "float64", training=True)
+    workspace = Workspace([False, True, True], "float64", training=True)
     assert [space.needs_dx for space in workspace.spaces] == [False, True, True]
     assert all(space.training and space.dtype == np.float64 for space in [*workspace.spaces, workspace.outer])
-    assert not Workspace(1, "float32", training=False).spaces[0].training
+    assert not Workspace([False], "float32", training=False).spaces[0].training
 
 
 @pytest.mark.parametrize("flag", [True, False])
 def test_a_space_inside_a_space_differs_in_its_buffers_alone(flag):
     """Whatever flag a space has, what works inside must see it."""
-    workspace = Workspace(2, "float64", training=flag, winograd=not flag, constant_weights=flag)
+    workspace = Workspace([False, True], "float64", training=flag, winograd=not flag, constant_weights=flag)
     space = workspace.spaces[1]
     child, other = space.child((0, 1)), space.child("first", needs_dx=False)
     assert space.child((0, 1)) is child and child not in (space, other)
@@ -115,7 +115,7 @@ def test_a_space_inside_a_space_differs_in_its_buffers_alone(flag):
 
 
 def test_a_workspace_fits_until_the_kernels_change(threads):
-    workspace = Workspace(1, "float32", training=False)
+    workspace = Workspace([False], "float32", training=False)
     assert workspace.is_current
     before = kernels.isa()
     for name in kernels.supported():

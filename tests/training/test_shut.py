@@ -7,6 +7,7 @@ import pytest
 
 from gwucnn import RELU, Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, datasets
 from gwucnn.engine.inspection import shut_layers
+from gwucnn.layers.graphs.graph import Graph
 
 (X, Y), _ = datasets.load_sample()
 X, Y = X[:200] / np.float32(255), Y[:200]
@@ -47,7 +48,7 @@ def test_a_layer_of_its_own_counts():
     made = network([RELU()])
     made.build((28, 28))
     made.layers[0].bias.value = np.full(4, -100.0)
-    assert shut_layers(made.layers, X[:8, :, :, None]) == ["0.Conv2D", "2.RELU"]
+    assert shut_layers(Graph.row(made.layers), X[:8, :, :, None]) == ["0.Conv2D", "2.RELU"]
 
 
 @pytest.mark.parametrize("lr", [0.1, 1e-12])

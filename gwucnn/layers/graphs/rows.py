@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from gwucnn.common import check_flag, from_config
 from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space
-from gwucnn.layers.inserting import Layers, build_layer, check_output, in_user_order, require_new_layer
-from gwucnn.ops import fill_zero
+from gwucnn.layers.graphs.graph import Graph, GraphBuilder
+from gwucnn.layers.inserting import Layers, build_layer, in_user_order, require_new_layer
 
 __all__ = ["Nested", "as_row"]
 
 
 class Nested(Layer):
-    """A layer with rows of layers, each applied to its input; a derived class combines the results.
+    """A layer with rows of layers, each applied to its input, and a layer that merges their results.
 
-    The layers inside have their own buffers, in child spaces of this layer's space, and their own labels in messages:
-    '3.Residual.0.Conv2D'.
+    A network runs the `graph` of what is inside, fused with what is around it. `forward` and `backward` are for those
+    who call the layer itself, and for derived classes that override them.
+
+    The layers inside have their own labels in messages: '3.Residual.0.Conv2D'.
 
     Attributes
     ----------
@@ -28,6 +27,10 @@ class Nested(Layer):
         All layers inside, row by row.
     rows : list of (list or tuple) of Layer
         The same layers by row: those of a row are consecutive, and each row gets the input of the nested layer.
+    merge : Layer
+        Gets the results of the rows. None in a layer without rows.
+    graph : Graph
+        All of it, with one input and one output. Available after `build`.
     trainable : bool
         True if any layer inside is trainable; setting it sets all of them.
     channels_first : bool
@@ -35,13 +38,14 @@ class Nested(Layer):
     """
 
     replayable = True
-    overwrites_grads = True
+    merge: Layer | None = None
+    graph: Graph
     _label = ""
     _channels_first = False
     _places: Sequence[str] = ()  # the prefix of each row in the labels of its layers
 
-    def hold(self, rows: Mapping[str, Sequence[Layer]], name: str | None) -> None:
-        """Set the layers, as rows by the prefix of their labels."""
+    def hold(self, rows: Mapping[str, Sequence[Layer]], merge: Layer | None, name: str | None) -> None:
+        """Set the layers, as rows by the prefix of their labels, and the layer that merges them."""
         layers = [layer for row in rows.values() for layer in row]
         for number, layer in enumerate(layers):
             require_new_layer(self.label, layer)
@@ -49,7 +53,7 @@ class Nested(Layer):
                 raise ValueError(
                     f"{self.label}: expected each layer once, got {layer!r} twice; create one for each place"
                 )
-        self._places, self.rows, self.name = list(rows), list(rows.values()), name
+        self._places, self.rows, self.merge, self.name = list(rows), list(rows.values()), merge, name
         self.children = tuple(layers)
         self.label = self._label
 
@@ -61,6 +65,8 @@ class Nested(Layer):
     @label.setter
     def label(self, label: str) -> None:
         self._label = label
+        if self.merge is not None:
+            self.merge.label = label
         for place, row in zip(self._places, self.rows, strict=True):
             for number, layer in enumerate(row):
                 layer.label = f"{label}.{place}{number}.{type(layer).__name__}"
@@ -84,7 +90,7 @@ class Nested(Layer):
     @channels_first.setter
     def channels_first(self, value: bool) -> None:
         self._channels_first = value
-        for layer in self.children:
+        for layer in (*self.children, self.merge):
             if hasattr(layer, "channels_first"):
                 layer.channels_first = value
 
@@ -97,8 +103,22 @@ class Nested(Layer):
         shapes = [self._build_row(row, in_shape) for row in self.rows]
         self.in_shape = in_shape
         self.parameters = tuple(parameter for layer in self.children for parameter in layer.parameters)
-        self._set_replayable()
+        self.replayable = type(self).replayable and all(layer.replayable for layer in self.children)
         return shapes
+
+    def merge_rows(self, shapes: Sequence[Shape]) -> Shape:
+        """Build what merges rows of these shapes, and the graph of everything inside; return the output shape."""
+        several = len(shapes) > 1
+        self.out_shape = build_layer(self.merge, tuple(shapes), self.channels_first) if several else shapes[0]
+        builder = GraphBuilder()
+        ends = []
+        for row in self.rows:
+            value = 0
+            for layer in row:
+                value = builder.add(layer, [value])
+            ends.append(value)
+        self.graph = builder.graph([builder.add(self.merge, ends)] if several else ends)
+        return self.out_shape
 
     def _build_row(self, row: Sequence[Layer], shape: Shape) -> Shape:
         before: Layer | None = None
@@ -112,54 +132,18 @@ class Nested(Layer):
             shape, before = build_layer(layer, shape, self.channels_first, source), layer
         return shape
 
-    def _set_replayable(self) -> None:
-        self.replayable = type(self).replayable and all(layer.replayable for row in self.rows for layer in row)
-
     def _in_user_order(self, shape: Shape) -> Shape:
         return in_user_order(shape, self.channels_first)
 
-    def _space(self, row: int, number: int, space: Space) -> Space:
-        return space.child((row, number), needs_dx=space.needs_dx or number > 0)
+    def forward(self, x: Array, space: Space) -> Array:
+        graph = self.graph
+        needs = graph.needs_gradient(inputs=space.needs_dx)
+        spaces = [space.child(number, needs_dx=wanted) for number, wanted in enumerate(graph.needs_dx(needs))]
+        space.saved["inside"] = spaces, needs
+        return graph.forward([x], spaces)[graph.outputs[0]]
 
-    def forward_row(self, row: int, x: Array, space: Space) -> Array:
-        """Return the output of a row for x; x itself if the row is empty."""
-        outputs = space.saved[f"row {row}"] = []
-        for number, layer in enumerate(self.rows[row]):
-            x = layer.forward(x, self._space(row, number, space))
-            if not layer.replayable:
-                check_output(layer, x, space.dtype)
-            outputs.append(x)
-        return x
-
-    def backward_row(self, row: int, dy: Array, space: Space) -> Array:
-        """Return the gradient with respect to the input of a row, given that with respect to its output.
-
-        If gradients are to be overwritten, those that a layer can only add to are set to zero first.
-        """
-        layers = self.rows[row]
-        for number in reversed(range(len(layers))):
-            layer, inner = layers[number], self._space(row, number, space)
-            inner.accumulates = space.accumulates or not layer.overwrites_grads
-            if inner.accumulates and not space.accumulates:
-                for place, parameter in enumerate(layer.parameters):
-                    inner.run(f"zero {place}", fill_zero, out=parameter.grad)
-            dy = layer.backward(dy, inner)
-        return dy
-
-    def find_nonfinite(self, space: Space) -> str:
-        for row, layers in enumerate(self.rows):
-            for number, (layer, y) in enumerate(zip(layers, space.saved[f"row {row}"], strict=True)):
-                if not np.isfinite(y).all():
-                    return layer.find_nonfinite(self._space(row, number, space))
-        return self.label
-
-    def planned(self, plan: Callable[[list[Layer]], list[Layer]]) -> Nested:
-        """Return a copy, sharing all parameters, whose rows are replaced by `plan(row)`."""
-        other = copy.copy(self)
-        other.rows = [plan(list(row)) for row in self.rows]
-        other.children = tuple(layer for row in other.rows for layer in row)
-        other._set_replayable()
-        return other
+    def backward(self, dy: Array, space: Space) -> Array | None:
+        return self.graph.backward([dy], *space.saved["inside"])[0]
 
 
 def as_row(caller: str, what: str, given: Any) -> Layers:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gwucnn import ops
 from gwucnn.common import ShapeError
 from gwucnn.layers.base import Array, Layer, Shape, Space, layer_config
+from gwucnn.layers.graphs.merge import Add, require_several
+from gwucnn.layers.graphs.rows import Nested, as_row
 from gwucnn.layers.inserting import Layers
-from gwucnn.layers.rows import Nested, as_row
 
 __all__ = ["Concatenate", "Nested", "Residual"]
 
@@ -53,16 +53,12 @@ class Residual(Nested):
     (8, 8, 4)
     """
 
-    replayable = True
-    overwrites_grads = True
-    _relu = False
-
     def __init__(self, layers: Any, shortcut: Any = None, *, name: str | None = None) -> None:
         self.layers = as_row(self.label, "layers", layers)
         self.shortcut = Layers() if shortcut is None else as_row(self.label, "shortcut", shortcut)
         if not self.layers:
             raise ValueError(f"{self.label}: expected at least one layer beside the shortcut, got none")
-        self.hold({"": self.layers, "shortcut.": self.shortcut}, name)
+        self.hold({"": self.layers, "shortcut.": self.shortcut}, Add(), name)
 
     def build(self, in_shape: Shape) -> Shape:
         main, shortcut = self.build_rows(in_shape)
@@ -71,28 +67,7 @@ class Residual(Nested):
                 f"{self.label}: expected layers and shortcut to make the same shape, got {self._in_user_order(main)} "
                 f"and {self._in_user_order(shortcut)}{_remedy(main, shortcut)}"
             )
-        self.out_shape = main
-        return main
-
-    def with_relu(self) -> Residual:
-        """Return this layer with relu after the sum; the parameters are shared."""
-        other = copy.copy(self)
-        other._relu = True
-        return other
-
-    def forward(self, x: Array, space: Space) -> Array:
-        main, shortcut = self.forward_row(0, x, space), self.forward_row(1, x, space)
-        y = space.saved["y"] = space.array("y", main.shape)
-        return space.run("sum", ops.add, main, shortcut, relu=self._relu, out=y)
-
-    def backward(self, dy: Array, space: Space) -> Array | None:
-        if self._relu:
-            dz = space.array("dz", dy.shape)
-            dy = space.run("relu_backward", ops.relu_backward, dy, space.saved["y"], out=dz)
-        main, shortcut = self.backward_row(0, dy, space), self.backward_row(1, dy, space)
-        if not space.needs_dx:
-            return None
-        return space.run("dx", ops.add, main, shortcut, out=space.array("dx", main.shape))
+        return self.merge_rows((main, shortcut))
 
     def config(self) -> dict[str, Any]:
         shown: dict[str, Any] = {"layers": [layer_config(layer) for layer in self.layers]}
@@ -106,25 +81,26 @@ class Residual(Nested):
 
 
 class Concatenate(Nested):
-    """Concatenate the outputs of several branches for the same input along the channels (or features).
+    """Concatenate several inputs, or the outputs of several branches for one input, along the channels (or features).
 
     ::
 
-        y[..., start[b] + c] = branch b's output [..., c]       start[b]: sum of the channels before
-        dx = sum over b of branch b's gradient, from dy[..., start[b] : start[b + 1]]
+        y[..., start[b] + c] = input b's value [..., c]         start[b]: sum of the channels before
+        gradient of input b = dy[..., start[b] : start[b + 1]]
 
     C. Szegedy et al., "Going deeper with convolutions", arXiv:1409.4842, figure 2.
 
     Parameters
     ----------
-    branches : list of (Layer or list of Layer)
-        The layers of a branch are consecutive; an empty list passes the input through.
+    branches : list of (Layer or list of Layer), optional
+        The layers of a branch are consecutive; an empty list passes the input through. Without branches, the layer
+        takes a list of inputs in a graph: Concatenate()([a, b]).
     name : str, optional
 
     Raises
     ------
     ValueError
-        Without branches, or for a layer that already belongs to a network; TypeError for anything but layers.
+        With an empty list, or for a layer that already belongs to a network; TypeError for anything but layers.
     ShapeError
         At `add` or `build`, if branches differ in more than the channels.
 
@@ -138,55 +114,66 @@ class Concatenate(Nested):
 
     replayable = True
     overwrites_grads = True
+    passes_values_on = True
 
-    def __init__(self, branches: Any, *, name: str | None = None) -> None:
-        if isinstance(branches, (str, Layer, Mapping)) or not isinstance(branches, Iterable):
+    def __init__(self, branches: Any = None, *, name: str | None = None) -> None:
+        if isinstance(branches, (str, Layer, Mapping)) or not isinstance(branches, Iterable | None):
             raise TypeError(f"{self.label}: expected branches to be a list of branches, got {branches!r}")
-        self.branches = Layers(as_row(self.label, "a branch", branch) for branch in branches)
-        if not self.branches:
+        self.branches = Layers(as_row(self.label, "a branch", branch) for branch in branches or ())
+        if branches is not None and not self.branches:
             raise ValueError(f"{self.label}: expected at least one branch, got none")
-        self.hold({f"{number}.": branch for number, branch in enumerate(self.branches)}, name)
+        merge = Concatenate() if self.branches else None
+        self.hold({f"{number}.": branch for number, branch in enumerate(self.branches)}, merge, name)
 
-    def build(self, in_shape: Shape) -> Shape:
-        made = self.build_rows(in_shape)
+    def build(self, in_shape: Any) -> Shape:
+        made = self.build_rows(in_shape) if self.branches else require_several(self, in_shape)
         for number, shape in enumerate(made):
             if not shape or shape[:-1] != made[0][:-1]:
+                which = ("from branch 0", f"from branch {number}") if self.branches else ("", f"(input {number})")
                 raise ShapeError(
-                    f"{self.label}: expected branches that differ only in their channels, got "
-                    f"{self._in_user_order(made[0])} from branch 0 and {self._in_user_order(shape)} from branch "
-                    f"{number}; padding='same' keeps the size of images"
+                    f"{self.label}: expected {'branches' if self.branches else 'inputs'} that differ only in their "
+                    f"channels, got {self._in_user_order(made[0])} {which[0]}".rstrip()
+                    + f" and {self._in_user_order(shape)} {which[1]}; padding='same' keeps the size of images"
                 )
         self._channels = [shape[-1] for shape in made]
         self._starts = [sum(self._channels[:number]) for number in range(len(made))]
-        self.out_shape = (*made[0][:-1], sum(self._channels))
+        if self.branches:
+            return self.merge_rows(made)
+        self.in_shape, self.out_shape = in_shape, (*made[0][:-1], sum(self._channels))
         return self.out_shape
 
-    def forward(self, x: Array, space: Space) -> Array:
-        y = space.array("y", (x.shape[0], *self.out_shape))
-        for row, start in enumerate(self._starts):
-            space.run(f"put{row}", ops.put_channels, self.forward_row(row, x, space), start=start, out=y)
+    def forward(self, x: Any, space: Space) -> Array:
+        if self.branches:
+            return super().forward(x, space)
+        y = space.array("y", (len(x[0]), *self.out_shape))
+        for number, (part, start) in enumerate(zip(x, self._starts, strict=True)):
+            space.run(f"put {number}", ops.put_channels, part, start=start, out=y)
         return y
 
-    def backward(self, dy: Array, space: Space) -> Array | None:
-        dx = None
-        for row, (start, channels) in enumerate(zip(self._starts, self._channels, strict=True)):
-            part = space.array(f"dy{row}", (*dy.shape[:-1], channels))
-            space.run(f"take{row}", ops.take_channels, dy, start=start, channels=channels, out=part)
-            more = self.backward_row(row, part, space)
-            if space.needs_dx and dx is not None:
-                more = space.run(f"sum{row}", ops.add, dx, more, out=space.array("dx", more.shape))
-            dx = more
-        return dx if space.needs_dx else None
+    def backward(self, dy: Array, space: Space) -> Any:
+        if self.branches:
+            return super().backward(dy, space)
+        parts = []
+        for number, (start, channels) in enumerate(zip(self._starts, self._channels, strict=True)):
+            part = space.array(f"dx {number}", (*dy.shape[:-1], channels))
+            parts.append(
+                space.run(f"take {number}", ops.take_channels, dy, start=start, channels=channels, out=part)
+            )
+        return parts
 
     def arithmetic(self) -> str:
         total = f"{self.out_shape[-1]} = {' + '.join(map(str, self._channels))}"
         return f"{' x '.join(map(str, self._in_user_order(self.out_shape)))}, {total}"
 
     def config(self) -> dict[str, Any]:
-        shown = {"branches": [[layer_config(layer) for layer in branch] for branch in self.branches]}
+        shown: dict[str, Any] = {}
+        if self.branches:
+            shown["branches"] = [[layer_config(layer) for layer in branch] for branch in self.branches]
         return shown if self.name is None else shown | {"name": self.name}
 
     def __repr__(self) -> str:
+        if not self.branches:
+            return super().__repr__()
         return f"Concatenate({[[*branch] for branch in self.branches]!r}{_named(self)})"
 
 
