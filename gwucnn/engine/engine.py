@@ -204,7 +204,7 @@ class Engine:
 
     def _forward(self, graph: Graph, x: Any, workspace: Workspace) -> list[Any]:
         """Return the outputs of a graph."""
-        values = graph.forward([x], workspace.spaces)
+        values = graph.forward([x], workspace.spaces, workspace.pool)
         return [values[output] for output in graph.outputs]
 
     def _loss(self, graph: Graph, batch: Batch, workspace: Workspace) -> tuple[Any, Any, Any]:
@@ -261,7 +261,7 @@ class Engine:
         for number, grad in enumerate(self._accumulated):
             outer.run(f"zero {number}", fill_zero, out=grad)
         loss, dy, outputs = self._loss(self._training_graph, batch, workspace)
-        self._training_graph.backward([dy], workspace.spaces, self._needs_gradient)
+        self._training_graph.backward([dy], workspace.spaces, self._needs_gradient, workspace.pool)
         loss = self._add_penalties(loss, outer)
         name = f"finite {len(batch.x)}"
         outer.run(name, all_finite, self._trainable_grads, besides=self._self_checking(workspace.tape.steps))

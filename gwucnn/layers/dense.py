@@ -82,6 +82,7 @@ class Dense(WeightedLayer):
         space.run("dense", ops.dense, x, *self.weights(space), out=y)
 
     def multiply_backward_weight(self, x: Array, dy: Array, space: Space) -> None:
+        space.keep(dy)  # for SGD, which may compute this gradient while it updates the weights (engine/sweeper.py)
         space.run(
             "backward_weight",
             ops.dense_backward_weight,

@@ -24,6 +24,10 @@ Who sets the flags of a space, and who reads them:
     winograd           GWUNetwork(winograd=...)                 convolutions: which algorithms are allowed
     constant_weights   True in inference while `Arena.tracked`  convolutions: keep transformed weights between calls
 
+An array called 'y', 'dx' or 'dz', or whose name begins with one of these words, holds what a layer returns from
+forward or backward, or computes on the way. In a network's own passes other arrays may use its memory once the steps
+that read it have run: a 'dx' or 'dz' at any time, a 'y' if no backward pass follows. `keep` prevents that.
+
 `defer` binds a step without calling it: the trainer calls it once the loss and all gradients have turned out to be
 finite, so that a batch which is not leaves no trace in running statistics.
 """
@@ -40,6 +44,7 @@ import numpy as np
 from gwucnn import kernels
 from gwucnn._ext.step import Scratch
 from gwucnn.memory.aligned import aligned_empty
+from gwucnn.memory.pool import Pool
 
 __all__ = ["Randomness", "Space", "Tape", "Workspace"]
 
@@ -91,6 +96,10 @@ class Randomness:
             self._state[1] = count
 
 
+def _allocate(size: int, dtype: Any) -> Any:
+    return aligned_empty((size,), dtype)
+
+
 class Tape:
     """Records which steps are called and how often buffers are replaced, for all spaces of a workspace."""
 
@@ -138,6 +147,7 @@ class Space:
         tape: Tape | None = None,
         scratch: Scratch | None = None,
         randomness: Randomness | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.training = training
@@ -150,6 +160,7 @@ class Space:
         self.scratch = Scratch() if scratch is None else scratch
         self._tape = Tape() if tape is None else tape
         self._randomness = Randomness(lambda: 0) if randomness is None else randomness
+        self._pool = pool
         self._memory: dict[str, Any] = {}
         self._views: dict[tuple[str, tuple[int, ...], Any], Any] = {}
         self._reshaped: dict[str, tuple[Any, Any]] = {}
@@ -194,11 +205,23 @@ class Space:
             kind = self.dtype if dtype is None else np.dtype(dtype)
             memory = self._memory.get(name)
             if memory is None or memory.size < prod(shape) or memory.dtype != kind:
-                memory = self._memory[name] = aligned_empty((prod(shape),), kind)
+                pooled = self._pool is not None and dtype is None and self._is_passed_on(name)
+                new = self._pool.take if pooled else _allocate  # type: ignore[union-attr]
+                memory = self._memory[name] = new(prod(shape), kind)
                 self._tape.generation += 1
                 self._views = {key: old for key, old in self._views.items() if key[0] != name}
             view = self._views[name, shape, dtype] = memory[: prod(shape)].reshape(shape)
         return view
+
+    def _is_passed_on(self, name: str) -> bool:
+        """Whether the array of this name is needed by the next steps only."""
+        word = name.partition(" ")[0]
+        return word in ("dx", "dz") or (word == "y" and not self.backward_follows)
+
+    def keep(self, array: Any) -> None:
+        """Keep an array of the current pass until the update of the weights, also if its name says otherwise."""
+        if self._pool is not None:
+            self._pool.hold(array)
 
     def view(self, name: str, array: Any, shape: tuple[int, ...]) -> Any:
         """Return `array` in another shape; the same object for the same array, so that ops stay bound to it."""
@@ -224,6 +247,9 @@ class Space:
         For whatever else training changes, such as running statistics: a batch whose loss or gradients are not finite
         must leave no trace. Until then, the buffers keep what the layer's pass wrote to them.
         """
+        for array in arrays:
+            if isinstance(array, np.ndarray):
+                self.keep(array)
         self._tape.deferred[self._step(name, op, arrays, options)] = None
 
     def _step(self, name: str, op: Any, arrays: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -252,6 +278,8 @@ class Workspace:
     ----------
     tape : Tape
         Shared by all spaces.
+    pool : Pool
+        Where the spaces of the steps take memory that is needed for a few steps only.
     constant_weights : bool
         As in its spaces.
     recordings : dict
@@ -271,6 +299,7 @@ class Workspace:
         self.tape = Tape()
         self.constant_weights = constant_weights
         self.recordings: dict[Any, Any] = {}
+        self.pool = Pool()
         scratch = Scratch()
         self.spaces = [
             Space(
@@ -282,6 +311,7 @@ class Workspace:
                 tape=self.tape,
                 scratch=scratch,
                 randomness=randomness,
+                pool=self.pool,
             )
             for needed in needs_dx
         ]

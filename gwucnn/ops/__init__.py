@@ -37,6 +37,16 @@ from gwucnn.ops.batch_norm_relu import (
     batch_norm_relu_backward,
     batch_norm_relu_backward_sums,
 )
+from gwucnn.ops.combine import (
+    maximum,
+    maximum_backward,
+    multiply,
+    scale_channels,
+    scale_channels_backward_gate,
+    scale_pixels,
+    scale_pixels_backward_gate,
+    subtract,
+)
 from gwucnn.ops.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from gwucnn.ops.conv_pool import (
     conv2d_relu_pool,
@@ -138,9 +148,12 @@ __all__ = [
     "leaky_relu_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "maximum",
+    "maximum_backward",
     "mish",
     "mish_backward",
     "move_statistics",
+    "multiply",
     "put_channels",
     "random_mask",
     "random_uniform",
@@ -150,6 +163,10 @@ __all__ = [
     "relu_backward",
     "rescale",
     "rotation_matrices",
+    "scale_channels",
+    "scale_channels_backward_gate",
+    "scale_pixels",
+    "scale_pixels_backward_gate",
     "selu",
     "selu_backward",
     "sigmoid",
@@ -163,6 +180,7 @@ __all__ = [
     "softplus",
     "softplus_backward",
     "squared_error",
+    "subtract",
     "sum_rows",
     "take_channels",
     "tanh",

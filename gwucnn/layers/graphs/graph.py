@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from gwucnn import ops
 from gwucnn.layers.base import Array, Layer, Space
 from gwucnn.layers.inserting import check_output
+from gwucnn.memory import Pool
 
 __all__ = ["OUTPUT", "Graph", "GraphBuilder", "Node"]
 
@@ -101,38 +103,55 @@ class Graph:
             for layer, _ in self.nodes
         ]
 
-    def forward(self, inputs: Sequence[Array], spaces: Sequence[Space]) -> list[Array]:
+    def needs_dx(self, needs: Sequence[bool]) -> list[bool]:
+        """Return, for each node, whether backward needs a gradient of what it reads; `needs` is by value."""
+        return [any(needs[source] for source in node.sources) for node in self.nodes]
+
+    def forward(self, inputs: Sequence[Array], spaces: Sequence[Space], pool: Pool | None = None) -> list[Array]:
         """Return all values, given the inputs.
 
-        spaces : one for each node.
+        spaces : one for each node. pool : from which the spaces take memory; then only the outputs are valid afterwards
+        in spaces without a backward pass.
         """
+        pool = _Unpooled() if pool is None else pool
+        pool.begin()
         values = list(inputs)
+        unread = [len(readers) for readers in self._readers]
         for (layer, sources), space in zip(self.nodes, spaces, strict=True):
             x = values[sources[0]] if len(sources) == 1 else [values[source] for source in sources]
             y = layer.forward(x, space)
             if not layer.replayable:
                 check_output(layer, y, space.dtype)
             values.append(y)
+            pool.hold(y)
+            pool.settle()
+            for source in sources:
+                unread[source] -= 1
+                if not unread[source] and source >= self.inputs:
+                    pool.drop(values[source])
         return values
 
-    def needs_dx(self, needs: Sequence[bool]) -> list[bool]:
-        """Return, for each node, whether backward needs a gradient of what it reads; `needs` is by value."""
-        return [any(needs[source] for source in node.sources) for node in self.nodes]
-
     def backward(
-        self, gradients: Sequence[Array], spaces: Sequence[Space], needs: Sequence[bool]
+        self,
+        gradients: Sequence[Array],
+        spaces: Sequence[Space],
+        needs: Sequence[bool],
+        pool: Pool | None = None,
     ) -> list[Array | None]:
         """Return the gradients of all values, None where they are not needed, given those of the outputs.
 
         A value with several readers has the sum of their gradients. spaces : those that `forward` just ran with.
-        needs : from `needs_gradient`.
+        needs : from `needs_gradient`. pool : as for `forward`; then only the gradients of the inputs are valid
+        afterwards.
         """
+        pool = _Unpooled() if pool is None else pool
+        pool.begin()
         found: list[Any] = [None] * (self.inputs + len(self.nodes))
         for place, (output, gradient) in enumerate(zip(self.outputs, gradients, strict=True)):
             if needs[output] and output < self.inputs:  # of a graph without nodes
                 found[output] = gradient
             elif needs[output]:
-                _accumulate(found, output, gradient, spaces[output - self.inputs], f"output {place}")
+                _accumulate(found, output, gradient, spaces[output - self.inputs], f"output {place}", pool)
         for number in reversed(range(len(self.nodes))):
             value = self.inputs + number
             if found[value] is None:
@@ -141,17 +160,34 @@ class Graph:
             dx: Any = layer.backward(found[value], space)
             for place, source in enumerate(sources):
                 if needs[source]:
-                    _accumulate(found, source, dx if len(sources) == 1 else dx[place], space, f"reader {place}")
+                    _accumulate(found, source, dx if len(sources) == 1 else dx[place], space, f"reader {place}", pool)
+            pool.drop(found[value])
+            pool.settle()
         return found
 
+    @cached_property
+    def _readers(self) -> list[list[int]]:
+        return self.readers()
 
-def _accumulate(found: list[Any], value: int, gradient: Array, space: Space, name: str) -> None:
+
+def _accumulate(found: list[Any], value: int, gradient: Array, space: Space, name: str, pool: Pool) -> None:
     """Add to the gradient of a value. The sum has a buffer of its own: readers may have returned the same array."""
-    if found[value] is None:
-        found[value] = gradient
-    else:
-        total = space.array(f"{name} sum", gradient.shape)
-        found[value] = space.run(f"{name} sum", ops.add, found[value], gradient, out=total)
+    before, total = found[value], gradient
+    if before is not None:
+        total = space.run(f"sum {name}", ops.add, before, gradient, out=space.array(f"dx sum {name}", gradient.shape))
+    found[value] = total
+    pool.hold(total)
+    if before is not None:
+        pool.drop(before)
+
+
+class _Unpooled(Pool):
+    """In place of a pool: nothing is taken from it."""
+
+    def hold(self, array: Any) -> None:
+        pass
+
+    drop = hold
 
 
 class GraphBuilder:
