@@ -44,5 +44,5 @@ def copied_callbacks(caller: str, callbacks: Any) -> list[Any]:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two options are the same. What has an address in its repr is the same only if it is one object."""
-    return one is other or repr(one) == repr(other)
+    """Whether two options are the same, by their repr: with an address in it, only one object is the same."""
+    return repr(one) == repr(other)

@@ -94,6 +94,22 @@ def test_callbacks_see_the_samples_held_out(few, tmp_path):
     np.testing.assert_array_equal(again.predict_proba(x), classifier.predict_proba(x))
 
 
+class AtTheEnd:
+    """Keeps the weights that it finds at the end of training."""
+
+    def set_network(self, network):
+        self.network = network
+
+    def on_train_end(self):
+        self.weights = self.network.get_weights()
+
+
+def test_callbacks_end_with_the_best_weights(few):
+    classifier = quick(epochs=300, early_stopping=True, lr=0.01, callbacks=[AtTheEnd()]).fit(*few)
+    for seen, final in zip(classifier.callbacks_[0].weights, classifier.network_.get_weights(), strict=True):
+        np.testing.assert_array_equal(seen, final)
+
+
 def test_how_long_early_stopping_waits(few):
     x, y = few
     for patience in (1, 8):
@@ -140,6 +156,21 @@ def test_a_loss_of_ones_own(few, loss):
     assert classifier.history_["loss"] == [pytest.approx(9 * 0.1**2 + 0.9**2)]
     assert quick(loss=loss, epochs=40).fit(x, y).score(x, y) > 0.9
     assert clone(classifier).fit(x, y).history_["loss"] == classifier.history_["loss"]
+
+
+class Counting(OwnBrier):
+    def __init__(self):
+        self.calls = 0
+
+    def loss(self, y_true, y_pred):
+        self.calls += 1
+        return super().loss(y_true, y_pred)
+
+
+def test_a_loss_with_a_state_is_copied(few):
+    loss = Counting()
+    quick(loss=loss).fit(*few)
+    assert loss.calls == 0
 
 
 def test_smoothed_labels_are_less_certain(few):

@@ -103,6 +103,12 @@ def test_early_stopping_losses_copies_and_searches(marked):
     assert search.best_params_ == {"epochs": 8}
 
 
+def test_samples_with_answers_of_their_own_may_be_held_out(marked):
+    x = marked[0]
+    y = (np.arange(240)[:, None] >> np.arange(8)) & 1  # each row is another number
+    assert "val_loss" in quick(early_stopping=True).fit(x, y).history_
+
+
 def test_training_goes_on(marked):
     x, y = marked
     whole = quick(epochs=3).fit(x, y).predict_proba(x)
