@@ -51,7 +51,8 @@ class Monitor(ChecksArguments):
         if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in names):
             raise ValueError(
                 f"{self._caller}: expected monitor to be one of {', '.join(map(repr, names))}, got "
-                f"{self.monitor!r}; give fit validation_data or validation_split"
+                f"{self.monitor!r}; give fit validation_data or validation_split, or an estimator "
+                "early_stopping=True"
             )
         look_up(self._caller, "monitor", self.monitor, names)
 
