@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -229,6 +230,12 @@ class GWUNetwork(Savable):
             )
         self._warn_if_shut(data, history.history.get("loss", []))
         return history
+
+    def _instead(self, name: str) -> str:
+        for method in (self.compile, self.fit):
+            if name in inspect.signature(method).parameters:
+                return f"; call {method.__name__}({name}=...)"
+        return super()._instead(name)
 
     # How `fit` trains on the next batches. An attribute, so that it can be replaced by a wrapper on one network.
     _train = staticmethod(train_next_batches)

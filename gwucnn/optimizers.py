@@ -24,6 +24,7 @@ from gwucnn.common import (
     check_fraction,
     check_nonnegative,
     check_positive,
+    check_size,
     classes_by_name,
     from_config,
     look_up,
@@ -32,6 +33,15 @@ from gwucnn.memory import Arena
 from gwucnn.schedules import Schedule, schedule
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "optimizer"]
+
+
+class _Progress:
+    """What each step changes. Apart, because an optimizer checks all assignments, which takes time."""
+
+    __slots__ = ("lr", "updates")
+
+    def __init__(self) -> None:
+        self.lr, self.updates = 0.0, 0
 
 
 class Optimizer(Configurable):
@@ -49,15 +59,18 @@ class Optimizer(Configurable):
         Number of updates so far. With the slots, it is the whole state.
     """
 
+    _assignable = ("lr", "updates")
+    _remedy = "call compile again with optimizer={}"
+
     slot_names: ClassVar[tuple[str, ...]] = ()
     weight_decay = 0.0
     _decoupled = False  # whether weight_decay shrinks the weights directly, instead of being part of the gradient
     _slots_start_at = 0.0
 
     def __init__(self, lr: Any) -> None:
-        self.updates = 0
+        self._now = _Progress()
         self.lr = lr
-        self.slots: dict[str, Any] = {}
+        self._slots: dict[str, Any] = {}
         self._arena: Arena | None = None
         self._update: Any = None
         self._decay: Any = None
@@ -66,14 +79,33 @@ class Optimizer(Configurable):
     @property
     def lr(self) -> float:
         """The learning rate: a positive number, or a schedule."""
-        return self._lr
+        return self._now.lr
 
     @lr.setter
     def lr(self, value: Any) -> None:
         caller = type(self).__name__
         planned = schedule(caller, "lr", value)
-        self._lr = check_positive(caller, "lr", value) if planned is None else planned.rate(self.updates)
-        self.schedule: Schedule | None = planned
+        self._now.lr = check_positive(caller, "lr", value) if planned is None else planned.rate(self.updates)
+        self._schedule = planned
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The schedule of the learning rate, None if it is a number. To start or end one assign to `lr`."""
+        return self._schedule
+
+    @property
+    def slots(self) -> dict[str, Any]:
+        """The arrays that the optimizer derives from earlier gradients, by name."""
+        return self._slots
+
+    @property
+    def updates(self) -> int:
+        """The number of updates so far."""
+        return self._now.updates
+
+    @updates.setter
+    def updates(self, value: int) -> None:
+        self._now.updates = check_size(type(self).__name__, "updates", value, 0)
 
     def claim(self, owner: Any) -> None:
         """Reserve this optimizer for a network; raise ValueError if it belongs to another one."""
@@ -90,10 +122,10 @@ class Optimizer(Configurable):
         values, grads = arena.values[: arena.trainable], arena.grads[: arena.trainable]
         self.apply_deferred()
         if self._arena is not arena:
-            before, old = self._arena, self.slots
-            self.slots = {name: np.full_like(values, self._slots_start_at) for name in self._used_slots()}
+            before, old = self._arena, self._slots
+            self._slots = {name: np.full_like(values, self._slots_start_at) for name in self._used_slots()}
             if before is None or not self._carry_over(before, old, arena):
-                self.updates = 0
+                self._now.updates = 0
         self._arena = arena
         self._bound_isa = kernels.isa()
         self._update = self._kernel(values, grads)
@@ -117,10 +149,11 @@ class Optimizer(Configurable):
             raise NotBuiltError("step: expected an optimizer that is bound to weights; call bind(arena) first")
         if self._bound_isa != kernels.isa():
             self.bind(self._arena)
-        if self.schedule is not None:
-            self._lr = self.schedule.rate(self.updates)
-        self.updates += 1
-        self._update.lr = self._lr
+        now = self._now
+        if self._schedule is not None:
+            now.lr = self._schedule.rate(now.updates)
+        now.updates += 1
+        self._update.lr = now.lr
         if self._decay is not None:
             self._decay()
         self._run()
@@ -137,7 +170,7 @@ class Optimizer(Configurable):
 
     def resume(self, updates: int, lr: float) -> None:
         """Continue after `updates` updates, the last of them at this learning rate, with the current slots."""
-        self.updates, self._lr = updates, check_nonnegative(type(self).__name__, "lr", lr)
+        self._now.updates, self._now.lr = updates, check_nonnegative(type(self).__name__, "lr", lr)
 
     def _used_slots(self) -> tuple[str, ...]:
         return self.slot_names
@@ -247,7 +280,7 @@ class Adam(Optimizer):
         return kernels.active.Adam(values, grads, m, v, *rule)
 
     def _run(self) -> None:
-        self._update.step = self.updates
+        self._update.step = self._now.updates
         self._update()
 
 
