@@ -8,7 +8,7 @@ from typing import Any
 
 from gwucnn.callbacks.history import History
 from gwucnn.common import check_flag, check_positive, check_size, checks_arguments
-from gwucnn.data import Batches, IterableStream, is_indexed, is_stream, refuse_beside_stream, sample_weights
+from gwucnn.data import Batches, IterableStream, check_steps, is_stream, refuse_beside_stream, sample_weights
 from gwucnn.engine import Team, Totals, TrainingConfig, check_metrics, team_of
 from gwucnn.loss_functions import loss_function
 from gwucnn.network import Savable, refuse_optimizer_names
@@ -202,12 +202,7 @@ class GWUNetwork(Savable):
             epochs = check_size("fit", "epochs", epochs, 0)
             initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
             shuffle = check_flag("fit", "shuffle", shuffle)
-            steps = None if steps_per_epoch is None else check_size("fit", "steps_per_epoch", steps_per_epoch)
-            if steps is not None and (y is not None or not is_stream(x) or is_indexed(x)):
-                raise ValueError(
-                    "fit: expected steps_per_epoch with an iterable of batches only, got it with data of known length; "
-                    "leave it out"
-                )
+            steps = check_steps("fit", steps_per_epoch, x, y)
             engine, data = self._training_data(x, y, class_weight, sample_weight, steps)
             if isinstance(data, IterableStream):
                 data.require_epochs("fit", epochs - initial_epoch)

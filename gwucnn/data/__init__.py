@@ -21,7 +21,7 @@ from gwucnn.data.checks import (
     with_targets,
 )
 from gwucnn.data.iterables import IterableStream
-from gwucnn.data.streams import Admit, Stream, inputs_of, is_indexed, is_stream
+from gwucnn.data.streams import Admit, Stream, check_steps, inputs_of, is_indexed, is_stream
 
 __all__ = [
     "Admit",
@@ -34,6 +34,7 @@ __all__ = [
     "batch_weights",
     "check_finite",
     "check_fits",
+    "check_steps",
     "data_to_validate",
     "inputs_of",
     "is_indexed",
