@@ -287,6 +287,11 @@ class GWUNetwork(Savable):
     @checks_arguments
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Update the weights once, by the mean gradient of these samples; return their loss before the update."""
+        if y is None and is_stream(x):
+            raise TypeError(
+                f"train_on_batch: expected x and y of one batch, got a {type(x).__name__} in place of them; give both, "
+                "or call fit"
+            )
         engine, data = self._feed("train_on_batch", x, y, self._data)
         return train_step("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
 

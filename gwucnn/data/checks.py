@@ -100,7 +100,7 @@ def _describe_non_numbers(x: Any) -> str:
             remedy = "make one array of numbers of them"
         return f"objects such as {got}; {remedy}"
     if hasattr(inside, "__next__") or hasattr(inside, "__iter__"):
-        return f"{got}; give an array, or for batches (x, y) an object with __len__ and __getitem__"
+        return f"{got}; give an array, or to fit and evaluate batches (x, y) without y"
     return f"{got}; give an array (N, H, W), (N, H, W, C) or (N, D)"
 
 
@@ -115,8 +115,7 @@ def with_targets(
     """Return inputs from `as_images` together with y in the form that the loss needs."""
     if y is None:
         raise TypeError(
-            f"{caller}: expected x and y, got x alone; give y too, or as x an object with __len__ and "
-            "__getitem__ that returns batches (x, y)"
+            f"{caller}: expected x and y, got x alone; give y too, or as x anything that yields batches (x, y)"
         )
     first = data_format == "channels_first" and len(out_shape) == 3
     targets = _targets_channels_first(y, loss, out_shape) if first else loss.targets(y, out_shape)

@@ -181,11 +181,19 @@ WRONG = [
      "fit: epoch 1, batch 2 (x[1]): cross_entropy: expected labels from 0 to 2 for 3 outputs, got 3; number the classes "
      "from 0: y - 1"),
     (lambda d: small().fit(d[0]), TypeError,
-     "fit: expected x and y, got x alone; give y too, or as x an object with __len__ and __getitem__ that returns batches "
-     "(x, y)"),
+     "fit: expected x and y, got x alone; give y too, or as x anything that yields batches (x, y)"),
     (lambda d: small().evaluate(d[0]), TypeError,
-     "evaluate: expected x and y, got x alone; give y too, or as x an object with __len__ and __getitem__ that returns "
-     "batches (x, y)"),
+     "evaluate: expected x and y, got x alone; give y too, or as x anything that yields batches (x, y)"),
+    (lambda d: small().fit(iter([d]), d[1]), TypeError,
+     "fit: expected x to be an array of numbers, got list_iterator; give an array, or to fit and "
+     "evaluate batches (x, y) without y"),
+    (lambda d: small().activations(iter([d])), TypeError,
+     "activations: expected x to be an array of numbers, got list_iterator; give an array, or to fit "
+     "and evaluate batches (x, y) without y"),
+    (lambda d: small().train_on_batch([d], None), TypeError,
+     "train_on_batch: expected x and y of one batch, got a list in place of them; give both, or call fit"),
+    (lambda d: small().train_on_batch(iter([d]), None), TypeError,
+     "train_on_batch: expected x and y of one batch, got a list_iterator in place of them; give both, or call fit"),
     (lambda d: small().fit(Own([d]), batch_size=4), ValueError,
      "fit: expected no batch_size with an object that returns batches, got one; leave it out, batches have "
      "their own size"),
