@@ -26,7 +26,7 @@ __all__ = [
     "as_images",
     "batch_weights",
     "check_finite",
-    "check_fits",
+    "check_targets_fit",
     "data_to_validate",
     "refuse_beside_stream",
     "sample_weights",
@@ -171,11 +171,20 @@ def check_finite(caller: str, x: Any, dtype: Any) -> tuple[float, float]:
     if not (isfinite(low) and isfinite(high)):
         wrong = _first_non_finite(x)
         raise ValueError(f"{caller}: expected finite images, got NaN or infinity in image {wrong}; remove or repair it")
-    check_fits(caller, "x", low, high, dtype)
+    _check_fits(caller, "x", low, high, dtype)
     return low, high
 
 
-def check_fits(caller: str, name: str, low: float, high: float, dtype: Any) -> None:
+def check_targets_fit(caller: str, y: Any, dtype: Any) -> None:
+    """Raise ValueError if a target would be infinite in `dtype`.
+
+    `LossFunction.targets` has found them finite, so that integers and floats of no wider type need no look.
+    """
+    if y.dtype.kind == "f" and y.dtype.itemsize > np.dtype(dtype).itemsize:
+        _check_fits(caller, "y", *min_and_max(y), dtype)
+
+
+def _check_fits(caller: str, name: str, low: float, high: float, dtype: Any) -> None:
     """Raise ValueError if a number between `low` and `high` would be infinite in `dtype`."""
     largest = max(high, -low)
     if largest > float(np.finfo(dtype).max):
