@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gwucnn.callbacks.history import History
 from gwucnn.common import check_flag, check_positive, check_size, checks_arguments
-from gwucnn.data import Batches, IterableStream, is_indexed, is_stream, refuse_beside_stream, sample_weights
+from gwucnn.data import Batches, IterableStream, check_steps, is_stream, refuse_beside_stream, sample_weights
 from gwucnn.engine import Team, Totals, TrainingConfig, check_metrics, team_of
 from gwucnn.loss_functions import loss_function
 from gwucnn.network import Savable, refuse_optimizer_names
@@ -201,12 +202,7 @@ class GWUNetwork(Savable):
             epochs = check_size("fit", "epochs", epochs, 0)
             initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
             shuffle = check_flag("fit", "shuffle", shuffle)
-            steps = None if steps_per_epoch is None else check_size("fit", "steps_per_epoch", steps_per_epoch)
-            if steps is not None and (y is not None or not is_stream(x) or is_indexed(x)):
-                raise ValueError(
-                    "fit: expected steps_per_epoch with an iterable of batches only, got it with data of known length; "
-                    "leave it out"
-                )
+            steps = check_steps("fit", steps_per_epoch, x, y)
             engine, data = self._training_data(x, y, class_weight, sample_weight, steps)
             if isinstance(data, IterableStream):
                 data.require_epochs("fit", epochs - initial_epoch)
@@ -229,6 +225,12 @@ class GWUNetwork(Savable):
             )
         self._warn_if_shut(data, history.history.get("loss", []))
         return history
+
+    def _instead(self, name: str) -> str:
+        for method in (self.compile, self.fit):
+            if name in inspect.signature(method).parameters:
+                return f"; call {method.__name__}({name}=...)"
+        return super()._instead(name)
 
     # How `fit` trains on the next batches. An attribute, so that it can be replaced by a wrapper on one network.
     _train = staticmethod(train_next_batches)
@@ -285,6 +287,11 @@ class GWUNetwork(Savable):
     @checks_arguments
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Update the weights once, by the mean gradient of these samples; return their loss before the update."""
+        if y is None and is_stream(x):
+            raise TypeError(
+                f"train_on_batch: expected x and y of one batch, got a {type(x).__name__} in place of them; give both, "
+                "or call fit"
+            )
         engine, data = self._feed("train_on_batch", x, y, self._data)
         return train_step("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from gwucnn.callbacks.state import check_names
 from gwucnn.common import ChecksArguments, check_between, look_up
@@ -26,6 +26,8 @@ class Monitor(ChecksArguments):
     min_delta : float
         By how much a number must be better than the best so far to count as better.
     """
+
+    _assignable: ClassVar[tuple[str, ...]] = ("best", "wait")
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
         self._caller = type(self).__name__

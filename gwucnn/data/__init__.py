@@ -11,7 +11,7 @@ from gwucnn.data.checks import (
     as_images,
     batch_weights,
     check_finite,
-    check_fits,
+    check_targets_fit,
     data_to_validate,
     refuse_beside_stream,
     sample_weights,
@@ -21,7 +21,7 @@ from gwucnn.data.checks import (
     with_targets,
 )
 from gwucnn.data.iterables import IterableStream
-from gwucnn.data.streams import Admit, Stream, inputs_of, is_indexed, is_stream
+from gwucnn.data.streams import Admit, Stream, check_steps, inputs_of, is_indexed, is_stream
 
 __all__ = [
     "Admit",
@@ -33,7 +33,8 @@ __all__ = [
     "as_images",
     "batch_weights",
     "check_finite",
-    "check_fits",
+    "check_steps",
+    "check_targets_fit",
     "data_to_validate",
     "inputs_of",
     "is_indexed",

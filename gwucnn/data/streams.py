@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from gwucnn.common import check_size
 from gwucnn.data.batches import Batches, Run
 from gwucnn.data.checks import batch_weights
 
-__all__ = ["Stream", "inputs_of", "is_indexed", "is_stream"]
+__all__ = ["Stream", "check_steps", "inputs_of", "is_indexed", "is_stream"]
 
 Admit = Callable[[str, Any, Any], Batches]
 
@@ -32,6 +33,19 @@ def is_stream(x: Any) -> bool:
 def is_indexed(x: Any) -> bool:
     """Whether a stream returns batches by number, so that their order can be shuffled."""
     return hasattr(x, "__len__") and hasattr(x, "__getitem__")
+
+
+def check_steps(caller: str, steps_per_epoch: Any, x: Any, y: Any) -> int | None:
+    """Return the number of batches in an epoch, None if it is not given; only iterables leave it open."""
+    if steps_per_epoch is None:
+        return None
+    steps = check_size(caller, "steps_per_epoch", steps_per_epoch)
+    if y is not None or not is_stream(x) or is_indexed(x):
+        raise ValueError(
+            f"{caller}: expected steps_per_epoch with an iterable of batches only, got it with data of known length; "
+            "leave it out"
+        )
+    return steps
 
 
 class Stream:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import check_flag, from_config
+from gwucnn.common import check_flag, from_config, set_inside
 from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space
 from gwucnn.layers.inserting import Layers, build_layer, check_output, in_user_order, require_new_layer
 from gwucnn.ops import fill_zero
@@ -63,7 +63,7 @@ class Nested(Layer):
         self._label = label
         for place, row in zip(self._places, self.rows, strict=True):
             for number, layer in enumerate(row):
-                layer.label = f"{label}.{place}{number}.{type(layer).__name__}"
+                set_inside(layer, label=f"{label}.{place}{number}.{type(layer).__name__}")
 
     @property
     def trainable(self) -> bool:
@@ -86,7 +86,7 @@ class Nested(Layer):
         self._channels_first = value
         for layer in self.children:
             if hasattr(layer, "channels_first"):
-                layer.channels_first = value
+                set_inside(layer, channels_first=value)
 
     @property
     def multiply_adds(self) -> int:
@@ -113,7 +113,8 @@ class Nested(Layer):
         return shape
 
     def _set_replayable(self) -> None:
-        self.replayable = type(self).replayable and all(layer.replayable for row in self.rows for layer in row)
+        replayable = type(self).replayable and all(layer.replayable for row in self.rows for layer in row)
+        set_inside(self, replayable=replayable)
 
     def _in_user_order(self, shape: Shape) -> Shape:
         return in_user_order(shape, self.channels_first)
@@ -156,8 +157,8 @@ class Nested(Layer):
     def planned(self, plan: Callable[[list[Layer]], list[Layer]]) -> Nested:
         """Return a copy, sharing all parameters, whose rows are replaced by `plan(row)`."""
         other = copy.copy(self)
-        other.rows = [plan(list(row)) for row in self.rows]
-        other.children = tuple(layer for row in other.rows for layer in row)
+        rows = [plan(list(row)) for row in self.rows]
+        set_inside(other, rows=rows, children=tuple(layer for row in rows for layer in row))
         other._set_replayable()
         return other
 

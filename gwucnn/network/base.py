@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import NotBuiltError, check_flag, check_size, checks_arguments, look_up
+from gwucnn.common import ChecksArguments, NotBuiltError, check_flag, check_size, checks_arguments, look_up
 from gwucnn.data import Batches, as_images, inputs_of, is_stream, sample_shape
 from gwucnn.engine import Engine, TrainingConfig, layer_outputs, score_gradients
 from gwucnn.layers import Layer
@@ -23,10 +23,11 @@ __all__ = ["NetworkBase"]
 SHOWN_OPTIONS = {"data_format": "channels_last", "precision": "float32"}
 
 
-class NetworkBase:
+class NetworkBase(ChecksArguments):
     """Layers that are built as soon as their shapes are known, for inference. `GWUNetwork` adds the training."""
 
-    @checks_arguments
+    _assignable = ("trainable",)
+
     def __init__(
         self,
         layers: Iterable[Layer] = (),

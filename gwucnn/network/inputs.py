@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gwucnn.common import NotBuiltError, min_and_max, warn_user
+from gwucnn.common import NotBuiltError, warn_user
 from gwucnn.data import (
     Admit,
     Batches,
@@ -13,7 +13,7 @@ from gwucnn.data import (
     as_images,
     batch_weights,
     check_finite,
-    check_fits,
+    check_targets_fit,
     data_to_validate,
     is_indexed,
     is_stream,
@@ -83,7 +83,7 @@ class InputValidation(NetworkBase):
         """Do what `_data` does, refuse inputs that are not finite, and warn once about pixels that are not scaled."""
         data = self._data(caller, x, y)
         low, high = check_finite(caller, data.x, self._dtype)
-        check_fits(caller, "y", *min_and_max(data.targets), self._dtype)
+        check_targets_fit(caller, data.targets, self._dtype)
         rescaled = any(layer.rescales_pixels for layer in self.layers)
         if not rescaled and "pixels" not in self._warned and warn_unscaled(caller.partition(":")[0], data.x, low, high):
             self._warned.add("pixels")

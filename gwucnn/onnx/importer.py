@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn.activation_layers import Activation
-from gwucnn.common import ShapeError
+from gwucnn.common import ShapeError, set_inside
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Conv2D, Dense, Layer, Reshape
 from gwucnn.layers.base import leaves
@@ -168,7 +168,7 @@ class _Import:
         fits = node.kind == "Add" and isinstance(layer, (Conv2D, Dense)) and not layer.add_bias
         fits = fits and sum(n in self.tensors and self.tensors[n].value == x.value for n in self._taken) == 1
         if fits:
-            layer.add_bias = True  # type: ignore[union-attr]
+            set_inside(layer, add_bias=True)
             self.weights[id(layer)].append(broadcast(node, x, *constants.values()))
             self.tensors[node.outputs[0]] = x
         return fits

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import check_between, check_size, html_curves, html_table, panels
+from gwucnn.common import ChecksArguments, check_between, check_size, html_curves, html_table, panels
 from gwucnn.data import Batches, Stream
 from gwucnn.engine import Engine, Totals
 from gwucnn.training.progress import Progress
@@ -33,7 +33,7 @@ LEAST_FALL = 0.01
 LEAST_LR = 1e-12
 
 
-class LearningRates:
+class LearningRates(ChecksArguments):
     """The losses measured at increasing learning rates.
 
     Attributes
@@ -176,7 +176,7 @@ def _restored_afterwards(engine: Engine, rng: Any) -> Iterator[None]:
     optimizer: Any = engine.optimizer
     values, state = engine.arena.values.copy(), rng.bit_generator.state
     slots = {name: slot.copy() for name, slot in optimizer.slots.items()}
-    attributes = dict(vars(optimizer))
+    attributes, progress = dict(vars(optimizer)), (optimizer.updates, optimizer.lr)
     counts = [p.updates for layer in engine.layers for p in layer.parameters if p.updates is not None]
     updates, draws = [count.copy() for count in counts], engine.randomness.draws
     try:
@@ -188,5 +188,6 @@ def _restored_afterwards(engine: Engine, rng: Any) -> Iterator[None]:
         for count, before in zip(counts, updates, strict=True):
             count[...] = before
         vars(optimizer).update(attributes)
+        optimizer.resume(*progress)
         for name, slot in slots.items():
             optimizer.slots[name][...] = slot
