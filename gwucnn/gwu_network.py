@@ -17,7 +17,7 @@ from gwucnn.training import (
     evaluate,
     make_progress,
     rates,
-    sweep,
+    search,
     train,
     train_next_batches,
     train_step,
@@ -280,7 +280,7 @@ class GWUNetwork(Savable):
         batch_size = 32 if batch_size is None else check_size("lr_find", "batch_size", batch_size)
         lrs, bar = rates(min_lr, max_lr, steps), make_progress("lr_find", verbose, "batches")
         engine, data = self._feed("lr_find", x, y, self._finite_data)
-        return sweep(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
+        return search(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
 
     @checks_arguments
     def train_on_batch(self, x: Any, y: Any) -> float:

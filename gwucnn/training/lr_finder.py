@@ -1,129 +1,48 @@
-"""The search for a learning rate: train on batches with increasing rates, and see where the loss falls.
+"""The search for a learning rate: a ramp over all rates, then trials at constant rates.
 
-L. Smith, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186, section 3.3.
+The ramp trains on one batch with each of many increasing rates (L. Smith, "Cyclical Learning Rates for Training Neural
+Networks", arXiv:1506.01186, section 3.3). It shows from where on the loss explodes, but not which rate trains best: the
+more a network has learnt, the less the loss falls in a single batch, at any rate. So trials follow, from the end of the
+ramp downwards. Each begins with the same weights and trains at a constant rate, for several passes over the same
+batches: their losses differ by the rate alone, not by the choice of batches.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from math import isfinite
+from collections.abc import Generator
+from contextlib import closing
+from itertools import islice
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 
-from gwucnn.common import check_between, check_size, html_curves, html_table, panels
+from gwucnn.common import check_between, check_size
 from gwucnn.data import Batches, Stream
 from gwucnn.engine import Engine, Totals
+from gwucnn.training.learning_rates import DIVERGED, LearningRates
 from gwucnn.training.progress import Progress
 
-__all__ = ["LearningRates", "rates", "sweep"]
+__all__ = ["rates", "search"]
 
-# Decay of the smoothed loss per batch: an average over about ten batches.
-DECAY = 0.9
-# The sweep ends when the smoothed loss exceeds its minimum by this factor.
-DIVERGED = 4.0
-# The suggestion is divided by this factor: the rate at which the loss falls fastest in a short sweep is too high for
-# a long training.
-SAFETY = 3.0
-# A loss that falls by less than this fraction counts as one that does not fall.
-LEAST_FALL = 0.01
 # The smallest learning rate that may be tried.
 LEAST_LR = 1e-12
+# The batches that are trained on, again and again: at most so many.
+BATCHES = 16
+# How often a trial trains on all of them. In a network that has learnt, rates that are best in the long run first raise
+# the loss: with less than six passes, too low ones win.
+PASSES = 8
+# From one trial to the next, the rate falls by this factor: three trials a decade.
+RATIO = 10 ** (1 / 3)
+# The usual number of trials, for the progress bar, which learns the true one in the end.
+USUAL = 9
+# A first pass that raises the loss by more than this fraction tells that the rate is not a low one.
+BOUNCE = 0.05
+# A trial that changes the loss by less than this fraction has no effect.
+LEAST_CHANGE = 1e-4
 
-
-class LearningRates:
-    """The losses measured at increasing learning rates.
-
-    Attributes
-    ----------
-    lrs : list of float
-        The learning rate of each batch.
-    losses : list of float
-        Smoothed losses: an exponential moving average with decay 0.9.
-    raw_losses : list of float
-        The loss of each batch.
-    suggestion : float or None
-        A third of the learning rate at which the smoothed loss has fallen half of the way to its minimum; None if it
-        does not fall.
-    """
-
-    def __init__(self) -> None:
-        self.lrs: list[float] = []
-        self.losses: list[float] = []
-        self.raw_losses: list[float] = []
-        self._mean = 0.0
-
-    def append(self, lr: float, loss: float) -> bool:
-        """Add the loss of a batch; return whether to continue."""
-        self._mean = DECAY * self._mean + (1 - DECAY) * loss
-        self.lrs.append(lr)
-        self.raw_losses.append(loss)
-        # The average starts at 0; the divisor corrects that bias.
-        self.losses.append(self._mean / (1 - DECAY ** len(self.lrs)))
-        return self.losses[-1] <= DIVERGED * min(self.losses)
-
-    @property
-    def suggestion(self) -> float | None:
-        """A learning rate at which the loss falls fast, or None if it never falls."""
-        if not self.losses:
-            return None
-        first = float(np.mean(self.raw_losses[: max(1, len(self.lrs) // 10)]))
-        index = int(np.argmin(self.losses))
-        if self.losses[index] > (1 - LEAST_FALL) * first:
-            return None
-        half = (first + self.losses[index]) / 2
-        while index and self.losses[index - 1] <= half:
-            index -= 1
-        return max(self.lrs[index] / SAFETY, self.lrs[0])
-
-    def record(self) -> dict[str, float]:
-        """Return the numbers that the progress bar shows."""
-        return {"loss": self.losses[-1] if self.losses else float("nan")}
-
-    def __repr__(self) -> str:
-        span = f"{self.lrs[0]:.3g} to {self.lrs[-1]:.3g}" if self.lrs else "none"
-        found = "none" if self.suggestion is None else f"{self.suggestion:.3g}"
-        return f"LearningRates({span}; suggestion {found})"
-
-    def _repr_html_(self) -> str:
-        """Return the suggestion and the smoothed losses, for notebooks."""
-        if not self.lrs:
-            return html_table(["suggestion"], [], "no learning rate was tried")
-        found = "none: the loss does not fall" if self.suggestion is None else self.suggestion
-        rows = [(found, self.lrs[0], self.lrs[-1], len(self.lrs), min(self.losses))]
-        table = html_table(["suggestion", "from", "to", "batches", "least loss"], rows)
-        curve = html_curves("smoothed loss", self.lrs, {"": self.losses}, xlabel="learning rate", log_x=True)
-        return f"<div>{table}{curve}</div>"
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the losses at each learning rate, and the suggestion; return the matplotlib Figure.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw; by default in a new figure.
-
-        Raises
-        ------
-        ValueError
-            If no learning rate was tried.
-        """
-        if not self.lrs:
-            raise ValueError("LearningRates.plot: expected losses, got none; try a smaller min_lr in lr_find")
-        figure, (axis,) = panels("LearningRates.plot", ax, ["losses"], (5.5, 3.6))
-        axis.plot(self.lrs, self.raw_losses, color="0.75", label="each batch")
-        axis.plot(self.lrs, self.losses, color="C0", label="smoothed")
-        if self.suggestion is not None:
-            axis.axvline(self.suggestion, color="C1", linestyle="--", label=f"suggestion {self.suggestion:.3g}")
-        axis.set(xscale="log", xlabel="learning rate", ylabel="loss")
-        least, first = min(self.raw_losses), self.losses[0]
-        margin = 0.1 * (first - least) or 1.0
-        axis.set_ylim(least - margin, first + 4 * margin)  # at the end, losses are many times as large
-        axis.grid(alpha=0.3)
-        axis.legend()
-        return figure
+Batch = tuple[Batches, Any]
 
 
 def rates(min_lr: Any, max_lr: Any, steps: Any) -> list[float]:
@@ -136,57 +55,136 @@ def rates(min_lr: Any, max_lr: Any, steps: Any) -> list[float]:
     return np.geomspace(low, high, check_size("lr_find", "steps", steps, 2)).tolist()
 
 
-def sweep(
+def search(
     engine: Engine, data: Batches | Stream, lrs: list[float], *, batch_size: int, rng: Any, bar: Progress
 ) -> LearningRates:
-    """Train on one batch with each learning rate until the loss diverges, and restore everything afterwards."""
-    found = LearningRates()
-    optimizer: Any = engine.optimizer
-    with _restored_afterwards(engine, rng):
-        try:
-            start = time.perf_counter()
-            bar.begin("lr_find", len(lrs))
-            batches = _endless(data, batch_size, rng)
-            for lr, (batch, indices) in zip(lrs, batches, strict=False):
-                optimizer.lr = lr
-                try:
-                    loss = engine.train_step(batch, indices, Totals())
-                except FloatingPointError:
-                    break
-                proceed = isfinite(loss) and found.append(lr, loss)
-                bar.advance(1, found)
-                if not proceed:
-                    break
-            bar.end(found.record() | {"seconds": time.perf_counter() - start}, len(found.lrs))
-        finally:
-            bar.close()
+    """Run the ramp over `lrs`, until the loss diverges, and the trials; restore everything afterwards."""
+    engine.update_layout()
+    before = _State(engine, rng)
+    try:
+        batches = _first_batches(data, batch_size, rng)
+        found = _ramp(engine, batches, lrs, bar)
+        before.restore()
+        _Trials(engine, batches, before, bar, found).run(lrs)
+    finally:
+        bar.close()
+        before.restore()
     return found
 
 
-def _endless(data: Batches | Stream, batch_size: int, rng: Any) -> Iterator[tuple[Batches, Any]]:
-    while True:
-        for run in data.epoch(batch_size, rng, "lr_find"):
+def _first_batches(data: Batches | Stream, batch_size: int, rng: Any) -> list[Batch]:
+    """Return the first batches of an epoch: indices of arrays, and what a stream returned."""
+    with closing(_batches(data, batch_size, rng)) as batches:
+        return list(islice(batches, BATCHES))
+
+
+def _batches(data: Batches | Stream, batch_size: int, rng: Any) -> Generator[Batch, None, None]:
+    runs: Any = data.epoch(batch_size, rng, "lr_find")
+    with closing(runs):
+        for run in runs:
             yield from ((run.data, run.indices(batch)) for batch in range(len(run)))
 
 
-@contextmanager
-def _restored_afterwards(engine: Engine, rng: Any) -> Iterator[None]:
-    """Restore weights, optimizer and random states on exit, also after an exception."""
-    engine.update_layout()
-    optimizer: Any = engine.optimizer
-    values, state = engine.arena.values.copy(), rng.bit_generator.state
-    slots = {name: slot.copy() for name, slot in optimizer.slots.items()}
-    attributes = dict(vars(optimizer))
-    counts = [p.updates for layer in engine.layers for p in layer.parameters if p.updates is not None]
-    updates, draws = [count.copy() for count in counts], engine.randomness.draws
+def _ramp(engine: Engine, batches: list[Batch], lrs: list[float], bar: Progress) -> LearningRates:
+    """Train on one batch with each learning rate until the loss diverges."""
+    found, optimizer, start = LearningRates(), engine.optimizer, time.perf_counter()
+    bar.begin("lr_find", len(lrs))
+    for number, lr in enumerate(lrs):
+        optimizer.lr = lr  # type: ignore[union-attr]
+        loss = _loss_of_step(engine, batches[number % len(batches)], Totals())
+        proceed = isfinite(loss) and found.append(lr, loss)
+        bar.advance(1, found)
+        if not proceed:
+            break
+    bar.end(found.record() | {"seconds": time.perf_counter() - start}, len(found.lrs))
+    return found
+
+
+def _loss_of_step(engine: Engine, batch: Batch, totals: Totals) -> float:
+    """Train on a batch; return its loss before the update, infinity if it or a gradient was not finite."""
     try:
-        yield
-    finally:
-        engine.arena.values[...] = values
-        rng.bit_generator.state = state
-        engine.randomness.draws = draws
-        for count, before in zip(counts, updates, strict=True):
+        return engine.train_step(*batch, totals)
+    except FloatingPointError:
+        return inf
+
+
+class _Trials:
+    """Trials at constant rates, each from the state before."""
+
+    def __init__(self, engine: Engine, batches: list[Batch], before: _State, bar: Progress, found: LearningRates):
+        self._engine, self._batches, self._before, self._bar, self._found = engine, batches, before, bar, found
+        self._optimizer: Any = engine.optimizer
+
+    def run(self, lrs: list[float]) -> None:
+        """Fill in `start` and `trials`: from the end of the ramp upwards while that is better, and downwards."""
+        found, (low, high), began = self._found, (lrs[0], lrs[-1]), time.perf_counter()
+        self._bar.begin("lr_find: trials", USUAL * PASSES * len(self._batches))
+        self._done = 0
+        # At this rate nothing changes: the loss before, with dropout and normalisation as in training.
+        found.start = self._passes(LEAST_LR, 1)[0]
+        if isfinite(found.start):
+            top = found.lrs[-1] if found.lrs else low
+            self._walk(top, 1 / RATIO, low, high)
+            if top == min(found.trials, key=lambda lr: found.trials[lr]):
+                self._walk(top * RATIO, RATIO, low, high)
+        best = min(found.trials.values(), default=found.start)
+        self._bar.end({"loss": best, "seconds": time.perf_counter() - began}, self._done)
+
+    def _walk(self, lr: float, factor: float, low: float, high: float) -> None:
+        """Try rates, each `factor` times the one before, until two in a row are beyond the good ones."""
+        found, beyond = self._found, 0
+        # Rounding must not exclude the ends.
+        while beyond < 2 and low / 1.001 <= lr <= high * 1.001:
+            first, *_, last = self._passes(lr, PASSES)
+            found.trials[lr] = last
+            best = min(found.trials.values())
+            # A rate that is too high makes the loss bounce at first, and may end anywhere. One that does not is too low
+            # if it ends above the best one, or if it changes next to nothing.
+            bounced = first - found.start > BOUNCE * abs(found.start)
+            worse = last > best or abs(last - found.start) <= LEAST_CHANGE * abs(found.start)
+            beyond = beyond + 1 if worse and (factor > 1 or not bounced) else 0
+            lr *= factor
+
+    def _passes(self, lr: float, passes: int) -> list[float]:
+        """Return the mean loss of each pass over the batches; the last is infinity once the rate is hopeless."""
+        engine, losses = self._engine, list[float]()
+        self._before.restore()
+        self._optimizer.lr = lr
+        for number in range(passes):
+            totals = Totals()
+            for batch in self._batches:
+                if not isfinite(_loss_of_step(engine, batch, totals)):
+                    return [*losses, inf, inf]  # the first and the last pass
+                self._done += 1
+                self._bar.advance(1, totals)
+            losses.append(totals.record()["loss"])
+            if number >= passes // 2 and losses[-1] > DIVERGED * abs(self._found.start):
+                return [*losses, inf]
+        return losses
+
+
+class _State:
+    """The weights, optimizer and random states of a network that is to be restored."""
+
+    def __init__(self, engine: Engine, rng: Any) -> None:
+        self._engine, self._rng = engine, rng
+        optimizer: Any = engine.optimizer
+        self._optimizer = optimizer
+        self._values, self._random = engine.arena.values.copy(), rng.bit_generator.state
+        self._slots = {name: slot.copy() for name, slot in optimizer.slots.items()}
+        self._attributes = dict(vars(optimizer))
+        self._counts = [p.updates for layer in engine.layers for p in layer.parameters if p.updates is not None]
+        self._updates, self._draws = [count.copy() for count in self._counts], engine.randomness.draws
+
+    def restore(self) -> None:
+        """Put everything back as it was."""
+        engine = self._engine
+        engine.arena.values[...] = self._values
+        engine.arena.version += 1
+        self._rng.bit_generator.state = self._random
+        engine.randomness.draws = self._draws
+        for count, before in zip(self._counts, self._updates, strict=True):
             count[...] = before
-        vars(optimizer).update(attributes)
-        for name, slot in slots.items():
-            optimizer.slots[name][...] = slot
+        vars(self._optimizer).update(self._attributes)
+        for name, slot in self._slots.items():
+            self._optimizer.slots[name][...] = slot
