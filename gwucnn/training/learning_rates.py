@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, isfinite, log
+from math import exp, isfinite, log, nan
 from typing import Any
 
 from gwucnn.common import html_curves, html_table, panels
@@ -11,8 +11,10 @@ __all__ = ["LearningRates", "falls"]
 
 # Decay of the smoothed loss per batch: an average over about ten batches.
 DECAY = 0.9
-# The ramp ends when the smoothed loss exceeds its minimum by this factor.
-DIVERGED = 4.0
+# The ramp ends when the smoothed loss exceeds its minimum by the first factor and the loss before by the second. The
+# mean of a few batches may differ as much by chance, so that they decide nothing.
+DIVERGED, RISEN = 4.0, 2.0
+FEW = 10
 # A loss that falls by less than this fraction counts as one that does not fall.
 LEAST_FALL = 0.01
 # Trials with at least this share of the largest fall of the loss count as equally good; which of them is the best is
@@ -40,7 +42,7 @@ class LearningRates:
     raw_losses : list of float
         The loss of each batch.
     start : float
-        The mean loss of the batches of the trials before any training; NaN if there were no trials.
+        The mean loss of the same batches before; infinity if it was not finite, NaN in an empty result.
     trials : dict of float to float
         For each learning rate that was tried for longer, the mean loss of the same batches in the last pass of the
         trial; infinity if it diverged.
@@ -48,11 +50,11 @@ class LearningRates:
         The learning rate to train with. Reading it raises a ValueError if no rate lowers the loss.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: float = nan) -> None:
         self.lrs: list[float] = []
         self.losses: list[float] = []
         self.raw_losses: list[float] = []
-        self.start = float("nan")
+        self.start = start
         self.trials: dict[float, float] = {}
         self._mean = 0.0
 
@@ -63,7 +65,8 @@ class LearningRates:
         self.raw_losses.append(loss)
         # The average starts at 0; the divisor corrects that bias.
         self.losses.append(self._mean / (1 - DECAY ** len(self.lrs)))
-        return self.losses[-1] <= DIVERGED * min(self.losses)
+        limit = max(DIVERGED * min(self.losses), RISEN * self.start)
+        return len(self.lrs) < FEW or self.losses[-1] <= limit
 
     @property
     def suggestion(self) -> float:

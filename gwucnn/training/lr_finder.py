@@ -2,15 +2,15 @@
 
 The ramp trains on one batch with each of many increasing rates (L. Smith, "Cyclical Learning Rates for Training Neural
 Networks", arXiv:1506.01186, section 3.3). It shows from where on the loss explodes, but not which rate trains best: the
-more a network has learnt, the less the loss falls in a single batch, at any rate. So trials follow, from the end of the
-ramp downwards. Each begins with the same weights and trains at a constant rate, for several passes over the same
+more a network has learnt, the less the loss falls in a single batch, at any rate. So trials follow, from the largest
+rate downwards. Each begins with the same weights and trains at a constant rate, for several passes over the same
 batches: their losses differ by the rate alone, not by the choice of batches.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import islice
 from math import inf, isfinite
@@ -36,7 +36,9 @@ PASSES = 8
 # From one trial to the next, the rate falls by this factor: three trials a decade.
 RATIO = 10 ** (1 / 3)
 # The usual number of trials, for the progress bar, which learns the true one in the end.
-USUAL = 9
+USUAL = 10
+# A loss that is still above this fraction of that of the pass before does not come down.
+STALLED = 0.9
 # A first pass that raises the loss by more than this fraction tells that the rate is not a low one.
 BOUNCE = 0.05
 # A trial that changes the loss by less than this fraction has no effect.
@@ -63,9 +65,11 @@ def search(
     before = _State(engine, rng)
     try:
         batches = _first_batches(data, batch_size, rng)
-        found = _ramp(engine, batches, lrs, bar)
+        found = LearningRates(_loss_before(engine, batches))
         before.restore()
-        _Trials(engine, batches, before, bar, found).run(lrs)
+        _ramp(engine, batches, lrs, bar, found)
+        if isfinite(found.start):
+            _Trials(engine, batches, before, bar, found).run(lrs[-1], lrs[0])
     finally:
         bar.close()
         before.restore()
@@ -85,19 +89,34 @@ def _batches(data: Batches | Stream, batch_size: int, rng: Any) -> Generator[Bat
             yield from ((run.data, run.indices(batch)) for batch in range(len(run)))
 
 
-def _ramp(engine: Engine, batches: list[Batch], lrs: list[float], bar: Progress) -> LearningRates:
-    """Train on one batch with each learning rate until the loss diverges."""
-    found, optimizer, start = LearningRates(), engine.optimizer, time.perf_counter()
+def _loss_before(engine: Engine, batches: list[Batch]) -> float:
+    """Return the mean loss before any training, with dropout and normalisation as in training."""
+    engine.optimizer.lr = LEAST_LR  # type: ignore[union-attr]  # at this rate nothing changes
+    return _pass(engine, batches, lambda totals: None)
+
+
+def _ramp(engine: Engine, batches: list[Batch], lrs: list[float], bar: Progress, found: LearningRates) -> None:
+    """Train on one batch with each learning rate until the loss diverges, and fill in the losses."""
+    start = time.perf_counter()
     bar.begin("lr_find", len(lrs))
     for number, lr in enumerate(lrs):
-        optimizer.lr = lr  # type: ignore[union-attr]
+        engine.optimizer.lr = lr  # type: ignore[union-attr]
         loss = _loss_of_step(engine, batches[number % len(batches)], Totals())
         proceed = isfinite(loss) and found.append(lr, loss)
         bar.advance(1, found)
         if not proceed:
             break
     bar.end(found.record() | {"seconds": time.perf_counter() - start}, len(found.lrs))
-    return found
+
+
+def _pass(engine: Engine, batches: list[Batch], advance: Callable[[Totals], None]) -> float:
+    """Train on each batch once; return their mean loss, infinity as soon as one is not finite."""
+    totals = Totals()
+    for batch in batches:
+        if not isfinite(_loss_of_step(engine, batch, totals)):
+            return inf
+        advance(totals)
+    return totals.record()["loss"]
 
 
 def _loss_of_step(engine: Engine, batch: Batch, totals: Totals) -> float:
@@ -111,56 +130,44 @@ def _loss_of_step(engine: Engine, batch: Batch, totals: Totals) -> float:
 class _Trials:
     """Trials at constant rates, each from the state before."""
 
-    def __init__(self, engine: Engine, batches: list[Batch], before: _State, bar: Progress, found: LearningRates):
+    def __init__(
+        self, engine: Engine, batches: list[Batch], before: _State, bar: Progress, found: LearningRates
+    ) -> None:
         self._engine, self._batches, self._before, self._bar, self._found = engine, batches, before, bar, found
-        self._optimizer: Any = engine.optimizer
+        self._done = 0  # batches
 
-    def run(self, lrs: list[float]) -> None:
-        """Fill in `start` and `trials`: from the end of the ramp upwards while that is better, and downwards."""
-        found, (low, high), began = self._found, (lrs[0], lrs[-1]), time.perf_counter()
+    def run(self, high: float, low: float) -> None:
+        """Try rates from the highest down, until two in a row are clearly too low, and fill in their losses."""
+        found, began, too_low, lr = self._found, time.perf_counter(), 0, high
         self._bar.begin("lr_find: trials", USUAL * PASSES * len(self._batches))
-        self._done = 0
-        # At this rate nothing changes: the loss before, with dropout and normalisation as in training.
-        found.start = self._passes(LEAST_LR, 1)[0]
-        if isfinite(found.start):
-            top = found.lrs[-1] if found.lrs else low
-            self._walk(top, 1 / RATIO, low, high)
-            if top == min(found.trials, key=lambda lr: found.trials[lr]):
-                self._walk(top * RATIO, RATIO, low, high)
-        best = min(found.trials.values(), default=found.start)
-        self._bar.end({"loss": best, "seconds": time.perf_counter() - began}, self._done)
-
-    def _walk(self, lr: float, factor: float, low: float, high: float) -> None:
-        """Try rates, each `factor` times the one before, until two in a row are beyond the good ones."""
-        found, beyond = self._found, 0
-        # Rounding must not exclude the ends.
-        while beyond < 2 and low / 1.001 <= lr <= high * 1.001:
-            first, *_, last = self._passes(lr, PASSES)
+        while too_low < 2 and lr >= low:
+            first, last = self._trial(lr)
             found.trials[lr] = last
             best = min(found.trials.values())
             # A rate that is too high makes the loss bounce at first, and may end anywhere. One that does not is too low
             # if it ends above the best one, or if it changes next to nothing.
             bounced = first - found.start > BOUNCE * abs(found.start)
             worse = last > best or abs(last - found.start) <= LEAST_CHANGE * abs(found.start)
-            beyond = beyond + 1 if worse and (factor > 1 or not bounced) else 0
-            lr *= factor
+            too_low = too_low + 1 if worse and not bounced else 0
+            lr /= RATIO
+        self._bar.end({"loss": best, "seconds": time.perf_counter() - began}, self._done)
 
-    def _passes(self, lr: float, passes: int) -> list[float]:
-        """Return the mean loss of each pass over the batches; the last is infinity once the rate is hopeless."""
-        engine, losses = self._engine, list[float]()
+    def _trial(self, lr: float) -> tuple[float, float]:
+        """Return the mean losses of the first and the last pass at this rate, infinity where it diverges."""
         self._before.restore()
-        self._optimizer.lr = lr
-        for number in range(passes):
-            totals = Totals()
-            for batch in self._batches:
-                if not isfinite(_loss_of_step(engine, batch, totals)):
-                    return [*losses, inf, inf]  # the first and the last pass
-                self._done += 1
-                self._bar.advance(1, totals)
-            losses.append(totals.record()["loss"])
-            if number >= passes // 2 and losses[-1] > DIVERGED * abs(self._found.start):
-                return [*losses, inf]
-        return losses
+        self._engine.optimizer.lr = lr  # type: ignore[union-attr]
+        limit = DIVERGED * abs(self._found.start)
+        first = loss = previous = _pass(self._engine, self._batches, self._advance)
+        for _ in range(PASSES - 1):
+            # Far too large, and not on its way down: most often all relus are shut.
+            if not isfinite(loss) or (loss > limit and loss > STALLED * previous):
+                return first, inf
+            previous, loss = loss, _pass(self._engine, self._batches, self._advance)
+        return first, loss
+
+    def _advance(self, totals: Totals) -> None:
+        self._done += 1
+        self._bar.advance(1, totals)
 
 
 class _State:
