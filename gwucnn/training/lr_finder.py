@@ -41,6 +41,8 @@ USUAL = 10
 STALLED = 0.9
 # A first pass that raises the loss by more than this fraction tells that the rate is not a low one.
 BOUNCE = 0.05
+# A loss of which at least this share of the fall is in the second half of a trial is still falling.
+STILL_FALLING = 0.1
 # A trial that changes the loss by less than this fraction has no effect.
 LEAST_CHANGE = 1e-4
 
@@ -141,33 +143,42 @@ class _Trials:
         found, began, too_low, lr = self._found, time.perf_counter(), 0, high
         self._bar.begin("lr_find: trials", USUAL * PASSES * len(self._batches))
         while too_low < 2 and lr >= low:
-            first, last = self._trial(lr)
-            found.trials[lr] = last
+            losses = self._trial(lr)
+            found.trials[lr] = losses[-1]
             best = min(found.trials.values())
-            # A rate that is too high makes the loss bounce at first, and may end anywhere. One that does not is too low
-            # if it ends above the best one, or if it changes next to nothing.
-            bounced = first - found.start > BOUNCE * abs(found.start)
-            worse = last > best or abs(last - found.start) <= LEAST_CHANGE * abs(found.start)
-            too_low = too_low + 1 if worse and not bounced else 0
+            too_low = too_low + 1 if _is_too_low(losses, found.start, best) else 0
             lr /= RATIO
         self._bar.end({"loss": best, "seconds": time.perf_counter() - began}, self._done)
 
-    def _trial(self, lr: float) -> tuple[float, float]:
-        """Return the mean losses of the first and the last pass at this rate, infinity where it diverges."""
+    def _trial(self, lr: float) -> list[float]:
+        """Return the mean loss of each pass at this rate; the last is infinity if it diverges."""
         self._before.restore()
         self._engine.optimizer.lr = lr  # type: ignore[union-attr]
-        limit = DIVERGED * abs(self._found.start)
-        first = loss = previous = _pass(self._engine, self._batches, self._advance)
-        for _ in range(PASSES - 1):
+        limit, losses = DIVERGED * abs(self._found.start), [inf]
+        for _ in range(PASSES):
+            losses.append(_pass(self._engine, self._batches, self._advance))
             # Far too large, and not on its way down: most often all relus are shut.
-            if not isfinite(loss) or (loss > limit and loss > STALLED * previous):
-                return first, inf
-            previous, loss = loss, _pass(self._engine, self._batches, self._advance)
-        return first, loss
+            hopeless = losses[-1] > limit and losses[-1] > STALLED * losses[-2]
+            if hopeless or not isfinite(losses[-1]):
+                return [*losses[1:], inf]
+        return losses[1:]
 
     def _advance(self, totals: Totals) -> None:
         self._done += 1
         self._bar.advance(1, totals)
+
+
+def _is_too_low(losses: list[float], start: float, best: float) -> bool:
+    """Whether a rate is too low, given the losses of its passes, the one before, and that of the best trial so far.
+
+    A rate that is too high may end anywhere, also near the loss before: where all relus are shut, the loss is that of
+    guessing. But it makes the loss bounce at first, or leaves it where it is from then on. One that is too low has no
+    effect, or lowers the loss slowly to the end.
+    """
+    first, middle, last = losses[0], losses[len(losses) // 2], losses[-1]
+    if max(abs(first - start), abs(last - start)) <= LEAST_CHANGE * abs(start):
+        return True
+    return last > best and first - start <= BOUNCE * abs(start) and middle - last > STILL_FALLING * (start - last) > 0
 
 
 class _State:
