@@ -253,7 +253,7 @@ class GWUNetwork(Savable):
         below the middle of the rates that lower the loss most.
 
         Weights, optimizer, running statistics and random numbers are restored afterwards, also after an interrupt. It
-        costs about as much as training on 1,000 to 1,500 batches.
+        costs about as much as training on 1,000 to 2,000 batches.
 
         Parameters
         ----------

@@ -36,7 +36,7 @@ PASSES = 8
 # From one trial to the next, the rate falls by this factor: three trials a decade.
 RATIO = 10 ** (1 / 3)
 # The usual number of trials, for the progress bar, which learns the true one in the end.
-USUAL = 10
+USUAL = 12
 # A loss that is still above this fraction of that of the pass before does not come down.
 STALLED = 0.9
 # A first pass that raises the loss by more than this fraction tells that the rate is not a low one.
@@ -73,8 +73,8 @@ def search(
         if isfinite(found.start):
             _Trials(engine, batches, before, bar, found).run(lrs[-1], lrs[0])
     finally:
-        bar.close()
         before.restore()
+        bar.close()
     return found
 
 
