@@ -155,7 +155,7 @@ class LearningRates:
         else:
             axis.axvline(self._found, color="C1", linestyle="--", label=f"suggestion {self._found:.3g}")
         axis.set(xscale="log", xlabel="learning rate", ylabel="loss")
-        least, first = min(self.raw_losses + [loss for _, loss in ended]), self.losses[0]
+        least, first = min(self.raw_losses + [loss for _, loss in ended]), max(self.raw_losses[:FEW])
         margin = 0.1 * (first - least) or 1.0
         axis.set_ylim(least - margin, first + 4 * margin)  # at the end, losses are many times as large
         axis.grid(alpha=0.3)
