@@ -183,7 +183,7 @@ def loss_after_training(network, x, y, lr, optimizer):
 
 @pytest.mark.filterwarnings("ignore:fit. the loss stays:UserWarning")  # at ten times the suggestion
 @pytest.mark.parametrize(("optimizer", "trained"), [("adam", 0), ("adam", 5), ("sgd", 0), ("sgd", 15)])
-@pytest.mark.parametrize("seed", [0, 4, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3, 5, 6, 7, 8, 9))])
+@pytest.mark.parametrize("seed", [0, 8, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3, 4, 5, 6, 7, 9))])
 def test_five_epochs_at_the_suggestion_beat_those_at_a_tenth_and_at_ten_times_of_it(optimizer, trained, seed):
     network, x, y = digits(optimizer, seed, trained)
     suggested = network.lr_find(x, y, batch_size=32).suggestion
@@ -191,6 +191,13 @@ def test_five_epochs_at_the_suggestion_beat_those_at_a_tenth_and_at_ten_times_of
         loss_after_training(network, x, y, suggested * factor, optimizer) for factor in (0.1, 1, 10)
     )
     assert middle < low and middle < high
+
+
+def test_rates_that_shut_all_relus_are_not_too_low():
+    """With this seed, the loss of guessing, without a bounce before, ended the search at the four highest rates."""
+    network, x, y = digits("sgd", 4, 0)
+    found = network.lr_find(x, y)
+    assert max(found.trials) == 10 and min(found.trials) < 0.1 and found.suggestion > 0.05
 
 
 def result(start, trials):
