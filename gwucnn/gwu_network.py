@@ -18,7 +18,7 @@ from gwucnn.training import (
     evaluate,
     make_progress,
     rates,
-    sweep,
+    search,
     train,
     train_next_batches,
     train_step,
@@ -247,26 +247,34 @@ class GWUNetwork(Savable):
         steps: int = 100,
         verbose: int | str = "auto",
     ) -> LearningRates:
-        """Try learning rates from small to large, one batch each, and suggest one.
+        """Try learning rates and suggest one, for a new network or one that has been trained.
 
-        Weights, optimizer and random numbers are restored afterwards. The sweep ends early once the loss has become far
-        too large.
+        First, a ramp trains on one batch with each rate, from small to large, until the loss has become far too large.
+        Then trials at constant rates, three for each factor of ten from `max_lr` down, train from the same weights for
+        eight passes over the same 16 batches; they stop where rates are clearly too low. The suggestion is a little
+        below the middle of the rates that lower the loss most.
+
+        Weights, optimizer, running statistics and random numbers are restored afterwards, also after an interrupt. It
+        costs about as much as training on 1,000 to 2,000 batches.
 
         Parameters
         ----------
         x, y : as for `fit`
+            Of iterables, at most the first 16 batches are used, and a few more may be read.
         batch_size : int, optional
             The batch size to be used for training, on which a good learning rate depends; by default 32.
         min_lr, max_lr : float
+            The smallest and the largest rate that may be tried.
         steps : int
-            Number of batches.
+            Number of batches of the ramp.
         verbose : 0, 1, 2 or 'auto'
             As for `fit`.
 
         Returns
         -------
         LearningRates
-            Has the `suggestion`, and the `lrs` and `losses` behind it.
+            Has the `suggestion`, and what it is based on: `lrs` and `losses` of the ramp, and the `trials`. Where no
+            rate lowers the loss, reading the suggestion raises a ValueError. `plot` draws it all.
 
         Examples
         --------
@@ -282,7 +290,7 @@ class GWUNetwork(Savable):
         batch_size = 32 if batch_size is None else check_size("lr_find", "batch_size", batch_size)
         lrs, bar = rates(min_lr, max_lr, steps), make_progress("lr_find", verbose, "batches")
         engine, data = self._feed("lr_find", x, y, self._finite_data)
-        return sweep(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
+        return search(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
 
     @checks_arguments
     def train_on_batch(self, x: Any, y: Any) -> float:
