@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from gwucnn.callbacks import EarlyStopping
-from gwucnn.common import ShapeError, check_flag, check_size
+from gwucnn.common import ShapeError, check_flag, check_size, look_up
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.optimizers import Optimizer
 from gwucnn.sklearn.networks import is_automatic, make_network
@@ -21,6 +21,9 @@ __all__ = ["CNNBase"]
 
 # The value of batch_size='auto', if there are as many samples: as in MLPClassifier.
 BATCH = 200
+
+# The dtypes that `precision` may name; None is chosen here.
+PRECISIONS = {"auto": None, "float32": "float32", "float64": "float64"}
 
 # Epochs without a lower validation loss after which early stopping ends training.
 PATIENCE = 5
@@ -53,6 +56,7 @@ class CNNBase(BaseEstimator):
         warm_start: bool = False,
         random_state: Any = None,
         verbose: Any = 0,
+        precision: str = "auto",
     ) -> None:
         self.model = model
         self.image_shape = image_shape
@@ -65,6 +69,7 @@ class CNNBase(BaseEstimator):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+        self.precision = precision
 
     @property
     def _outputs(self) -> int:
@@ -96,7 +101,7 @@ class CNNBase(BaseEstimator):
         Parameters
         ----------
         X : numbers of shape (N, H, W), (N, H, W, C), or rows (N, D)
-            float64 is kept, everything else is converted to float32.
+            Computed in float32, but float64 rows in float64, unless `precision` says otherwise.
         y : of shape (N,)
             A regressor also takes (N, K).
         sample_weight : of shape (N,), optional
@@ -146,7 +151,7 @@ class CNNBase(BaseEstimator):
                 self._input_shape,
                 self._outputs,
                 self._activation,
-                precision=x.dtype.name,
+                precision=self._precision,
                 seed=int(self._rng.randint(2**31 - 1)),
             )
             self._compile(network)
@@ -202,7 +207,12 @@ class CNNBase(BaseEstimator):
             x = validate_data(self, X, reset=reset)
         else:
             x, y = validate_data(self, X, y, reset=reset, **self._targets)
-        x = x if x.dtype == np.float64 else x.astype(np.float32, copy=False)
+        dtype = look_up(self._caller, "precision", self.precision, PRECISIONS)
+        if reset:
+            rows = given is None and self.image_shape is None
+            self._precision = dtype or ("float64" if rows and x.dtype == np.float64 else "float32")
+        # The network rounds float64 itself, after a check that the numbers fit.
+        x = x if x.dtype == np.float64 else x.astype(self._precision, copy=False)
         if reset:
             self.image_shape_ = self._shape_of(x.shape[1], given)
             plain = given is None and self.image_shape is None and is_automatic(self.model)

@@ -23,7 +23,7 @@ class CNNRegressor(RegressorMixin, CNNBase):
         As for `CNNClassifier`, but ending in `Dense(K)`, one unit per target, usually without an
         activation.
     image_shape, epochs, batch_size, lr, optimizer, early_stopping, validation_fraction, warm_start,
-    random_state, verbose
+    random_state, verbose, precision
         As for `CNNClassifier`.
 
     Attributes
