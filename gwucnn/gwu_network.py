@@ -140,7 +140,9 @@ class GWUNetwork(Savable):
         Parameters
         ----------
         x : array of numbers, shape (N, H, W), (N, H, W, C) or (N, D)
-            A memory-mapped array is never loaded as a whole: at most a few MB and a batch are read at a time. Or,
+            For several epochs, float64 is rounded once to a copy in the network's float32, of half its size (above 1 GB
+            batch by batch). A memory-mapped array is never loaded as a whole: at most a few MB and a batch are read at
+            a time. Or,
             without y, batches (x, y) or (x, y, sample_weight): any object with a length whose `x[i]` is batch number i
             (the order of the batches is then shuffled, not that of the samples), or anything that can be iterated over,
             such as a generator or PyTorch's DataLoader (taken in its order, and read ahead in a thread).
@@ -210,6 +212,7 @@ class GWUNetwork(Savable):
             bar = make_progress("fit", verbose, shown=team.rank == 0)
             checked_callbacks = self._watch(callbacks, initial_epoch, writes=team.rank == 0)
             history, run = self._begin_histories(initial_epoch)
+            self._begin_training(data, validation, rounds=epochs - initial_epoch > 1)
             train(
                 self._train,
                 engine,
@@ -301,7 +304,9 @@ class GWUNetwork(Savable):
                 "or call fit"
             )
         engine, data = self._feed("train_on_batch", x, y, self._data)
-        return train_step("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
+        loss = train_step("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
+        self._range.learn_batch(data)  # type: ignore[arg-type]
+        return loss
 
     @checks_arguments
     def evaluate(
@@ -326,6 +331,7 @@ class GWUNetwork(Savable):
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)
             data.weights = sample_weights(data.targets, 0, None, sample_weight, where)
+            self._range.check("evaluate", data.x)
             return data
 
         engine, data = self._feed("evaluate", x, y, admit)

@@ -64,7 +64,11 @@ class Stream:
     ----------
     samples : int
         Samples per epoch: estimated from the first batch until an epoch has been completed.
+    watch : function of a batch
+        Called with each batch of an epoch before it is trained on.
     """
+
+    watch: Callable[[Batches], None] = staticmethod(lambda batch: None)
 
     def __init__(self, source: Any, admit: Admit, caller: str) -> None:
         self._source, self._admit = source, admit
@@ -106,6 +110,7 @@ class Stream:
             batch = self._batch(index, f"{where}, batch {number + 1}{note}")
             count = len(batch)
             samples += count
+            self.watch(batch)
             yield Run(batch, np.arange(count), count, where, number, note, in_order=True)
         self.samples = samples
 

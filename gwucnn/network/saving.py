@@ -27,6 +27,7 @@ from gwucnn.files import (
     read,
     to_document,
     to_weights,
+    trained_on,
     weights_from,
 )
 from gwucnn.layers import Layer
@@ -58,8 +59,9 @@ class Savable(InputValidation):
 
         The file holds the layers and weights, and everything needed to continue training as if it had never stopped:
         loss, optimizer and its slots, counts of updates and epochs, the state of the random numbers, running
-        statistics, the history, and the states of callbacks. Of your own classes and functions it holds the names; with
-        functions, as loss or metrics, there is a warning that says how to load it.
+        statistics, the range of the inputs of training, the history, and the states of callbacks. Of your own classes
+        and functions it holds the names; with functions, as loss or metrics, there is a warning that says how to load
+        it.
 
         Parameters
         ----------
@@ -190,7 +192,9 @@ class Savable(InputValidation):
         caller = f"load_weights {path!r}"
         document, arrays = read(caller, path)
         self._require_weights("load_weights")
-        for parameter, array, updates in weights_from(caller, document, arrays, self):
+        inputs, weights = trained_on(caller, document), weights_from(caller, document, arrays, self)
+        self._range.trained = inputs
+        for parameter, array, updates in weights:
             parameter.value = array
             if parameter.updates is not None:
                 parameter.updates[...] = updates

@@ -127,6 +127,7 @@ class _Import:
             raise Unsupported(f"import_onnx: expected layers that fit each other, got others: {error}") from None
         inner = [leaf for layer in row for leaf in leaves(layer)]
         network.set_weights([array for layer in inner for array in self.weights.get(id(layer), [])])
+        network._range.trained = self.graph.trained_on
         return network
 
     def _take(self, node: Node) -> None:

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from gwucnn.callbacks import EarlyStopping
-from gwucnn.common import ShapeError, check_flag, check_size
+from gwucnn.common import ShapeError, check_flag, check_size, look_up
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.loss_functions import LossFunction, loss_function
 from gwucnn.optimizers import Optimizer
@@ -24,7 +24,10 @@ from gwucnn.sklearn.undoing import unless_refused
 __all__ = ["CNNBase"]
 
 # The options that describe the network, which cannot change while training goes on.
-ARCHITECTURE = ("model", "width", "image_shape", "augmentation")
+ARCHITECTURE = ("model", "width", "image_shape", "augmentation", "precision")
+
+# The dtypes that `precision` may name; None is chosen here.
+PRECISIONS = {"auto": None, "float32": "float32", "float64": "float64"}
 
 
 class CNNBase(BaseEstimator):
@@ -59,6 +62,7 @@ class CNNBase(BaseEstimator):
         warm_start: bool = False,
         random_state: Any = None,
         verbose: Any = 0,
+        precision: str = "auto",
     ) -> None:
         self.model = model
         self.width = width
@@ -77,6 +81,7 @@ class CNNBase(BaseEstimator):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+        self.precision = precision
 
     @property
     def _outputs(self) -> int:
@@ -117,7 +122,7 @@ class CNNBase(BaseEstimator):
         Parameters
         ----------
         X : numbers of shape (N, H, W), (N, H, W, C), or rows (N, D)
-            float64 is kept, everything else is converted to float32.
+            Computed in float32, but float64 rows in float64, unless `precision` says otherwise.
         y : of shape (N,)
             A regressor also takes (N, K).
         sample_weight : of shape (N,), optional
@@ -178,7 +183,7 @@ class CNNBase(BaseEstimator):
                 self._activation,
                 width=self.width,
                 augmentation=self.augmentation,
-                precision=x.dtype.name,
+                precision=self._precision,
                 seed=int(self._rng.randint(2**31 - 1)),
             )
             self._compile(network)
@@ -246,7 +251,12 @@ class CNNBase(BaseEstimator):
             x = validate_data(self, X, reset=reset)
         else:
             x, y = validate_data(self, X, y, reset=reset, **self._targets)
-        x = x if x.dtype == np.float64 else x.astype(np.float32, copy=False)
+        dtype = look_up(self._caller, "precision", self.precision, PRECISIONS)
+        if reset:
+            rows = given is None and self.image_shape is None
+            self._precision = dtype or ("float64" if rows and x.dtype == np.float64 else "float32")
+        # The network rounds float64 itself, after a check that the numbers fit.
+        x = x if x.dtype == np.float64 else x.astype(self._precision, copy=False)
         if reset:
             self.image_shape_ = self._shape_of(x.shape[1], given)
             plain = given is None and self.image_shape is None and is_automatic(self.model)

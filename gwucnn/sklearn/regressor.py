@@ -26,7 +26,7 @@ class CNNRegressor(RegressorMixin, CNNBase):
     loss : str, LossFunction class or object, or function, optional
         The mean squared error, 'mse', by default; 'mae', 'huber', or one of your own, as for `GWUNetwork.compile`.
     width, image_shape, augmentation, epochs, batch_size, lr, optimizer, metrics, callbacks, early_stopping,
-    validation_fraction, n_iter_no_change, warm_start, random_state, verbose
+    validation_fraction, n_iter_no_change, warm_start, random_state, verbose, precision
         As for `CNNClassifier`. Metrics must be functions of your own, as those with names are for classes.
 
     Attributes

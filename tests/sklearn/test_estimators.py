@@ -84,7 +84,7 @@ def test_labels_may_be_anything(few):
     assert (classifier.predict(x) == names).mean() > 0.9
     probabilities = classifier.predict_proba(x)
     assert probabilities.shape == (100, 10)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
     assert (classifier.classes_[probabilities.argmax(axis=1)] == classifier.predict(x)).all()
 
 
@@ -120,16 +120,38 @@ def test_rows_without_a_shape_are_images_of_one_row(few):
 
 
 @pytest.mark.parametrize(
-    ("given", "computed"),
-    [("float64", "float64"), ("float32", "float32"), ("float16", "float32"), ("uint8", "float32")],
+    ("given", "precision", "images", "computed"),
+    [
+        ("float64", "auto", True, "float32"),
+        ("float64", "auto", False, "float64"),
+        ("float32", "auto", False, "float32"),
+        ("float16", "auto", True, "float32"),
+        ("uint8", "auto", False, "float32"),
+        ("float64", "float32", False, "float32"),
+        ("float64", "float64", True, "float64"),
+        ("uint8", "float64", True, "float64"),
+    ],
 )
-def test_the_precision_is_that_of_the_data(few, given, computed):
+def test_images_are_computed_in_float32_unless_told_otherwise(few, given, precision, images, computed):
     x, y = few
     x = (x * 16).astype(given)
-    classifier = quick(epochs=1).fit(x, y)
-    assert classifier.network_.precision == computed
-    assert classifier.predict_proba(x).dtype == computed
-    assert CNNRegressor(epochs=1).fit(x, y).predict(x).dtype == computed
+    x = x.reshape(len(x), 8, 8) if images else x.reshape(len(x), -1)
+    for kind in (CNNClassifier, CNNRegressor):
+        estimator = kind(epochs=1, precision=precision).fit(x, y)
+        assert estimator.network_.precision == computed
+        outputs = estimator.predict_proba(x) if kind is CNNClassifier else estimator.predict(x)
+        assert outputs.dtype == computed
+
+
+def test_rows_that_image_shape_calls_images_are_images(few):
+    x, y = few
+    rows = x.reshape(len(x), -1).astype(np.float64)
+    assert CNNClassifier(image_shape=(8, 8), epochs=1).fit(rows, y).network_.precision == "float32"
+
+
+def test_an_unknown_precision_is_refused(few):
+    with pytest.raises(ValueError, match="CNNClassifier: expected precision to be"):
+        CNNClassifier(precision="float16").fit(*few)
 
 
 def test_columns_keep_their_names(few):
@@ -209,7 +231,7 @@ def test_a_function_makes_layers_or_a_network(few):
     def network(shape, outputs):
         return GWUNetwork(small(outputs, "softmax"), fuse=False, winograd=False)
 
-    first, second = quick(model=layers).fit(x, y), quick(model=network).fit(x, y)
+    first, second = (quick(model=model, precision="float64").fit(x, y) for model in (layers, network))
     assert asked == [((8, 8, 1), 10)]
     assert (second.network_.fuse, second.network_.precision) == (False, "float64")
     np.testing.assert_allclose(first.predict_proba(x), second.predict_proba(x), rtol=1e-9)
@@ -220,7 +242,9 @@ def test_the_weights_of_a_trained_network_are_where_training_begins(few):
     trained = GWUNetwork(small(10, "softmax"), precision="float64", seed=3)
     trained.build((8, 8))
     weights = trained.get_weights()
-    classifier = quick(model=lambda shape, outputs: trained, optimizer="sgd", lr=1e-12).fit(x, y)
+    classifier = quick(
+        model=lambda shape, outputs: trained, optimizer="sgd", lr=1e-12, precision="float64"
+    ).fit(x, y)
     for mine, theirs in zip(classifier.network_.get_weights(), weights, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-9)
     for before, after in zip(weights, trained.get_weights(), strict=True):
