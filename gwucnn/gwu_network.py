@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gwucnn.callbacks.history import History
 from gwucnn.common import check_flag, check_positive, check_size, checks_arguments
-from gwucnn.data import Batches, IterableStream, is_indexed, is_stream, refuse_beside_stream, sample_weights
+from gwucnn.data import Batches, IterableStream, check_steps, is_stream, refuse_beside_stream, sample_weights
 from gwucnn.engine import Team, Totals, TrainingConfig, check_metrics, team_of
 from gwucnn.loss_functions import loss_function
 from gwucnn.network import Savable, refuse_optimizer_names
@@ -17,7 +18,7 @@ from gwucnn.training import (
     evaluate,
     make_progress,
     rates,
-    sweep,
+    search,
     train,
     train_next_batches,
     train_step,
@@ -139,7 +140,9 @@ class GWUNetwork(Savable):
         Parameters
         ----------
         x : array of numbers, shape (N, H, W), (N, H, W, C) or (N, D)
-            A memory-mapped array is never loaded as a whole: at most a few MB and a batch are read at a time. Or,
+            For several epochs, float64 is rounded once to a copy in the network's float32, of half its size (above 1 GB
+            batch by batch). A memory-mapped array is never loaded as a whole: at most a few MB and a batch are read at
+            a time. Or,
             without y, batches (x, y) or (x, y, sample_weight): any object with a length whose `x[i]` is batch number i
             (the order of the batches is then shuffled, not that of the samples), or anything that can be iterated over,
             such as a generator or PyTorch's DataLoader (taken in its order, and read ahead in a thread).
@@ -201,12 +204,7 @@ class GWUNetwork(Savable):
             epochs = check_size("fit", "epochs", epochs, 0)
             initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
             shuffle = check_flag("fit", "shuffle", shuffle)
-            steps = None if steps_per_epoch is None else check_size("fit", "steps_per_epoch", steps_per_epoch)
-            if steps is not None and (y is not None or not is_stream(x) or is_indexed(x)):
-                raise ValueError(
-                    "fit: expected steps_per_epoch with an iterable of batches only, got it with data of known length; "
-                    "leave it out"
-                )
+            steps = check_steps("fit", steps_per_epoch, x, y)
             engine, data = self._training_data(x, y, class_weight, sample_weight, steps)
             if isinstance(data, IterableStream):
                 data.require_epochs("fit", epochs - initial_epoch)
@@ -214,6 +212,7 @@ class GWUNetwork(Savable):
             bar = make_progress("fit", verbose, shown=team.rank == 0)
             checked_callbacks = self._watch(callbacks, initial_epoch, writes=team.rank == 0)
             history, run = self._begin_histories(initial_epoch)
+            self._begin_training(data, validation, rounds=epochs - initial_epoch > 1)
             train(
                 self._train,
                 engine,
@@ -230,6 +229,12 @@ class GWUNetwork(Savable):
         self._warn_if_shut(data, history.history.get("loss", []))
         return history
 
+    def _instead(self, name: str) -> str:
+        for method in (self.compile, self.fit):
+            if name in inspect.signature(method).parameters:
+                return f"; call {method.__name__}({name}=...)"
+        return super()._instead(name)
+
     # How `fit` trains on the next batches. An attribute, so that it can be replaced by a wrapper on one network.
     _train = staticmethod(train_next_batches)
 
@@ -245,26 +250,34 @@ class GWUNetwork(Savable):
         steps: int = 100,
         verbose: int | str = "auto",
     ) -> LearningRates:
-        """Try learning rates from small to large, one batch each, and suggest one.
+        """Try learning rates and suggest one, for a new network or one that has been trained.
 
-        Weights, optimizer and random numbers are restored afterwards. The sweep ends early once the loss has become far
-        too large.
+        First, a ramp trains on one batch with each rate, from small to large, until the loss has become far too large.
+        Then trials at constant rates, three for each factor of ten from `max_lr` down, train from the same weights for
+        eight passes over the same 16 batches; they stop where rates are clearly too low. The suggestion is a little
+        below the middle of the rates that lower the loss most.
+
+        Weights, optimizer, running statistics and random numbers are restored afterwards, also after an interrupt. It
+        costs about as much as training on 1,000 to 2,000 batches.
 
         Parameters
         ----------
         x, y : as for `fit`
+            Of iterables, at most the first 16 batches are used, and a few more may be read.
         batch_size : int, optional
             The batch size to be used for training, on which a good learning rate depends; by default 32.
         min_lr, max_lr : float
+            The smallest and the largest rate that may be tried.
         steps : int
-            Number of batches.
+            Number of batches of the ramp.
         verbose : 0, 1, 2 or 'auto'
             As for `fit`.
 
         Returns
         -------
         LearningRates
-            Has the `suggestion`, and the `lrs` and `losses` behind it.
+            Has the `suggestion`, and what it is based on: `lrs` and `losses` of the ramp, and the `trials`. Where no
+            rate lowers the loss, reading the suggestion raises a ValueError. `plot` draws it all.
 
         Examples
         --------
@@ -280,13 +293,20 @@ class GWUNetwork(Savable):
         batch_size = 32 if batch_size is None else check_size("lr_find", "batch_size", batch_size)
         lrs, bar = rates(min_lr, max_lr, steps), make_progress("lr_find", verbose, "batches")
         engine, data = self._feed("lr_find", x, y, self._finite_data)
-        return sweep(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
+        return search(engine, data, lrs, batch_size=batch_size, rng=self._rng, bar=bar)
 
     @checks_arguments
     def train_on_batch(self, x: Any, y: Any) -> float:
         """Update the weights once, by the mean gradient of these samples; return their loss before the update."""
+        if y is None and is_stream(x):
+            raise TypeError(
+                f"train_on_batch: expected x and y of one batch, got a {type(x).__name__} in place of them; give both, "
+                "or call fit"
+            )
         engine, data = self._feed("train_on_batch", x, y, self._data)
-        return train_step("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
+        loss = train_step("train_on_batch", engine, data, slice(None), Totals())  # type: ignore[arg-type]
+        self._range.learn_batch(data)  # type: ignore[arg-type]
+        return loss
 
     @checks_arguments
     def evaluate(
@@ -311,6 +331,7 @@ class GWUNetwork(Savable):
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)
             data.weights = sample_weights(data.targets, 0, None, sample_weight, where)
+            self._range.check("evaluate", data.x)
             return data
 
         engine, data = self._feed("evaluate", x, y, admit)

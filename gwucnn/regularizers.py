@@ -26,6 +26,9 @@ class Regularizer(Configurable):
     l1 = 0.0
     l2 = 0.0
 
+    _wrappable = False
+    _remedy = "make a new layer with kernel_regularizer={}"
+
     def __call__(self, weight: Any) -> float:
         """Return the penalty for weights in float32 or float64, of any shape."""
         return ops.weight_penalty(weight, l1=self.l1, l2=self.l2)

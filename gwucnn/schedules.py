@@ -45,6 +45,8 @@ class Schedule(Configurable):
     0.05
     """
 
+    _remedy = "assign a new schedule, optimizer.lr = {}"
+
     def __call__(self, step: int) -> float:
         """Return the learning rate, at least 0, of the update that follows `step` earlier ones."""
         raise NotImplementedError(f"{type(self).__name__}: expected a schedule that defines __call__(step)")

@@ -93,6 +93,27 @@ def test_arrays_of_ops_are_arrays():
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_targets_of_losses_are_probabilities(dtype):
+    z, share = np.zeros((2, 2), dtype), np.full(2, 0.5, dtype)
+    for op, wrong, says in [
+        (ops.sigmoid_log_loss, -1, "sigmoid_log_loss: expected target from 0 to 1, got values from -1 to 1; write 0 and 1"),
+        (ops.sigmoid_log_loss, 2, "sigmoid_log_loss: expected target from 0 to 1, got values from 1 to 2; write 0 and 1"),
+        (ops.sigmoid_log_loss, np.nan, "sigmoid_log_loss: expected target from 0 to 1, got values from nan to nan"),
+        (ops.softmax_cross_entropy, -1,
+         "softmax_cross_entropy: expected target of at least 0, got values from -1 to 1; write 0 and 1"),
+        (ops.softmax_cross_entropy, np.nan, "softmax_cross_entropy: expected target of at least 0, got values from nan"),
+    ]:  # fmt: skip
+        target = np.array([[1, wrong], [1, 1]], dtype)
+        p, gradient = np.full((2, 2), 7, dtype), np.full((2, 2), 7, dtype)
+        refused(op, z, target, share, probability=p, gradient=gradient, says=says)
+        refused(op, z, target=target, share=share, probability=p, gradient=gradient, says=says)
+        assert (p == 7).all() and (gradient == 7).all()
+        target[0, 1] = 0
+        assert op(z, target, share, probability=p, gradient=gradient) > 0
+        assert op(z[:0], target[:0], share[:0], probability=p[:0], gradient=gradient[:0]) == 0
+
+
 @pytest.mark.parametrize("name", ["strides", "dilation_rate", "padding"])
 def test_sizes_fit_into_the_machine(name):
     says = f"conv2d: expected {name} of at most 2147483647 pixels, got 9223372036854775808"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from gwucnn.common import check_flag, check_path, check_target, checks_arguments
+from gwucnn.common import ChecksArguments, check_flag, check_path, check_target
 
 __all__ = ["CSVLogger"]
 
 
-class CSVLogger:
+class CSVLogger(ChecksArguments):
     """Append the record of each epoch to a CSV file as soon as the epoch ends.
 
     The file is closed between epochs, so that it is complete however training ends. Epochs are counted from 1, as in
@@ -33,7 +33,6 @@ class CSVLogger:
 
     writes = True
 
-    @checks_arguments
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path = check_path("CSVLogger", "path", path)
         self.append = check_flag("CSVLogger", "append", append)

@@ -8,7 +8,7 @@ from math import nan
 from numbers import Real
 from typing import Any
 
-from gwucnn.common import check_path, check_target, html_curves, html_table
+from gwucnn.common import ChecksArguments, check_path, check_target, html_curves, html_table
 
 __all__ = ["History"]
 
@@ -16,7 +16,7 @@ __all__ = ["History"]
 MOST_ROWS = 10
 
 
-class History:
+class History(ChecksArguments):
     """The values recorded in training: `fit` returns those of its own epochs, `network.history` has the whole run.
 
     `fit` with an initial_epoch continues a run, which may come from a file: `network.history` then begins with the
@@ -32,6 +32,8 @@ class History:
     seconds : list of float
         The duration of each epoch.
     """
+
+    _assignable = ("epoch", "history", "seconds")
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}

@@ -126,6 +126,8 @@ class ReduceLROnPlateau(Monitor):
         At the start of training, if records will not contain the monitored value.
     """
 
+    _assignable = (*Monitor._assignable, "cooling")
+
     def __init__(
         self,
         monitor: str = "val_loss",

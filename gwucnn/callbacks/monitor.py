@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from gwucnn.callbacks.state import check_names
 from gwucnn.common import ChecksArguments, check_between, look_up
@@ -26,6 +26,8 @@ class Monitor(ChecksArguments):
     min_delta : float
         By how much a number must be better than the best so far to count as better.
     """
+
+    _assignable: ClassVar[tuple[str, ...]] = ("best", "wait")
 
     def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
         self._caller = type(self).__name__
@@ -51,7 +53,8 @@ class Monitor(ChecksArguments):
         if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in names):
             raise ValueError(
                 f"{self._caller}: expected monitor to be one of {', '.join(map(repr, names))}, got "
-                f"{self.monitor!r}; give fit validation_data or validation_split"
+                f"{self.monitor!r}; give fit validation_data or validation_split, or an estimator "
+                "early_stopping=True"
             )
         look_up(self._caller, "monitor", self.monitor, names)
 

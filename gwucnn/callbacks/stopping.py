@@ -45,6 +45,8 @@ class EarlyStopping(Monitor):
     EarlyStopping(monitor='val_accuracy', patience=3)
     """
 
+    _assignable = (*Monitor._assignable, "best_epoch", "best_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",

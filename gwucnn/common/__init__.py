@@ -2,6 +2,7 @@
 
 - `errors.py`: the exceptions, and how messages reach the user
 - `checks.py`: checks of single arguments; `names.py`: look-ups of names; `suggestions.py`: what was meant
+- `attributes.py`: assignments to attributes that would have no effect
 - `figures.py`: figures of matplotlib; `html.py`: tables and curves for notebooks
 - `configurable.py`: objects that are fully described by their constructor's arguments
 - `windows.py`: arithmetic of windows that slide over images
@@ -9,6 +10,7 @@
 """
 
 from gwucnn.common.atomic_file import check_target, write_atomically
+from gwucnn.common.attributes import is_ours, set_inside, unsealing
 from gwucnn.common.checks import (
     accepts,
     check_between,
@@ -93,6 +95,7 @@ __all__ = [
     "html_table",
     "is_batch_source",
     "is_number",
+    "is_ours",
     "look_up",
     "min_and_max",
     "missing_name",
@@ -101,10 +104,12 @@ __all__ = [
     "panels",
     "quoted_number_hint",
     "real_number",
+    "set_inside",
     "set_random_seed",
     "tell_user",
     "to_config",
     "unknown_argument",
+    "unsealing",
     "user_messages",
     "warn_user",
     "write_atomically",

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from gwucnn.common.attributes import is_ours
 from gwucnn.common.names import ChecksArguments, look_up
 
 __all__ = ["Configurable", "classes_by_name", "constructor_repr", "from_config", "to_config"]
@@ -53,10 +54,10 @@ def classes_by_name(base: type[T], table: Mapping[str, type[T]]) -> dict[str, ty
     If several have the same name, as after running a notebook cell twice, the last one counts. The package's own
     classes take precedence.
     """
-    package, found, derived = __name__.partition(".")[0], {}, [base]
+    found, derived = {}, [base]
     for kind in derived:
         derived += kind.__subclasses__()
-        if kind.__module__.partition(".")[0] != package:
+        if not is_ours(kind):
             found[kind.__name__] = kind
     own = {kind.__name__: kind for kind in table.values()}
     return own | {name: kind for name, kind in found.items() if name not in own}

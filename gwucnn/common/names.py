@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from gwucnn.common.attributes import ChecksAssignments, is_ours, sealing
 from gwucnn.common.suggestions import did_you_mean, elsewhere
 
 __all__ = [
@@ -126,17 +127,22 @@ def checks_arguments(function: F) -> F:
     return checked  # type: ignore[return-value]
 
 
-class ChecksArguments:
-    """A base class whose derived classes raise a helpful error if the constructor gets wrong arguments."""
+class ChecksArguments(ChecksAssignments):
+    """A base class of classes whose constructors raise a helpful error for wrong arguments.
+
+    So do assignments to attributes later on: see `attributes.py`.
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
-            cls.__init__ = checks_arguments(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = sealing(checks_arguments(cls.__init__))  # type: ignore[method-assign]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls.__init__ is object.__init__ and (args or kwargs):
-            is_ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-            remedy = "" if is_ours else "; define __init__ to take them"
+            remedy = "" if is_ours(cls) else "; define __init__ to take them"
             raise TypeError(f"{cls.__name__}: expected no arguments, got {(*args, *kwargs)}{remedy}")
-        return super().__new__(cls)
+        made = super().__new__(cls)
+        if cls.__init__ is object.__init__:  # which seals nothing
+            made._seal()
+        return made

@@ -2,6 +2,7 @@
 
 - `checks.py`: images, targets and weights that users pass
 - `batches.py`: `Batches` gathers samples into buffers; a `Run` is a sequence of batches of one size
+- `statistics.py`: the range of the inputs of training, against which later inputs are compared
 - `streams.py`: batches from an object of the user's, which may be larger than memory
 - `iterables.py`: batches from a generator, a DataLoader or another iterable, read ahead in a thread
 """
@@ -11,7 +12,7 @@ from gwucnn.data.checks import (
     as_images,
     batch_weights,
     check_finite,
-    check_fits,
+    check_targets_fit,
     data_to_validate,
     refuse_beside_stream,
     sample_weights,
@@ -21,20 +22,24 @@ from gwucnn.data.checks import (
     with_targets,
 )
 from gwucnn.data.iterables import IterableStream
-from gwucnn.data.streams import Admit, Stream, inputs_of, is_indexed, is_stream
+from gwucnn.data.statistics import InputStatistics, difference
+from gwucnn.data.streams import Admit, Stream, check_steps, inputs_of, is_indexed, is_stream
 
 __all__ = [
     "Admit",
     "Batch",
     "Batches",
+    "InputStatistics",
     "IterableStream",
     "Run",
     "Stream",
     "as_images",
     "batch_weights",
     "check_finite",
-    "check_fits",
+    "check_steps",
+    "check_targets_fit",
     "data_to_validate",
+    "difference",
     "inputs_of",
     "is_indexed",
     "is_stream",

@@ -36,6 +36,7 @@ class Batches:
 
     def __init__(self, x: Any, targets: Any = None, weights: Any = None, data_format: str = "channels_last") -> None:
         self.x, self.targets, self.weights = x, targets, weights
+        self.extremes: tuple[float, float] | None = None  # minimum and maximum of x, once they are known
         self._channels_first = x.ndim == 4 and data_format == "channels_first"
         self._shape = sample_shape(x, data_format)
 
@@ -48,6 +49,13 @@ class Batches:
         part = Batches(self.x[indices], gathered[0], gathered[1])
         part._channels_first, part._shape = self._channels_first, self._shape
         return part
+
+    def round_once(self, dtype: Any) -> None:
+        """Replace float64 numbers by copies rounded to `dtype`, so that they need not be rounded in every epoch.
+
+        Arrays on disk, and those whose copy would be very large, are left as they are, to be rounded batch by batch.
+        """
+        self.x, self.targets = _rounded(self.x, dtype), _rounded(self.targets, dtype)
 
     def split(self, size: int) -> Iterator[slice]:
         """Yield the slices of samples that make up the batches, in order."""
@@ -220,6 +228,23 @@ class Batch:
         self.generation = generation  # of the space when the buffers were created
         self.weights: Any = None  # of each sample, None if they are equal
         self.weight = 0.0  # their sum
+
+
+# Bytes of a rounded copy of x or of the targets; larger arrays are rounded batch by batch.
+LARGEST_COPY = 2**30
+
+
+def _rounded(array: Any, dtype: Any) -> Any:
+    """Return an array of float64 as one of `dtype` that is plain in memory; any other unchanged."""
+    wide = array is not None and array.dtype.type is np.float64 and dtype is not np.float64
+    if not wide or array.size * np.dtype(dtype).itemsize > LARGEST_COPY:
+        return array
+    base = array
+    while base is not None:
+        if isinstance(base, np.memmap):
+            return array
+        base = getattr(base, "base", None)
+    return array.astype(dtype, order="C")
 
 
 # Number of elements below which a copy costs less than the look-up of a buffer.

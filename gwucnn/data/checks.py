@@ -26,7 +26,7 @@ __all__ = [
     "as_images",
     "batch_weights",
     "check_finite",
-    "check_fits",
+    "check_targets_fit",
     "data_to_validate",
     "refuse_beside_stream",
     "sample_weights",
@@ -100,7 +100,7 @@ def _describe_non_numbers(x: Any) -> str:
             remedy = "make one array of numbers of them"
         return f"objects such as {got}; {remedy}"
     if hasattr(inside, "__next__") or hasattr(inside, "__iter__"):
-        return f"{got}; give an array, or for batches (x, y) an object with __len__ and __getitem__"
+        return f"{got}; give an array, or to fit and evaluate batches (x, y) without y"
     return f"{got}; give an array (N, H, W), (N, H, W, C) or (N, D)"
 
 
@@ -115,8 +115,7 @@ def with_targets(
     """Return inputs from `as_images` together with y in the form that the loss needs."""
     if y is None:
         raise TypeError(
-            f"{caller}: expected x and y, got x alone; give y too, or as x an object with __len__ and "
-            "__getitem__ that returns batches (x, y)"
+            f"{caller}: expected x and y, got x alone; give y too, or as x anything that yields batches (x, y)"
         )
     first = data_format == "channels_first" and len(out_shape) == 3
     targets = _targets_channels_first(y, loss, out_shape) if first else loss.targets(y, out_shape)
@@ -172,11 +171,20 @@ def check_finite(caller: str, x: Any, dtype: Any) -> tuple[float, float]:
     if not (isfinite(low) and isfinite(high)):
         wrong = _first_non_finite(x)
         raise ValueError(f"{caller}: expected finite images, got NaN or infinity in image {wrong}; remove or repair it")
-    check_fits(caller, "x", low, high, dtype)
+    _check_fits(caller, "x", low, high, dtype)
     return low, high
 
 
-def check_fits(caller: str, name: str, low: float, high: float, dtype: Any) -> None:
+def check_targets_fit(caller: str, y: Any, dtype: Any) -> None:
+    """Raise ValueError if a target would be infinite in `dtype`.
+
+    `LossFunction.targets` has found them finite, so that integers and floats of no wider type need no look.
+    """
+    if y.dtype.kind == "f" and y.dtype.itemsize > np.dtype(dtype).itemsize:
+        _check_fits(caller, "y", *min_and_max(y), dtype)
+
+
+def _check_fits(caller: str, name: str, low: float, high: float, dtype: Any) -> None:
     """Raise ValueError if a number between `low` and `high` would be infinite in `dtype`."""
     largest = max(high, -low)
     if largest > float(np.finfo(dtype).max):

@@ -107,6 +107,7 @@ class IterableStream(Stream):
         for item in read_ahead(islice(self._batches(), self._steps)):
             batch = self._admitted(item, f"{where}, batch {number + 1}")
             count = len(batch)
+            self.watch(batch)
             yield Run(batch, np.arange(count), count, where, number, in_order=True)
             number, samples = number + 1, samples + count
         if self._steps is not None and number < self._steps:

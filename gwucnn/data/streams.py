@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from gwucnn.common import check_size
 from gwucnn.data.batches import Batches, Run
 from gwucnn.data.checks import batch_weights
 
-__all__ = ["Stream", "inputs_of", "is_indexed", "is_stream"]
+__all__ = ["Stream", "check_steps", "inputs_of", "is_indexed", "is_stream"]
 
 Admit = Callable[[str, Any, Any], Batches]
 
@@ -34,6 +35,19 @@ def is_indexed(x: Any) -> bool:
     return hasattr(x, "__len__") and hasattr(x, "__getitem__")
 
 
+def check_steps(caller: str, steps_per_epoch: Any, x: Any, y: Any) -> int | None:
+    """Return the number of batches in an epoch, None if it is not given; only iterables leave it open."""
+    if steps_per_epoch is None:
+        return None
+    steps = check_size(caller, "steps_per_epoch", steps_per_epoch)
+    if y is not None or not is_stream(x) or is_indexed(x):
+        raise ValueError(
+            f"{caller}: expected steps_per_epoch with an iterable of batches only, got it with data of known length; "
+            "leave it out"
+        )
+    return steps
+
+
 class Stream:
     """Batches returned by an object with `__len__` and `__getitem__`.
 
@@ -50,7 +64,11 @@ class Stream:
     ----------
     samples : int
         Samples per epoch: estimated from the first batch until an epoch has been completed.
+    watch : function of a batch
+        Called with each batch of an epoch before it is trained on.
     """
+
+    watch: Callable[[Batches], None] = staticmethod(lambda batch: None)
 
     def __init__(self, source: Any, admit: Admit, caller: str) -> None:
         self._source, self._admit = source, admit
@@ -92,6 +110,7 @@ class Stream:
             batch = self._batch(index, f"{where}, batch {number + 1}{note}")
             count = len(batch)
             samples += count
+            self.watch(batch)
             yield Run(batch, np.arange(count), count, where, number, note, in_order=True)
         self.samples = samples
 

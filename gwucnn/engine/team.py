@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from gwucnn.common import ChecksArguments
+
 __all__ = ["ALONE", "OtherRankFailed", "Team", "team_of"]
 
 
@@ -13,7 +15,7 @@ class OtherRankFailed(Exception):
     """Raised inside `Team.collective` when another rank has failed."""
 
 
-class Team:
+class Team(ChecksArguments):
     """The processes, called ranks, that train one network together.
 
     Each rank runs the same program on the same data and calls the methods below in the same order. This base class is

@@ -14,7 +14,7 @@ merely declares. `network/saving.py` has the methods `save`, `load`,
 from gwucnn.files.restoring import from_document
 from gwucnn.files.safetensors_file import decode, encode, opened, read
 from gwucnn.files.snapshot import own_classes, own_functions, to_document
-from gwucnn.files.weights import to_weights, weights_from
+from gwucnn.files.weights import to_weights, trained_on, weights_from
 
 __all__ = [
     "decode",
@@ -26,5 +26,6 @@ __all__ = [
     "read",
     "to_document",
     "to_weights",
+    "trained_on",
     "weights_from",
 ]

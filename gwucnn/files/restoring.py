@@ -13,6 +13,7 @@ import numpy as np
 
 from gwucnn.callbacks.history import History
 from gwucnn.common import FormatError, NotBuiltError, check_size, from_config
+from gwucnn.data import InputStatistics
 from gwucnn.files.functions import Functions
 from gwucnn.files.snapshot import OPTIONS, names_of, slots_of
 from gwucnn.layers.base import CLASSES
@@ -68,6 +69,10 @@ def from_document(
 
 
 def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any], functions: Functions) -> Any:
+    trained_on = None
+    if isinstance(document, dict) and "trained_on" in document:  # not in files of earlier versions
+        document = dict(document)
+        trained_on = InputStatistics.from_document(document.pop("trained_on"))
     if _part(document, "format", int) == 1:
         document = document | dict.fromkeys(NOT_IN_FORMAT_1)
     _part(_only("a network of", document, DOCUMENT), "gwucnn", str)
@@ -109,6 +114,7 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any], f
     if recipe is not None:
         _resume(network, names, recipe, arrays)
     _restore_random_state(network, _part(document, "random", dict, None))
+    network._range.trained = trained_on
     if arrays:
         raise ValueError(f"expected arrays of this network only, got {_listed(sorted(arrays))} besides")
     epochs = check_size("epochs", "their number", _part(document, "epochs", int), 0)

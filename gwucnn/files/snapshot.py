@@ -98,6 +98,8 @@ def to_document(caller: str, network: Any) -> tuple[dict[str, Any], dict[str, An
         "history": _history(caller, network.history),
         "callbacks": network._callback_states(),
     }
+    if network._range.trained is not None:
+        document["trained_on"] = network._range.trained.document()
     return document, arrays
 
 

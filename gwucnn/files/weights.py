@@ -14,10 +14,11 @@ import numpy as np
 
 from gwucnn._version import __version__
 from gwucnn.common import FormatError, ShapeError, check_size
+from gwucnn.data import InputStatistics
 from gwucnn.files.snapshot import names_of
 from gwucnn.memory import MANY_UPDATES
 
-__all__ = ["to_weights", "weights_from"]
+__all__ = ["to_weights", "trained_on", "weights_from"]
 
 
 def to_weights(network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -25,7 +26,18 @@ def to_weights(network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     names = names_of(network)
     arrays = {name: parameter.constant for name, parameter in names.items()}
     arrays |= {f"updates.{name}": p.updates for name, p in names.items() if p.updates is not None}
-    return {"gwucnn": __version__, "weights": [{"name": name} for name in names]}, arrays
+    document: dict[str, Any] = {"gwucnn": __version__, "weights": [{"name": name} for name in names]}
+    if network._range.trained is not None:
+        document["trained_on"] = network._range.trained.document()
+    return document, arrays
+
+
+def trained_on(caller: str, document: Any) -> InputStatistics | None:
+    """Return what a document says of the inputs that the weights were trained on, or None; FormatError if damaged."""
+    try:
+        return InputStatistics.from_document(document["trained_on"]) if "trained_on" in document else None
+    except ValueError as error:
+        raise FormatError(f"{caller}: {error}") from None
 
 
 def weights_from(caller: str, document: Any, arrays: Mapping[str, Any], network: Any) -> list[tuple[Any, Any, int]]:

@@ -37,7 +37,10 @@ from gwucnn.common import (
     check_flag,
     check_size,
     constructor_repr,
+    is_ours,
     pair,
+    set_inside,
+    unsealing,
 )
 from gwucnn.memory import Parameter, Space
 
@@ -128,6 +131,10 @@ class Layer(ChecksArguments):
     children: tuple[Layer, ...] = ()
     rows: Sequence[Sequence[Layer]] = ()
 
+    _assignable = ("name", "trainable")
+    _wrappable = False  # replayed without calling methods
+    _remedy = "make a new layer, {}"
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # A declaration about methods of the base class does not hold for methods that override them.
@@ -137,13 +144,15 @@ class Layer(ChecksArguments):
         if isinstance(vars(cls).get("trainable"), bool):  # it would hide the property
             cls._trainable = vars(cls)["trainable"]
             del cls.trainable
+        if "build" in vars(cls) and is_ours(cls):
+            cls.build = unsealing(cls.build)  # type: ignore[method-assign]
         held = CLASSES.get(cls.__name__)
-        if held is None or held.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        if held is None or not is_ours(held):
             CLASSES[cls.__name__] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
         layer = super().__new__(cls, *args, **kwargs)
-        layer.label = cls.__name__
+        set_inside(layer, label=cls.__name__)
         return layer
 
     @property
@@ -175,6 +184,7 @@ class Layer(ChecksArguments):
             )
         return connect(self, several)
 
+    @unsealing
     def build(self, in_shape: Shape) -> Shape:
         """Declare the parameters for inputs of this shape (of one sample); return the shape of the output."""
         self.in_shape = self.out_shape = in_shape

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any, ClassVar
 
 from gwucnn import ops
-from gwucnn.common import Padding, Size, Window, check_size, to_config
+from gwucnn.common import Padding, Size, Window, check_size, set_inside, to_config
 from gwucnn.initializers import initializer
 from gwucnn.layers.base import Array, Shape, Space, constructor_repr
 from gwucnn.layers.filters import FilterLayer
@@ -250,7 +250,7 @@ class SeparableConv2D(ChannelLayer):
         self.slide(in_shape, self.filters)
         first = initializer(self.label, "depthwise_initializer", self.depthwise_initializer)
         self.declare((1, 1, C * M, self.filters))
-        self.kernel.name = "pointwise_kernel"
+        set_inside(self.kernel, name="pointwise_kernel")
         self.depthwise_kernel = Parameter(
             "depthwise_kernel", (*self.kernel_size, C, M), first, regularizer=self.depthwise_regularizer
         )

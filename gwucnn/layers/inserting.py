@@ -6,7 +6,7 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
-from gwucnn.common import Shape, ShapeError, SizeMismatchWarning, warn_user
+from gwucnn.common import Shape, ShapeError, SizeMismatchWarning, set_inside, warn_user
 from gwucnn.layers.base import Layer
 
 __all__ = ["Layers", "build_layer", "check_output", "in_user_order", "require_new_layer", "stated_shape"]
@@ -79,7 +79,7 @@ def build_layer(layer: Layer, in_shape: Shape, channels_first: bool, source: Cal
     out_shape = layer.build(in_shape)
     if not isinstance(out_shape, tuple) or not all(isinstance(length, Integral) for length in out_shape):
         raise TypeError(f"{layer.label}: expected build to return a tuple, the shape of one output, got {out_shape!r}")
-    layer.in_shape, layer.out_shape = in_shape, out_shape
+    set_inside(layer, in_shape=in_shape, out_shape=out_shape)
     if not layer.children:  # which have been built in the same way
         layer.mark_parameters()  # also those of users' layers
     return out_shape
@@ -96,7 +96,7 @@ def _correct_stated(layer: Layer, shape: Shape, channels_first: bool, source: Ca
     else:
         true = shape[:2] if isinstance(was, int) or len(was) == 2 else in_user_order(shape, channels_first)
     warn_user(f"{type(layer).__name__}: input_size={was} stated, {source()}; using {true}", SizeMismatchWarning)
-    layer.input_size = true
+    set_inside(layer, input_size=true)
 
 
 def check_output(layer: Layer, y: Any, dtype: Any) -> None:

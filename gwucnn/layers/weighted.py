@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from gwucnn.activation_functions import ACTIVATIONS, ActivationFunction, activation_function
-from gwucnn.common import Shape, check_flag, constructor_repr, to_config
+from gwucnn.common import Shape, check_flag, constructor_repr, set_inside, to_config
 from gwucnn.initializers import initializer
 from gwucnn.layers.base import Array, Layer, Space
 from gwucnn.memory import Parameter
@@ -121,7 +121,7 @@ class WeightedLayer(Layer):
     def with_activation(self, activation: type[ActivationFunction] | None) -> WeightedLayer:
         """Return this layer with another activation; the parameters are shared."""
         other = copy.copy(self)
-        other.activation = activation
+        set_inside(other, activation=activation)
         return other
 
     def with_weights(self, make: Callable[[Array, Array | None, Space], tuple[Array, Array | None]]) -> WeightedLayer:

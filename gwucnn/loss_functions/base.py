@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gwucnn.activation_functions import ActivationFunction
-from gwucnn.common import Configurable, ShapeError, is_batch_source, min_and_max
+from gwucnn.common import Configurable, ShapeError, is_batch_source, is_ours, min_and_max
 from gwucnn.memory import Space
 from gwucnn.metrics import no_labels
 
@@ -172,14 +172,16 @@ class LossFunction(Configurable):
     # Whether `step` gets each pixel of outputs (N, H, W, C) as a row (C,), rather than each image as a row (H*W*C,).
     pixelwise: ClassVar[bool] = False
 
+    _wrappable = False  # replayed without calling methods
+    _remedy = "call compile again with loss={}"
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # An overridden `step` may do anything, whatever its base class declares.
         super().__init_subclass__(**kwargs)
         own = vars(cls)
         if not hasattr(cls, "name"):
             cls.name = cls.__name__
-        is_ours = cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-        if not is_ours and not METHODS.isdisjoint(own) and "step" not in own:
+        if not is_ours(cls) and not METHODS.isdisjoint(own) and "step" not in own:
             # Its base class may have a step, but that computes another loss.
             cls.step = LossFunction.step  # type: ignore[method-assign]
         if "step" in vars(cls) and "replayable" not in own:

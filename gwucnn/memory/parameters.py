@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import ShapeError
+from gwucnn.common import ChecksArguments, ShapeError, check_flag
 from gwucnn.memory.aligned import aligned_empty
 
 __all__ = ["Arena", "Parameter", "assign"]
@@ -24,7 +24,7 @@ __all__ = ["Arena", "Parameter", "assign"]
 MANY_UPDATES = 2**62
 
 
-class Parameter:
+class Parameter(ChecksArguments):
     """One array of weights of a layer.
 
     A layer declares it in `build`, with a name, a shape and an initializer (see `gwucnn.initializers`). `value`,
@@ -55,8 +55,11 @@ class Parameter:
     learned : bool
         Whether they may be trainable: False for those declared otherwise.
     grad : array
-        The gradient of the loss with respect to the weights; `backward` accumulates into it.
+        The gradient of the loss with respect to the weights; `backward` accumulates into it. Assigning numbers to it
+        or to `value` writes them into the network's arrays.
     """
+
+    _assignable = ("grad", "trainable", "value")
 
     def __init__(
         self,
@@ -74,8 +77,8 @@ class Parameter:
         self.learned = self._trainable = trainable
         self.regularizer = regularizer
         self.updates = updates
-        self.constant: Any = None
-        self.grad: Any = None
+        self._constant: Any = None
+        self._grad: Any = None
         self._value: Any = None
         self._arena: Arena | None = None
 
@@ -86,9 +89,27 @@ class Parameter:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        value = check_flag(self.name, "trainable", value)
         if value != self._trainable and self._arena is not None:
             self._arena.outdated = True
         self._trainable = value
+
+    @property
+    def constant(self) -> Any:
+        """The weights, read-only."""
+        return self._constant
+
+    @property
+    def grad(self) -> Any:
+        """The gradient of the loss with respect to the weights."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, array: Any) -> None:
+        if self._grad is None:
+            self._grad = array
+        elif array is not self._grad:  # which it is after +=
+            self._grad[...] = array
 
     @property
     def value(self) -> Any:
@@ -120,13 +141,13 @@ class Parameter:
             value[...] = self._value
         if self._arena is not None:
             self._arena.outdated = True
-        self._arena, self.grad = arena, grad
+        self._arena, self._grad = arena, grad
         self._hold(value)
 
     def _hold(self, value: Any) -> None:
         self._value = value
-        self.constant = value.view()
-        self.constant.flags.writeable = False
+        self._constant = value.view()
+        self._constant.flags.writeable = False
 
     @property
     def size(self) -> int:

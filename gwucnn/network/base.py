@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import NotBuiltError, check_flag, check_size, checks_arguments, look_up
+from gwucnn.common import ChecksArguments, NotBuiltError, check_flag, check_size, checks_arguments, look_up
 from gwucnn.data import Batches, as_images, inputs_of, is_stream, sample_shape
 from gwucnn.engine import Engine, TrainingConfig, layer_outputs, score_gradients
 from gwucnn.layers import Layer
@@ -15,6 +15,7 @@ from gwucnn.layers.inserting import Layers
 from gwucnn.memory import Parameter, Randomness, Space, assign
 from gwucnn.network.layer_graph import LayerGraph, is_tensors
 from gwucnn.network.layer_row import LayerRow
+from gwucnn.network.range_check import RangeCheck
 from gwucnn.network.summary import summary, summary_html
 
 __all__ = ["NetworkBase"]
@@ -24,10 +25,11 @@ __all__ = ["NetworkBase"]
 SHOWN_OPTIONS = {"data_format": "channels_last", "precision": "float32"}
 
 
-class NetworkBase:
+class NetworkBase(ChecksArguments):
     """Layers that are built as soon as their shapes are known, for inference. `GWUNetwork` adds the training."""
 
-    @checks_arguments
+    _assignable = ("trainable",)
+
     def __init__(
         self,
         layers: Iterable[Any] = (),
@@ -56,6 +58,7 @@ class NetworkBase:
         self._compiled: TrainingConfig | None = None
         self._generator: Any = None
         self._randomness = Randomness(self._key)
+        self._range = RangeCheck()  # of the inputs of training, with which later ones are compared
         self._warned: set[str] = set()  # kinds of warnings that were given: each is given once
         if isinstance(layers, (str, dict)) or not isinstance(layers, Iterable):
             raise TypeError(f"GWUNetwork: expected a list of layers, got {layers!r}; write GWUNetwork([...])")
@@ -135,12 +138,14 @@ class NetworkBase:
 
         x may also be an object that returns batches, as for `fit`. Several threads may predict with one network at the
         same time. NaN in an image makes only the outputs for that image NaN.
+        It warns, once, if the range of x is not that of the data trained on, such as 0..255 instead of 0..1.
         """
         batch_size = check_size("predict", "batch_size", batch_size)
         if is_stream(x) and not isinstance(x, list):  # a list of tuples holds samples, one tuple of features each
             return np.concatenate([self.predict(part, batch_size) for part in inputs_of(x, "predict")])
         x = as_images("predict", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
+        self._range.check("predict", x)
         return self._in_user_order(engine.predict(Batches(x, data_format=self.data_format), batch_size))
 
     @checks_arguments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gwucnn.common import NotBuiltError, min_and_max, warn_user
+from gwucnn.common import NotBuiltError, warn_user
 from gwucnn.data import (
     Admit,
     Batches,
@@ -13,7 +13,7 @@ from gwucnn.data import (
     as_images,
     batch_weights,
     check_finite,
-    check_fits,
+    check_targets_fit,
     data_to_validate,
     is_indexed,
     is_stream,
@@ -82,8 +82,8 @@ class InputValidation(NetworkBase):
     def _finite_data(self, caller: str, x: Any, y: Any) -> Batches:
         """Do what `_data` does, refuse inputs that are not finite, and warn once about pixels that are not scaled."""
         data = self._data(caller, x, y)
-        low, high = check_finite(caller, data.x, self._dtype)
-        check_fits(caller, "y", *min_and_max(data.targets), self._dtype)
+        low, high = data.extremes = check_finite(caller, data.x, self._dtype)
+        check_targets_fit(caller, data.targets, self._dtype)
         rescaled = any(layer.rescales_pixels for layer in self.layers)
         if not rescaled and "pixels" not in self._warned and warn_unscaled(caller.partition(":")[0], data.x, low, high):
             self._warned.add("pixels")
@@ -136,6 +136,15 @@ class InputValidation(NetworkBase):
             return data
 
         return self._feed("fit: validation_data", x, y, admit)[1]
+
+    def _begin_training(self, data: Data, validation: Data | None, *, rounds: bool) -> None:
+        """Remember the range of the inputs, compare that of the validation data, and round float64 if worth it."""
+        self._range.learn(data)
+        if isinstance(validation, Batches):
+            self._range.check("fit: validation_data", validation.x)
+        for each in (data, validation) if rounds else ():
+            if isinstance(each, Batches):
+                each.round_once(self._dtype)
 
     def _warn_if_shut(self, data: Data, losses: list[float]) -> None:
         """Warn once if the loss has not fallen since the first epoch because a relu is shut for every image."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gwucnn.common import set_inside
 from gwucnn.layers import Layer
 from gwucnn.layers.graphs.graph import Graph, GraphBuilder
 from gwucnn.layers.graphs.tensor import Tensor
@@ -71,7 +72,7 @@ class LayerGraph(LayerRow):
             raise ValueError("GWUNetwork: expected outputs of layers, got its inputs; call a layer on them")
         for number, layer in enumerate(self.layers):
             if "." not in layer.label:  # one that belongs to another network too keeps its label
-                layer.label = f"{number}.{type(layer).__name__}"
+                set_inside(layer, label=f"{number}.{type(layer).__name__}")
         self.shapes = [layer.out_shape for layer in self.layers]
         self.in_shape = self.inputs[0].sample_shape
 

@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any
 
 from gwucnn.activation_functions import SoftmaxActivation
-from gwucnn.common import NotBuiltError, Shape, ShapeError, check_size, warn_user
+from gwucnn.common import NotBuiltError, Shape, ShapeError, check_size, set_inside, warn_user
 from gwucnn.layers import Layer
 from gwucnn.layers.graphs.graph import Graph
 from gwucnn.layers.inserting import build_layer, in_user_order, require_new_layer, stated_shape
@@ -69,9 +69,9 @@ class LayerRow:
         """Append a layer; if it does not fit, raise an error and change nothing."""
         require_new_layer("add", layer)
         name = type(layer).__name__
-        layer.label = f"{len(self.layers)}.{name}"
+        set_inside(layer, label=f"{len(self.layers)}.{name}")
         if self.channels_first and hasattr(layer, "channels_first"):
-            layer.channels_first = True
+            set_inside(layer, channels_first=True)
         self.layers.append(layer)
         try:
             if len(self.layers) == 1:
@@ -79,7 +79,7 @@ class LayerRow:
             self._propagate()
         except BaseException:
             self.layers.pop()
-            layer.label = name
+            set_inside(layer, label=name)
             raise
 
     def start(self, shape: Shape) -> None:

@@ -9,7 +9,15 @@ from typing import Any
 from gwucnn.callbacks.calling import Callbacks
 from gwucnn.callbacks.history import History
 from gwucnn.callbacks.state import check_states
-from gwucnn.common import FormatError, check_path, checks_arguments, function_name, warn_user, write_atomically
+from gwucnn.common import (
+    FormatError,
+    check_path,
+    checks_arguments,
+    function_name,
+    set_inside,
+    warn_user,
+    write_atomically,
+)
 from gwucnn.files import (
     decode,
     encode,
@@ -19,6 +27,7 @@ from gwucnn.files import (
     read,
     to_document,
     to_weights,
+    trained_on,
     weights_from,
 )
 from gwucnn.layers import Layer
@@ -50,8 +59,9 @@ class Savable(InputValidation):
 
         The file holds the layers and weights, and everything needed to continue training as if it had never stopped:
         loss, optimizer and its slots, counts of updates and epochs, the state of the random numbers, running
-        statistics, the history, and the states of callbacks. Of your own classes and functions it holds the names; with
-        functions, as loss or metrics, there is a warning that says how to load it.
+        statistics, the range of the inputs of training, the history, and the states of callbacks. Of your own classes
+        and functions it holds the names; with functions, as loss or metrics, there is a warning that says how to load
+        it.
 
         Parameters
         ----------
@@ -182,7 +192,9 @@ class Savable(InputValidation):
         caller = f"load_weights {path!r}"
         document, arrays = read(caller, path)
         self._require_weights("load_weights")
-        for parameter, array, updates in weights_from(caller, document, arrays, self):
+        inputs, weights = trained_on(caller, document), weights_from(caller, document, arrays, self)
+        self._range.trained = inputs
+        for parameter, array, updates in weights:
             parameter.value = array
             if parameter.updates is not None:
                 parameter.updates[...] = updates
@@ -222,15 +234,17 @@ class Savable(InputValidation):
         """Restore `epochs_done`, `history` and the states of callbacks, or raise ValueError."""
         states = tuple(states)
         check_states(states, [parameter.constant for parameter in self.parameters])
-        self._first_epoch, self.history, self._loaded_states = epochs, history, states
+        set_inside(self, history=history)
+        self._first_epoch, self._loaded_states = epochs, states
 
     def _begin_histories(self, first_epoch: int) -> tuple[History, History]:
         """Return the history of this `fit` and that of the whole run: the same object if the run starts here."""
         fit, run = History(), self.history if first_epoch else None
         if run is not None:
             run.check("fit")
-        self.history = fit if run is None else run.before(first_epoch)
-        return fit, self.history
+        run = fit if run is None else run.before(first_epoch)
+        set_inside(self, history=run)
+        return fit, run
 
     def _watch(self, callbacks: Iterable[Any], first_epoch: int, *, writes: bool = True) -> Callbacks:
         """Return the callbacks, checked; their states are restored if `fit` continues where the run stopped."""

@@ -13,10 +13,13 @@ import numpy as np
 
 from gwucnn.common import Shape
 
-__all__ = ["IR_VERSION", "OPSET", "GraphBuilder", "Value", "library"]
+__all__ = ["IR_VERSION", "OPSET", "TRAINED_ON", "GraphBuilder", "Value", "library"]
 
 # The first opset with Gelu; the one with LayerNormalization is 17. Runtimes read both since early 2024.
 OPSET, IR_VERSION = 20, 9
+
+# The name in the metadata of a model of what the inputs of training looked like.
+TRAINED_ON = "gwucnn.trained_on"
 
 FIRST, LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from gwucnn._version import __version__
 from gwucnn.common import NotBuiltError, check_flag, look_up, write_atomically
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Concatenate, Layer, Residual
-from gwucnn.onnx.base import IR_VERSION, OPSET, GraphBuilder, Value
+from gwucnn.onnx.base import IR_VERSION, OPSET, TRAINED_ON, GraphBuilder, Value
 from gwucnn.onnx.layer_nodes import add_layer, folds
 
 __all__ = ["export_onnx", "to_model"]
@@ -77,7 +78,10 @@ def to_model(network: GWUNetwork, *, fold: bool = False, precision: str = "float
     graph.caller = "network"
     last = graph.node("Transpose", y.name, perm=(0, 2, 3, 1)) if y.is_image and not first else y.name
     graph.nodes.append(graph.onnx.helper.make_node("Identity", [last], ["y"], "y"))
-    return _checked(graph, entrance, y.sizes if first else y.shape)
+    model = _checked(graph, entrance, y.sizes if first else y.shape)
+    if network._range.trained is not None:
+        graph.onnx.helper.set_model_props(model, {TRAINED_ON: json.dumps(network._range.trained.document())})
+    return model
 
 
 def _row(graph: GraphBuilder, layers: Sequence[Layer], x: Value, fold: bool) -> Value:

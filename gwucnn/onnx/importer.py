@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn.activation_layers import Activation
-from gwucnn.common import ShapeError
+from gwucnn.common import ShapeError, set_inside
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Conv2D, Dense, Layer, Reshape
 from gwucnn.layers.base import leaves
@@ -127,6 +127,7 @@ class _Import:
             raise Unsupported(f"import_onnx: expected layers that fit each other, got others: {error}") from None
         inner = [leaf for layer in row for leaf in leaves(layer)]
         network.set_weights([array for layer in inner for array in self.weights.get(id(layer), [])])
+        network._range.trained = self.graph.trained_on
         return network
 
     def _take(self, node: Node) -> None:
@@ -168,7 +169,7 @@ class _Import:
         fits = node.kind == "Add" and isinstance(layer, (Conv2D, Dense)) and not layer.add_bias
         fits = fits and sum(n in self.tensors and self.tensors[n].value == x.value for n in self._taken) == 1
         if fits:
-            layer.add_bias = True  # type: ignore[union-attr]
+            set_inside(layer, add_bias=True)
             self.weights[id(layer)].append(broadcast(node, x, *constants.values()))
             self.tensors[node.outputs[0]] = x
         return fits

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gwucnn.common import FormatError
+from gwucnn.data import InputStatistics
 from gwucnn.onnx.attributes import Node, Unsupported, node_of, opset_of
-from gwucnn.onnx.base import library
+from gwucnn.onnx.base import TRAINED_ON, library
 from gwucnn.onnx.folding import Folding
 from gwucnn.onnx.loading import checked, declare, load, take_numbers
 from gwucnn.onnx.patterns import with_patterns
@@ -24,6 +26,7 @@ class Graph(NamedTuple):
     entrance: str
     exit: str
     dtype: Any
+    trained_on: InputStatistics | None = None  # what a file of gwucnn says of the inputs of training
 
 
 def read(path: Any) -> Graph:
@@ -86,7 +89,14 @@ def _taken_apart(onnx: Any, model: Any, constants: dict[str, Any], entrance: str
     nodes, model = _without_constants(onnx, model, constants)
     sizes, exit_ = _sizes(model), model.graph.output[0].name
     nodes = with_patterns(_needed(nodes, exit_), sizes, exit_)
-    return Graph(nodes, constants, sizes, entrance, exit_, onnx.helper.tensor_dtype_to_np_dtype(kind))
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    return Graph(nodes, constants, sizes, entrance, exit_, dtype, _trained_on(model))
+
+
+def _trained_on(model: Any) -> InputStatistics | None:
+    """Return the statistics in the model's metadata, None if there are none. Raises ValueError for invalid ones."""
+    texts = [entry.value for entry in model.metadata_props if entry.key == TRAINED_ON]
+    return InputStatistics.from_document(json.loads(texts[0])) if texts else None
 
 
 def _without_constants(onnx: Any, model: Any, constants: dict[str, Any]) -> tuple[list[Node], Any]:

@@ -2,18 +2,43 @@
 
 Each op returns the loss as a float and fills `gradient`, and `probability` where it has one. A row's part of
 the loss and of the gradient is multiplied by `share[n]` (1/N for a plain mean) and by `scale`.
+
+Impossible targets are refused where an op is called. A bound step trusts those that it finds: `LossFunction.targets`
+has checked them once, for all epochs.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
+import numpy as np
+
 from gwucnn import kernels
-from gwucnn.common import check_fraction, check_positive
+from gwucnn.common import check_fraction, check_positive, min_and_max
 from gwucnn.ops.base import Array, Op, as_arrays, as_output, check_shape
 
 __all__ = ["absolute_error", "huber", "sigmoid_log_loss", "softmax_cross_entropy", "squared_error"]
+
+
+class _OpOnTargets(Op):
+    """An op whose targets, its second argument, are from 0 to `most`."""
+
+    def __init__(self, bind: Callable[..., Callable[[], Any]], *, most: float) -> None:
+        super().__init__(bind)
+        self._most = most
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        step = self.bind(*args, **kwargs)
+        low, high = min_and_max(np.asarray(kwargs["target"] if "target" in kwargs else args[1]))
+        if not (low >= 0 and high <= self._most):
+            wanted = "of at least 0" if self._most == inf else f"from 0 to {self._most:g}"
+            raise ValueError(
+                f"{self.bind.__name__}: expected target {wanted}, got values from {low:g} to {high:g}; write 0 and 1"
+            )
+        return step()
 
 
 def _checked(caller: str, target: Array, share: Array, gradient: Array, **given: Array) -> list[Array]:
@@ -46,7 +71,7 @@ def _with_probability(
     return kernel(z, target, share, probability, gradient, scale, keep, add)
 
 
-@Op
+@functools.partial(_OpOnTargets, most=1.0)
 def sigmoid_log_loss(
     z: Array,
     target: Array,
@@ -68,7 +93,7 @@ def sigmoid_log_loss(
     return _with_probability("sigmoid_log_loss", kernel, *arrays, scale, label_smoothing, 2)
 
 
-@Op
+@functools.partial(_OpOnTargets, most=inf)
 def softmax_cross_entropy(
     z: Array,
     target: Array,
@@ -81,7 +106,7 @@ def softmax_cross_entropy(
 ) -> Callable[[], float]:
     """Compute p = softmax(z) and the cross-entropy, -sum over k of t*log(p), with its gradient with respect to z.
 
-    z, target : float32 or float64, shape (N, K), targets summing to 1. share : shape (N,).
+    z, target : float32 or float64, shape (N, K), targets of at least 0, summing to 1. share : shape (N,).
     probability, gradient : shape (N, K), overwritten with p and (p - t) * share * scale.
     label_smoothing : s, from 0 to less than 1; t * (1 - s) + s / K replaces t
     (C. Szegedy et al., arXiv:1512.00567, section 7).

@@ -72,7 +72,7 @@ def learning_curves(history: Any, *, ax: Any = None) -> Figure:
 
 @checks_arguments
 def lr_find(found: LearningRates, *, ax: Any = None) -> Figure:
-    """Draw what `network.lr_find` found: the loss at each learning rate, and the suggestion.
+    """Draw what `network.lr_find` found: the loss at each learning rate, the results of the trials, the suggestion.
 
     found : LearningRates
         What `network.lr_find` returned. Its method `plot` draws the same.

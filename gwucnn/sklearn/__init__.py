@@ -1,5 +1,10 @@
 """Networks as scikit-learn's estimators: in pipelines, searches and cross-validation.
 
+- `classifier.py`, `regressor.py`: the two estimators; `base.py` is what they share
+- `networks.py`: their networks, made from options
+- `targets.py`, `losses.py`: what a classifier learns, and which losses fit it
+- `options.py`, `undoing.py`: options checked and copied; what was refused leaves nothing behind
+
 Needs scikit-learn (the extra `sklearn`), which only this package imports.
 
 >>> from gwucnn.sklearn import CNNClassifier
@@ -7,7 +12,7 @@ Needs scikit-learn (the extra `sklearn`), which only this package imports.
 >>> from sklearn.model_selection import train_test_split
 >>> x, y = load_digits(return_X_y=True)  # 1797 rows of 64 pixels
 >>> x_train, x_test, y_train, y_test = train_test_split(x / 16, y, random_state=0)
->>> classifier = CNNClassifier(image_shape=(8, 8), epochs=20, batch_size=32, random_state=0)
+>>> classifier = CNNClassifier(image_shape=(8, 8), random_state=0)
 >>> classifier.fit(x_train, y_train).score(x_test, y_test) > 0.97
 True
 """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import prod
+import copy
+from math import nan, prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,30 +13,32 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from gwucnn.callbacks import EarlyStopping
-from gwucnn.common import ShapeError, check_flag, check_size
+from gwucnn.common import ShapeError, check_flag, check_size, look_up
 from gwucnn.gwu_network import GWUNetwork
+from gwucnn.loss_functions import LossFunction, loss_function
 from gwucnn.optimizers import Optimizer
 from gwucnn.sklearn.networks import is_automatic, make_network
+from gwucnn.sklearn.options import batch_size, copied_callbacks, held_out_size, is_same
+from gwucnn.sklearn.undoing import unless_refused
 
 __all__ = ["CNNBase"]
 
-# The value of batch_size='auto', if there are as many samples: as in MLPClassifier.
-BATCH = 200
+# The options that describe the network, which cannot change while training goes on.
+ARCHITECTURE = ("model", "width", "image_shape", "augmentation", "precision")
 
-# Epochs without a lower validation loss after which early stopping ends training.
-PATIENCE = 5
+# The dtypes that `precision` may name; None is chosen here.
+PRECISIONS = {"auto": None, "float32": "float32", "float64": "float64"}
 
 
 class CNNBase(BaseEstimator):
     """Trains a network and predicts with it. A derived class defines the targets.
 
     It defines `_encoded(y, reset) -> targets`, which on reset records the possible values of y; `_outputs`, how many
-    outputs it needs; `_activation` of the last layer, by name, where it is chosen here; `_loss(network)`;
-    `_strata(targets)`, the classes for a stratified split, or None; `_targets`, the
+    outputs it needs; `_activation` of the last layer, by name, where it is chosen here; `_loss(network)`, a name or
+    the user's own from `_given_loss`; `_strata(targets)`, the classes for a stratified split, or None; `_targets`, the
     options of `validate_data` for y.
     """
 
-    _activation: str | None = None
     _targets: ClassVar[dict[str, bool]] = {}
     network_: GWUNetwork
 
@@ -43,28 +46,42 @@ class CNNBase(BaseEstimator):
         self,
         model: Any = "auto",
         *,
+        width: Any = None,
         image_shape: Any = None,
-        epochs: int = 10,
+        augmentation: Any = None,
+        epochs: int = 20,
         batch_size: Any = "auto",
+        loss: Any = None,
         lr: Any = None,
         optimizer: Any = "adam",
+        metrics: Any = ("accuracy",),
+        callbacks: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: Any = 0,
+        precision: str = "auto",
     ) -> None:
         self.model = model
+        self.width = width
         self.image_shape = image_shape
+        self.augmentation = augmentation
         self.epochs = epochs
         self.batch_size = batch_size
+        self.loss = loss
         self.lr = lr
         self.optimizer = optimizer
+        self.metrics = metrics
+        self.callbacks = callbacks
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+        self.precision = precision
 
     @property
     def _outputs(self) -> int:
@@ -73,8 +90,16 @@ class CNNBase(BaseEstimator):
     def _encoded(self, y: Any, reset: bool) -> Any:
         raise NotImplementedError
 
-    def _loss(self, network: GWUNetwork) -> str:
+    @property
+    def _activation(self) -> str | None:
         raise NotImplementedError
+
+    def _loss(self, network: GWUNetwork) -> Any:
+        raise NotImplementedError
+
+    def _given_loss(self) -> LossFunction | None:
+        """Return a copy of the user's loss, or None if the task decides."""
+        return None if self.loss is None else loss_function(copy.deepcopy(self.loss))
 
     def _strata(self, targets: Any) -> Any:
         return None
@@ -90,13 +115,14 @@ class CNNBase(BaseEstimator):
 
     # ---------------------------------------------------------------- training
 
+    @unless_refused
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Train for `epochs` epochs.
 
         Parameters
         ----------
         X : numbers of shape (N, H, W), (N, H, W, C), or rows (N, D)
-            float64 is kept, everything else is converted to float32.
+            Computed in float32, but float64 rows in float64, unless `precision` says otherwise.
         y : of shape (N,)
             A regressor also takes (N, K).
         sample_weight : of shape (N,), optional
@@ -114,11 +140,15 @@ class CNNBase(BaseEstimator):
         epochs = check_size(self._caller, "epochs", self.epochs)
         go_on = check_flag(self._caller, "warm_start", self.warm_start) and hasattr(self, "network_")
         stops = check_flag(self._caller, "early_stopping", self.early_stopping)
+        stopping = [EarlyStopping(patience=check_size(self._caller, "n_iter_no_change", self.n_iter_no_change))]
+        callbacks = copied_callbacks(self._caller, self.callbacks)
         x, targets, weights = self._prepared(X, y, sample_weight, reset=not go_on)
-        held_out, callbacks = None, []
+        held_out = None
         if stops:
             (x, targets, weights), held_out = self._split(x, targets, weights)
-            callbacks = [EarlyStopping(patience=PATIENCE)]
+        self.callbacks_ = callbacks
+        # The best weights are restored before other callbacks see the end of training.
+        callbacks = [*(stopping if stops else []), *callbacks]
         return self._train(x, targets, weights, epochs, validation_data=held_out, callbacks=callbacks)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, *, announced: bool = False) -> Any:
@@ -127,6 +157,11 @@ class CNNBase(BaseEstimator):
             raise ValueError(
                 f"{self._caller}: expected early_stopping=False for partial_fit, which holds out no samples, "
                 "got True; call fit, or leave it out"
+            )
+        if self.callbacks:
+            raise ValueError(
+                f"{self._caller}: expected no callbacks for partial_fit, which is one epoch of a loop of your own, got "
+                f"{self.callbacks!r}; call fit, or do their work between the calls"
             )
         reset = not hasattr(self, "network_")
         return self._train(*self._prepared(X, y, sample_weight, reset=reset, announced=announced), 1)
@@ -146,27 +181,41 @@ class CNNBase(BaseEstimator):
                 self._input_shape,
                 self._outputs,
                 self._activation,
-                precision=x.dtype.name,
+                width=self.width,
+                augmentation=self.augmentation,
+                precision=self._precision,
                 seed=int(self._rng.randint(2**31 - 1)),
             )
             self._compile(network)
             self.network_, self.n_iter_ = network, 0
+            self._made_with = {name: getattr(self, name) for name in ARCHITECTURE}
             self.history_: dict[str, list[float]] = {}
-        elif self._moved_by != self._wanted():
-            self._compile(self.network_)
+        else:
+            self._check_unchanged()
+            if not all(map(is_same, self._compiled_with, self._wanted())):
+                self._compile(self.network_)
         return x, targets, weights
 
-    def _wanted(self) -> str:
-        """Return the options of the optimizer, to detect a change between two calls."""
-        return f"{self.optimizer!r}, lr={self.lr!r}"
+    def _check_unchanged(self) -> None:
+        """Raise ValueError if training cannot go on, since the options now describe another network."""
+        for name, before in self._made_with.items():
+            if not is_same(before, getattr(self, name)):
+                raise ValueError(
+                    f"{self._caller}: expected {name}={before!r}, as when training began, got "
+                    f"{getattr(self, name)!r}; call fit with warm_start=False to begin anew"
+                )
+
+    def _wanted(self) -> tuple[Any, ...]:
+        """Return the options of `compile`, to detect a change between two calls."""
+        return self.optimizer, self.lr, self.loss, self.metrics
 
     def _compile(self, network: GWUNetwork) -> None:
         """Give the network its loss and an optimizer of its own."""
         optimizer = self.optimizer
         if isinstance(optimizer, Optimizer):
             optimizer = type(optimizer)(**optimizer.arguments())
-        network.compile(self._loss(network), self.lr, optimizer)
-        self._moved_by = self._wanted()
+        network.compile(self._loss(network), self.lr, optimizer, metrics=self.metrics)
+        self._compiled_with = self._wanted()
 
     def _weights(self, x: Any, y: Any, sample_weight: Any) -> Any:
         """Return the weight of each sample, or None if all are equal."""
@@ -176,7 +225,7 @@ class CNNBase(BaseEstimator):
         """Return the training and the validation part, each (x, targets, weights)."""
         rows = train_test_split(
             np.arange(len(x)),
-            test_size=self.validation_fraction,
+            test_size=held_out_size(self._caller, self.validation_fraction, len(x)),
             random_state=self._rng,
             stratify=self._strata(targets),
         )
@@ -184,13 +233,13 @@ class CNNBase(BaseEstimator):
         return kept, held_out
 
     def _train(self, x: Any, targets: Any, weights: Any, epochs: int, **options: Any) -> Any:
-        size = self.batch_size
-        automatic = isinstance(size, str) and size == "auto"
-        size = min(BATCH, len(x)) if automatic else check_size(self._caller, "batch_size", size)
+        size = batch_size(self._caller, self.batch_size, len(x))
         history = self.network_.fit(x, targets, epochs, size, sample_weight=weights, verbose=self.verbose, **options)
-        for name, values in history.history.items():
-            self.history_.setdefault(name, []).extend(values)
-        self.n_iter_ += len(history.epoch)
+        epochs = len(history.epoch)
+        for name in dict.fromkeys([*self.history_, *history.history]):
+            column = self.history_.setdefault(name, [nan] * self.n_iter_)
+            column.extend(history.history.get(name, [nan] * epochs))
+        self.n_iter_ += epochs
         return self
 
     # ---------------------------------------------------------------- samples
@@ -202,7 +251,12 @@ class CNNBase(BaseEstimator):
             x = validate_data(self, X, reset=reset)
         else:
             x, y = validate_data(self, X, y, reset=reset, **self._targets)
-        x = x if x.dtype == np.float64 else x.astype(np.float32, copy=False)
+        dtype = look_up(self._caller, "precision", self.precision, PRECISIONS)
+        if reset:
+            rows = given is None and self.image_shape is None
+            self._precision = dtype or ("float64" if rows and x.dtype == np.float64 else "float32")
+        # The network rounds float64 itself, after a check that the numbers fit.
+        x = x if x.dtype == np.float64 else x.astype(self._precision, copy=False)
         if reset:
             self.image_shape_ = self._shape_of(x.shape[1], given)
             plain = given is None and self.image_shape is None and is_automatic(self.model)

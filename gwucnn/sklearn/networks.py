@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from gwucnn import models
-from gwucnn.common import look_up
+from gwucnn.common import ShapeError, check_size, look_up
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D, Normalization
+from gwucnn.layers.augmentation import RandomLayer
 
 __all__ = ["is_automatic", "make_network"]
 
@@ -26,17 +29,31 @@ def is_automatic(model: Any) -> bool:
 
 
 def make_network(
-    caller: str, model: Any, shape: tuple[int, ...], outputs: int, activation: str | None, **options: Any
+    caller: str,
+    model: Any,
+    shape: tuple[int, ...],
+    outputs: int,
+    activation: str | None,
+    *,
+    width: Any = None,
+    augmentation: Any = None,
+    **options: Any,
 ) -> GWUNetwork:
-    """Return a network, built but not compiled, that shares no state with `model`.
+    """Return a network, built but not compiled, that shares no state with `model` and `augmentation`.
 
     shape : of one sample. outputs : number of outputs. activation : of the last layer, if this module creates it.
-    options : precision and seed.
+    width : of a model given by name. augmentation : layers in front of it. options : precision and seed.
     """
     weights: list[Any] = []
+    in_front = _augmentation(caller, augmentation, shape)
     if isinstance(model, str):
-        layers = _named(caller, model, shape, outputs, activation)
+        layers = _named(caller, model, _shape_after(in_front, shape), outputs, activation, width)
     else:
+        if width is not None:
+            raise ValueError(
+                f"{caller}: expected width with a model given by name only, got width={width!r} with other layers; "
+                "leave it out, and choose their sizes in model"
+            )
         given = model(shape, outputs) if callable(model) else model
         if isinstance(given, GWUNetwork) and callable(model):
             options |= {name: getattr(given, name) for name in ("data_format", "fuse", "winograd")}
@@ -45,7 +62,7 @@ def make_network(
                 weights = given.get_weights() if given.parameters else []
             given = given.layers
         layers = [_copied(layer) for layer in _checked(caller, given)]
-    network = GWUNetwork(layers, **options)
+    network = GWUNetwork([*in_front, *layers], **options)
     network.build(shape)
     if weights:
         network.set_weights(weights)
@@ -70,21 +87,61 @@ def _copied(layer: Layer) -> Layer:
     return type(layer)(**layer.config() | measured)
 
 
-def _named(caller: str, model: str, shape: tuple[int, ...], outputs: int, activation: str | None) -> list[Layer]:
+def _augmentation(caller: str, given: Any, shape: tuple[int, ...]) -> list[Layer]:
+    """Return new layers like these, or raise an error if they are not augmentation or the samples not images."""
+    if given is None:
+        return []
+    if not isinstance(given, (list, tuple)) or not all(isinstance(layer, RandomLayer) for layer in given):
+        raise TypeError(
+            f"{caller}: expected augmentation to be a list of augmentation layers, got {given!r}; write "
+            "augmentation=[RandomTranslation(0.1, 0.1)], and put other layers into model"
+        )
+    if given and len(shape) == 1:
+        raise ShapeError(
+            f"{caller}: expected images for augmentation, got rows of {shape[0]} features; state image_shape=(H, W)"
+        )
+    return [_copied(layer) for layer in given]
+
+
+def _shape_after(layers: list[Layer], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a sample of this shape after these layers, which are not built: a random crop changes it."""
+    if not layers:
+        return shape
+    network = GWUNetwork([_copied(layer) for layer in layers])
+    network.build(shape)
+    return network.layers[-1].out_shape
+
+
+def _named(
+    caller: str, model: str, shape: tuple[int, ...], outputs: int, activation: str | None, width: Any
+) -> list[Layer]:
     """Return the layers of a network of `gwucnn.models`, or of the one that fits these samples."""
-    make = look_up(caller, "model", model, {"auto": None, **NAMED})
-    *layers, last = _auto(shape, outputs) if make is None else map(_copied, make(outputs).layers)
+    table: dict[str, Callable[..., GWUNetwork]] = {"auto": partial(_auto, shape), **NAMED}
+    make = look_up(caller, "model", model, table)
+    options = {}
+    if width is not None:
+        wide = [name for name, each in table.items() if "width" in inspect.signature(each).parameters]
+        if model not in wide:
+            raise ValueError(
+                f"{caller}: expected width with a model that has one, {', '.join(map(repr, wide))}, got "
+                f"width={width!r} with {model!r}; leave it out"
+            )
+        options["width"] = check_size(caller, "width", width)
+    *layers, last = map(_copied, make(outputs, **options).layers)
     return [*layers, Dense(**last.config() | {"activation": activation})]
 
 
-def _auto(shape: tuple[int, ...], outputs: int) -> list[Layer]:
-    """Return convolutions of 3x3 and poolings until few pixels are left; none for small images."""
+def _auto(shape: tuple[int, ...], outputs: int, *, width: int = 32) -> GWUNetwork:
+    """Return convolutions of 3x3 and poolings until few pixels are left; none for small images.
+
+    width : filters of the first convolution, to which all other sizes are proportional.
+    """
     layers: list[Layer] = []
     if len(shape) == 1 or min(shape[:2]) < 4:
         layers += [Flatten()] if len(shape) > 1 else []
-        return [*layers, Dense(512, **HIDDEN), Dense(outputs, **OUTPUT)]
-    side, filters = min(shape[:2]), 32
+        return GWUNetwork([*layers, Dense(16 * width, **HIDDEN), Dense(outputs, **OUTPUT)])
+    side, filters = min(shape[:2]), width
     while side >= 4:
         layers += [Conv2D(filters, 3, padding="same", **HIDDEN), MaxPooling2D()]
-        side, filters = side // 2, min(2 * filters, 128)
-    return [*layers, Flatten(), Dense(256, **HIDDEN), Dense(outputs, **OUTPUT)]
+        side, filters = side // 2, min(2 * filters, 4 * width)
+    return GWUNetwork([*layers, Flatten(), Dense(8 * width, **HIDDEN), Dense(outputs, **OUTPUT)])

@@ -10,25 +10,28 @@ from sklearn.base import RegressorMixin
 from gwucnn.common import ShapeError
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.sklearn.base import CNNBase
+from gwucnn.sklearn.undoing import unless_refused
 
 __all__ = ["CNNRegressor"]
 
 
 class CNNRegressor(RegressorMixin, CNNBase):
-    """A convolutional network as a regressor, trained with the mean squared error.
+    """A convolutional network as a regressor.
 
     Parameters
     ----------
     model : str, list of layers, or function
         As for `CNNClassifier`, but ending in `Dense(K)`, one unit per target, usually without an
         activation.
-    image_shape, epochs, batch_size, lr, optimizer, early_stopping, validation_fraction, warm_start,
-    random_state, verbose
-        As for `CNNClassifier`.
+    loss : str, LossFunction class or object, or function, optional
+        The mean squared error, 'mse', by default; 'mae', 'huber', or one of your own, as for `GWUNetwork.compile`.
+    width, image_shape, augmentation, epochs, batch_size, lr, optimizer, metrics, callbacks, early_stopping,
+    validation_fraction, n_iter_no_change, warm_start, random_state, verbose, precision
+        As for `CNNClassifier`. Metrics must be functions of your own, as those with names are for classes.
 
     Attributes
     ----------
-    network_, history_, n_iter_, image_shape_, n_features_in_, feature_names_in_
+    network_, history_, n_iter_, callbacks_, image_shape_, n_features_in_, feature_names_in_
         As for `CNNClassifier`.
     n_outputs_ : int
         K, the number of targets.
@@ -56,6 +59,7 @@ class CNNRegressor(RegressorMixin, CNNBase):
         tags.target_tags.multi_output = True
         return tags
 
+    @unless_refused
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Continue training for one epoch. Parameters as for `fit`; returns self."""
         return self._partial_fit(X, y, sample_weight)
@@ -69,6 +73,10 @@ class CNNRegressor(RegressorMixin, CNNBase):
     def _outputs(self) -> int:
         return self.n_outputs_
 
+    @property
+    def _activation(self) -> None:
+        return None
+
     def _encoded(self, y: Any, reset: bool) -> Any:
         flat = y.ndim == 1
         y = np.asarray(y, np.float64).reshape(len(y), -1)
@@ -81,11 +89,17 @@ class CNNRegressor(RegressorMixin, CNNBase):
             )
         return y
 
-    def _loss(self, network: GWUNetwork) -> str:
+    def _loss(self, network: GWUNetwork) -> Any:
+        loss = self._given_loss()
+        if loss is not None and loss.partner is not None:
+            raise ValueError(
+                f"{self._caller}: expected a loss of quantities, such as 'mse' or 'huber', got {self.loss!r}, which is "
+                "for classes; leave it out, or take CNNClassifier"
+            )
         shape = network.layers[-1].out_shape
         if shape != (self.n_outputs_,):
             raise ShapeError(
                 f"{self._caller}: expected a model with {self.n_outputs_} outputs, as many as y has columns, "
                 f"got outputs of shape {shape}; end it with Dense({self.n_outputs_})"
             )
-        return "mse"
+        return loss or "mse"

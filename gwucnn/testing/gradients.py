@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn.activation_functions import SigmoidActivation
-from gwucnn.common import ShapeError, check_positive, check_size
+from gwucnn.common import ShapeError, check_positive, check_size, set_inside
 from gwucnn.engine import LossHead
 from gwucnn.layers import Layer
 from gwucnn.layers.inserting import build_layer
@@ -120,7 +120,8 @@ Entry = tuple[tuple[int, ...], float, float, float]  # index, relative error, gr
 
 def _of_layer(layer: Layer, shape: tuple[int, ...], N: int, rng: Any) -> tuple[str, Callable[[], float], Arrays]:
     """Return the layer's name, the sum of its outputs times random numbers, and its arrays with their gradients."""
-    layer.label = label = type(layer).__name__
+    label = type(layer).__name__
+    set_inside(layer, label=label)
     out_shape = build_layer(layer, shape, False)
     arena = Arena(layer.parameters, np.float64)
     for parameter in layer.parameters:

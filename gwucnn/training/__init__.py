@@ -4,8 +4,9 @@ Start with `loop.py`: `train` runs the epochs and `evaluate` the validation. Wha
 `gwucnn.engine`.
 """
 
+from gwucnn.training.learning_rates import LearningRates
 from gwucnn.training.loop import evaluate, train, train_next_batches, train_step
-from gwucnn.training.lr_finder import LearningRates, rates, sweep
+from gwucnn.training.lr_finder import rates, search
 from gwucnn.training.progress import make_progress
 
 __all__ = [
@@ -13,7 +14,7 @@ __all__ = [
     "evaluate",
     "make_progress",
     "rates",
-    "sweep",
+    "search",
     "train",
     "train_next_batches",
     "train_step",

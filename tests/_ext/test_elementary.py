@@ -182,11 +182,15 @@ def test_gelu_has_two_formulas(dtype):
 
 @pytest.mark.parametrize("op", LIMITS)
 def test_length_does_not_matter(op, isa, dtype, rng):
-    """The remainder that fills no whole vector gets the same results as elements in the middle of a long array."""
+    """The remainder that fills no whole vector gets the same results as elements in the middle of a long array.
+
+    To rounding: compilers may contract multiplications and additions in the one and not in the other, as on Arm.
+    """
     x = (4 * rng.standard_normal(100)).astype(dtype)
     y = getattr(ops, op)(x)
     dx = getattr(ops, f"{op}_backward")(y, x)
     for length in range(1, 40):
-        assert_exact(getattr(ops, op)(x[:length].copy()), y[:length], dtype)
-        part = getattr(ops, f"{op}_backward")(y[:length].copy(), x[:length].copy())
-        assert_exact(part, dx[:length], dtype)
+        part = getattr(ops, op)(x[:length].copy())
+        slopes = getattr(ops, f"{op}_backward")(y[:length].copy(), x[:length].copy())
+        for got, want in ((part, y), (slopes, dx)):
+            np.testing.assert_allclose(got, want[:length], rtol=8 * np.finfo(dtype).eps, strict=True)

@@ -441,7 +441,7 @@ def test_a_folder_named_by_the_record_may_come_later(data, tmp_path):
 NAMES = "'epoch', 'loss', 'accuracy', 'lr', 'seconds'"
 UNKNOWN = [
     (EarlyStopping(), f"EarlyStopping: expected monitor to be one of {NAMES}, got 'val_loss'; give fit "
-     "validation_data or validation_split"),
+     "validation_data or validation_split, or an estimator early_stopping=True"),
     (EarlyStopping("acuracy"), f"EarlyStopping: expected monitor to be one of {NAMES}, got 'acuracy'; did you mean "
      "'accuracy'?"),
     (ReduceLROnPlateau("error"), f"ReduceLROnPlateau: expected monitor to be one of {NAMES}, got 'error'"),
@@ -466,7 +466,7 @@ def test_an_unknown_monitor_is_said_before_anything_moves(callback, message, dat
 def test_an_unknown_monitor_is_said_with_the_records_names_outside_of_fit_too():
     with pytest.raises(
         ValueError,
-        match="^EarlyStopping: expected monitor to be one of 'epoch', 'loss', got 'val_acc'; give fit validation_data or validation_split$",
+        match="^EarlyStopping: expected monitor to be one of 'epoch', 'loss', got 'val_acc'; give fit validation_data or validation_split, or an estimator early_stopping=True$",
     ):
         EarlyStopping("val_acc").on_epoch_end({"epoch": 0, "loss": 1.0})
 

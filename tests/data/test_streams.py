@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from gwucnn import Dense, Flatten, GWUNetwork
+from gwucnn import Dense, Flatten, GWUNetwork, loss_functions
 from gwucnn.common.errors import NotBuiltError, ShapeError
+from gwucnn.data import checks
 from trainees import small, small_data, weights
 
 
@@ -181,11 +182,19 @@ WRONG = [
      "fit: epoch 1, batch 2 (x[1]): cross_entropy: expected labels from 0 to 2 for 3 outputs, got 3; number the classes "
      "from 0: y - 1"),
     (lambda d: small().fit(d[0]), TypeError,
-     "fit: expected x and y, got x alone; give y too, or as x an object with __len__ and __getitem__ that returns batches "
-     "(x, y)"),
+     "fit: expected x and y, got x alone; give y too, or as x anything that yields batches (x, y)"),
     (lambda d: small().evaluate(d[0]), TypeError,
-     "evaluate: expected x and y, got x alone; give y too, or as x an object with __len__ and __getitem__ that returns "
-     "batches (x, y)"),
+     "evaluate: expected x and y, got x alone; give y too, or as x anything that yields batches (x, y)"),
+    (lambda d: small().fit(iter([d]), d[1]), TypeError,
+     "fit: expected x to be an array of numbers, got list_iterator; give an array, or to fit and "
+     "evaluate batches (x, y) without y"),
+    (lambda d: small().activations(iter([d])), TypeError,
+     "activations: expected x to be an array of numbers, got list_iterator; give an array, or to fit "
+     "and evaluate batches (x, y) without y"),
+    (lambda d: small().train_on_batch([d], None), TypeError,
+     "train_on_batch: expected x and y of one batch, got a list in place of them; give both, or call fit"),
+    (lambda d: small().train_on_batch(iter([d]), None), TypeError,
+     "train_on_batch: expected x and y of one batch, got a list_iterator in place of them; give both, or call fit"),
     (lambda d: small().fit(Own([d]), batch_size=4), ValueError,
      "fit: expected no batch_size with an object that returns batches, got one; leave it out, batches have "
      "their own size"),
@@ -235,3 +244,20 @@ def test_an_error_in_the_stream_is_its_own(data):
 
     with pytest.raises(KeyError, match="no such file"):
         small().fit(Broken(*data))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float32"])
+def test_the_range_of_y_is_computed_once(dtype, monkeypatch):
+    """What loss.targets has found finite fits into the network's numbers, unless its type is wider than theirs."""
+    x, y = np.ones((6, 2), "f"), np.arange(6).astype(dtype) % 2
+    network = GWUNetwork([Dense(1)])
+    network.compile("mse")
+    looked = []
+    for module in (loss_functions.base, checks):
+        whole = module.min_and_max
+        monkeypatch.setattr(module, "min_and_max", lambda a, whole=whole: looked.append(a.size) or whole(a))
+    network.fit([(x, y), (x, y)], verbose=0)
+    assert looked.count(y.size) == 3  # one batch is looked at to build the network
+    network.fit([(x, y.astype("float64"))], verbose=0)
+    with pytest.raises(ValueError, match="expected y to fit into float32, up to 3.4e.38, got 1e.39"):
+        network.fit([(x, np.full(6, 1e39))], verbose=0)

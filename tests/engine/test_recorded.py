@@ -108,8 +108,8 @@ def test_layers_are_called_once_for_each_size_of_batch(rng, monkeypatch):
     network.compile(loss="cross_entropy")
     for step in (network._engine.steps[0], network._engine._inference_graph.steps[0]):
         forward = step.forward
-        monkeypatch.setattr(
-            step, "forward", lambda x, space, forward=forward: called.append(len(x)) or forward(x, space)
+        monkeypatch.setitem(
+            vars(step), "forward", lambda x, space, forward=forward: called.append(len(x)) or forward(x, space)
         )
     x, y = networks.data(FUSED, rng, 10)
     network.fit(x, y, epochs=4, batch_size=4, verbose=0)
@@ -267,7 +267,7 @@ def test_a_batch_interrupted_after_buffers_were_replaced(layer, rng, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(step, "forward" if layer < 4 else "backward", strike)
+        patch.setitem(vars(step), "forward" if layer < 4 else "backward", strike)
         pair[0].train_on_batch(*large)
     train(pair, networks.data(FUSED, rng, 4), small, large, small)
 

@@ -353,7 +353,7 @@ def test_each_part_of_the_document_missing(sound, path):
     document = json.loads(damage.split(sound)[0]["__metadata__"]["gwucnn"])
     refused = 0
     for place in places(document):
-        if not isinstance(place[-1], str) or place[0] in ("gwucnn", "checksum"):
+        if not isinstance(place[-1], str) or place[0] in ("gwucnn", "checksum") or place == ("trained_on",):
             continue
 
         def change(document, place=place):

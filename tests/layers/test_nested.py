@@ -31,6 +31,7 @@ from gwucnn import (
     ShapeError,
     SizeMismatchWarning,
 )
+from gwucnn.common import set_inside
 from gwucnn.initializers import zeros
 from gwucnn.layers.base import CLASSES, leaves
 from networks import conv
@@ -561,7 +562,7 @@ def test_a_copy_holds_layers_of_its_own():
     block = deep().layers[1]
     twin = copy.deepcopy(block)
     block.trainable = False
-    block.label = "7.Residual"
+    set_inside(block, label="7.Residual")
     assert twin.trainable and not block.trainable
     assert next(leaf.label for leaf in leaves(twin)) == "1.Residual.0.Concatenate.0.0.Conv2D"
     assert twin.build((6, 6, 4)) == (6, 6, 4)

@@ -7,6 +7,7 @@ import pytest
 
 import reference
 from gwucnn import Conv2D, Dense, Flatten, GWUNetwork, MaxPooling2D, Sigmoid, Softmax
+from gwucnn.common import set_inside
 from gwucnn.common.errors import SizeMismatchWarning
 from trainees import every_kind
 
@@ -184,10 +185,12 @@ def test_first_weights_follow_the_initializers():
 def test_weights_that_could_not_be_drawn_are_drawn_at_the_next_call():
     """If the initialization of weights is interrupted, none of them may remain uninitialized."""
     network, twin = (GWUNetwork([Dense(3, input_size=4), Dense(2)], seed=3) for _ in range(2))
-    network.layers[1].kernel.initializer, draws = interrupted, network.layers[1].kernel.initializer
+    kernel = network.layers[1].kernel
+    draws = kernel.initializer
+    set_inside(kernel, initializer=interrupted)
     with pytest.raises(KeyboardInterrupt):
         network.get_weights()
-    network.layers[1].kernel.initializer = draws
+    set_inside(kernel, initializer=draws)
     for got, want in zip(network.get_weights(), twin.get_weights(), strict=True):
         np.testing.assert_array_equal(got, want)
 

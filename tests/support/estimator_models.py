@@ -1,10 +1,16 @@
-"""Models for the estimators of gwucnn.sklearn.
+"""Estimators, and models for the estimators of gwucnn.sklearn.
 
 joblib's processes import what they unpickle, so these functions stand in a module that they find: pytest imports the
 test files themselves under names that only it knows.
 """
 
 from gwucnn import Conv2D, Dense, Flatten, GWUNetwork
+from gwucnn.sklearn import CNNClassifier
+
+
+def quick(**options):
+    """Return a classifier of digits of 8 x 8 pixels that trains for two epochs."""
+    return CNNClassifier(**{"epochs": 2, "image_shape": (8, 8), "random_state": 0} | options)
 
 
 def small(outputs, activation):

@@ -58,6 +58,7 @@ from gwucnn import (
     UpSampling2D,
     ZeroPadding2D,
 )
+from gwucnn.common import set_inside
 from gwucnn.layers import imported
 from gwucnn.layers.augmentation import RandomLayer
 from gwucnn.layers.base import layer_config, leaves
@@ -88,7 +89,7 @@ class Case(NamedTuple):
         """Return a built layer with weights that are no zeros, its arena, and the shape of its outputs."""
         layer = self.layer(**self.options)
         if "channels_first" in self.why:
-            layer.channels_first = True
+            set_inside(layer, channels_first=True)
         out_shape = layer.build(self.in_shape)
         arena = Arena(layer.parameters, dtype)
         arena.values[...] = np.random.default_rng(seed).uniform(0.1, 0.9, arena.values.size)

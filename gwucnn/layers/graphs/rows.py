@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gwucnn.common import check_flag, from_config
+from gwucnn.common import check_flag, from_config, set_inside
 from gwucnn.layers.base import CLASSES, Array, Layer, Shape, Space
 from gwucnn.layers.graphs.graph import Graph, GraphBuilder
 from gwucnn.layers.inserting import Layers, build_layer, in_user_order, require_new_layer
@@ -66,10 +66,10 @@ class Nested(Layer):
     def label(self, label: str) -> None:
         self._label = label
         if self.merge is not None:
-            self.merge.label = label
+            set_inside(self.merge, label=label)
         for place, row in zip(self._places, self.rows, strict=True):
             for number, layer in enumerate(row):
-                layer.label = f"{label}.{place}{number}.{type(layer).__name__}"
+                set_inside(layer, label=f"{label}.{place}{number}.{type(layer).__name__}")
 
     @property
     def trainable(self) -> bool:
@@ -92,7 +92,7 @@ class Nested(Layer):
         self._channels_first = value
         for layer in (*self.children, self.merge):
             if hasattr(layer, "channels_first"):
-                layer.channels_first = value
+                set_inside(layer, channels_first=value)
 
     @property
     def multiply_adds(self) -> int:

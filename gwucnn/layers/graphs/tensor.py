@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from gwucnn.common import Shape, ShapeError, check_size, look_up
+from gwucnn.common import Shape, ShapeError, check_size, look_up, set_inside
 from gwucnn.layers.base import Layer
 from gwucnn.layers.inserting import build_layer, in_user_order
 
@@ -83,7 +83,7 @@ class Tensor:
 def _build(layer: Layer, in_shape: Any, tensors: Sequence[Tensor]) -> None:
     first = tensors[0]
     if first.channels_first and hasattr(layer, "channels_first"):
-        layer.channels_first = True
+        set_inside(layer, channels_first=True)
     before = first.layer
 
     def source() -> str:
