@@ -4,6 +4,7 @@
 - `batches.py`: `Batches` gathers samples into buffers; a `Run` is a sequence of batches of one size
 - `streams.py`: batches from an object of the user's, which may be larger than memory
 - `iterables.py`: batches from a generator, a DataLoader or another iterable, read ahead in a thread
+- `mixers.py`: mixup and cutmix of a batch; `mixed.py` applies them to all batches of any data
 """
 
 from gwucnn.data.batches import Batch, Batches, Run, sample_shape
@@ -21,19 +22,26 @@ from gwucnn.data.checks import (
     with_targets,
 )
 from gwucnn.data.iterables import IterableStream
+from gwucnn.data.mixed import MixedData, check_mixer
+from gwucnn.data.mixers import CutMix, Mixer, MixUp
 from gwucnn.data.streams import Admit, Stream, inputs_of, is_indexed, is_stream
 
 __all__ = [
     "Admit",
     "Batch",
     "Batches",
+    "CutMix",
     "IterableStream",
+    "MixUp",
+    "MixedData",
+    "Mixer",
     "Run",
     "Stream",
     "as_images",
     "batch_weights",
     "check_finite",
     "check_fits",
+    "check_mixer",
     "data_to_validate",
     "inputs_of",
     "is_indexed",
