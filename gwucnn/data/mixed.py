@@ -45,9 +45,7 @@ class MixedData:
         Of the inputs and outputs of one sample, channels last.
     """
 
-    def __init__(
-        self, data: Batches | Stream, mixer: Mixer, rng: Any, x_shape: Any, y_shape: Any, dtype: Any
-    ) -> None:
+    def __init__(self, data: Batches | Stream, mixer: Mixer, rng: Any, x_shape: Any, y_shape: Any, dtype: Any) -> None:
         weighted = getattr(data, "weights", None) is not None
         mixer.require_mixable("fit", x_shape, y_shape, weighted=weighted)
         self._data, self.mixer, self._rng = data, mixer, rng

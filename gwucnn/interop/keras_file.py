@@ -1,4 +1,4 @@
-"""Reading the weights in a file that Keras writes by `save_weights('name.weights.h5')`.
+"""Reading the weights in a file that Keras writes by `save_weights('name.weights.h5')`, or the one in a .keras file.
 
 ::
 
@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.common import FormatError, ShapeError
+from gwucnn.interop.keras_archive import is_archive, weights_in_archive
 from gwucnn.layers import Layer
 from gwucnn.layers.base import leaves
 
@@ -22,7 +23,7 @@ __all__ = ["weights_in_file"]
 
 
 def weights_in_file(caller: str, layers: Iterable[Layer], path: Any) -> list[Any]:
-    """Return the arrays of a .weights.h5 file in the order of these layers' parameters.
+    """Return the arrays of a .weights.h5 or .keras file in the order of these layers' parameters.
 
     Raises FormatError or ShapeError if the file has other weights than these, or has them elsewhere.
     """
@@ -33,7 +34,7 @@ def weights_in_file(caller: str, layers: Iterable[Layer], path: Any) -> list[Any
             f"{caller}: expected the package h5py to read {path}, which is not installed; pip install h5py"
         ) from error
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(weights_in_archive(caller, path) if is_archive(path) else path, "r") as file:
             return _WeightFile(caller, h5py, file).weights(layer for top in layers for layer in leaves(top))
     except (FileNotFoundError, FormatError, ShapeError):
         raise
@@ -113,4 +114,6 @@ class _WeightFile:
 
 
 def _keras_name(layer: Layer) -> str:
-    return re.sub("(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+    """Return the name that Keras gives to the first layer of a class, by its own two substitutions."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
