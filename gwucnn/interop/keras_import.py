@@ -53,7 +53,7 @@ def import_keras(path: Any) -> GWUNetwork:
     """
     if not is_archive(path):
         with open(path, "rb"):  # raises FileNotFoundError where there is no file
-            raise FormatError(f"{CALLER}: expected a .keras file, got {path}, which is no zip archive")
+            raise FormatError(f"{CALLER}: expected a .keras file, got {path}, which is no zip archive; save it as name.keras")
     found, shape = layers_of(CALLER, config_in_archive(CALLER, path))
     first = _channels_first(found)
     network = GWUNetwork(

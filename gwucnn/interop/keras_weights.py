@@ -27,7 +27,8 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
         A built network.
     source : list of array, or path
         `model.get_weights()`, or a file written by `model.save_weights('name.weights.h5')` or
-        `model.save('name.keras')`, which requires the package h5py. See `import_keras` for the layers in the latter.
+        `model.save('name.keras')`, or in the older layout by `model.save('name.h5')` and by Keras 2; they require the
+        package h5py. See `import_keras` for the layers in the latter.
 
     Raises
     ------

@@ -78,6 +78,61 @@ def test_weights_of_a_keras_file(golden, path):
         interop.load_keras_weights(other, path)
 
 
+def older_layout(path, golden):
+    path.write_bytes(golden["functional.older"].tobytes())
+    network = GWUNetwork([Conv(3, add_bias=True, activation="relu"), Flatten()], precision="float64")
+    for size in (4, 2):
+        network.add(Dense(size, add_bias=True))
+    network.build((6, 6))
+    return network
+
+
+def test_weights_of_a_whole_model_in_the_older_layout(golden, tmp_path):
+    """Also without the rest of the model, and with names as bytes, as Keras 2 wrote weights alone."""
+    import h5py
+
+    path = tmp_path / "model.h5"
+    network = older_layout(path, golden)
+    start = network.get_weights()
+    interop.load_keras_weights(network, path)
+    np.testing.assert_allclose(network.predict(golden["functional.x"]), golden["functional.y"], rtol=1e-6)
+    with h5py.File(path) as whole, h5py.File(tmp_path / "weights.h5", "w") as weights:
+        for layer in whole["model_weights"]:
+            whole.copy(f"model_weights/{layer}", weights)
+        names = whole["model_weights"].attrs["layer_names"]
+        weights.attrs["layer_names"] = [name.encode() for name in names]
+    other = older_layout(path, golden)
+    interop.load_keras_weights(other, tmp_path / "weights.h5")
+    np.testing.assert_array_equal(other.predict(golden["functional.x"]), network.predict(golden["functional.x"]))
+    with pytest.raises(FormatError, match=r"import_keras: expected a \.keras file, got .*model\.h5"):
+        interop.import_keras(path)
+    network.set_weights(start)
+
+    def refused(error, text):
+        with pytest.raises(error, match=f"load_keras_weights: expected {text}"):
+            interop.load_keras_weights(network, path)
+        for was, now in zip(start, network.get_weights(), strict=True):
+            np.testing.assert_array_equal(now, was)
+
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights/hidden"]
+        kept = list(group.attrs["weight_names"])
+        group.attrs["weight_names"] = kept[:1]
+    refused(ShapeError, "6 arrays in the file, one a parameter, got 5; check add_bias")
+    with h5py.File(path, "r+") as file:
+        file["model_weights/hidden"].attrs["weight_names"] = [kept[0], "elsewhere"]
+    refused(FormatError, "model_weights/hidden/elsewhere in the file")
+    with h5py.File(path, "r+") as file:
+        file["model_weights/hidden"].attrs["weight_names"] = kept[::-1]
+    refused(ShapeError, "model_weights/hidden/.*kernel|model_weights/hidden/.*bias of shape")
+    with h5py.File(path, "r+") as file:
+        file["model_weights"].attrs["layer_names"] = ["first", "lost"]
+    refused(FormatError, "model_weights/lost in the file, got none")
+    with h5py.File(path, "r+") as file:
+        file["model_weights"].attrs["layer_names"] = 3
+    refused(FormatError, "a file of Keras")
+
+
 def test_an_imported_network_goes_on_learning_and_is_saved(golden, path, tmp_path, rng):
     path.write_bytes(golden["conv.file"].tobytes())
     network = interop.import_keras(path)

@@ -96,6 +96,8 @@ if __name__ == "__main__":
             model.save(path)
             arrays |= {f"{name}.file": np.frombuffer(path.read_bytes(), np.uint8), f"{name}.x": x}
             arrays[f"{name}.y"] = outputs(model, x)
+        model.save(path.with_suffix(".h5"))  # the older layout, of the last model
+        arrays[f"{name}.older"] = np.frombuffer(path.with_suffix(".h5").read_bytes(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     Path(sys.argv[1]).write_bytes(lzma.compress(buffer.getvalue(), preset=9))
