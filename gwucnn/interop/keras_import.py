@@ -72,6 +72,8 @@ def import_keras(path: Any) -> GWUNetwork:
 
 def _connect(network: GWUNetwork, sizes: tuple[int, ...]) -> None:
     """Compute the shapes of all layers; raise ValueError if they do not fit together."""
+    if not network.layers:
+        raise ValueError(f"{CALLER}: expected a model with layers that compute something, got none")
     row = network._layer_row
     try:
         row.start(row.from_user(sizes))

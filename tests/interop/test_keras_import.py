@@ -203,6 +203,7 @@ REFUSED = {
     "threshold": (option("ReLU", threshold=0.5), "expected threshold=0"),
     "open size": (option("InputLayer", batch_shape=[None, None, 8, 2]), "images or features of known size"),
     "no size": (option("InputLayer", batch_shape=None), "images or features of known size"),
+    "no layers": (model(layers=[]), "a model with layers that compute something, got none"),
     "other model": (lambda whole: whole.update(class_name="MyModel"), "Sequential or Functional model, got .*'MyModel'"),
     "wrong size": (option("Dense", units=6), "expected layers/dense/vars/0 of shape"),
     "no size of a layer": (option("Conv2D", filters=None), "in layer 'conv2d"),
