@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from gwucnn.common import FormatError
+from gwucnn.common import FormatError, check_path, checks_arguments
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.interop.keras_archive import config_in_archive, is_archive
 from gwucnn.interop.keras_config import KerasLayer, layers_of
@@ -18,6 +19,7 @@ __all__ = ["import_keras"]
 CALLER = "import_keras"
 
 
+@checks_arguments
 def import_keras(path: Any) -> GWUNetwork:
     """Return the network in a file that Keras 3 has written with `model.save('name.keras')`, with its weights.
 
@@ -51,9 +53,12 @@ def import_keras(path: Any) -> GWUNetwork:
     >>> network = import_keras('model.keras')                                              # doctest: +SKIP
     >>> network.predict(x)                                                                 # doctest: +SKIP
     """
+    path = os.fsdecode(check_path(CALLER, "path", path))
     if not is_archive(path):
         with open(path, "rb"):  # raises FileNotFoundError where there is no file
-            raise FormatError(f"{CALLER}: expected a .keras file, got {path}, which is no zip archive; save it as name.keras")
+            raise FormatError(
+                f"{CALLER}: expected a .keras file, got {path}, which is no zip archive; save it as name.keras"
+            )
     found, shape = layers_of(CALLER, config_in_archive(CALLER, path))
     first = _channels_first(found)
     network = GWUNetwork(

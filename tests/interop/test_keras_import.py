@@ -296,6 +296,8 @@ def test_archives_that_keras_has_not_written(golden, path, tmp_path):
     refused("a file of Keras", contents | {"model.weights.h5": b"no weights"})
     path.write_bytes(b"anything")
     refused("a .keras file, got .*, which is no zip archive")
+    with pytest.raises(TypeError, match="import_keras: expected path to be a path, got 3"):
+        interop.import_keras(3)  # which open would take for an open file
     with pytest.raises(FileNotFoundError):
         interop.import_keras(tmp_path / "missing.keras")
 
