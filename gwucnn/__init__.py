@@ -54,6 +54,7 @@ from gwucnn.callbacks import (
 )
 from gwucnn.callbacks.history import History
 from gwucnn.common import FormatError, NotBuiltError, ShapeError, SizeMismatchWarning, missing_name, set_random_seed
+from gwucnn.data import CutMix, MixUp
 from gwucnn.gwu_network import GWUNetwork
 from gwucnn.kernels import get_num_threads, set_num_threads, show_config
 from gwucnn.layers import (
@@ -153,6 +154,7 @@ __all__ = [
     "CosineDecay",
     "Cropping2D",
     "CrossEntropy",
+    "CutMix",
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
@@ -185,6 +187,7 @@ __all__ = [
     "Maximum",
     "Mish",
     "MishActivation",
+    "MixUp",
     "ModelCheckpoint",
     "Multiply",
     "Normalization",

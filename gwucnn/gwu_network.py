@@ -8,7 +8,17 @@ from typing import Any
 
 from gwucnn.callbacks.history import History
 from gwucnn.common import check_flag, check_positive, check_size, checks_arguments
-from gwucnn.data import Batches, IterableStream, check_steps, is_stream, refuse_beside_stream, sample_weights
+from gwucnn.data import (
+    Batches,
+    IterableStream,
+    MixedData,
+    Mixer,
+    check_mixer,
+    check_steps,
+    is_stream,
+    refuse_beside_stream,
+    sample_weights,
+)
 from gwucnn.engine import Team, Totals, TrainingConfig, check_metrics, team_of
 from gwucnn.loss_functions import loss_function
 from gwucnn.network import Savable, refuse_optimizer_names
@@ -132,6 +142,7 @@ class GWUNetwork(Savable):
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
+        mix: Mixer | None = None,
         verbose: int | str = "auto",
         distributed: Team | None = None,
     ) -> History:
@@ -171,6 +182,11 @@ class GWUNetwork(Savable):
             Number of epochs already done, to continue a run. `network.history` keeps the records of those epochs.
         steps_per_epoch : int, optional
             Number of batches in an epoch, for iterables without an end, and for generators, which cannot start again.
+        mix : MixUp or CutMix, optional
+            Mixes the samples of each batch, inputs and targets, anew in each epoch. Needs batches of at least 2. Loss
+            and metrics of the epoch are then those of mixed samples, for which accuracy counts the class with the
+            larger share as the right one; validation data are not mixed. Weights by class and sample are those of the
+            samples that are mixed.
         verbose : 0, 1, 2 or 'auto'
             Nothing, a progress bar, or a line per epoch; 'auto' shows a bar on a terminal and in a notebook.
         distributed : DataParallel, optional
@@ -205,10 +221,13 @@ class GWUNetwork(Savable):
             initial_epoch = check_size("fit", "initial_epoch", initial_epoch, 0)
             shuffle = check_flag("fit", "shuffle", shuffle)
             steps = check_steps("fit", steps_per_epoch, x, y)
+            check_mixer("fit", mix, None if y is None and is_stream(x) else batch_size)
             engine, data = self._training_data(x, y, class_weight, sample_weight, steps)
             if isinstance(data, IterableStream):
                 data.require_epochs("fit", epochs - initial_epoch)
             data, validation = self._with_validation(data, validation_data, validation_split)
+            shapes = self._layer_row.in_shape, engine.out_shape
+            mixed = None if mix is None else MixedData(data, mix, self._rng, *shapes, engine.dtype)
             bar = make_progress("fit", verbose, shown=team.rank == 0)
             checked_callbacks = self._watch(callbacks, initial_epoch, writes=team.rank == 0)
             history, run = self._begin_histories(initial_epoch)
@@ -216,11 +235,12 @@ class GWUNetwork(Savable):
             train(
                 self._train,
                 engine,
-                data,
+                data if mixed is None else mixed,
                 validation,
                 epochs=range(initial_epoch, epochs),
                 batch_size=batch_size,
-                rng=self._rng if shuffle else None,
+                shuffle=shuffle,
+                rng=self._rng if shuffle or mix is not None else None,
                 callbacks=checked_callbacks,
                 bar=bar,
                 histories=(history,) if run is history else (history, run),

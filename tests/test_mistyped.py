@@ -31,7 +31,7 @@ MISTYPED = [
      "compile: expected the arguments loss, lr, optimizer, metrics, global_clipnorm, got 'learning_rat'"),
     (lambda: GWUNetwork().fit(0, 0, epoch=3), TypeError,
      "fit: expected the arguments x, y, epochs, batch_size, validation_split, validation_data, shuffle, callbacks, "
-     "class_weight, sample_weight, initial_epoch, steps_per_epoch, verbose, distributed, got 'epoch'; did you mean 'epochs'?"),
+     "class_weight, sample_weight, initial_epoch, steps_per_epoch, mix, verbose, distributed, got 'epoch'; did you mean 'epochs'?"),
     (lambda: GWUNetwork().predict(0, batchsize=3), TypeError,
      "predict: expected the arguments x, batch_size, got 'batchsize'; did you mean 'batch_size'?"),
     (lambda: GWUNetwork(sed=1), TypeError,

@@ -5,6 +5,7 @@
 - `statistics.py`: the range of the inputs of training, against which later inputs are compared
 - `streams.py`: batches from an object of the user's, which may be larger than memory
 - `iterables.py`: batches from a generator, a DataLoader or another iterable, read ahead in a thread
+- `mixers.py`: mixup and cutmix of a batch; `mixed.py` applies them to all batches of any data
 """
 
 from gwucnn.data.batches import Batch, Batches, Run, sample_shape
@@ -22,6 +23,8 @@ from gwucnn.data.checks import (
     with_targets,
 )
 from gwucnn.data.iterables import IterableStream
+from gwucnn.data.mixed import MixedData, check_mixer
+from gwucnn.data.mixers import CutMix, Mixer, MixUp
 from gwucnn.data.statistics import InputStatistics, difference
 from gwucnn.data.streams import Admit, Stream, check_steps, inputs_of, is_indexed, is_stream
 
@@ -29,13 +32,18 @@ __all__ = [
     "Admit",
     "Batch",
     "Batches",
+    "CutMix",
     "InputStatistics",
     "IterableStream",
+    "MixUp",
+    "MixedData",
+    "Mixer",
     "Run",
     "Stream",
     "as_images",
     "batch_weights",
     "check_finite",
+    "check_mixer",
     "check_steps",
     "check_targets_fit",
     "data_to_validate",

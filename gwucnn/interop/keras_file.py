@@ -1,8 +1,15 @@
-"""Reading the weights in a file that Keras writes by `save_weights('name.weights.h5')`.
+"""Reading the weights in a file that Keras writes by `save_weights('name.weights.h5')`, or the one in a .keras file.
 
 ::
 
     layers/dense/vars/0, 1, ...    weights of the first Dense, in Keras' order; the next one is layers/dense_1
+
+The older layout, of `save('name.h5')` and of Keras 2, has lists of names as attributes instead:
+
+::
+
+    model_weights, layer_names             the names of all layers, in order; in a file of weights without model_weights
+    model_weights/dense, weight_names      the names of its weights, in Keras' order
 
 Only data stored in the file itself are read: no links are followed, and nothing is decompressed.
 """
@@ -15,6 +22,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.common import FormatError, ShapeError
+from gwucnn.interop.keras_archive import is_archive, weights_in_archive
 from gwucnn.layers import Layer
 from gwucnn.layers.base import leaves
 
@@ -22,7 +30,7 @@ __all__ = ["weights_in_file"]
 
 
 def weights_in_file(caller: str, layers: Iterable[Layer], path: Any) -> list[Any]:
-    """Return the arrays of a .weights.h5 file in the order of these layers' parameters.
+    """Return the arrays of a .weights.h5 or .keras file in the order of these layers' parameters.
 
     Raises FormatError or ShapeError if the file has other weights than these, or has them elsewhere.
     """
@@ -33,11 +41,11 @@ def weights_in_file(caller: str, layers: Iterable[Layer], path: Any) -> list[Any
             f"{caller}: expected the package h5py to read {path}, which is not installed; pip install h5py"
         ) from error
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(weights_in_archive(caller, path) if is_archive(path) else path, "r") as file:
             return _WeightFile(caller, h5py, file).weights(layer for top in layers for layer in leaves(top))
     except (FileNotFoundError, FormatError, ShapeError):
         raise
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (AttributeError, OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         # h5py raises all of these for damaged files.
         raise FormatError(f"{caller}: expected a file of Keras' save_weights, got {path}: {error}") from None
 
@@ -50,6 +58,9 @@ class _WeightFile:
 
     def weights(self, layers: Iterable[Layer]) -> list[Any]:
         """Return the arrays of innermost layers."""
+        places = self._listed_places()
+        if places is not None:
+            return self._listed(places, [parameter for layer in layers for parameter in layer.parameters])
         arrays: list[Any] = []
         taken = Counter[str]()
         for layer in layers:
@@ -60,6 +71,29 @@ class _WeightFile:
                 arrays += self._of_layer(layer, f"layers/{name}/vars")
         self._refuse_others(taken)
         return arrays
+
+    def _listed_places(self) -> list[str] | None:
+        """Return where the weights are in a file of the older layout, None for another file."""
+        root = "model_weights/" if self._is_here("model_weights") else ""
+        names = self.file[root or "/"].attrs.get("layer_names")
+        if names is None:
+            return None
+        places = []
+        for layer in map(_text, names):
+            if not self._is_here(root + layer):
+                raise FormatError(f"{self.caller}: expected {root}{layer} in the file, got none; save the model again")
+            weights = self.file[root + layer].attrs.get("weight_names", ())
+            places += [f"{root}{layer}/{_text(weight)}" for weight in weights]
+        # The count of a Normalization is a scalar.
+        return [place for place in places if not self._is_here(place) or self.file[place].shape != ()]
+
+    def _listed(self, places: list[str], parameters: list[Any]) -> list[Any]:
+        if len(places) != len(parameters):
+            raise ShapeError(
+                f"{self.caller}: expected {len(parameters)} arrays in the file, one a parameter, got {len(places)}; "
+                "check add_bias"
+            )
+        return [self._dataset(place, parameter) for place, parameter in zip(places, parameters, strict=True)]
 
     def _of_layer(self, layer: Layer, place: str) -> list[Any]:
         found = [self._dataset(f"{place}/{number}", parameter) for number, parameter in enumerate(layer.parameters)]
@@ -112,5 +146,11 @@ class _WeightFile:
         return data[...]
 
 
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
 def _keras_name(layer: Layer) -> str:
-    return re.sub("(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+    """Return the name that Keras gives to the first layer of a class, by its own two substitutions."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

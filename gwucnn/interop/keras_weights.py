@@ -15,7 +15,7 @@ from gwucnn.interop.feature_order import with_orders
 from gwucnn.interop.keras_file import weights_in_file
 from gwucnn.layers import Dense
 
-__all__ = ["load_keras_weights"]
+__all__ = ["copy_weights", "load_keras_weights"]
 
 
 def load_keras_weights(network: GWUNetwork, source: Any) -> None:
@@ -26,8 +26,9 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
     network : GWUNetwork
         A built network.
     source : list of array, or path
-        `model.get_weights()`, or a file written by `model.save_weights('name.weights.h5')`, which requires the package
-        h5py.
+        `model.get_weights()`, or a file written by `model.save_weights('name.weights.h5')` or
+        `model.save('name.keras')`, or in the older layout by `model.save('name.h5')` and by Keras 2; they require the
+        package h5py. See `import_keras` for the layers in the latter.
 
     Raises
     ------
@@ -54,6 +55,11 @@ def load_keras_weights(network: GWUNetwork, source: Any) -> None:
     """
     caller = "load_keras_weights"
     require_built(caller, network)
+    copy_weights(caller, network, source)
+
+
+def copy_weights(caller: str, network: GWUNetwork, source: Any) -> None:
+    """Do what `load_keras_weights` does, in the name of the function `caller`."""
     if isinstance(source, (str, os.PathLike)):
         source = weights_in_file(caller, network.layers, source)
     if isinstance(source, Sequence):

@@ -8,7 +8,7 @@ from typing import Any
 
 from gwucnn.callbacks.calling import Callbacks
 from gwucnn.callbacks.history import History
-from gwucnn.data import Batches, Run, Stream
+from gwucnn.data import Batches, MixedData, Run, Stream
 from gwucnn.engine import ALONE, Engine, OtherRankFailed, Sweeper, Team, Totals
 from gwucnn.training.progress import Progress
 
@@ -66,11 +66,12 @@ def _batch_by_batch(step: Step, callbacks: Callbacks) -> Step:
 def train(
     step: Step,
     engine: Engine,
-    data: Data,
+    data: Data | MixedData,
     validation: Data | None,
     *,
     epochs: range,
     batch_size: int,
+    shuffle: bool,
     rng: Any,
     callbacks: Callbacks,
     bar: Progress,
@@ -79,12 +80,13 @@ def train(
 ) -> None:
     """Train for these epochs, or until a callback stops, and append their records to each of `histories`.
 
-    step : trains on one or more batches, as `train_next_batches` does. rng : shuffles before each epoch; None keeps the
-    order.
+    step : trains on one or more batches, as `train_next_batches` does. rng : shuffles before each epoch, and draws how
+    batches are mixed; None if neither is done.
     """
     engine.update_layout()
     validated = None if validation is None else validation.samples
-    must_agree = {"epochs": epochs, "batch_size": batch_size, "shuffle": rng is not None}
+    mixer = data.mixer if isinstance(data, MixedData) else None
+    must_agree = {"epochs": epochs, "batch_size": batch_size, "shuffle": shuffle, "mix": repr(mixer)}
     team.begin(engine, rng, must_agree | {"samples": data.samples, "samples to validate": validated})
     callbacks.begin(_names(engine, validation))
     if callbacks.watch_batches:
@@ -94,7 +96,8 @@ def train(
             start = time.perf_counter()
             callbacks.begin_epoch(epoch)
             bar.begin(f"epoch {epoch + 1}/{epochs.stop}", data.samples)
-            totals = _epoch(step, engine, data.epoch(batch_size, rng, f"fit: epoch {epoch + 1}"), bar, team)
+            runs = data.epoch(batch_size, rng if shuffle else None, f"fit: epoch {epoch + 1}")
+            totals = _epoch(step, engine, runs, bar, team)
             record = {"epoch": epoch, **totals.record()}
             if validation is not None:
                 size = max(batch_size, LEAST_VALIDATION_BATCH)

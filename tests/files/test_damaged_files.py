@@ -15,6 +15,7 @@ import damage
 import resumed
 from damage import complaint, set_in
 from gwucnn import EarlyStopping, FormatError, GWUNetwork
+from gwucnn.files.safetensors_file import FORMAT
 from layer_cases import CASES, inputs
 
 
@@ -324,9 +325,10 @@ def test_a_long_list_of_layers_makes_no_long_message(sound, path):
 
 
 def test_newer_formats_say_so(sound, path):
-    for version in (2, 10**9):
+    for version in (FORMAT + 1, 10**9):
         data = damage.rewritten(sound, lambda document, version=version: document | {"format": version})
-        assert f"expected format 1 at most, got {version}; a newer gwucnn wrote this, update" in complaint(path, data)
+        wanted = f"expected format {FORMAT} at most, got {version}; a newer gwucnn wrote this, update"
+        assert wanted in complaint(path, data)
     for version in (0, -1, "1", 1.0, None, True, [1]):
         data = damage.rewritten(sound, lambda document, version=version: document | {"format": version})
         assert "expected the number of a format" in complaint(path, data)

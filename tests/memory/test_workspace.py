@@ -107,7 +107,7 @@ def test_a_space_inside_a_space_differs_in_its_buffers_alone(flag):
     assert space.child((0, 1)) is child and child not in (space, other)
     assert (child.needs_dx, other.needs_dx) == (True, False)
     for name, value in vars(space).items():
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) and name != "_pool":  # what runs inside of a step keeps its own memory
             assert vars(child)[name] is value or vars(child)[name] == value, name
     y = child.array("y", (3,))
     assert not np.shares_memory(y, space.array("y", (3,))) and child.array("y", (3,)) is y
