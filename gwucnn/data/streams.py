@@ -64,15 +64,14 @@ class Stream:
     ----------
     samples : int
         Samples per epoch: estimated from the first batch until an epoch has been completed.
-    watch : function of a batch
-        Called with each batch of an epoch before it is trained on.
     """
-
-    watch: Callable[[Batches], None] = staticmethod(lambda batch: None)
 
     def __init__(self, source: Any, admit: Admit, caller: str) -> None:
         self._source, self._admit = source, admit
         self.samples = self._length(caller) * len(self._batch(0, f"{caller}: x[0]"))
+
+    def watch(self, batch: Batches) -> None:
+        """Take note of a batch before it is trained on. Whoever wants to know sets a function in place of this."""
 
     def _length(self, caller: str) -> int:
         length = len(self._source)

@@ -34,7 +34,7 @@ def _every_layer(layers: Any) -> Iterator[Layer]:
 
 def names_of(network: Any) -> dict[str, Any]:
     """Return all parameters by name."""
-    labels = {}
+    labels: dict[int, str] = {}
     for number, top in enumerate(network.layers):
         for leaf in leaves(top):
             # By its place in this network: a layer that another one shares has a label of that one.

@@ -58,7 +58,7 @@ class RangeCheck:
             self._add(data)
         else:
             self._batches, self._unseen = 0, 0
-            data.watch = self.learn_batch
+            data.watch = self.learn_batch  # type: ignore[method-assign]
 
     def learn_batch(self, batch: Batches) -> None:
         """Remember the inputs of a batch; of later ones, one in some thousand samples."""

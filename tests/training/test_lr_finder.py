@@ -201,10 +201,10 @@ def test_rates_that_shut_all_relus_are_not_too_low():
 
 
 def result(start, trials):
-    found = LearningRates()
+    found = LearningRates(start)
     for lr in trials:
         found.append(lr, start)
-    found.start, found.trials = start, dict(trials)
+    found.trials.update(trials)
     return found
 
 
@@ -329,10 +329,10 @@ def test_wrong_data(data):
 
 
 def found():
-    made = LearningRates()
+    made = LearningRates(2.0)
     for number in range(40):
         made.append(10 ** (number / 10 - 4), max(2 - number / 20, 0.3) + (number > 35))
-    made.start, made.trials = 2.0, {0.1: np.inf, 0.05: 1.0, 0.02: 0.2, 0.01: 0.4}
+    made.trials.update({0.1: np.inf, 0.05: 1.0, 0.02: 0.2, 0.01: 0.4})
     return made
 
 

@@ -51,12 +51,12 @@ class Merge(Layer):
                 first, other = (in_user_order(sizes, self.channels_first) for sizes in (shapes[0], shape))
                 raise ShapeError(
                     f"{self.label}: expected inputs of one shape, got {first} and {other} (input {number}); "
-                    f"{self._remedy()}"
+                    f"{self._hint()}"
                 )
         self.in_shape, self.out_shape = in_shape, shapes[0]
         return shapes[0]
 
-    def _remedy(self) -> str:
+    def _hint(self) -> str:
         return "padding='same' keeps the size of images, and Conv2D(filters, 1) changes their channels"
 
     def config(self) -> dict[str, Any]:
@@ -224,7 +224,7 @@ class Multiply(Merge):
                     return self.out_shape
         return super().build(in_shape)
 
-    def _remedy(self) -> str:
+    def _hint(self) -> str:
         return "a gate has the shape (1, 1, C) or (H, W, 1), in the order of a network with channels last"
 
     def forward(self, x: Array, space: Space) -> Array:

@@ -108,8 +108,9 @@ class Nested(Layer):
 
     def merge_rows(self, shapes: Sequence[Shape]) -> Shape:
         """Build what merges rows of these shapes, and the graph of everything inside; return the output shape."""
-        several = len(shapes) > 1
-        self.out_shape = build_layer(self.merge, tuple(shapes), self.channels_first) if several else shapes[0]
+        merge: Any = self.merge if len(shapes) > 1 else None
+        together: Any = tuple(shapes)
+        self.out_shape = shapes[0] if merge is None else build_layer(merge, together, self.channels_first)
         builder = GraphBuilder()
         ends = []
         for row in self.rows:
@@ -117,7 +118,7 @@ class Nested(Layer):
             for layer in row:
                 value = builder.add(layer, [value])
             ends.append(value)
-        self.graph = builder.graph([builder.add(self.merge, ends)] if several else ends)
+        self.graph = builder.graph(ends if merge is None else [builder.add(merge, ends)])
         return self.out_shape
 
     def _build_row(self, row: Sequence[Layer], shape: Shape) -> Shape:
