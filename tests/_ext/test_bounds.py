@@ -56,6 +56,9 @@ def calls(rng, dtype):
         for size in (1, (2, 3)):
             yield case.why, "upsample2d", (x,), (size,), {}
             yield case.why, "upsample2d_backward", (ops.upsample2d(x, size),), (size,), {}
+        for kind, gate in (("channels", x[:, :1, :1]), ("pixels", x[..., :1])):
+            yield case.why, f"scale_{kind}", (x, np.ascontiguousarray(gate)), (), {}
+            yield case.why, f"scale_{kind}_backward_gate", (x, x + 1), (), {}
         matrices = integers(rng, (len(x), 2, 3), dtype) / 3
         for matrix in (matrices, matrices * 1e9, np.full_like(matrices, np.nan)):
             yield case.why, "affine_warp", (x, matrix), (0.5,), {}
@@ -72,6 +75,9 @@ def calls(rng, dtype):
             yield f"{length + 1} numbers", op, (x,), (), {}
             yield f"{length + 1} numbers", f"{op}_backward", (x, y), (), {}
         yield f"{length + 1} numbers", "add", (x, y), (), {"relu": True}
+        for op in ("subtract", "multiply", "maximum"):
+            yield f"{length + 1} numbers", op, (x, y), (), {}
+        yield f"{length + 1} numbers", "maximum_backward", (x, y, x - y), (), {}
         for start in {0, length // 2, length}:
             channels = (start, length + 1 - start)
             yield f"channels from {start} of {length + 1}", "take_channels", (x,), channels, {}
