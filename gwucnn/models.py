@@ -213,7 +213,8 @@ def _check(model: Callable[..., Any], options: Mapping[str, Any], classes: int, 
     check_size(caller, "classes", classes)
     check_size(caller, "width", width)
     own = [name for name in inspect.signature(model).parameters if name != "options"]
-    of_networks = [name for name in inspect.signature(GWUNetwork).parameters if name != "layers"]
+    theirs = inspect.signature(GWUNetwork).parameters
+    of_networks = [name for name in theirs if name not in ("layers", "inputs", "outputs")]
     for name in options:
         if name not in of_networks:
             raise unknown_argument(caller, own + of_networks, name)

@@ -33,6 +33,7 @@ from gwucnn import (
 from gwucnn.activation_layers import ActivationLayer
 from gwucnn.callbacks.history import History
 from gwucnn.initializers import ones
+from gwucnn.layers.graphs.merge import Merge
 from gwucnn.regularizers import Regularizer
 from gwucnn.training.lr_finder import LearningRates
 
@@ -83,7 +84,9 @@ every_class = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__nam
 def made(kind):
     """Return an object of a class; a layer is built."""
     thing = kind(**copy.deepcopy(ARGUMENTS.get(kind.__name__, {})))
-    if isinstance(thing, Layer):
+    if isinstance(thing, Merge):
+        thing.build(((6, 6, 1),) * 2)
+    elif isinstance(thing, Layer):
         thing.build((5,) if kind is Dense else (6, 6, 1))
     return thing
 

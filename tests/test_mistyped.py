@@ -35,7 +35,8 @@ MISTYPED = [
     (lambda: GWUNetwork().predict(0, batchsize=3), TypeError,
      "predict: expected the arguments x, batch_size, got 'batchsize'; did you mean 'batch_size'?"),
     (lambda: GWUNetwork(sed=1), TypeError,
-     "GWUNetwork: expected the arguments layers, data_format, precision, seed, fuse, winograd, got 'sed'; did you mean "
+     "GWUNetwork: expected the arguments layers, data_format, precision, seed, fuse, winograd, inputs, outputs, "
+     "got 'sed'; did you mean "
      "'seed'?"),
     (lambda: Conv2D(stride=2), TypeError,
      "Conv2D: expected the arguments filters, kernel_size, strides, padding, dilation_rate, groups, activation, add_bias, "

@@ -18,7 +18,6 @@ from gwucnn.engine.slices import sliced
 from gwucnn.layers import (
     Add,
     BatchNormalization,
-    Concatenate,
     Conv2D,
     Dense,
     DepthwiseConv2D,
@@ -32,11 +31,11 @@ from gwucnn.layers import (
     RandomRotation,
     RandomTranslation,
     RandomZoom,
-    Residual,
     SeparableConv2D,
     SpatialDropout2D,
 )
 from gwucnn.layers.graphs.graph import OUTPUT, Graph, GraphBuilder
+from gwucnn.layers.graphs.nested import expanded
 from gwucnn.layers.weighted import WeightedLayer
 from gwucnn.memory import Space
 
@@ -55,25 +54,10 @@ def plan(graph: Graph, *, fuse: bool = True, training: bool = True) -> Plan:
 
     With `training=False` the steps are for inference, and have no backward pass.
     """
-    graph, activations = without_last_activations(_expanded(graph))
+    graph, activations = without_last_activations(expanded(graph))
     if fuse:
         graph = _fused(graph) if training else sliced(_for_inference(graph))
     return Plan(graph, activations)
-
-
-def _expanded(graph: Graph) -> Graph:
-    """Return the graph with the layers inside of other layers in their places.
-
-    Classes derived from ours are left as they are: their forward may do something else.
-    """
-    builder, places = GraphBuilder(graph.inputs), list(range(graph.inputs))
-    for layer, sources in graph.nodes:
-        read = [places[source] for source in sources]
-        if type(layer) in (Residual, Concatenate) and layer.children:
-            places += builder.include(_expanded(layer.graph), read)  # type: ignore[attr-defined]
-        else:
-            places.append(builder.add(layer, read))
-    return builder.graph([places[output] for output in graph.outputs])
 
 
 def without_last_activations(graph: Graph) -> Plan:

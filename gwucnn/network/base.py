@@ -32,15 +32,15 @@ class NetworkBase(ChecksArguments):
 
     def __init__(
         self,
-        layers: Iterable[Any] = (),
-        outputs: Any = None,
+        layers: Iterable[Layer] = (),
         *,
-        inputs: Any = None,
         data_format: str = "channels_last",
         precision: str = "float32",
         seed: int | None = None,
         fuse: bool = True,
         winograd: bool = True,
+        inputs: Any = None,
+        outputs: Any = None,
     ) -> None:
         formats = {"channels_last": False, "channels_first": True}
         self._channels_first = look_up("GWUNetwork", "data_format", data_format, formats)
@@ -50,10 +50,12 @@ class NetworkBase(ChecksArguments):
         self.seed = None if seed is None else check_size("GWUNetwork", "seed", seed, 0)
         self.fuse = check_flag("GWUNetwork", "fuse", fuse)
         self.winograd = check_flag("GWUNetwork", "winograd", winograd)
-        if is_tensors(layers) and inputs is None:
-            layers, inputs = (), layers
-        graph = inputs is not None or outputs is not None
-        self._layer_row = LayerGraph(inputs, outputs, self._channels_first) if graph else LayerRow(self._channels_first)
+        if is_tensors(layers):
+            raise TypeError("GWUNetwork: expected a list of layers, got Tensors; write inputs=..., outputs=...")
+        if inputs is None and outputs is None:
+            self._layer_row = LayerRow(self._channels_first)
+        else:
+            self._layer_row = LayerGraph(inputs, outputs, self._channels_first)
         self._engine: Engine | None = None
         self._compiled: TrainingConfig | None = None
         self._generator: Any = None

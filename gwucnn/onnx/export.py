@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ import numpy as np
 from gwucnn._version import __version__
 from gwucnn.common import NotBuiltError, check_flag, look_up, write_atomically
 from gwucnn.gwu_network import GWUNetwork
-from gwucnn.layers import Concatenate, Layer, Residual
+from gwucnn.layers.graphs.graph import OUTPUT, Graph
+from gwucnn.layers.graphs.nested import expanded
 from gwucnn.onnx.base import IR_VERSION, OPSET, TRAINED_ON, GraphBuilder, Value
-from gwucnn.onnx.layer_nodes import add_layer, folds
+from gwucnn.onnx.layer_nodes import add_layer, folds, merge_values
 
 __all__ = ["export_onnx", "to_model"]
 
@@ -69,12 +69,12 @@ def to_model(network: GWUNetwork, *, fold: bool = False, precision: str = "float
     except NotBuiltError as error:
         raise NotBuiltError(str(error).replace("count_params", "export_onnx")) from None
     first = network.data_format == "channels_first"
-    shape = network.layers[0].in_shape
+    shape: Any = network._layer_row.in_shape
     x = Value("x", shape)
     entrance = x.sizes if first else shape
     if x.is_image and not first:
         x = Value(graph.channels_first(x.name), shape)
-    y = _row(graph, network.layers, x, fold)
+    y = _connected(graph, network._layer_row.graph, x, fold)
     graph.caller = "network"
     last = graph.node("Transpose", y.name, perm=(0, 2, 3, 1)) if y.is_image and not first else y.name
     graph.nodes.append(graph.onnx.helper.make_node("Identity", [last], ["y"], "y"))
@@ -84,32 +84,25 @@ def to_model(network: GWUNetwork, *, fold: bool = False, precision: str = "float
     return model
 
 
-def _row(graph: GraphBuilder, layers: Sequence[Layer], x: Value, fold: bool) -> Value:
-    """Add the nodes of layers one after the other."""
-    following = iter([*layers[1:], None])
-    done = None
-    for layer in layers:
-        after = next(following)
-        if layer is done:
+def _connected(graph: GraphBuilder, layers: Graph, x: Value, fold: bool) -> Value:
+    """Add the nodes of all layers; return the output."""
+    layers = expanded(layers)
+    readers, values, folded = layers.readers(), [x], set()
+    for number, (layer, sources) in enumerate(layers.nodes):
+        read = [values[source] for source in sources]
+        if number in folded:
+            values.append(read[0])
             continue
-        if isinstance(layer, (Residual, Concatenate)):
-            x = _nested(graph, layer, x, fold)
-        elif fold and folds(layer, after):
-            x, done = add_layer(graph, layer, x, after), after  # type: ignore[arg-type]
+        following = readers[layers.inputs + number]
+        after = layers.nodes[following[0]].layer if len(following) == 1 and following[0] != OUTPUT else None
+        if fold and folds(layer, after):
+            folded.add(following[0])
+            values.append(add_layer(graph, layer, read[0], after))  # type: ignore[arg-type]
+        elif len(read) > 1:
+            values.append(merge_values(graph, layer, read))
         else:
-            x = add_layer(graph, layer, x)
-    return x
-
-
-def _nested(graph: GraphBuilder, layer: Layer, x: Value, fold: bool) -> Value:
-    """Add the nodes of a layer's branches, and the node that joins them."""
-    rows = layer.branches if isinstance(layer, Concatenate) else [layer.layers, layer.shortcut]  # type: ignore[attr-defined]
-    made = [_row(graph, row, x, fold) for row in rows]
-    names = [value.name for value in made]
-    graph.caller = layer.label
-    if isinstance(layer, Concatenate):
-        return Value(graph.node("Concat", *names, axis=1 if made[0].is_image else -1), layer.out_shape)
-    return Value(graph.node("Add", *names), layer.out_shape)
+            values.append(add_layer(graph, layer, read[0]))
+    return values[layers.outputs[0]]
 
 
 def _checked(graph: GraphBuilder, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> Any:

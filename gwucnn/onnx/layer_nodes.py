@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,20 @@ def add_layer(graph: GraphBuilder, layer: Layer, x: Value, norm: Norm | None = N
     if norm is not None:
         return Value(WEIGHTED[type(layer)](graph, layer, x, norm), layer.out_shape)
     return Value(DRAWN[type(layer)](graph, layer, x), layer.out_shape)
+
+
+def merge_values(graph: GraphBuilder, layer: Layer, values: list[Value]) -> Value:
+    """Add the node of a layer with several inputs, and return its output."""
+    graph.caller = layer.label
+    names = [value.name for value in values]
+    if type(layer) is layers.Concatenate:
+        return Value(graph.node("Concat", *names, axis=1 if values[0].is_image else -1), layer.out_shape)
+    if type(layer) not in MERGED:
+        raise ValueError(f"export_onnx: expected layers that ONNX has operators for, got {layer!r} as {layer.label}")
+    kind = MERGED[type(layer)]
+    if kind in ("Add", "Mul"):  # which take two
+        return Value(reduce(lambda made, name: graph.node(kind, made, name), names), layer.out_shape)
+    return Value(graph.node(kind, *names), layer.out_shape)
 
 
 def folds(layer: Layer, after: Layer | None) -> bool:
@@ -286,6 +301,14 @@ def _beside_channels(numbers: Any, x: Value) -> Any:
 
 
 # --------------------------------------------------------------------------------------------- the tables
+
+MERGED: dict[type, str] = {
+    layers.Add: "Add",
+    layers.Average: "Mean",
+    layers.Maximum: "Max",
+    layers.Multiply: "Mul",
+    layers.Subtract: "Sub",
+}
 
 WEIGHTED: dict[type, Callable[..., str]] = {
     layers.Conv2D: _conv,

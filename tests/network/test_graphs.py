@@ -93,7 +93,7 @@ def test_replayed_batches_are_the_same(part, rng):
 def test_a_shared_layer_has_the_sum_of_its_gradients(rng):
     layer = Dense(3)
     x = Input(3)
-    network = GWUNetwork(x, layer(layer(layer(x))), precision="float64", seed=0)
+    network = GWUNetwork(inputs=x, outputs=layer(layer(layer(x))), precision="float64", seed=0)
     network.compile("mse", optimizer=SGD(1.0))
     assert [type(each).__name__ for each in network.layers] == ["Dense"] and network.count_params() == 9
     a, y = rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
@@ -123,7 +123,7 @@ def test_a_shared_layer_has_the_sum_of_its_gradients(rng):
 def test_merging_three(kind, function, dtype, rng):
     x = Input((4, 5, 3))
     parts = [Conv2D(3, 1)(x) for _ in range(3)]
-    network = GWUNetwork(x, kind()(parts), precision=dtype.name, seed=1)
+    network = GWUNetwork(inputs=x, outputs=kind()(parts), precision=dtype.name, seed=1)
     a = rng.standard_normal((2, 4, 5, 3)).astype(dtype)
     kernels = [weight[0, 0] for weight in network.get_weights()]
     want = function(*(a.astype(np.float64) @ kernel for kernel in kernels))
@@ -155,7 +155,7 @@ def test_a_row_is_a_graph(rng):
 def test_what_another_layer_reads_is_not_fused_away(rng):
     x = Input((8, 8, 3))
     y = Conv2D(16, padding="same")(x)
-    network = GWUNetwork(x, Concatenate()([RELU()(y), y]), seed=0)
+    network = GWUNetwork(inputs=x, outputs=Concatenate()([RELU()(y), y]), seed=0)
     network.build((8, 8, 3))
     assert [type(step).__name__ for step in network._engine.steps] == ["Conv2D", "RELU", "Concatenate"]
     a = rng.standard_normal((2, 8, 8, 3)).astype(np.float32)
@@ -199,7 +199,7 @@ def test_channels_first(rng):
     x = rng.standard_normal((3, *graphs.SHAPE))
     last = made(graphs.crossing, precision="float64")
     t = Input((2, 6, 6), data_format="channels_first")
-    first = GWUNetwork(t, graphs.head(graphs.crossing(t)), data_format="channels_first", precision="float64", seed=3)
+    first = GWUNetwork(inputs=t, outputs=graphs.head(graphs.crossing(t)), data_format="channels_first", precision="float64", seed=3)
     np.testing.assert_allclose(first.predict(x.transpose(0, 3, 1, 2)), last.predict(x), rtol=1e-12)
     assert [a.shape for a in first.activations(x.transpose(0, 3, 1, 2))][-3] == (3, 9, 6, 6)
 
@@ -219,7 +219,7 @@ def test_networks_that_share_layers(rng):
     """Each uses the weights as they are now, whoever trained them last."""
     x = Input(graphs.SHAPE)
     features = graphs.residual(x)
-    whole, part = GWUNetwork(x, graphs.head(features), seed=0), GWUNetwork(x, features)
+    whole, part = GWUNetwork(inputs=x, outputs=graphs.head(features), seed=0), GWUNetwork(inputs=x, outputs=features)
     a, y = data(rng, 8)
     whole.compile("cross_entropy", optimizer="adam")
     for _ in range(3):
@@ -270,13 +270,13 @@ def test_freezing_leaves_out_what_nobody_needs(rng):
         (lambda x: Subtract()([x, x, x]), ShapeError, r"^Subtract: expected two inputs, got 3"),
         (lambda x: Concatenate()([x, Conv2D(4)(x)]), ShapeError, r"expected inputs that differ only in their channels"),
         (lambda x: GWUNetwork([Add()]).build(3), ShapeError, r"Add: expected a list of inputs, got one"),
-        (lambda x: GWUNetwork(x, x), ValueError, r"expected outputs of layers, got its inputs"),
-        (lambda x: GWUNetwork(x, Flatten()(Input(3 * [4]))), ValueError, r"got one that needs <Tensor \(None, 4, 4, 4\)"),
-        (lambda x: GWUNetwork([x, Input(3)], Flatten()(x)), ValueError, r"inputs that the outputs need, got <Tensor"),
+        (lambda x: GWUNetwork(inputs=x, outputs=x), ValueError, r"expected outputs of layers, got its inputs"),
+        (lambda x: GWUNetwork(inputs=x, outputs=Flatten()(Input(3 * [4]))), ValueError, r"got one that needs <Tensor \(None, 4, 4, 4\)"),
+        (lambda x: GWUNetwork(inputs=[x, Input(3)], outputs=Flatten()(x)), ValueError, r"inputs that the outputs need, got <Tensor"),
         (lambda x: GWUNetwork(inputs=x), TypeError, r"expected inputs from Input\(shape\) and outputs of layers"),
-        (lambda x: GWUNetwork(x, Flatten()(x)).add(Dense(2)), ValueError, r"^add: expected a network that is a row"),
-        (lambda x: GWUNetwork(x, Flatten()(x), data_format="channels_first"), ValueError, r"data_format='channels_last'"),
-        (lambda x: GWUNetwork(x, Flatten()(x)).predict(np.zeros((2, 7, 8, 3))), ShapeError, r"expected inputs of shape"),
+        (lambda x: GWUNetwork(inputs=x, outputs=Flatten()(x)).add(Dense(2)), ValueError, r"^add: expected a network that is a row"),
+        (lambda x: GWUNetwork(inputs=x, outputs=Flatten()(x), data_format="channels_first"), ValueError, r"data_format='channels_last'"),
+        (lambda x: GWUNetwork(inputs=x, outputs=Flatten()(x)).predict(np.zeros((2, 7, 8, 3))), ShapeError, r"expected inputs of shape"),
         (lambda x: list(x), TypeError, r"Tensor: expected a layer called on it"),
         (lambda x: Input((1, 2, 3, 4)), ShapeError, r"Input: expected the shape of one sample"),
         (lambda x: Input(0), ValueError, r"Input: "),

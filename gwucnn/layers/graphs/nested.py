@@ -8,11 +8,12 @@ from typing import Any
 from gwucnn import ops
 from gwucnn.common import ShapeError
 from gwucnn.layers.base import Array, Layer, Shape, Space, layer_config
+from gwucnn.layers.graphs.graph import Graph, GraphBuilder
 from gwucnn.layers.graphs.merge import Add, require_several
 from gwucnn.layers.graphs.rows import Nested, as_row
 from gwucnn.layers.inserting import Layers
 
-__all__ = ["Concatenate", "Nested", "Residual"]
+__all__ = ["Concatenate", "Nested", "Residual", "expanded"]
 
 
 class Residual(Nested):
@@ -175,6 +176,21 @@ class Concatenate(Nested):
         if not self.branches:
             return super().__repr__()
         return f"Concatenate({[[*branch] for branch in self.branches]!r}{_named(self)})"
+
+
+def expanded(graph: Graph) -> Graph:
+    """Return the graph with the layers inside of other layers in their places.
+
+    Classes derived from ours are left as they are: their forward may do something else.
+    """
+    builder, places = GraphBuilder(graph.inputs), list(range(graph.inputs))
+    for layer, sources in graph.nodes:
+        read = [places[source] for source in sources]
+        if type(layer) in (Residual, Concatenate) and layer.rows:
+            places += builder.include(expanded(layer.graph), read)  # type: ignore[attr-defined]
+        else:
+            places.append(builder.add(layer, read))
+    return builder.graph([places[output] for output in graph.outputs])
 
 
 def _remedy(made: Shape, passed: Shape) -> str:
