@@ -38,7 +38,7 @@ __all__ = ["GWUNetwork"]
 
 
 class GWUNetwork(Savable):
-    """A network of layers, each of which takes the output of the one before.
+    """A network of layers: a row, in which each takes the output of the one before, or connected ones.
 
     Parameters
     ----------
@@ -57,6 +57,8 @@ class GWUNetwork(Savable):
     winograd : bool
         Allow Winograd's algorithm for 3x3 convolutions of many channels: twice as fast, with a larger rounding error in
         float32 (see `gwucnn.ops.conv_algorithm.use_winograd`).
+    inputs, outputs : Tensor, optional
+        In place of layers: an `Input`, and the output of layers that were called on it or on outputs of others.
 
     Examples
     --------

@@ -252,8 +252,9 @@ class NetworkBase(ChecksArguments):
         """Return the summary as a table, for notebooks."""
         return summary_html(*self._for_summary())
 
-    def _for_summary(self) -> tuple[Sequence[Layer], int, int, bool]:
-        return self.layers, len(self._layer_row.shapes), np.dtype(self._dtype).itemsize, self._channels_first
+    def _for_summary(self) -> tuple[Sequence[Layer], int, int, bool, list[str] | None]:
+        row = self._layer_row
+        return self.layers, len(row.shapes), np.dtype(self._dtype).itemsize, self._channels_first, row.reads()
 
     def __repr__(self) -> str:
         inside = "".join(f"\n    {layer!r}," for layer in self.layers)

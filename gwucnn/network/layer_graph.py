@@ -61,6 +61,11 @@ class LayerGraph(LayerRow):
             )
         several = [list(given) if isinstance(given, (list, tuple)) else [given] for given in (inputs, outputs)]
         self.inputs, self.outputs = several
+        if len(self.inputs) > 1 or len(self.outputs) > 1:
+            raise ValueError(
+                f"GWUNetwork: expected one input and one output, got {len(self.inputs)} and {len(self.outputs)}; "
+                "concatenate the arrays, or make a network for each output: they may share layers"
+            )
         if self.inputs[0].channels_first != channels_first:
             wanted = "channels_first" if self.inputs[0].channels_first else "channels_last"
             raise ValueError(
@@ -83,6 +88,15 @@ class LayerGraph(LayerRow):
     @property
     def last(self) -> Layer:
         return self._graph.nodes[self._graph.outputs[0] - self._graph.inputs].layer
+
+    def reads(self) -> list[str]:
+        """Return the numbers of the layers whose outputs each layer reads; '; ' separates its calls if it is shared."""
+        numbers = {id(layer): number for number, layer in enumerate(self.layers)}
+        made_by = ["input"] * self._graph.inputs + [str(numbers[id(layer)]) for layer in self._graph.steps]
+        calls: list[list[str]] = [[] for _ in self.layers]
+        for layer, sources in self._graph.nodes:
+            calls[numbers[id(layer)]].append(", ".join(made_by[source] for source in sources))
+        return ["; ".join(each) for each in calls]
 
     def description(self) -> dict[str, Any]:
         numbers = {id(layer): number for number, layer in enumerate(self.layers)}

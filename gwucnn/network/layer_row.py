@@ -57,6 +57,10 @@ class LayerRow:
         """The shape of one output. Available once all layers are built."""
         return self.last.out_shape
 
+    def reads(self) -> list[str] | None:
+        """Return which outputs each layer reads, for `summary`. None for a row of layers."""
+        return None
+
     def description(self) -> dict[str, Any] | None:
         """Return how the layers are connected, as values that JSON can represent. None for a row of layers."""
         return None

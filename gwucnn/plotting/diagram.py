@@ -6,12 +6,13 @@ the arrow that runs through it, and `_Diagram` draws it there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gwucnn.common import checks_arguments, panels
 from gwucnn.layers import Layer, Residual
+from gwucnn.layers.graphs.graph import Graph
 from gwucnn.layers.inserting import in_user_order
 from gwucnn.plotting.base import check_network
 
@@ -25,6 +26,7 @@ __all__ = ["network_diagram"]
 # Width and height of a box, length of an arrow, height of the lines where branches part and meet, and the space
 # around a block of branches.
 WIDTH, HEIGHT, ARROW, FORK, SPACE = 2.35, 0.44, 0.24, 0.3, 0.18
+LANE = 0.16  # between arrows that pass layers
 RADIUS = 0.13  # of the circle of a sum
 STRAIGHT = 0.3  # width of a branch without layers
 
@@ -35,6 +37,7 @@ WITH_WEIGHTS, WITHOUT, LINE = "#cfe3f6", "#f0f0f0", "#555555"
 def network_diagram(network: GWUNetwork, *, ax: Any = None) -> Figure:
     """Draw the layers of a network as boxes with the shapes of their outputs, and Residual and Concatenate as branches.
 
+    Connected layers stand one below the other, with arrows beside them where an output passes the layers between.
     Boxes of layers with weights are blue. Shapes are those of one sample, '?' before the network is built.
 
     Parameters
@@ -58,17 +61,34 @@ def network_diagram(network: GWUNetwork, *, ax: Any = None) -> Figure:
     check_network("network_diagram", network)
     if not network.layers:
         raise ValueError("network_diagram: expected at least one layer, got none; call add(layer)")
-    extent = _row_extent(network.layers)
-    width, height = extent.left + extent.right + 2 * SPACE, extent.height + HEIGHT + ARROW + 2 * SPACE
+    graph = network._layer_row.graph
+    lanes = _lanes(graph)
+    extent = _row_extent(graph.steps)
+    width = extent.left + extent.right + 2 * SPACE + LANE * max(lanes.values(), default=0)
+    height = extent.height + HEIGHT + ARROW + 2 * SPACE
     figure, (axis,) = panels("network_diagram", ax, ["diagram"], (width, height))
     axis.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     axis.set_axis_off()
     diagram = _Diagram(axis, network.data_format == "channels_first")
     x = SPACE + extent.left
-    bottom = diagram.box(x, SPACE, "input", diagram.shape(network.layers[0], "in_shape"), "white")
-    diagram.arrow((x, bottom), (x, bottom + ARROW))
-    diagram.row(x, bottom + ARROW, network.layers)
+    diagram.box(x, SPACE, "input", diagram.shape(network.layers[0], "in_shape"), "white")
+    diagram.graph(x, SPACE, graph, lanes)
     return figure
+
+
+def _lanes(graph: Graph) -> dict[tuple[int, int], int]:
+    """Return a lane, 1 for the innermost, for each arrow that passes others: (value, the value made of it)."""
+    passing = [
+        (source, graph.inputs + number)
+        for number, node in enumerate(graph.nodes)
+        for source in dict.fromkeys(node.sources)
+        if source != graph.inputs + number - 1
+    ]
+    lanes: dict[tuple[int, int], int] = {}
+    for start, end in sorted(passing, key=lambda arrow: arrow[1] - arrow[0]):
+        taken = {lane for (first, last), lane in lanes.items() if first < end and start < last}
+        lanes[start, end] = next(lane for lane in range(1, len(taken) + 2) if lane not in taken)
+    return lanes
 
 
 class Extent(NamedTuple):
@@ -125,6 +145,23 @@ class _Diagram:
         """Return the shape of a layer's output in the user's order, '?' if it is not known yet."""
         sizes = getattr(layer, which, None)
         return "?" if sizes is None else " x ".join(map(str, in_user_order(sizes, self._channels_first)))
+
+    def graph(self, x: float, y: float, graph: Graph, lanes: Mapping[tuple[int, int], int]) -> None:
+        """Draw connected layers below the input at y, in their order, with the arrows that pass others on the right."""
+        spans = [(y, y + HEIGHT, WIDTH / 2)]  # of each value: top, bottom and half of the width
+        for number, (layer, sources) in enumerate(graph.nodes):
+            top = spans[-1][1] + ARROW
+            if number in sources:
+                self.arrow((x, spans[-1][1]), (x, top))
+            bottom = self._block(x, top, layer) if layer.rows else self._layer(x, top, layer)
+            spans.append((top, bottom, _extent(layer).right))
+        right = x + max(half for _, _, half in spans)
+        for (start, end), lane in lanes.items():
+            begin, finish = spans[start][1] - HEIGHT / 4, spans[end][0] + HEIGHT / 4
+            turn = right + LANE * lane
+            self._line((x + spans[start][2], begin), (turn, begin))
+            self._line((turn, begin), (turn, finish))
+            self.arrow((turn, finish), (x + spans[end][2], finish))
 
     def row(self, x: float, y: float, row: Sequence[Layer]) -> float:
         """Draw consecutive layers, and arrows between them."""

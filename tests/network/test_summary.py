@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import graphs
 from gwucnn import (
     Conv2D,
     Conv2DTranspose,
@@ -130,3 +131,15 @@ def test_a_users_own_layer_counts_nothing_by_default():
     network.build((4, 4))
     lines = lines_of(network)
     assert lines[2].split()[-2] == "0" and lines[3].split()[-2] == "7"
+
+
+def test_of_connected_layers():
+    """What each layer reads stands at the end of its row; of a shared one, what each call reads."""
+    network = graphs.network(graphs.shared)
+    lines = lines_of(network)
+    assert lines[0].split()[-1] == "reads"
+    assert [line.split()[0] for line in lines[2:-4]] == [layer.label for layer in network.layers]
+    assert [line[lines[0].index("reads") :] for line in lines[2:-4]] == [
+        *["input; 1; 2", "0", "input, 1", "0", "1, 0, 3", "4", "5"]
+    ]
+    assert "1, 0, 3" in network._repr_html_()

@@ -1,7 +1,10 @@
 """A diagram has a box for each layer, in order, with its shape, and branches side by side."""
 
+from itertools import combinations, pairwise
+
 import pytest
 
+import graphs
 from gwucnn import (
     Concatenate,
     Conv2D,
@@ -98,6 +101,25 @@ def test_a_large_network():
     network = models.resnet18_small()
     found = [text for _, text in texts(plotting.network_diagram(network))]
     assert sum(text.endswith("Residual") for text in found) == 8 and found.count("+") == 8
+
+
+def test_connected_layers_stand_below_each_other():
+    """An arrow that passes layers runs beside them, and crosses no other that it meets for longer."""
+    network = graphs.network(graphs.crossing)
+    network.build(graphs.SHAPE)
+    figure = plotting.network_diagram(network)
+    names = [text for _, text in texts(figure) if text[0].isdigit() and "." in text]
+    assert [name.split()[0] for name in names] == [layer.label for layer in network.layers]
+    frames = sorted(boxes(figure), key=lambda box: box[1])
+    assert len(frames) == 11 and all(a[1] + a[3] < b[1] for a, b in pairwise(frames))
+    right = max(left + width for left, _, width, _ in frames)
+    vertical = [(*line.get_xdata(), *line.get_ydata()) for line in figure.axes[0].lines]
+    vertical = [(x, *sorted((y, z))) for x, other, y, z in vertical if x == other]
+    # input to 1; 0 to 3 and 4; 1 to 5; 3 to 6 and 7; 5 to 7
+    assert len(vertical) == 7 and all(x > right for x, _, _ in vertical)
+    for (x, top, bottom), (other, first, last) in combinations(vertical, 2):
+        assert x != other or bottom < first or last < top
+    assert max(x for x, _, _ in vertical) < figure.axes[0].get_xlim()[1]
 
 
 def test_wrong_arguments():
