@@ -7,6 +7,7 @@ K. Simonyan, A. Vedaldi and A. Zisserman, "Deep inside convolutional networks", 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
@@ -17,21 +18,25 @@ from gwucnn.engine.fused_steps import Activate
 from gwucnn.engine.fusion import without_last_activations
 from gwucnn.layers.graphs.graph import Graph
 from gwucnn.layers.inserting import check_output
-from gwucnn.memory import Space
+from gwucnn.memory import Pool, Space
 
 __all__ = ["layer_outputs", "score_gradients", "score_output_gradients", "shut_layers"]
 
 
-def layer_outputs(graph: Graph, x: Any) -> list[Any]:
-    """Return the output of each node for the inputs x, in new arrays.
+def layer_outputs(graph: Graph, x: Any, nodes: Sequence[int] | None = None) -> list[Any]:
+    """Return the outputs of these nodes, or of all, for the inputs x, in new arrays.
 
     x : shape (N, ...), channels last, of the dtype to compute in
     """
-    spaces = [Space(x.dtype) for _ in graph.nodes]
-    values = graph.forward([x], spaces)[graph.inputs :]
-    for layer, y in zip(graph.steps, values, strict=True):
+    if nodes is not None:
+        last = max(nodes) + 1 if nodes else 0
+        graph = Graph(graph.inputs, graph.nodes[:last], tuple(graph.inputs + node for node in nodes))
+    pool = None if nodes is None else Pool()
+    values = graph.forward([x], [Space(x.dtype, pool=pool) for _ in graph.nodes], pool)
+    for layer, y in zip(graph.steps, values[graph.inputs :], strict=True):
         check_output(layer, y, x.dtype)
-    return [np.array(y) for y in values]
+    wanted = values[graph.inputs :] if nodes is None else [values[output] for output in graph.outputs]
+    return [np.array(y) for y in wanted]
 
 
 def shut_layers(graph: Graph, x: Any) -> list[str]:

@@ -29,9 +29,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from gwucnn.activation_functions import ActivationFunction
 from gwucnn.common import (
     ChecksArguments,
+    NotBuiltError,
     Shape,
     ShapeError,
     check_flag,
@@ -42,7 +45,7 @@ from gwucnn.common import (
     set_inside,
     unsealing,
 )
-from gwucnn.memory import Parameter, Space
+from gwucnn.memory import Parameter, Space, assign
 
 __all__ = [
     "CLASSES",
@@ -217,6 +220,29 @@ class Layer(ChecksArguments):
     def split_activation(self) -> tuple[Layer | None, type[ActivationFunction] | None]:
         """Return the layer without its final activation, sharing its parameters, and that activation."""
         return self, None
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of the weights, in Keras' order and layout.
+
+        Raises NotBuiltError if there are none yet: before the layer belongs to a network that is built.
+        """
+        return [np.array(parameter.constant) for parameter in self._built_parameters("get_weights")]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the weights from a list as `get_weights` returns it; none if one does not fit.
+
+        Raises NotBuiltError if there are none yet, ShapeError or TypeError for arrays that do not fit.
+        """
+        caller = f"{self.label}.set_weights"
+        assign(caller, self._built_parameters("set_weights"), weights)
+
+    def _built_parameters(self, caller: str) -> Sequence[Parameter]:
+        if not hasattr(self, "out_shape") or any(parameter.constant is None for parameter in self.parameters):
+            raise NotBuiltError(
+                f"{self.label}.{caller}: expected a layer of a built network, got one without weights; give "
+                "input_size, or call build(input_shape) of the network"
+            )
+        return self.parameters
 
     def __repr__(self) -> str:
         return constructor_repr(self, self.config())

@@ -1,12 +1,14 @@
 """What a network is before it is trained: layers, weights, predictions, input checks, saving.
 
-Four classes, each a step on the way to `GWUNetwork`, which adds `compile` and `fit`:
+Five classes, each a step on the way to `GWUNetwork`, which adds `compile` and `fit`:
 
 - `base.NetworkBase`: layers, weights, `predict`, `activations`, `gradients`, `summary`
+- `parts.ReusableNetwork`: layers by name, parts of networks, networks as parts of others
 - `inputs.InputValidation`: checks samples and targets against the network and its loss
 - `saving.Savable`: files, pickles and copies, and the history of a run that continues
 
-`layer_row.LayerRow` builds layers as their shapes become known; `summary.py` formats the table.
+`layer_row.LayerRow` builds layers as their shapes become known, `layer_graph.LayerGraph` has connected ones;
+`summary.py` formats the table.
 """
 
 from gwucnn.network.inputs import refuse_optimizer_names

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import ChecksArguments, NotBuiltError, check_flag, check_size, checks_arguments, look_up
+from gwucnn.common import (
+    ChecksArguments,
+    NotBuiltError,
+    check_flag,
+    check_size,
+    checks_arguments,
+    did_you_mean,
+    look_up,
+)
 from gwucnn.data import Batches, as_images, inputs_of, is_stream, sample_shape
 from gwucnn.engine import Engine, TrainingConfig, layer_outputs, score_gradients
 from gwucnn.layers import Layer
@@ -23,6 +31,9 @@ __all__ = ["NetworkBase"]
 
 # Options that change the meaning of sizes or the dtype of weights, with the defaults that repr leaves out.
 SHOWN_OPTIONS = {"data_format": "channels_last", "precision": "float32"}
+
+# Those that a network of the same layers has too.
+SHARED_OPTIONS = ("data_format", "precision", "seed", "fuse", "winograd")
 
 
 class NetworkBase(ChecksArguments):
@@ -76,12 +87,21 @@ class NetworkBase(ChecksArguments):
 
     @checks_arguments
     def add(self, layer: Layer) -> None:
-        """Append a layer.
+        """Append a layer; or a network, which is a row of layers, as a whole. It shares its layers with this one.
 
         Raises TypeError for anything but a layer, ValueError for a layer that already belongs to a network, ShapeError
         if the shape of its input is known and does not fit.
         """
-        self._layer_row.add(layer)
+        if isinstance(layer, NetworkBase):
+            for name in ("data_format", "precision"):
+                if getattr(layer, name) != getattr(self, name):
+                    raise ValueError(
+                        f"add: expected a network of {name} {getattr(self, name)!r}, got {getattr(layer, name)!r}; "
+                        "networks that share layers have them in common"
+                    )
+            self._layer_row.include(layer._layer_row)
+        else:
+            self._layer_row.add(layer)
         self._engine = None
 
     @checks_arguments
@@ -100,6 +120,11 @@ class NetworkBase(ChecksArguments):
             if self._compiled is not None:
                 row.check_loss(self._compiled.loss)
             for parameter in self.parameters:
+                if parameter.constant is not None and parameter.constant.dtype != self._dtype:
+                    raise ValueError(
+                        f"GWUNetwork: expected layers of precision {self.precision!r}, got {parameter.constant.dtype} "
+                        f"in {parameter.name}; networks that share layers have their precision in common"
+                    )
                 if parameter.constant is None:
                     # Filled before it is assigned, so that Ctrl-C in between cannot leave uninitialized weights behind.
                     value = np.empty(parameter.shape, self._dtype)
@@ -151,10 +176,48 @@ class NetworkBase(ChecksArguments):
         return self._in_user_order(engine.predict(Batches(x, data_format=self.data_format), batch_size))
 
     @checks_arguments
-    def activations(self, x: Any) -> list[Any]:
-        """Return the output of each layer for x: a list of arrays, channels in the network's order."""
-        x = self._inputs("activations", x)
-        return [self._in_user_order(a) for a in layer_outputs(self._layer_row.graph, x)]
+    def activations(self, x: Any, layers: Any = None) -> Any:
+        """Return the output of each layer for x: a list of arrays, channels in the network's order.
+
+        Connected layers that are called several times have one for each call.
+
+        Parameters
+        ----------
+        x : images (N, H, W) or (N, H, W, C), or features (N, D)
+        layers : int, str, Layer or list of these, optional
+            For which layers, by number, by name or label as for `get_layer`, or the layers themselves; of a layer that
+            is called several times the last call. For one layer the result is one array. What the others compute takes
+            no memory beyond the next layers that read it.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer in the network.
+        """
+        x, graph = self._inputs("activations", x), self._layer_row.graph
+        if layers is None:
+            return [self._in_user_order(a) for a in layer_outputs(graph, x)]
+        several = isinstance(layers, (list, tuple))
+        numbers = [self._node_of(layer) for layer in (layers if several else [layers])]
+        outputs = [self._in_user_order(a) for a in layer_outputs(graph, x, numbers)]
+        return outputs if several else outputs[0]
+
+    def _node_of(self, which: Any) -> int:
+        """Return the number of the node that calls this layer last."""
+        layers = self.layers
+        if isinstance(which, int) and not isinstance(which, bool) and -len(layers) <= which < len(layers):
+            layer: Any = layers[which]
+        else:
+            layer = next((each for each in layers if each is which or which in (each.name, each.label)), None)
+        steps = self._layer_row.graph.steps
+        for number in reversed(range(len(steps))):
+            if steps[number] is layer:
+                return number
+        names = [each for layer in layers for each in (layer.name, layer.label) if each]
+        raise ValueError(
+            f"activations: expected layers of this network, by number from 0 to {len(layers) - 1}, by name or label, "
+            f"got {which!r}{did_you_mean(str(which), names)}"
+        )
 
     @checks_arguments
     def gradients(self, x: Any, labels: Any = None) -> tuple[list[Any], list[Any]]:

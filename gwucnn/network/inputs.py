@@ -26,7 +26,7 @@ from gwucnn.data import (
 )
 from gwucnn.engine import Engine, shut_layers
 from gwucnn.memory import Space
-from gwucnn.network.base import NetworkBase
+from gwucnn.network.parts import ReusableNetwork
 from gwucnn.optimizers import OPTIMIZERS, Optimizer
 
 __all__ = ["InputValidation", "refuse_optimizer_names"]
@@ -46,7 +46,7 @@ def refuse_optimizer_names(**arguments: Any) -> None:
             )
 
 
-class InputValidation(NetworkBase):
+class InputValidation(ReusableNetwork):
     """A network that knows from its loss which targets it needs. `GWUNetwork` adds the training.
 
     The functions that `_feed` takes, of type `Admit`, check one array of samples, or one batch of a stream, and return

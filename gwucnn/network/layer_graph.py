@@ -20,8 +20,10 @@ def is_tensors(given: Any) -> bool:
     return bool(several) and all(isinstance(tensor, Tensor) for tensor in several)
 
 
-def graph_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Graph:
-    """Return the graph that computes the outputs from the inputs; its nodes are in the order of the calls.
+def graph_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[Graph, list[Tensor]]:
+    """Return the graph that computes the outputs from the inputs, and the tensor that each node computes.
+
+    Nodes are in the order of the calls.
 
     Raises ValueError if the outputs need other inputs, or do not need all of these.
     """
@@ -35,18 +37,18 @@ def graph_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Graph:
                 waiting += tensor.sources
     places = {tensor.number: place for place, tensor in enumerate(inputs)}
     builder = GraphBuilder(len(inputs))
-    for number in sorted(needed.keys() - places.keys()):
-        tensor = needed[number]
+    computed = [needed[number] for number in sorted(needed.keys() - places.keys())]
+    for tensor in computed:
         if tensor.layer is None:
             raise ValueError(
                 f"GWUNetwork: expected outputs that follow from the inputs, got one that needs {tensor!r} too; give it "
                 "among the inputs"
             )
-        places[number] = builder.add(tensor.layer, [places[source.number] for source in tensor.sources])
+        places[tensor.number] = builder.add(tensor.layer, [places[source.number] for source in tensor.sources])
     for tensor in inputs:
         if tensor.number not in needed:
             raise ValueError(f"GWUNetwork: expected inputs that the outputs need, got {tensor!r} besides; leave it out")
-    return builder.graph([places[tensor.number] for tensor in outputs])
+    return builder.graph([places[tensor.number] for tensor in outputs]), computed
 
 
 class LayerGraph(LayerRow):
@@ -71,7 +73,7 @@ class LayerGraph(LayerRow):
             raise ValueError(
                 f"GWUNetwork: expected the data_format of its inputs, got another; write data_format={wanted!r}"
             )
-        self._graph = graph_of(*several)
+        self._graph, self._tensors = graph_of(*several)
         self.layers = list({id(layer): layer for layer in self._graph.steps}.values())
         if not self.layers:
             raise ValueError("GWUNetwork: expected outputs of layers, got its inputs; call a layer on them")
@@ -105,6 +107,18 @@ class LayerGraph(LayerRow):
             "nodes": [[numbers[id(node.layer)], list(node.sources)] for node in self._graph.nodes],
             "outputs": list(self._graph.outputs),
         }
+
+    def ends(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        if start:
+            raise ValueError(
+                "network[...]: expected a part from the input on, of a network that was made of inputs and outputs, "
+                f"got one from layer {start} on; write network[:{stop}]"
+            )
+        layer = self.layers[stop - 1]
+        return self.inputs[0], next(tensor for tensor in reversed(self._tensors) if tensor.layer is layer)
+
+    def pop(self) -> Layer:
+        raise ValueError("pop: expected a network that is a row of layers, got connected ones; write network[:-1]")
 
     def add(self, layer: Layer) -> None:
         raise ValueError(

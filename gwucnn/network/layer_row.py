@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -85,6 +86,58 @@ class LayerRow:
             self.layers.pop()
             set_inside(layer, label=name)
             raise
+
+    def include(self, other: LayerRow) -> None:
+        """Append the layers of another row, which are shared; if they do not fit, raise an error and change nothing."""
+        if not type(self) is type(other) is LayerRow:
+            raise ValueError(
+                "add: expected a row of layers to append to a row, got connected ones; call the network on an output: "
+                "network(x)"
+            )
+        if other is self:
+            raise ValueError("add: expected another network, got the network itself; layers can be connected: layer(x)")
+        if self.layers:
+            if not self.complete:
+                raise NotBuiltError(
+                    "add: expected a network that knows the shape of its inputs before another is added, got one that "
+                    "does not; state input_size in its first layer, or call build(input_shape)"
+                )
+            other.start(self.shapes[-1])
+        elif not other.complete:
+            raise NotBuiltError(
+                "add: expected a network that knows the shape of its inputs, got one that does not; call "
+                "build(input_shape) first"
+            )
+        else:
+            self.in_shape = other.in_shape
+        self.layers += other.layers
+        self.shapes += other.shapes
+        self._relabel()
+
+    def share(self, layers: Sequence[Layer]) -> None:
+        """Take these consecutive layers of another row, which are built, in an empty row."""
+        self.layers, self.in_shape = list(layers), layers[0].in_shape
+        self.shapes = [layer.out_shape for layer in layers]
+
+    def _relabel(self) -> None:
+        """Label the layers by their places in this row, where others may have used the labels too."""
+        for number, layer in enumerate(self.layers):
+            set_inside(layer, label=f"{number}.{type(layer).__name__}")
+
+    def pop(self) -> Layer:
+        """Take the last layer off."""
+        if not self.layers:
+            raise ValueError("pop: expected a network with layers, got none")
+        layer = self.layers.pop()
+        del self.shapes[len(self.layers) :]
+        if not self.layers:
+            self.in_shape = None
+        set_inside(layer, label=type(layer).__name__)
+        return layer
+
+    def ends(self, start: int, stop: int) -> tuple[Any, Any] | None:
+        """Return the input and the output of the part from one layer up to another. None in a row: see `share`."""
+        return None
 
     def start(self, shape: Shape) -> None:
         """Set the shape of one input, and build all layers that are not built yet.
@@ -177,7 +230,14 @@ class LayerRow:
             if self.shapes:
                 shape, before = self.shapes[-1], self.layers[len(self.shapes) - 1]
                 source = functools.partial(_made_by, before)
-            self.shapes.append(build_layer(layer, shape, self.channels_first, source))
+            if _has_weights(layer) and layer.in_shape == shape:  # it was taken off another network
+                self.shapes.append(layer.out_shape)
+            else:
+                self.shapes.append(build_layer(layer, shape, self.channels_first, source))
+
+
+def _has_weights(layer: Layer) -> bool:
+    return bool(layer.parameters) and all(parameter.constant is not None for parameter in layer.parameters)
 
 
 def _made_by(layer: Layer) -> str:

@@ -225,6 +225,14 @@ class Savable(InputValidation):
 
     add.__doc__ = InputValidation.add.__doc__
 
+    @checks_arguments
+    def pop(self) -> Layer:
+        layer = super().pop()
+        self._callbacks, self._loaded_states = None, ()
+        return layer
+
+    pop.__doc__ = InputValidation.pop.__doc__
+
     def _callback_states(self) -> list[dict[str, Any]]:
         states = self._loaded_states if self._callbacks is None else self._callbacks.states()
         check_states(states, [parameter.constant for parameter in self.parameters])

@@ -99,7 +99,7 @@ def feature_maps(network: GWUNetwork, x: Any, *, ax: Any = None) -> Figure:
     """
     images = one_image("feature_maps", network, x)
     maps = [("input", channels_last(network, images))]
-    for layer, y in zip(network.layers, network.activations(images), strict=True):
+    for layer, y in zip(network._layer_row.graph.steps, network.activations(images), strict=True):
         if y.ndim == 4:
             maps.append((layer.label, channels_last(network, y)))
     grids = [wrapped(y[0].transpose(2, 0, 1)[:MOST_MAPS], 12) for _, y in maps]

@@ -80,8 +80,7 @@ class LearningRates(ChecksArguments):
         found = self._found
         if found is None:
             raise ValueError(
-                "LearningRates.suggestion: expected a learning rate that lowers the loss, got none; "
-                f"{self._why_none()}"
+                f"LearningRates.suggestion: expected a learning rate that lowers the loss, got none; {self._why_none()}"
             )
         return found
 

@@ -245,7 +245,13 @@ def test_models_that_are_no_row(golden, path, case):
 def test_no_layer_of_a_functional_model_needs_to_be_listed_in_order(golden, path):
     changed(golden, path, lambda whole: whole["config"]["layers"].reverse(), "functional")
     # The file of weights counts layers of one class in the order of the list, which Keras sorts by depth.
-    assert [type(layer).__name__ for layer in interop_layers(path)] == ["Conv2D", "Activation", "Flatten", "Dense", "Dense"]
+    assert [type(layer).__name__ for layer in interop_layers(path)] == [
+        "Conv2D",
+        "Activation",
+        "Flatten",
+        "Dense",
+        "Dense",
+    ]
 
 
 def interop_layers(path):
@@ -291,7 +297,9 @@ def test_archives_that_keras_has_not_written(golden, path, tmp_path):
     refused("JSON in config.json", contents | {"config.json": b"[" * 100_000})
     refused("JSON in config.json", contents | {"config.json": b"\xff\xfe"})
     refused("an object in config.json", contents | {"config.json": b"[]"})
-    refused("the layers of a model", contents | {"config.json": b'{"class_name": "Sequential", "config": {"layers": [1]}}'})
+    refused(
+        "the layers of a model", contents | {"config.json": b'{"class_name": "Sequential", "config": {"layers": [1]}}'}
+    )
     refused("Keras 3, got version '2.13.1'", contents | {"metadata.json": b'{"keras_version": "2.13.1"}'})
     refused("a file of Keras", contents | {"model.weights.h5": b"no weights"})
     path.write_bytes(b"anything")
@@ -338,6 +346,7 @@ def test_damaged_configs(golden, path, rng):
 
     refused = 0
     for trial in range(400):
+
         def spoil(whole):
             found = list(places(whole))
             node, key = found[rng.integers(len(found))]

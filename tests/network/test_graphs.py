@@ -54,7 +54,9 @@ def moved(network, rng):
 
 
 # Without batch normalisation, which `evaluate` does by other statistics than training: test_graphs_against_torch.py.
-@pytest.mark.parametrize("part", [part for part in graphs.PARTS if part is not graphs.normalised], ids=lambda part: part.__name__)
+@pytest.mark.parametrize(
+    "part", [part for part in graphs.PARTS if part is not graphs.normalised], ids=lambda part: part.__name__
+)
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "layer-by-layer"])
 def test_gradients(part, fuse, isa, rng):
     """With a learning rate of 1, what a step takes off each weight is the gradient."""
@@ -199,7 +201,9 @@ def test_channels_first(rng):
     x = rng.standard_normal((3, *graphs.SHAPE))
     last = made(graphs.crossing, precision="float64")
     t = Input((2, 6, 6), data_format="channels_first")
-    first = GWUNetwork(inputs=t, outputs=graphs.head(graphs.crossing(t)), data_format="channels_first", precision="float64", seed=3)
+    first = GWUNetwork(
+        inputs=t, outputs=graphs.head(graphs.crossing(t)), data_format="channels_first", precision="float64", seed=3
+    )
     np.testing.assert_allclose(first.predict(x.transpose(0, 3, 1, 2)), last.predict(x), rtol=1e-12)
     assert [a.shape for a in first.activations(x.transpose(0, 3, 1, 2))][-3] == (3, 9, 6, 6)
 

@@ -242,9 +242,7 @@ def test_the_weights_of_a_trained_network_are_where_training_begins(few):
     trained = GWUNetwork(small(10, "softmax"), precision="float64", seed=3)
     trained.build((8, 8))
     weights = trained.get_weights()
-    classifier = quick(
-        model=lambda shape, outputs: trained, optimizer="sgd", lr=1e-12, precision="float64"
-    ).fit(x, y)
+    classifier = quick(model=lambda shape, outputs: trained, optimizer="sgd", lr=1e-12, precision="float64").fit(x, y)
     for mine, theirs in zip(classifier.network_.get_weights(), weights, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-9)
     for before, after in zip(weights, trained.get_weights(), strict=True):

@@ -183,13 +183,13 @@ def loss_after_training(network, x, y, lr, optimizer):
 
 @pytest.mark.filterwarnings("ignore:fit. the loss stays:UserWarning")  # at ten times the suggestion
 @pytest.mark.parametrize(("optimizer", "trained"), [("adam", 0), ("adam", 5), ("sgd", 0), ("sgd", 15)])
-@pytest.mark.parametrize("seed", [0, 8, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3, 4, 5, 6, 7, 9))])
+@pytest.mark.parametrize(
+    "seed", [0, 8, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3, 4, 5, 6, 7, 9))]
+)
 def test_five_epochs_at_the_suggestion_beat_those_at_a_tenth_and_at_ten_times_of_it(optimizer, trained, seed):
     network, x, y = digits(optimizer, seed, trained)
     suggested = network.lr_find(x, y, batch_size=32).suggestion
-    low, middle, high = (
-        loss_after_training(network, x, y, suggested * factor, optimizer) for factor in (0.1, 1, 10)
-    )
+    low, middle, high = (loss_after_training(network, x, y, suggested * factor, optimizer) for factor in (0.1, 1, 10))
     assert middle < low and middle < high
 
 

@@ -157,9 +157,7 @@ class Concatenate(Nested):
         parts = []
         for number, (start, channels) in enumerate(zip(self._starts, self._channels, strict=True)):
             part = space.array(f"dx {number}", (*dy.shape[:-1], channels))
-            parts.append(
-                space.run(f"take {number}", ops.take_channels, dy, start=start, channels=channels, out=part)
-            )
+            parts.append(space.run(f"take {number}", ops.take_channels, dy, start=start, channels=channels, out=part))
         return parts
 
     def arithmetic(self) -> str:

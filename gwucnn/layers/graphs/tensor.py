@@ -88,8 +88,10 @@ def _build(layer: Layer, in_shape: Any, tensors: Sequence[Tensor]) -> None:
 
     def source() -> str:
         made = in_user_order(first.sample_shape, first.channels_first)
-        return "Input has " + " x ".join(map(str, made)) if before is None else (
-            f"{type(before).__name__} makes {before.arithmetic()}"
+        return (
+            "Input has " + " x ".join(map(str, made))
+            if before is None
+            else (f"{type(before).__name__} makes {before.arithmetic()}")
         )
 
     build_layer(layer, in_shape, first.channels_first, source if len(tensors) == 1 else None)
