@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gwucnn.common import checks_arguments
-from gwucnn.common.suggestions import did_you_mean
+from gwucnn.common import checks_arguments, did_you_mean
 from gwucnn.layers import Layer
 from gwucnn.network.base import SHARED_OPTIONS, NetworkBase
 
