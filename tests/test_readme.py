@@ -76,3 +76,13 @@ def _feature(word):
 def test_features_training_batch_by_batch(capsys):
     exec(compile(_feature("train_on_batch"), "features.md", "exec"), {})
     assert float(capsys.readouterr().out) > 0.75
+
+
+def test_features_connected_layers(capsys):
+    exec(compile(_feature("Multiply()"), "features.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("(1, 10)\n")
+
+
+def test_features_starting_from_a_trained_network(capsys):
+    exec(compile(_feature("trained[:-1]"), "features.md", "exec"), {})
+    assert float(capsys.readouterr().out) > 0.93

@@ -2,8 +2,10 @@
 
 Start with `engine.py`. The life of a training step, and where each part of it is:
 
-1. `fusion.plan` turns the layers into steps, once, when the network is built. A step may do the work of several layers
-   (`fused_steps.py`), or take a large batch through several layers a few samples at a time (`slices.py`).
+1. `fusion.plan` turns the graph of layers into one of steps, once, when the network is built. Layers that contain
+   others are replaced by what is inside. A step may do the work of several layers (`fused_steps.py`), or take a large
+   batch through several layers a few samples at a time (`slices.py`). `Graph` in `layers/graphs/graph.py` runs the
+   steps, forward and backward, and takes memory for what they hand on from a `Pool`.
 2. `Engine.train_step` gathers a batch into buffers, and runs the steps forward, the loss (`loss_head.py`), the steps
    backward, and a check that everything is finite (`nonfinite.py` finds the culprit if not). Steps accumulate into
    gradients, or overwrite them where the plan allows it (`Layer.overwrites_grads`, `Space.accumulates`).

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gwucnn.common import ChecksArguments, ShapeError, check_flag
-from gwucnn.memory.aligned import aligned_empty
+from gwucnn.memory.aligned import aligned_zeros
 
 __all__ = ["Arena", "Parameter", "assign"]
 
@@ -208,13 +208,13 @@ def _zeros(parameters: Sequence[Parameter], dtype: Any) -> Any:
     """Return zeros for all parameters. The largest starts at a cache line, so that few vectors straddle two."""
     sizes = [parameter.size for parameter in parameters]
     before = sum(sizes[: sizes.index(max(sizes))]) if sizes else 0
-    flat = aligned_empty((sum(sizes),), np.dtype(dtype), line=before)
-    flat.fill(0)
-    return flat
+    return aligned_zeros((sum(sizes),), np.dtype(dtype), line=before)
 
 
-def assign(caller: str, parameters: Sequence[Parameter], weights: Sequence[Any]) -> None:
+def assign(caller: str, parameters: Sequence[Parameter], weights: Sequence[Any], dtype: Any = None) -> None:
     """Copy arrays into the values of parameters; if one does not fit, copy none.
+
+    dtype : of the parameters, if they have no values yet.
 
     Running statistics among them count as averages over many batches, so that further batches change them little.
     """
@@ -237,10 +237,11 @@ def assign(caller: str, parameters: Sequence[Parameter], weights: Sequence[Any])
             raise ShapeError(f"{place} of shape {parameter.shape}, got {array.shape}; give what get_weights returns")
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{place} to be numbers, got {array.dtype}")
-        dtype = parameter.constant.dtype
-        if array.dtype.kind == "f" and (np.abs(array[np.isfinite(array)]) > np.finfo(dtype).max).any():
-            raise ValueError(f"{place} to fit into {dtype}, got {np.abs(array[np.isfinite(array)]).max():g}")
+        kind = np.dtype(dtype if parameter.constant is None else parameter.constant.dtype)
+        wider = array.dtype.kind == "f" and array.dtype.itemsize > kind.itemsize
+        if wider and (np.abs(array[np.isfinite(array)]) > np.finfo(kind).max).any():
+            raise ValueError(f"{place} to fit into {kind}, got {np.abs(array[np.isfinite(array)]).max():g}")
     for parameter, array in zip(parameters, arrays, strict=True):
-        parameter.value = array
+        parameter.value = array if parameter.constant is not None else np.array(array, dtype)
         if parameter.updates is not None:
             parameter.updates[...] = MANY_UPDATES

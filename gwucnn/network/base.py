@@ -144,6 +144,13 @@ class NetworkBase(ChecksArguments):
             self._engine = engine
         return self._engine
 
+    def _build_with(self, caller: str, shape: Any, weights: Sequence[Any]) -> None:
+        """Build a new network for inputs of this shape, in the user's order, with these weights: none are drawn."""
+        shape = self._layer_row.from_user(shape)
+        self._layer_row.start(shape)
+        assign(caller, self.parameters, weights, self._dtype)
+        self._build(shape)
+
     @property
     def _rng(self) -> Any:
         if self._generator is None:

@@ -121,12 +121,12 @@ class _Import:
 
     def _built(self, row: list[Layer]) -> GWUNetwork:
         network = GWUNetwork(row, data_format=self.data_format, precision=str(self.graph.dtype))
+        inner = [leaf for layer in row for leaf in leaves(layer)]
+        weights = [array for layer in inner for array in self.weights.get(id(layer), [])]
         try:
-            network.build(self.in_shape)
+            network._build_with("set_weights", self.in_shape, weights)
         except ShapeError as error:
             raise Unsupported(f"import_onnx: expected layers that fit each other, got others: {error}") from None
-        inner = [leaf for layer in row for leaf in leaves(layer)]
-        network.set_weights([array for layer in inner for array in self.weights.get(id(layer), [])])
         network._range.trained = self.graph.trained_on
         return network
 

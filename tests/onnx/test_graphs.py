@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import graphs
-from gwucnn.onnx import export_onnx
+from gwucnn import BatchNormalization, Conv2D, Dense, Flatten, GWUNetwork
+from gwucnn.onnx import export_onnx, import_onnx
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -20,3 +21,12 @@ def test_exported(part, fold, tmp_path, rng):
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     (theirs,) = session.run(None, {"x": x})
     np.testing.assert_allclose(theirs, network.predict(x), atol=1e-5)
+
+
+def test_an_imported_network_draws_no_weights(tmp_path):
+    network = GWUNetwork([Conv2D(4, 3, input_size=8), BatchNormalization(), Flatten(), Dense(3)], seed=0)
+    export_onnx(network, tmp_path / "model.onnx")
+    again = import_onnx(tmp_path / "model.onnx")
+    assert again._generator is None
+    x = np.ones((1, 8, 8), np.float32)
+    np.testing.assert_allclose(again.predict(x), network.predict(x), rtol=1e-5)
