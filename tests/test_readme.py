@@ -85,4 +85,4 @@ def test_features_connected_layers(capsys):
 
 def test_features_starting_from_a_trained_network(capsys):
     exec(compile(_feature("trained[:-1]"), "features.md", "exec"), {})
-    assert float(capsys.readouterr().out) > 0.93
+    assert float(capsys.readouterr().out) > 0.9
