@@ -285,7 +285,7 @@ MISTAKES = [
     ("ModelCheckpoint()", "TypeError", "ModelCheckpoint: expected the argument filepath", "none", "write ModelCheckpoint"),
     ("CrossEntropy(0.1)", "TypeError", "CrossEntropy: expected no argument without a name", "1", "write label_smoothing="),
     ("GWUNetwork().add()", "TypeError", "add: expected the argument layer", "none", r"write add\(layer="),
-    ("GWUNetwork().add(net())", "TypeError", "add: expected a layer", "a GWUNetwork", "add them one by one"),
+    ("GWUNetwork().add(net())", "NotBuiltError", "add: expected a network that knows", "one that does not", "call build"),
     ("GWUNetwork([Flatten(), 'relu'])", "TypeError", "add: expected a layer", "'relu'", r"write .*Activation\('relu'\)"),
     ("GWUNetwork('relu')", "TypeError", "GWUNetwork: expected a list of layers", "'relu'", r"write GWUNetwork\(\["),
     ("Dense(10, activation=RELU)", "ValueError", "Dense: expected activation to be one of", "class", "did you mean 'relu'"),

@@ -97,7 +97,7 @@ OTHER_CLASSES = {
     "MaxPool2d": "MaxPooling2D",
     "MeanAbsoluteError": "MAE",
     "MeanSquaredError": "MSE",
-    "Model": "GWUNetwork([...])",
+    "Model": "GWUNetwork([...]), or GWUNetwork(inputs=..., outputs=...)",
     "Module": "GWUNetwork([...]), or derive your own layer from Layer",
     "ReLU": "RELU",
     "Sequential": "GWUNetwork([...])",

@@ -41,7 +41,7 @@ def require_new_layer(caller: str, layer: Any) -> None:
         elif isinstance(layer, str):
             hint = "; write Dense(10), or for an activation Activation('relu')"
         elif hasattr(layer, "layers"):
-            got, hint = f"a {type(layer).__name__}", "; create its layers again and add them one by one"
+            got, hint = f"a {type(layer).__name__}", "; give its layers one by one: a block has layers of its own"
         raise TypeError(f"{caller}: expected a layer, got {got}{hint}")
     if "." in layer.label:
         raise ValueError(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gwucnn.common import checks_arguments, panels
-from gwucnn.layers import Layer
 from gwucnn.plotting.base import channels_last, draw_image, one_image
 
 if TYPE_CHECKING:
@@ -91,25 +90,28 @@ def grad_cam(network: GWUNetwork, x: Any, label: int | None = None, layer: Any =
     extent = (-0.5, picture.shape[1] - 0.5, picture.shape[0] - 0.5, -0.5)
     image = right.imshow(heat, cmap="inferno", alpha=0.6, extent=extent, interpolation="bilinear", vmin=0)
     asked = _asked(values[-1], label)
-    right.set_title(f"Grad-CAM in {network.layers[number].label}\n{asked}", fontsize=10)
+    right.set_title(f"Grad-CAM in {network._layer_row.graph.steps[number].label}\n{asked}", fontsize=10)
     figure.colorbar(image, ax=right, shrink=0.8, label="weighed sum")
     return figure
 
 
 def _image_layer(network: GWUNetwork, values: list[Any], layer: Any) -> int:
-    """Return the index of the layer to explain."""
-    layers = network.layers
+    """Return the number of the node to explain: the last call of a layer."""
+    layers, steps = network.layers, network._layer_row.graph.steps
     images = [number for number, value in enumerate(values[1:]) if value.ndim == 4]
-    if layer is None:
-        number = ([n for n in images if layers[n].parameters] or images or [-1])[-1]
-    elif isinstance(layer, Layer):
-        number = next((n for n, each in enumerate(layers) if each is layer), -1)
+    if isinstance(layer, int) and 0 <= layer < len(layers):
+        chosen: Any = layers[layer]
     else:
-        number = layer if isinstance(layer, int) and layer >= 0 else -1
+        chosen = layer
+    if layer is None:
+        number = ([n for n in images if steps[n].parameters] or images or [-1])[-1]
+    else:
+        number = next((n for n in reversed(range(len(steps))) if steps[n] is chosen), -1)
     if number not in images:
         raise ValueError(
             "grad_cam: expected a layer of the network, or its number, that makes images, got "
-            f"{'none' if layer is None else repr(layer)}; there are {[layers[n].label for n in images]}"
+            f"{'none' if layer is None else repr(layer)}; there are "
+            f"{list(dict.fromkeys(steps[n].label for n in images))}"
         )
     return number
 

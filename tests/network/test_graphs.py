@@ -294,6 +294,18 @@ def test_what_does_not_fit(make, error, message):
         make(Input((8, 8, 3)))
 
 
+def test_arithmetic_of_outputs(rng):
+    x = Input(3)
+    a, b = Dense(2)(x), Dense(2)(x)
+    network = GWUNetwork(inputs=x, outputs=(a - b) * a + b, precision="float64", seed=0)
+    assert [type(layer).__name__ for layer in network.layers] == ["Dense", "Dense", "Subtract", "Multiply", "Add"]
+    z = rng.standard_normal((4, 3))
+    one, other = (z @ kernel for kernel in network.get_weights())
+    np.testing.assert_allclose(network.predict(z), (one - other) * one + other, rtol=1e-12)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        a + 1
+
+
 def test_a_layer_called_again_needs_the_same_shape():
     layer = Dense(3)
     layer(Input(4))

@@ -8,6 +8,7 @@ from typing import Any
 
 from gwucnn.common import Shape, ShapeError, check_size, look_up, set_inside
 from gwucnn.layers.base import Layer
+from gwucnn.layers.graphs.merge import Add, Multiply, Subtract
 from gwucnn.layers.inserting import build_layer, in_user_order
 
 __all__ = ["Input", "Tensor"]
@@ -17,6 +18,8 @@ _numbers = itertools.count()
 
 class Tensor:
     """The output of a layer, or an input of a network, before there are any numbers.
+
+    Besides calling layers on tensors, they can be added, subtracted and multiplied: a + b is Add()([a, b]).
 
     Attributes
     ----------
@@ -71,6 +74,18 @@ class Tensor:
                 "layer for these"
             )
         return Tensor(layer.out_shape, self.channels_first, layer, tensors)
+
+    def __add__(self, other: Any) -> Any:
+        """Return the sum of two tensors, as `Add` does."""
+        return Add()([self, other]) if isinstance(other, Tensor) else NotImplemented
+
+    def __sub__(self, other: Any) -> Any:
+        """Return the difference of two tensors, as `Subtract` does."""
+        return Subtract()([self, other]) if isinstance(other, Tensor) else NotImplemented
+
+    def __mul__(self, other: Any) -> Any:
+        """Return the product of two tensors, as `Multiply` does."""
+        return Multiply()([self, other]) if isinstance(other, Tensor) else NotImplemented
 
     def __iter__(self) -> Any:
         raise TypeError("Tensor: expected a layer called on it, got a loop; it has a shape, and no numbers yet")
