@@ -230,10 +230,15 @@ class LayerRow:
             if self.shapes:
                 shape, before = self.shapes[-1], self.layers[len(self.shapes) - 1]
                 source = functools.partial(_made_by, before)
-            if _has_weights(layer) and layer.in_shape == shape:  # it was taken off another network
+            if not _has_weights(layer):
+                self.shapes.append(build_layer(layer, shape, self.channels_first, source))
+            elif layer.in_shape == shape:  # it was taken off another network
                 self.shapes.append(layer.out_shape)
             else:
-                self.shapes.append(build_layer(layer, shape, self.channels_first, source))
+                want, got = (self.in_user_order(sizes) for sizes in (layer.in_shape, shape))
+                raise ShapeError(
+                    f"{layer.label}: expected inputs {want}, for which it has weights, got {got}; make a new layer"
+                )
 
 
 def _has_weights(layer: Layer) -> bool:

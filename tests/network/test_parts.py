@@ -163,6 +163,16 @@ def test_a_popped_first_layer_leaves_an_empty_network():
     assert network.predict(np.zeros((1, 5))).shape == (1, 2)
 
 
+def test_a_layer_with_weights_is_never_built_again():
+    dense = row().pop()
+    with pytest.raises(ShapeError, match=r"^0\.Dense: expected inputs \(6,\), for which it has weights, got \(7,\)"):
+        GWUNetwork([dense]).build(7)
+    dense = row().pop()
+    network = GWUNetwork([dense])
+    network.build(6)
+    assert network.layers[0].kernel is dense.kernel
+
+
 def test_slices_share_the_layers(rng):
     network, (x, y) = row(), data(rng)
     head, tail = network[:-2], network[3:]
