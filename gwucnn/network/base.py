@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from gwucnn.common import ChecksArguments, NotBuiltError, check_flag, check_size, checks_arguments, look_up
+from gwucnn.common import ChecksArguments, NotBuiltError, check_flag, check_size, checks_arguments, each, look_up
 from gwucnn.data import Batches, as_images, inputs_of, is_stream, sample_shape
 from gwucnn.engine import Engine, TrainingConfig, layer_outputs, score_gradients
 from gwucnn.layers import Layer
 from gwucnn.layers.inserting import Layers
 from gwucnn.memory import Parameter, Randomness, Space, assign
+from gwucnn.network.joint_data import joint_inputs
 from gwucnn.network.layer_graph import LayerGraph, is_tensors
 from gwucnn.network.layer_row import LayerRow
 from gwucnn.network.range_check import RangeCheck
@@ -138,21 +139,34 @@ class NetworkBase(ChecksArguments):
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """Return the outputs for images (N, H, W) or (N, H, W, C), or features (N, D), in a new array.
 
-        x may also be an object that returns batches, as for `fit`. Several threads may predict with one network at the
+        x may also be an object that returns batches, as for `fit`. With several inputs it is a list of arrays, or a dict
+        by name, as is each batch; with several outputs a list of arrays is returned, in their order. Several threads may predict with one network at the
         same time. NaN in an image makes only the outputs for that image NaN.
         It warns, once, if the range of x is not that of the data trained on, such as 0..255 instead of 0..1.
         """
         batch_size = check_size("predict", "batch_size", batch_size)
         if is_stream(x) and not isinstance(x, list):  # a list of tuples holds samples, one tuple of features each
-            return np.concatenate([self.predict(part, batch_size) for part in inputs_of(x, "predict")])
+            parts = [self.predict(part, batch_size) for part in inputs_of(x, "predict")]
+            if len(self._layer_row.output_names) > 1:
+                return [np.concatenate(output) for output in zip(*parts, strict=True)]
+            return np.concatenate(parts)
+        if self._layer_row.joint:
+            return self._predict_joint(x, batch_size)
         x = as_images("predict", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
         self._range.check("predict", x)
         return self._in_user_order(engine.predict(Batches(x, data_format=self.data_format), batch_size))
 
+    def _predict_joint(self, x: Any, batch_size: int) -> Any:
+        """Return the output, or the list of outputs, of a network with several inputs or outputs."""
+        samples = joint_inputs("predict", self._layer_row, x, self.data_format)
+        outputs = self._build(self._layer_row.in_shape or ()).predict(samples, batch_size)
+        several = [self._in_user_order(output) for output in each(outputs)]
+        return several if len(several) > 1 else several[0]
+
     @checks_arguments
     def activations(self, x: Any) -> list[Any]:
-        """Return the output of each layer for x: a list of arrays, channels in the network's order."""
+        """Return the output of each layer for x, as for `predict`: a list of arrays, channels in the network's order."""
         x = self._inputs("activations", x)
         return [self._in_user_order(a) for a in layer_outputs(self._layer_row.graph, x)]
 
@@ -166,8 +180,10 @@ class NetworkBase(ChecksArguments):
         Parameters
         ----------
         x : images (N, H, W) or (N, H, W, C), or features (N, D)
+            For several inputs a list of arrays, or a dict by name; `values` then begins with all of them.
         labels : int or int array of shape (N,), optional
-            The class of each sample whose score is differentiated; by default the class with the largest score. The
+            The class of each sample whose score is differentiated; by default the class with the largest score. Of
+            several outputs, the first one has the scores. The
             score is the input of the final activation, which would flatten the gradient. A single output stands for
             two classes.
 
@@ -188,7 +204,13 @@ class NetworkBase(ChecksArguments):
         return [self._in_user_order(a) for a in values], [self._in_user_order(a) for a in gradients]
 
     def _inputs(self, caller: str, x: Any) -> Any:
-        """Return x checked, channels last, in the network's dtype and in memory of its own; build if need be."""
+        """Return x checked, channels last, in the network's dtype and in memory of its own; build if need be.
+
+        A tuple of arrays for several inputs.
+        """
+        if self._layer_row.joint:
+            samples = joint_inputs(caller, self._layer_row, x, self.data_format)
+            return samples.inputs(slice(None), Space(self._build(self._layer_row.in_shape or ()).dtype))
         x = as_images(caller, x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
         return Batches(x, data_format=self.data_format).inputs(slice(None), Space(engine.dtype))

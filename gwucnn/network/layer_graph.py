@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from gwucnn.common import set_inside
+from gwucnn.common import ShapeError, only, set_inside
 from gwucnn.layers import Layer
 from gwucnn.layers.graphs.graph import Graph, GraphBuilder
 from gwucnn.layers.graphs.tensor import Tensor
+from gwucnn.loss_functions import JointLoss
+from gwucnn.network.ends import by_order, input_names, output_names
 from gwucnn.network.layer_row import LayerRow
 
 __all__ = ["LayerGraph", "is_tensors"]
@@ -61,6 +64,7 @@ class LayerGraph(LayerRow):
             )
         several = [list(given) if isinstance(given, (list, tuple)) else [given] for given in (inputs, outputs)]
         self.inputs, self.outputs = several
+        self.joint = len(self.inputs) > 1 or len(self.outputs) > 1
         if self.inputs[0].channels_first != channels_first:
             wanted = "channels_first" if self.inputs[0].channels_first else "channels_last"
             raise ValueError(
@@ -68,13 +72,16 @@ class LayerGraph(LayerRow):
             )
         self._graph = graph_of(*several)
         self.layers = list({id(layer): layer for layer in self._graph.steps}.values())
-        if not self.layers:
+        if not all(tensor.layer for tensor in self.outputs):
             raise ValueError("GWUNetwork: expected outputs of layers, got its inputs; call a layer on them")
         for number, layer in enumerate(self.layers):
             if "." not in layer.label:  # one that belongs to another network too keeps its label
                 set_inside(layer, label=f"{number}.{type(layer).__name__}")
         self.shapes = [layer.out_shape for layer in self.layers]
-        self.in_shape = self.inputs[0].sample_shape
+        self.in_shapes, self.out_shapes = ([tensor.sample_shape for tensor in ends] for ends in several)
+        self.in_shape: Any = only(self.in_shapes)
+        self._input_names = input_names(self.inputs)
+        self._output_names = output_names(self.outputs, self.layers)
 
     @property
     def graph(self) -> Graph:
@@ -82,7 +89,42 @@ class LayerGraph(LayerRow):
 
     @property
     def last(self) -> Layer:
-        return self._graph.nodes[self._graph.outputs[0] - self._graph.inputs].layer
+        return self._layer_of(self._graph.outputs[0])
+
+    def _layer_of(self, output: int) -> Layer:
+        return self._graph.nodes[output - self._graph.inputs].layer
+
+    @property
+    def input_names(self) -> list[str]:
+        return self._input_names
+
+    @property
+    def output_names(self) -> list[str]:
+        return self._output_names
+
+    @property
+    def out_shape(self) -> Any:
+        """The shape of one output, or the tuple of the shapes of several."""
+        return only(self.out_shapes)
+
+    def start(self, shape: Any) -> None:
+        if len(self.inputs) == 1:
+            super().start(shape)
+
+    def from_user(self, input_shape: Any) -> Any:
+        if len(self.inputs) == 1:
+            return super().from_user(input_shape)
+        given = by_order("build", "input_shape", "input", input_shape, self.input_names)
+        shapes = tuple(LayerRow.from_user(self, shape) for shape in given)
+        if shapes != self.in_shape:
+            known = [self.in_user_order(shape) for shape in self.in_shapes]
+            raise ShapeError(f"build: expected the shapes of the inputs, {known}, got {input_shape}; leave build out")
+        return shapes
+
+    def check_loss(self, loss: Any) -> None:
+        losses = loss.losses if isinstance(loss, JointLoss) else [loss]
+        for one, output, shape in zip(losses, self._graph.outputs, self.out_shapes, strict=True):
+            self._check_loss(one, replace(self._graph, outputs=(output,)), self._layer_of(output), shape)
 
     def description(self) -> dict[str, Any]:
         numbers = {id(layer): number for number, layer in enumerate(self.layers)}
