@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.callbacks.history import History
@@ -43,6 +43,10 @@ class GWUNetwork(Savable):
     ----------
     layers : iterable of Layer
         They can also be added one by one.
+    inputs, outputs : Tensor or list of Tensor
+        Instead of layers: what `Input` returned, and what layers returned that were called on it. With several inputs
+        or outputs, data are given as lists of arrays in this order, or as dicts by name: of `Input(shape, name=...)`,
+        by default 'input_0' and so on, and of the layer that computes an output, by default such as '3.Dense'.
     data_format : 'channels_last' or 'channels_first'
         Order of the axes of images, (N, H, W, C) or (N, C, H, W), and of all sizes that are stated or shown.
     precision : 'float32' or 'float64'
@@ -76,7 +80,7 @@ class GWUNetwork(Savable):
         lr: Any = None,
         optimizer: Any = "sgd",
         *,
-        metrics: Sequence[Any] | Mapping[str, Any] = ("accuracy",),
+        metrics: Any = ("accuracy",),
         loss_weights: Any = None,
         global_clipnorm: float | None = None,
     ) -> None:
@@ -104,7 +108,8 @@ class GWUNetwork(Savable):
             compared with 0.5; otherwise the largest output is the predicted class. A function (y_true, y_pred) ->
             number is called for each batch, with arrays of the shape of the outputs (labels as one-hot rows), and
             averaged over the batches by their sizes; if it takes sample_weight too, by their weights. With several
-            outputs they are for all of them, those of classes not for quantities; or a dict by name gives each its own.
+            outputs they are for all of them, those of classes not for quantities; a dict by name, or a list of lists,
+            gives each output its own.
         loss_weights : list of float, or dict by name, optional
             With several outputs, the factor of each loss in their sum; by default 1.
         global_clipnorm : float, optional

@@ -247,8 +247,7 @@ def batch_weights(targets: Any, classes: int, class_weight: Any, sample_weight: 
         weights = _as_weights(caller, sample_weight)
         if weights.shape != (count,):
             raise ShapeError(
-                f"{caller}: expected sample_weight of shape ({count},), got {weights.shape}; give one "
-                "for each sample"
+                f"{caller}: expected sample_weight of shape ({count},), got {weights.shape}; give one for each sample"
             )
     if class_weight is not None:
         _multiply_by_class(weights, targets, classes, class_weight)

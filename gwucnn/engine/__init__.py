@@ -15,8 +15,8 @@ Start with `engine.py`. The life of a training step, and where each part of it i
    of running statistics, run.
 
 `team.py` is the interface between this and data-parallel training, `epoch_totals.py` the loss and metrics of an epoch
-(`metric_kinds.py` says how each is accumulated), `joint_head.py` and `joint_totals.py` loss and metrics of several outputs, `workspaces.py` the buffers that threads share in turn,
-`inspection.py` what plots look at.
+(`metric_kinds.py` says how each is accumulated), `joint_head.py` and `joint_totals.py` those of several outputs,
+`workspaces.py` the buffers that threads share in turn, `inspection.py` what plots look at.
 """
 
 from gwucnn.engine.engine import Engine, TrainingConfig

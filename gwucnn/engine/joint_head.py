@@ -47,17 +47,16 @@ class JointHead:
         """Return what holds the loss of a batch in its `value`, the gradients with respect to z, and the outputs."""
         if self.loss_function is None:
             raise NotBuiltError("loss: expected a network with losses, got none; call compile(loss=...) first")
-        terms, gradients, outputs, losses = [], [], [], []
+        found: list[tuple[Any, ...]] = []
         weights = self.loss_function.weights
         for number, (head, weight) in enumerate(zip(self._heads, weights, strict=True)):
             inner = space.child(number)
             loss, gradient, y = head.measure(z[number], target[number], share, inner)
             if weight != 1:
                 gradient = inner.run("weigh", ops.rescale, gradient, weight, out=inner.array("weighed", gradient.shape))
-            terms.append(Scaled(loss, weight))
-            for found, one in ((gradients, gradient), (outputs, y), (losses, loss)):
-                found.append(one)
-        return Sum(terms), tuple(gradients), JointOutputs(tuple(outputs), tuple(losses))
+            found.append((Scaled(loss, weight), gradient, y, loss))
+        terms, gradients, outputs, losses = zip(*found, strict=True)
+        return Sum(list(terms)), gradients, JointOutputs(outputs, losses)
 
 
 def make_head(activations: Sequence[Any], loss: Any) -> LossHead | JointHead:

@@ -19,7 +19,8 @@ def describe_nonfinite(loss: float, graph: Graph, x: Any, spaces: Sequence[Space
 
     It runs the forward pass once more, so the caller has to reset the state of the random numbers before and after.
 
-    graph : the steps, just run forward and backward. x : inputs of the batch, a tuple for several. spaces : one for each step.
+    graph : the steps, just run forward and backward. x : inputs of the batch, a tuple for several. spaces : one for
+    each step.
     """
     values = graph.forward(each(x), spaces)
     for step, y in zip(graph.steps, values[graph.inputs :], strict=True):

@@ -39,5 +39,5 @@ class JointLoss:
             loss.check_outputs(activation, shape)
 
     def __repr__(self) -> str:
-        terms = (f"{w:g} * {loss!r} of {name}" for name, loss, w in zip(self.names, self.losses, self.weights, strict=True))
-        return f"<{' + '.join(terms)}>"
+        terms = zip(self.names, self.losses, self.weights, strict=True)
+        return f"<{' + '.join(f'{weight:g} * {loss!r} of {name}' for name, loss, weight in terms)}>"

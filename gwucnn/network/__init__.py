@@ -6,8 +6,9 @@ Four classes, each a step on the way to `GWUNetwork`, which adds `compile` and `
 - `inputs.InputValidation`: checks samples and targets against the network and its loss
 - `saving.Savable`: files, pickles and copies, and the history of a run that continues
 
-`layer_row.LayerRow` builds layers as their shapes become known, `layer_graph.LayerGraph` is for those
-connected by the user; `ends.py`, `joint_data.py` and `objective.py` are about several inputs and outputs; `summary.py` formats the table.
+`layer_row.LayerRow` builds layers as their shapes become known, `layer_graph.LayerGraph` has those that the user
+connected; `ends.py`, `joint_data.py` and `objective.py` are about several inputs and outputs; `summary.py` formats the
+table.
 """
 
 from gwucnn.network.inputs import refuse_optimizer_names

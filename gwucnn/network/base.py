@@ -139,9 +139,10 @@ class NetworkBase(ChecksArguments):
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """Return the outputs for images (N, H, W) or (N, H, W, C), or features (N, D), in a new array.
 
-        x may also be an object that returns batches, as for `fit`. With several inputs it is a list of arrays, or a dict
-        by name, as is each batch; with several outputs a list of arrays is returned, in their order. Several threads may predict with one network at the
-        same time. NaN in an image makes only the outputs for that image NaN.
+        x may also be an object that returns batches, as for `fit`. With several inputs it is a list of arrays, or a
+        dict by name, as is each batch; with several outputs a list of arrays is returned, in their order. Several
+        threads may predict with one network at the same time. NaN in an image makes only the outputs for that image
+        NaN.
         It warns, once, if the range of x is not that of the data trained on, such as 0..255 instead of 0..1.
         """
         batch_size = check_size("predict", "batch_size", batch_size)
@@ -166,7 +167,7 @@ class NetworkBase(ChecksArguments):
 
     @checks_arguments
     def activations(self, x: Any) -> list[Any]:
-        """Return the output of each layer for x, as for `predict`: a list of arrays, channels in the network's order."""
+        """Return the output of each layer for x, as in `predict`: a list of arrays, channels in the network's order."""
         x = self._inputs("activations", x)
         return [self._in_user_order(a) for a in layer_outputs(self._layer_row.graph, x)]
 

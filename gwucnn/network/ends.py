@@ -64,7 +64,9 @@ def by_order(caller: str, what: str, kind: str, given: Any, names: Sequence[str]
                 )
         missing = [name for name in names if name not in given]
         if missing:
-            raise ValueError(f"{caller}: expected {what} for the {kind}s {listed}, got none for {missing[0]!r}; give it too")
+            raise ValueError(
+                f"{caller}: expected {what} for the {kind}s {listed}, got none for {missing[0]!r}; give it too"
+            )
         return [given[name] for name in names]
     if len(names) == 1:
         return [given]

@@ -75,15 +75,15 @@ class InputValidation(NetworkBase):
 
     def _data(self, caller: str, x: Any, y: Any) -> Batches:
         """Check inputs and targets against the network, which this builds, and against each other."""
+        loss: Any = None if self._compiled is None else self._compiled.loss
         if self._layer_row.joint:
-            loss = None if self._compiled is None else self._compiled.loss
             self._build(self._layer_row.in_shape or ())
             return joint_samples(caller, self._layer_row, x, y, loss, self.data_format)
-        if self._compiled is None:
+        if loss is None:
             raise NotBuiltError(f"{caller}: expected a compiled network; call compile(loss=...) first")
         x = as_images(caller, x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
-        return with_targets(caller, x, y, self._compiled.loss, engine.out_shape, self.data_format)
+        return with_targets(caller, x, y, loss, engine.out_shape, self.data_format)
 
     def _finite_data(self, caller: str, x: Any, y: Any) -> Batches:
         """Do what `_data` does, refuse inputs that are not finite, and warn once about pixels that are not scaled."""

@@ -15,7 +15,8 @@ __all__ = ["check_joint", "joint_inputs", "joint_samples", "refuse_class_weight"
 def joint_inputs(caller: str, row: LayerRow, x: Any, data_format: str) -> JointBatches:
     """Return the samples of each input, from a list or a dict of arrays, after checking their shapes and numbers."""
     parts = []
-    for name, shape, given in zip(row.input_names, row.in_shapes, by_order(caller, "x", "input", x, row.input_names), strict=True):
+    names = row.input_names
+    for name, shape, given in zip(names, row.in_shapes, by_order(caller, "x", "input", x, names), strict=True):
         part = as_images(f"{caller}: input {name!r}", given, data_format)
         found = sample_shape(part, data_format)
         if found != shape:
@@ -27,8 +28,10 @@ def joint_inputs(caller: str, row: LayerRow, x: Any, data_format: str) -> JointB
         parts.append(Batches(part, data_format=data_format))
     counts = [len(part) for part in parts]
     if len(set(counts)) > 1:
-        listed = ", ".join(f"{count} of {name!r}" for count, name in zip(counts, row.input_names, strict=True))
-        raise ShapeError(f"{caller}: expected as many samples of each input, got {listed}; give one of each for a sample")
+        listed = ", ".join(f"{count} of {name!r}" for count, name in zip(counts, names, strict=True))
+        raise ShapeError(
+            f"{caller}: expected as many samples of each input, got {listed}; give one of each for a sample"
+        )
     return JointBatches(parts)
 
 

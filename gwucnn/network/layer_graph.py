@@ -110,6 +110,8 @@ class LayerGraph(LayerRow):
     def start(self, shape: Any) -> None:
         if len(self.inputs) == 1:
             super().start(shape)
+        elif shape != self.in_shape:
+            raise ShapeError(f"GWUNetwork: expected inputs of the shapes {self.in_shape}, got {shape}; give such")
 
     def from_user(self, input_shape: Any) -> Any:
         if len(self.inputs) == 1:

@@ -29,10 +29,14 @@ class LayerRow:
         The shape of one input: stated by the first layer, or passed to `start`.
     shapes : list of tuple of int
         The shape of one output of each layer that is built.
+    in_shapes, out_shapes : list of tuple of int
+        The shapes of all inputs and outputs of connected layers.
     joint : bool
         Whether there are several inputs or several outputs.
     """
 
+    in_shapes: list[Shape]
+    out_shapes: list[Shape]
     joint = False
 
     def __init__(self, channels_first: bool) -> None:

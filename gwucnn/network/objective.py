@@ -15,7 +15,10 @@ __all__ = ["objective"]
 
 
 def objective(row: LayerRow, loss: Any, loss_weights: Any, metrics: Any) -> tuple[LossFunction | JointLoss, Any]:
-    """Return the loss and the metrics, checked, from the arguments of `compile`; with a JointLoss those of each output."""
+    """Return the loss and the metrics, checked, from the arguments of `compile`.
+
+    With several outputs these are a JointLoss, and a tuple with the metrics of each output.
+    """
     names = row.output_names
     if len(names) > 1:
         checked, reported = _joint(names, loss, loss_weights, metrics)
@@ -58,11 +61,11 @@ def _metrics(names: Sequence[str], losses: Sequence[LossFunction], given: Any) -
     """Return the metrics of each output; those for all outputs do not count for quantities if some are classes."""
     if isinstance(given, Mapping):
         mine = by_order("compile", "metrics", "output", dict.fromkeys(names, ()) | dict(given), names)
-    elif isinstance(given, tuple) and given and all(isinstance(of_it, (list, tuple)) for of_it in given):
-        mine = by_order("compile", "metrics", "output", given, names)  # as in a file
+    elif isinstance(given, (list, tuple)) and given and all(isinstance(of_it, (list, tuple)) for of_it in given):
+        mine = by_order("compile", "metrics", "output", given, names)
     else:
         mine, classes = [given] * len(names), [loss for loss in losses if loss.classifies]
-        if classes:
+        if classes and len(classes) < len(losses):
             functions = [metric for metric in check_metrics(given, classes[0]) if not isinstance(metric, str)]
             mine = [given if loss.classifies else functions for loss in losses]
     return tuple(check_metrics(of_it, loss) for of_it, loss in zip(mine, losses, strict=True))
