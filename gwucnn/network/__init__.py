@@ -7,12 +7,12 @@ Four classes, each a step on the way to `GWUNetwork`, which adds `compile` and `
 - `saving.Savable`: files, pickles and copies, and the history of a run that continues
 
 `layer_row.LayerRow` builds layers as their shapes become known, `layer_graph.LayerGraph` has those that the user
-connected; `ends.py`, `joint_data.py` and `objective.py` are about several inputs and outputs; `summary.py` formats the
+connected; `ends.py`, `joint_data.py` and `objectives.py` are about several inputs and outputs; `summary.py` formats the
 table.
 """
 
 from gwucnn.network.inputs import refuse_optimizer_names
-from gwucnn.network.objective import objective
+from gwucnn.network.objectives import objective
 from gwucnn.network.saving import Savable
 
 __all__ = [

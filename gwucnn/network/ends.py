@@ -52,16 +52,15 @@ def _require_different(kind: str, names: list[str], whose: str) -> None:
 def by_order(caller: str, what: str, kind: str, given: Any, names: Sequence[str]) -> list[Any]:
     """Return what was given for each input or output, in their order.
 
-    given : a list or tuple with one item each, or a mapping of all names; for a single input or output the thing itself,
-    which may be a list, or a mapping. kind : 'input' or 'output'.
+    given : a list or tuple with one item each, or a mapping of all names; for a single input or output the thing
+    itself, which may be a list, or a mapping. kind : 'input' or 'output'.
     """
     listed = ", ".join(map(repr, names))
     if isinstance(given, Mapping):
         for name in given:
             if name not in names:
-                raise ValueError(
-                    f"{caller}: expected {what} for the {kind}s {listed}, got one for {name!r}{did_you_mean(name, names)}"
-                )
+                hint = did_you_mean(name, names)
+                raise ValueError(f"{caller}: expected {what} for the {kind}s {listed}, got one for {name!r}{hint}")
         missing = [name for name in names if name not in given]
         if missing:
             raise ValueError(

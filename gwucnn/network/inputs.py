@@ -166,13 +166,14 @@ class InputValidation(NetworkBase):
             return
         if losses[-1] < (1 - LEAST_FALL) * losses[0]:
             return
-        images = data.inputs(slice(0, 64), Space(self._dtype))
+        count = min(len(data), 64)
+        images = data.inputs(slice(0, count), Space(self._dtype))
         shut = shut_layers(self._layer_row.graph, images)
         if shut:
             self._warned.add("shut")
             warn_user(
                 f"fit: the loss stays at {losses[-1]:.6g} because the relu of {shut[0]} is 0 for every one of "
-                f"{min(64, len(data))} images, and no gradient passes it; make the network again and train it with a lower lr "
+                f"{count} images, and no gradient passes it; make the network again and train it with a lower lr "
                 f"than {self.optimizer.lr:g}"  # type: ignore[union-attr]
             )
 
