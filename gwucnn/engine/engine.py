@@ -167,8 +167,7 @@ class Engine:
         """Return the outputs of all samples in a new array; a tuple of them for several outputs."""
         self.update_layout()
         graph, recorder, workspaces = self._inference
-        shapes = [self.out_shape] if len(self.graph.outputs) == 1 else self.out_shape
-        outputs = [np.empty((len(batches), *shape), self.dtype) for shape in shapes]
+        outputs = self._empty_outputs(len(batches))
         workspace = workspaces.borrow()
         for indices in batches.split(size):
             x = batches.inputs(indices, workspace.outer)
@@ -177,10 +176,18 @@ class Engine:
                 return self.head.outputs(self._forward(graph, x, workspace), workspace.outer)
 
             found = recorder.run(workspace, ("predict", indices.stop - indices.start), compute)
-            for output, rows in zip(outputs, each(found), strict=True):
-                output[indices] = rows
+            if isinstance(outputs, tuple):
+                for output, rows in zip(outputs, found, strict=True):
+                    output[indices] = rows
+            else:
+                outputs[indices] = found
         workspaces.give_back(workspace)
-        return only(outputs)
+        return outputs
+
+    def _empty_outputs(self, count: int) -> Any:
+        if len(self.graph.outputs) == 1:
+            return np.empty((count, *self.out_shape), self.dtype)
+        return tuple(np.empty((count, *shape), self.dtype) for shape in self.out_shape)
 
     def evaluate(self, batches: Batches, size: int, totals: Totals | None = None) -> Totals:
         """Return the loss and metrics of samples with targets, added to `totals`; weights do not change."""
