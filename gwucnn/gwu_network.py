@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from gwucnn.callbacks.history import History
@@ -19,9 +19,8 @@ from gwucnn.data import (
     refuse_beside_stream,
     sample_weights,
 )
-from gwucnn.engine import Team, Totals, TrainingConfig, check_metrics, team_of
-from gwucnn.loss_functions import loss_function
-from gwucnn.network import Savable, refuse_optimizer_names
+from gwucnn.engine import Team, Totals, TrainingConfig, team_of
+from gwucnn.network import Savable, objective, refuse_optimizer_names
 from gwucnn.optimizers import optimizer as make_optimizer
 from gwucnn.training import (
     LearningRates,
@@ -44,6 +43,10 @@ class GWUNetwork(Savable):
     ----------
     layers : iterable of Layer
         They can also be added one by one.
+    inputs, outputs : Tensor or list of Tensor
+        Instead of layers: what `Input` returned, and what layers returned that were called on it. With several inputs
+        or outputs, data are given as lists of arrays in this order, or as dicts by name: of `Input(shape, name=...)`,
+        by default 'input_0' and so on, and of the layer that computes an output, by default such as '3.Dense'.
     data_format : 'channels_last' or 'channels_first'
         Order of the axes of images, (N, H, W, C) or (N, C, H, W), and of all sizes that are stated or shown.
     precision : 'float32' or 'float64'
@@ -79,7 +82,8 @@ class GWUNetwork(Savable):
         lr: Any = None,
         optimizer: Any = "sgd",
         *,
-        metrics: Sequence[Any] = ("accuracy",),
+        metrics: Any = ("accuracy",),
+        loss_weights: Any = None,
         global_clipnorm: float | None = None,
     ) -> None:
         """Choose the loss, the optimizer and the metrics.
@@ -92,7 +96,8 @@ class GWUNetwork(Savable):
             'log_loss', 'binary_crossentropy', 'cross_entropy', 'mse', 'mae' or 'huber'. An object may have options,
             such as CrossEntropy(label_smoothing=0.1). A function (y_true, y_pred) -> (loss, gradient) is a loss of your
             own: the mean over the samples, and its derivative with respect to each number of y_pred. For one with
-            options, or that is saved with the network, see `LossFunction`.
+            options, or that is saved with the network, see `LossFunction`. With several outputs: one for all, a list
+            with one for each, or a dict by the names of the outputs.
         lr : float or Schedule, optional
             Learning rate for an optimizer given by name; by default that optimizer's own. See `gwucnn.schedules` for
             learning rates that change during training.
@@ -104,7 +109,11 @@ class GWUNetwork(Savable):
             weighted by sample. With 'binary_crossentropy', several outputs are independent yes-or-no answers, each
             compared with 0.5; otherwise the largest output is the predicted class. A function (y_true, y_pred) ->
             number is called for each batch, with arrays of the shape of the outputs (labels as one-hot rows), and
-            averaged over the batches by their sizes; if it takes sample_weight too, by their weights.
+            averaged over the batches by their sizes; if it takes sample_weight too, by their weights. With several
+            outputs they are for all of them, those of classes not for quantities; a dict by name, or a list of lists,
+            gives each output its own.
+        loss_weights : list of float, or dict by name, optional
+            With several outputs, the factor of each loss in their sum; by default 1.
         global_clipnorm : float, optional
             Largest norm of the gradient of all trainable weights together; a gradient with a larger norm is scaled
             down.
@@ -117,11 +126,7 @@ class GWUNetwork(Savable):
         if global_clipnorm is not None:
             global_clipnorm = check_positive("compile", "global_clipnorm", global_clipnorm)
         refuse_optimizer_names(loss=loss, lr=lr)
-        checked = loss_function(loss)
-        metrics = check_metrics(metrics, checked)
-        if self._layer_row.complete:
-            self._layer_row.check_loss(checked)
-            check_metrics(metrics, checked, self._layer_row.out_shape[-1])
+        checked, metrics = objective(self._layer_row, loss, loss_weights, metrics)
         chosen = make_optimizer(optimizer, lr)
         chosen.claim(self)
         self._compiled = TrainingConfig(checked, chosen, metrics, global_clipnorm)
@@ -158,10 +163,12 @@ class GWUNetwork(Savable):
             a time. Or,
             without y, batches (x, y) or (x, y, sample_weight): any object with a length whose `x[i]` is batch number i
             (the order of the batches is then shuffled, not that of the samples), or anything that can be iterated over,
-            such as a generator or PyTorch's DataLoader (taken in its order, and read ahead in a thread).
+            such as a generator or PyTorch's DataLoader (taken in its order, and read ahead in a thread). With several
+            inputs, x is a list of arrays in their order, or a dict by name; so is that of each batch.
         y : shape (N,), (N, 1) or (N, outputs)
             Labels, one-hot rows or real values, depending on the loss. If the outputs are images (N, H, W, C): labels
-            of pixels (N, H, W), or images like the outputs.
+            of pixels (N, H, W), or images like the outputs. With several outputs, a list of such arrays, or a dict by
+            name.
         epochs : int
             Number of the last epoch, counting from 1.
         batch_size : int, optional
@@ -177,9 +184,10 @@ class GWUNetwork(Savable):
             See `gwucnn.callbacks`. The simplest one is a function of an epoch's record that returns True to stop.
         class_weight : dict of label to float, or 'balanced', optional
             Weight of the samples of each class; 1 for classes that are not listed. 'balanced' gives all classes in y
-            the same influence: as in scikit-learn, by the weights N / (classes * samples of the class).
+            the same influence: as in scikit-learn, by the weights N / (classes * samples of the class). Not with
+            several outputs.
         sample_weight : array, shape (N,), optional
-            Weight of each sample.
+            Weight of each sample, in the loss of every output.
         initial_epoch : int
             Number of epochs already done, to continue a run. `network.history` keeps the records of those epochs.
         steps_per_epoch : int, optional
@@ -353,7 +361,8 @@ class GWUNetwork(Savable):
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)
             data.weights = sample_weights(data.targets, 0, None, sample_weight, where)
-            self._range.check("evaluate", data.x)
+            if not self._layer_row.joint:
+                self._range.check("evaluate", data.x)
             return data
 
         engine, data = self._feed("evaluate", x, y, admit)

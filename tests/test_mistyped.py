@@ -28,7 +28,7 @@ MISTYPED = [
     (lambda: GWUNetwork().compile("mse", metrics=["acuracy"]), ValueError,
      "compile: expected metrics to be one of 'accuracy', 'top_k_accuracy', 'precision', 'recall', 'f1', 'auc', got 'acuracy'; did you mean 'accuracy'?"),
     (lambda: GWUNetwork().compile("mse", learning_rat=0.1), TypeError,
-     "compile: expected the arguments loss, lr, optimizer, metrics, global_clipnorm, got 'learning_rat'"),
+     "compile: expected the arguments loss, lr, optimizer, metrics, loss_weights, global_clipnorm, got 'learning_rat'"),
     (lambda: GWUNetwork().fit(0, 0, epoch=3), TypeError,
      "fit: expected the arguments x, y, epochs, batch_size, validation_split, validation_data, shuffle, callbacks, "
      "class_weight, sample_weight, initial_epoch, steps_per_epoch, mix, verbose, distributed, got 'epoch'; did you mean 'epochs'?"),

@@ -10,7 +10,8 @@ from gwucnn.common import ChecksArguments, check_between, look_up
 
 __all__ = ["Monitor"]
 
-# Values with these words in their name improve when they grow; all others improve when they shrink.
+# Values with these words in their name improve when they grow; all others improve when they shrink, also
+# the loss of an output called 'auc'.
 LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1", "auc")
 
 
@@ -34,7 +35,8 @@ class Monitor(ChecksArguments):
         if not isinstance(monitor, str):
             raise TypeError(f"{self._caller}: expected monitor to be a name such as 'val_loss', got {monitor!r}")
         self.monitor = monitor
-        automatic = 1 if any(word in monitor for word in LARGER_IS_BETTER) else -1
+        larger = any(word in monitor for word in LARGER_IS_BETTER) and not monitor.endswith("loss")
+        automatic = 1 if larger else -1
         self._sign = look_up(self._caller, "mode", mode, {"auto": automatic, "min": -1, "max": 1})
         self.min_delta = check_between(self._caller, "min_delta", min_delta, 0)
         self._restored = False

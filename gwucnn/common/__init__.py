@@ -5,6 +5,7 @@
 - `attributes.py`: assignments to attributes that would have no effect
 - `figures.py`: figures of matplotlib; `html.py`: tables and curves for notebooks
 - `configurable.py`: objects that are fully described by their constructor's arguments
+- `several.py`: one array, or a tuple of several
 - `windows.py`: arithmetic of windows that slide over images
 - `atomic_file.py`, `chunked.py`, `seeds.py`: files replaced atomically, large arrays piece by piece, repeatable runs
 """
@@ -47,6 +48,7 @@ from gwucnn.common.names import (
     unknown_argument,
 )
 from gwucnn.common.seeds import set_random_seed
+from gwucnn.common.several import each, only
 from gwucnn.common.suggestions import did_you_mean, missing_name
 from gwucnn.common.windows import (
     Border,
@@ -89,6 +91,7 @@ __all__ = [
     "classes_by_name",
     "constructor_repr",
     "did_you_mean",
+    "each",
     "from_config",
     "function_name",
     "html_curves",
@@ -100,6 +103,7 @@ __all__ = [
     "min_and_max",
     "missing_name",
     "new_figure",
+    "only",
     "pair",
     "panels",
     "quoted_number_hint",

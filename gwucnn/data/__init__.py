@@ -2,6 +2,7 @@
 
 - `checks.py`: images, targets and weights that users pass
 - `batches.py`: `Batches` gathers samples into buffers; a `Run` is a sequence of batches of one size
+- `joint.py`: the same for networks with several inputs or outputs
 - `statistics.py`: the range of the inputs of training, against which later inputs are compared
 - `streams.py`: batches from an object of the user's, which may be larger than memory
 - `iterables.py`: batches from a generator, a DataLoader or another iterable, read ahead in a thread
@@ -23,6 +24,7 @@ from gwucnn.data.checks import (
     with_targets,
 )
 from gwucnn.data.iterables import IterableStream
+from gwucnn.data.joint import JointBatches
 from gwucnn.data.mixed import MixedData, check_mixer
 from gwucnn.data.mixers import CutMix, Mixer, MixUp
 from gwucnn.data.statistics import InputStatistics, difference
@@ -35,6 +37,7 @@ __all__ = [
     "CutMix",
     "InputStatistics",
     "IterableStream",
+    "JointBatches",
     "MixUp",
     "MixedData",
     "Mixer",

@@ -10,7 +10,7 @@ import numpy as np
 
 from gwucnn.memory import Space
 
-__all__ = ["Batches", "Run", "sample_shape"]
+__all__ = ["Batch", "Batches", "Run", "fill_targets", "rounded", "sample_shape"]
 
 # Most samples in a run of batches: enough that the cost per run does not matter, few enough that a progress bar moves.
 MOST_SAMPLES_PER_RUN = 256
@@ -55,7 +55,7 @@ class Batches:
 
         Arrays on disk, and those whose copy would be very large, are left as they are, to be rounded batch by batch.
         """
-        self.x, self.targets = _rounded(self.x, dtype), _rounded(self.targets, dtype)
+        self.x, self.targets = rounded(self.x, dtype), rounded(self.targets, dtype)
 
     def split(self, size: int) -> Iterator[slice]:
         """Yield the slices of samples that make up the batches, in order."""
@@ -112,7 +112,7 @@ class Batches:
             kept = {size: old for size, old in batches.items() if old.generation == space.generation}
             space.saved["batches"] = {**kept, count: batch}
         self._fill_inputs(indices, batch.x, space)
-        self._fill_targets(indices, batch.target, space)
+        fill_targets(self.targets, indices, batch.target, space)
         self.fill_shares(indices, batch, space)
         return batch
 
@@ -131,21 +131,6 @@ class Batches:
         gathered = _pick(self.x, indices, space, "gathered x")
         buffer[...] = gathered.transpose(0, 2, 3, 1) if self._channels_first else gathered
 
-    def _fill_targets(self, indices: Any, buffer: Any, space: Space) -> None:
-        """Copy targets; labels become one-hot rows."""
-        gathered = _pick(self.targets, indices, space, "gathered targets")
-        if gathered.ndim == 1:
-            buffer.fill(0)
-            buffer[np.arange(len(gathered)), gathered] = 1
-        elif gathered.ndim < buffer.ndim:  # a label for each pixel
-            buffer.fill(0)
-            # Image by image, so that the indices take little memory.
-            pixels = np.arange(gathered[:1].size)
-            for image, labels in zip(buffer, gathered, strict=True):
-                image.reshape(-1, image.shape[-1])[pixels, labels.reshape(-1)] = 1
-        else:
-            buffer[...] = gathered
-
     def fill_shares(self, indices: Any, batch: Batch, space: Space) -> None:
         """Fill in the share of each sample in the loss of the batch."""
         count = len(batch.share)
@@ -163,6 +148,22 @@ class Batches:
             np.divide(gathered, batch.weight, out=batch.share, casting="same_kind")
         else:
             batch.share.fill(0)
+
+
+def fill_targets(targets: Any, indices: Any, buffer: Any, space: Space) -> None:
+    """Copy the targets with these indices; labels become one-hot rows."""
+    gathered = _pick(targets, indices, space, "gathered targets")
+    if gathered.ndim == 1:
+        buffer.fill(0)
+        buffer[np.arange(len(gathered)), gathered] = 1
+    elif gathered.ndim < buffer.ndim:  # a label for each pixel
+        buffer.fill(0)
+        # Image by image, so that the indices take little memory.
+        pixels = np.arange(gathered[:1].size)
+        for image, labels in zip(buffer, gathered, strict=True):
+            image.reshape(-1, image.shape[-1])[pixels, labels.reshape(-1)] = 1
+    else:
+        buffer[...] = gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,7 @@ class Batch:
 LARGEST_COPY = 2**30
 
 
-def _rounded(array: Any, dtype: Any) -> Any:
+def rounded(array: Any, dtype: Any) -> Any:
     """Return an array of float64 as one of `dtype` that is plain in memory; any other unchanged."""
     wide = array is not None and array.dtype.type is np.float64 and dtype is not np.float64
     if not wide or array.size * np.dtype(dtype).itemsize > LARGEST_COPY:

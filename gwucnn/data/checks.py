@@ -12,6 +12,7 @@ import numpy as np
 from gwucnn.common import (
     ShapeError,
     chunks,
+    each,
     is_batch_source,
     is_number,
     min_and_max,
@@ -240,13 +241,13 @@ def batch_weights(targets: Any, classes: int, class_weight: Any, sample_weight: 
     """Return the weights of some of the samples, all of which may be 0."""
     if class_weight is None and sample_weight is None:
         return None
-    weights = np.ones(len(targets))
+    count = len(each(targets)[0])
+    weights = np.ones(count)
     if sample_weight is not None:
         weights = _as_weights(caller, sample_weight)
-        if weights.shape != (len(targets),):
+        if weights.shape != (count,):
             raise ShapeError(
-                f"{caller}: expected sample_weight of shape ({len(targets)},), got {weights.shape}; give one "
-                "for each sample"
+                f"{caller}: expected sample_weight of shape ({count},), got {weights.shape}; give one for each sample"
             )
     if class_weight is not None:
         _multiply_by_class(weights, targets, classes, class_weight)

@@ -46,6 +46,11 @@ class MixedData:
     """
 
     def __init__(self, data: Batches | Stream, mixer: Mixer, rng: Any, x_shape: Any, y_shape: Any, dtype: Any) -> None:
+        if isinstance(x_shape[0], tuple) or isinstance(y_shape[0], tuple):
+            raise ValueError(
+                "fit: expected no mix with several inputs or outputs, got one; leave it out, or give batches that "
+                "are mixed already"
+            )
         weighted = getattr(data, "weights", None) is not None
         mixer.require_mixable("fit", x_shape, y_shape, weighted=weighted)
         self._data, self.mixer, self._rng = data, mixer, rng

@@ -17,15 +17,15 @@ Start with `engine.py`. The life of a training step, and where each part of it i
    of running statistics, run.
 
 `team.py` is the interface between this and data-parallel training, `epoch_totals.py` the loss and metrics of an epoch
-(`metric_kinds.py` says how each is accumulated), `workspaces.py` the buffers that threads share in turn,
-`inspection.py` what plots look at.
+(`metric_kinds.py` says how each is accumulated), `joint_head.py` and `joint_totals.py` those of several outputs,
+`workspaces.py` the buffers that threads share in turn, `inspection.py` what plots look at.
 """
 
 from gwucnn.engine.engine import Engine, TrainingConfig
 from gwucnn.engine.epoch_totals import Totals
 from gwucnn.engine.inspection import layer_outputs, score_gradients, shut_layers
 from gwucnn.engine.loss_head import LossHead
-from gwucnn.engine.metric_names import check_metrics
+from gwucnn.engine.metric_names import check_metrics, metric_name
 from gwucnn.engine.sweeper import Sweeper
 from gwucnn.engine.team import ALONE, OtherRankFailed, Team, team_of
 
@@ -40,6 +40,7 @@ __all__ = [
     "TrainingConfig",
     "check_metrics",
     "layer_outputs",
+    "metric_name",
     "score_gradients",
     "shut_layers",
     "team_of",

@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gwucnn.common import NotBuiltError
+from gwucnn.common import NotBuiltError, each, only
 from gwucnn.data import Batch, Batches
-from gwucnn.engine.epoch_totals import Metrics, Totals
+from gwucnn.engine.epoch_totals import Totals
 from gwucnn.engine.fusion import plan
-from gwucnn.engine.loss_head import LossHead
-from gwucnn.engine.metric_names import check_metrics
+from gwucnn.engine.joint_head import make_head
+from gwucnn.engine.joint_totals import make_totals, metrics_of
 from gwucnn.engine.nonfinite import describe_nonfinite
-from gwucnn.engine.recorded import Constant, Recorder, Sum, TrainingRecording
+from gwucnn.engine.recorded import Recorder, Sum, TrainingRecording
 from gwucnn.engine.team import ALONE
 from gwucnn.engine.workspaces import Workspaces
 from gwucnn.layers import Layer
 from gwucnn.layers.graphs.graph import Graph
-from gwucnn.loss_functions import LossFunction
+from gwucnn.loss_functions import JointLoss, LossFunction
 from gwucnn.memory import Arena, Parameter, Randomness, Space, Workspace
 from gwucnn.ops import all_finite, clip_norm, fill_zero, weight_penalty
 from gwucnn.optimizers import Optimizer
@@ -32,9 +32,9 @@ __all__ = ["Engine", "TrainingConfig"]
 class TrainingConfig(NamedTuple):
     """The arguments of `compile`, checked."""
 
-    loss: LossFunction
+    loss: LossFunction | JointLoss
     optimizer: Optimizer
-    metrics: tuple[Any, ...] = ()  # names and functions
+    metrics: tuple[Any, ...] = ()  # names and functions; with a JointLoss, a tuple of them for each output
     global_clipnorm: float | None = None
 
 
@@ -48,7 +48,7 @@ class Engine:
     graph : Graph
         How they are connected.
     out_shape : tuple of int
-        Shape of one sample's outputs.
+        Shape of one sample's outputs; for several outputs, a tuple of their shapes.
     dtype : numpy dtype
         float32 or float64: of weights, activations and gradients.
     fuse : bool
@@ -63,7 +63,7 @@ class Engine:
         self,
         layers: Sequence[Layer],
         graph: Graph,
-        out_shape: tuple[int, ...],
+        out_shape: tuple[Any, ...],
         dtype: Any,
         *,
         fuse: bool = True,
@@ -84,14 +84,14 @@ class Engine:
         """Lay out the weights, trainable ones first, and plan the steps over them."""
         self.arena = Arena([parameter for layer in self.layers for parameter in layer.parameters], self.dtype)
         self._trainable_grads = self.arena.grads[: self.arena.trainable]
-        self._training_graph, (self._activation,) = plan(self.graph, fuse=self._fuse)
+        self._training_graph, self._activations = plan(self.graph, fuse=self._fuse)
         self._inference_graph, _ = plan(self.graph, fuse=self._fuse, training=False)
         self._needs_gradient = self._training_graph.needs_gradient()
         # Gradients that backward accumulates into, and which therefore have to start at zero.
         nodes = zip(self.steps, self._training_graph.accumulates(), strict=True)
         accumulated = [p for step, accumulates in nodes if accumulates for p in step.parameters]
         self._accumulated = [p.grad for p in dict.fromkeys(accumulated)]
-        self.head = LossHead(self._activation, None)
+        self.head = make_head(self._activations, None)
         self.optimizer: Optimizer | None = None
         self._metrics: tuple[Any, ...] = ()
         self._clipnorm: float | None = None
@@ -127,11 +127,11 @@ class Engine:
         """Set the loss, the optimizer, the metrics and the clipping of gradients."""
         self._config = config
         loss, optimizer = config.loss, config.optimizer
-        loss.check_outputs(self._activation, self.out_shape)
-        self.head = LossHead(self._activation, loss)
+        loss.check_outputs(only(self._activations), self.out_shape)
+        self.head = make_head(self._activations, loss)
         self._enable_recorders(self.head.replayable)
         self.optimizer = optimizer
-        self._metrics = check_metrics(config.metrics, loss, self.out_shape[-1])
+        self._metrics = metrics_of(config.metrics, loss, self.out_shape)
         self._clipnorm = config.global_clipnorm
         optimizer.bind(self.arena)
         self.workspaces.clear()
@@ -159,29 +159,35 @@ class Engine:
 
     def totals(self) -> Totals:
         """Return empty totals for an epoch."""
-        loss = self.head.loss_function
-        if loss is None or not self._metrics:
-            return Totals()
-        return Totals(Metrics(self._metrics, self.out_shape[-1], multi_label=loss.multi_label))
+        return make_totals(self.head.loss_function, self._metrics, self.out_shape)
 
     # ---------------------------------------------------------------- inference
 
     def predict(self, batches: Batches, size: int) -> Any:
-        """Return the outputs of all samples in a new array."""
+        """Return the outputs of all samples in a new array; a tuple of them for several outputs."""
         self.update_layout()
         graph, recorder, workspaces = self._inference
-        outputs = np.empty((len(batches), *self.out_shape), self.dtype)
+        outputs = self._empty_outputs(len(batches))
         workspace = workspaces.borrow()
         for indices in batches.split(size):
             x = batches.inputs(indices, workspace.outer)
 
             def compute(x: Any = x) -> Any:
-                (z,) = self._forward(graph, x, workspace)
-                return self.head.outputs(z, workspace.outer)
+                return self.head.outputs(self._forward(graph, x, workspace), workspace.outer)
 
-            outputs[indices] = recorder.run(workspace, ("predict", len(x)), compute)
+            found = recorder.run(workspace, ("predict", indices.stop - indices.start), compute)
+            if isinstance(outputs, tuple):
+                for output, rows in zip(outputs, found, strict=True):
+                    output[indices] = rows
+            else:
+                outputs[indices] = found
         workspaces.give_back(workspace)
         return outputs
+
+    def _empty_outputs(self, count: int) -> Any:
+        if len(self.graph.outputs) == 1:
+            return np.empty((count, *self.out_shape), self.dtype)
+        return tuple(np.empty((count, *shape), self.dtype) for shape in self.out_shape)
 
     def evaluate(self, batches: Batches, size: int, totals: Totals | None = None) -> Totals:
         """Return the loss and metrics of samples with targets, added to `totals`; weights do not change."""
@@ -197,26 +203,24 @@ class Engine:
                 loss, _, outputs = self._loss(graph, batch, workspace)
                 return loss, outputs
 
-            loss, outputs = recorder.run(workspace, ("evaluate", len(batch.x)), compute)
+            loss, outputs = recorder.run(workspace, ("evaluate", len(batch.share)), compute)
             totals.add(loss.value, batch.weight, batch.target, outputs, batch.weights)
         workspaces.give_back(workspace)
         return totals
 
-    def _forward(self, graph: Graph, x: Any, workspace: Workspace) -> list[Any]:
-        """Return the outputs of a graph."""
-        values = graph.forward([x], workspace.spaces, workspace.pool)
-        return [values[output] for output in graph.outputs]
+    def _forward(self, graph: Graph, x: Any, workspace: Workspace) -> Any:
+        """Return the output of a graph, or the tuple of them, given its inputs."""
+        values = graph.forward(each(x), workspace.spaces, workspace.pool)
+        return only(values[output] for output in graph.outputs)
 
     def _loss(self, graph: Graph, batch: Batch, workspace: Workspace) -> tuple[Any, Any, Any]:
         """Compute the loss of a batch.
 
-        Returns an object whose `value` is the loss, the gradient with respect to the output of the last step, and the
-        network's outputs.
+        Returns an object whose `value` is the loss, the gradients with respect to the outputs of the last steps, and
+        the network's outputs.
         """
-        (z,) = self._forward(graph, batch.x, workspace)
-        value, gradient, outputs = self.head.loss(z, batch.target, batch.share, workspace.outer)
-        step = workspace.outer.step("loss") if self.head.replayable else Constant(value)
-        return step, gradient, outputs
+        z = self._forward(graph, batch.x, workspace)
+        return self.head.measure(z, batch.target, batch.share, workspace.outer)
 
     # ---------------------------------------------------------------- training
 
@@ -233,7 +237,7 @@ class Engine:
         batch = batches.batch(indices, self.out_shape, workspace.outer)
         draws = self.randomness.draws
         loss, finite, outputs, deferred = self.recorder.run(
-            workspace, ("train", len(batch.x)), lambda: self._compute_gradients(batch, workspace)
+            workspace, ("train", len(batch.share)), lambda: self._compute_gradients(batch, workspace)
         )
         if not (finite.value and isfinite(loss.value)):
             self.randomness.draws = draws
@@ -261,9 +265,9 @@ class Engine:
         for number, grad in enumerate(self._accumulated):
             outer.run(f"zero {number}", fill_zero, out=grad)
         loss, dy, outputs = self._loss(self._training_graph, batch, workspace)
-        self._training_graph.backward([dy], workspace.spaces, self._needs_gradient, workspace.pool)
+        self._training_graph.backward(each(dy), workspace.spaces, self._needs_gradient, workspace.pool)
         loss = self._add_penalties(loss, outer)
-        name = f"finite {len(batch.x)}"
+        name = f"finite {len(batch.share)}"
         outer.run(name, all_finite, self._trainable_grads, besides=self._self_checking(workspace.tape.steps))
         return loss, outer.step(name), outputs, list(workspace.tape.deferred)
 

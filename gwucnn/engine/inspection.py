@@ -8,12 +8,14 @@ K. Simonyan, A. Vedaldi and A. Zisserman, "Deep inside convolutional networks", 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from gwucnn.activation_functions import RELUActivation
+from gwucnn.common import each
 from gwucnn.engine.fused_steps import Activate
 from gwucnn.engine.fusion import without_last_activations
 from gwucnn.layers.graphs.graph import Graph
@@ -26,15 +28,17 @@ __all__ = ["layer_outputs", "score_gradients", "score_output_gradients", "shut_l
 def layer_outputs(graph: Graph, x: Any, nodes: Sequence[int] | None = None) -> list[Any]:
     """Return the outputs of these nodes, or of all, for the inputs x, in new arrays.
 
-    x : shape (N, ...), channels last, of the dtype to compute in
+    x : shape (N, ...), channels last, of the dtype to compute in; a tuple for several inputs
     """
+    inputs = each(x)
+    dtype = inputs[0].dtype
     if nodes is not None:
         last = max(nodes) + 1 if nodes else 0
         graph = Graph(graph.inputs, graph.nodes[:last], tuple(graph.inputs + node for node in nodes))
     pool = None if nodes is None else Pool()
-    values = graph.forward([x], [Space(x.dtype, pool=pool) for _ in graph.nodes], pool)
+    values = graph.forward(inputs, [Space(dtype, pool=pool) for _ in graph.nodes], pool)
     for layer, y in zip(graph.steps, values[graph.inputs :], strict=True):
-        check_output(layer, y, x.dtype)
+        check_output(layer, y, dtype)
     wanted = values[graph.inputs :] if nodes is None else [values[output] for output in graph.outputs]
     return [np.array(y) for y in wanted]
 
@@ -51,18 +55,21 @@ def shut_layers(graph: Graph, x: Any) -> list[str]:
 def score_gradients(graph: Graph, x: Any, labels: Any) -> tuple[list[Any], list[Any]]:
     """Return x and the output of each node, and the gradients of the class scores with respect to each of them.
 
-    The layers run as in inference. The final activation is left out: a score is its input.
+    The layers run as in inference. The final activation is left out: a score is its input. Of several outputs, the
+    first is the one with the scores; the gradients of what it does not depend on are 0.
 
-    x : shape (N, ...), channels last, of the dtype to compute in
+    x : shape (N, ...), channels last, of the dtype to compute in; a tuple for several inputs
     labels : as for `score_output_gradients`
     """
-    steps, _ = without_last_activations(graph)
-    spaces = [Space(x.dtype, backward_follows=True) for _ in steps.nodes]
-    values = steps.forward([x], spaces)
+    inputs = each(x)
+    steps, _ = without_last_activations(replace(graph, outputs=graph.outputs[:1]))
+    spaces = [Space(inputs[0].dtype, backward_follows=True) for _ in steps.nodes]
+    values = steps.forward(inputs, spaces)
     scores = score_output_gradients(values[steps.outputs[0]], labels)
     gradients = steps.backward([scores], spaces, steps.needs_gradient(inputs=True))
     shown = [True] * steps.inputs + [not isinstance(step, Activate) for step in steps.steps]
-    return [np.array(v) for v in compress(values, shown)], [np.array(g) for g in compress(gradients, shown)]
+    found = [np.zeros_like(v) if g is None else np.array(g) for v, g in zip(values, gradients, strict=True)]
+    return [np.array(v) for v in compress(values, shown)], list(compress(found, shown))
 
 
 def score_output_gradients(z: Any, labels: Any) -> Any:

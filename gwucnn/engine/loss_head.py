@@ -8,6 +8,7 @@ from typing import Any
 from gwucnn import ops
 from gwucnn.activation_functions import ActivationFunction
 from gwucnn.common import NotBuiltError
+from gwucnn.engine.recorded import Constant
 from gwucnn.loss_functions import LossFunction, numpy_step
 from gwucnn.memory import Space
 
@@ -37,6 +38,11 @@ class LossHead:
         if self.activation is None:
             return z
         return self.activation.forward(z, space.array("outputs", z.shape), space)
+
+    def measure(self, z: Any, target: Any, share: Any, space: Space) -> tuple[Any, Any, Any]:
+        """Return what holds the loss of a batch in its `value`, and what else `loss` returns."""
+        value, gradient, outputs = self.loss(z, target, share, space)
+        return space.step("loss") if self.replayable else Constant(value), gradient, outputs
 
     def loss(self, z: Any, target: Any, share: Any, space: Space) -> tuple[float, Any, Any]:
         """Return the loss of a batch, its gradient with respect to z, and the outputs, in buffers of `space`.

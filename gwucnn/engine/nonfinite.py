@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gwucnn.common import each
 from gwucnn.layers.graphs.graph import Graph
 from gwucnn.memory import Space
 
@@ -18,9 +19,10 @@ def describe_nonfinite(loss: float, graph: Graph, x: Any, spaces: Sequence[Space
 
     It runs the forward pass once more, so the caller has to reset the state of the random numbers before and after.
 
-    graph : the steps, just run forward and backward. x : inputs of the batch. spaces : one for each step.
+    graph : the steps, just run forward and backward. x : inputs of the batch, a tuple for several. spaces : one for
+    each step.
     """
-    values = graph.forward([x], spaces)
+    values = graph.forward(each(x), spaces)
     for step, y in zip(graph.steps, values[graph.inputs :], strict=True):
         if not np.isfinite(y).all():
             return f"the loss is {loss}, and numbers that are not finite begin at {step.label}"

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from gwucnn._ext.step import Program, Step
 from gwucnn.memory import Arena, Space, Workspace
 
-__all__ = ["Constant", "Recorder", "Recording", "Sum", "TrainingRecording"]
+__all__ = ["Constant", "Recorder", "Recording", "Scaled", "Sum", "TrainingRecording"]
 
 # Recordings that a workspace keeps: whole batches and the last one of an epoch, for predicting and for evaluating.
 # Each holds steps with scratch memory of their own.
@@ -120,6 +120,18 @@ class Constant(NamedTuple):
     """The value of a loss that was computed outside of compiled steps."""
 
     value: float
+
+
+class Scaled(NamedTuple):
+    """A factor times the value that a step computed on its last run."""
+
+    step: Any
+    factor: float
+
+    @property
+    def value(self) -> float:
+        """The current product."""
+        return self.factor * self.step.value
 
 
 class Sum(NamedTuple):

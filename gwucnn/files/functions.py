@@ -25,14 +25,21 @@ class Functions:
         self._missing: list[str] = []
         self._without_loss = False
 
-    def loss(self, entry: dict[str, Any]) -> Any:
-        """Return the loss to compile with: a config, or a function; None if the function is missing."""
-        loss = self._found(entry)
+    def loss(self, entry: Any) -> Any:
+        """Return the loss to compile with: a config, or a function; None if the function is missing.
+
+        For several outputs it is a list, and None if any of the functions is missing.
+        """
+        several = [self._found(one) for one in (entry if isinstance(entry, list) else [entry])]
+        missing = any(loss is None for loss in several)
+        loss = None if missing else several if isinstance(entry, list) else several[0]
         self._without_loss = loss is None
         return loss
 
-    def metrics(self, entries: list[Any]) -> list[Any]:
-        """Return the metrics to compile with, without those that are missing."""
+    def metrics(self, entries: list[Any], *, each: bool = False) -> Any:
+        """Return the metrics to compile with, without those that are missing; with `each`, those of each output."""
+        if each:
+            return tuple(self.metrics(of_it) for of_it in entries)
         return [metric for metric in map(self._found, entries) if metric is not None]
 
     def _found(self, entry: Any) -> Any:

@@ -90,12 +90,13 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any], f
             network.add(layer)
     shape = _part(document, "input_shape", list, None)
     if shape is not None:
-        network._layer_row.start(tuple(check_size("input_shape", "each length", length) for length in shape))
+        network._layer_row.start(_sizes(shape))
     names, recipe = names_of(network), _part(document, "compiled", dict, None)
     if recipe is not None:
-        _only("the training settings", recipe, RECIPE)
-        loss = functions.loss(_part(recipe, "loss", dict))
-        metrics = functions.metrics(_part(recipe, "metrics", list))
+        joint = len(network._layer_row.output_names) > 1
+        _only("the training settings", recipe, (*RECIPE, "loss_weights") if joint else RECIPE)
+        loss = functions.loss(_part(recipe, "loss", list if joint else dict))
+        metrics = functions.metrics(_part(recipe, "metrics", list), each=joint)
         functions.warn_missing()
         if loss is None:  # the network can predict, and be compiled again
             recipe = None
@@ -107,6 +108,7 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any], f
             loss,
             optimizer=_part(recipe, "optimizer", dict),
             metrics=metrics,
+            loss_weights=recipe.get("loss_weights"),
             global_clipnorm=_part(recipe, "global_clipnorm", float, None),
         )
     if _part(document, "built", bool):
@@ -127,6 +129,14 @@ def _restored(document: Any, arrays: dict[str, Any], make: Callable[..., Any], f
         ],
     )
     return network
+
+
+def _sizes(shape: list[Any]) -> Any:
+    """Return the shape of an input, or a tuple of the shapes of several."""
+    return tuple(
+        _sizes(length) if isinstance(length, list) else check_size("input_shape", "each length", length)
+        for length in shape
+    )
 
 
 def _layer(number: int, entry: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from gwucnn._version import __version__
 from gwucnn.callbacks.history import History
 from gwucnn.common import from_config, to_config
 from gwucnn.layers.base import CLASSES, Layer, layer_config, leaves
-from gwucnn.loss_functions import FunctionLoss, loss_function
+from gwucnn.loss_functions import FunctionLoss, JointLoss, loss_function
 from gwucnn.optimizers import optimizer
 
 __all__ = ["OPTIONS", "names_of", "own_classes", "own_functions", "slots_of", "to_document"]
@@ -53,9 +54,15 @@ def own_functions(network: Any) -> dict[str, Any]:
     recipe = network._compiled
     if recipe is None:
         return {}
-    losses = [recipe.loss.function] if isinstance(recipe.loss, FunctionLoss) else []
-    functions = [*losses, *(metric for metric in recipe.metrics if not isinstance(metric, str))]
+    losses = [loss.function for loss in _losses(recipe.loss) if isinstance(loss, FunctionLoss)]
+    reported = recipe.metrics if not isinstance(recipe.loss, JointLoss) else chain.from_iterable(recipe.metrics)
+    functions = [*losses, *(metric for metric in reported if not isinstance(metric, str))]
     return {function.__name__: function for function in functions}
+
+
+def _losses(loss: Any) -> tuple[Any, ...]:
+    """Return the loss of each output."""
+    return loss.losses if isinstance(loss, JointLoss) else (loss,)
 
 
 def own_classes(network: Any) -> list[type]:
@@ -63,7 +70,7 @@ def own_classes(network: Any) -> list[type]:
     recipe = network._compiled
     layers = list(_every_layer(network.layers))
     things = [*layers, *(layer.split_activation()[1] for layer in layers)]
-    things += [] if recipe is None else [recipe.loss, recipe.optimizer, recipe.optimizer.schedule]
+    things += [] if recipe is None else [*_losses(recipe.loss), recipe.optimizer, recipe.optimizer.schedule]
     kinds = [thing if isinstance(thing, type) else type(thing) for thing in things]
     package = __name__.partition(".")[0]
     return [kind for kind in dict.fromkeys(kinds) if kind.__module__.partition(".")[0] not in (package, "builtins")]
@@ -138,26 +145,35 @@ def _recipe(caller: str, network: Any, names: Mapping[str, Any], arrays: dict[st
     if network._compiled is None:
         return None
     loss, chosen, metrics, clipnorm = network._compiled
+    joint = isinstance(loss, JointLoss)
+    losses = [{"function": one.name} if isinstance(one, FunctionLoss) else to_config(one) for one in _losses(loss)]
     found = {
-        "loss": {"function": loss.name} if isinstance(loss, FunctionLoss) else to_config(loss),
+        "loss": losses if joint else losses[0],
         "optimizer": to_config(chosen),
-        "metrics": [metric if isinstance(metric, str) else {"function": metric.__name__} for metric in metrics],
+        "metrics": [_metrics(of_it) for of_it in metrics] if joint else _metrics(metrics),
         "global_clipnorm": clipnorm,
         "lr": chosen.lr,
         "updates": chosen.updates,
     }
-    _check_recipe(caller, found, (loss, chosen, chosen.schedule))
+    if joint:
+        found["loss_weights"] = list(loss.weights)
+    for one, config in zip(_losses(loss), losses, strict=True):
+        _check_recipe(caller, config, found["optimizer"], (one, chosen, chosen.schedule))
     if network._engine is not None:
         for slot, name, part in slots_of(network, names):
             arrays[f"optimizer.{slot}.{name}"] = part
     return found
 
 
-def _check_recipe(caller: str, found: Mapping[str, Any], things: tuple[Any, ...]) -> None:
+def _metrics(metrics: Any) -> list[Any]:
+    return [metric if isinstance(metric, str) else {"function": metric.__name__} for metric in metrics]
+
+
+def _check_recipe(caller: str, loss_config: Any, optimizer_config: Any, things: tuple[Any, ...]) -> None:
     """Raise an error unless loss, optimizer and schedule can be recreated from their configs."""
     try:
-        chosen = optimizer(found["optimizer"], None)
-        loss = things[0] if isinstance(things[0], FunctionLoss) else loss_function(found["loss"])
+        chosen = optimizer(optimizer_config, None)
+        loss = things[0] if isinstance(things[0], FunctionLoss) else loss_function(loss_config)
         copies = loss, chosen, chosen.schedule
     except (AttributeError, TypeError, ValueError) as error:
         raise TypeError(

@@ -5,7 +5,7 @@ cross-entropy), the two are computed together from the input of the activation: 
 taken, and the gradient is simply p - t. See `engine/loss_head.py`.
 
 `base.py` has the base class and the checks of targets, `classes.py` the losses for classification, `quantities.py`
-those for regression, `own.py` what runs losses that users write.
+those for regression, `own.py` what runs losses that users write, `joint.py` the loss of several outputs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from gwucnn.common import classes_by_name, from_config, look_up
 from gwucnn.loss_functions.base import LossFunction
 from gwucnn.loss_functions.classes import BinaryCrossentropy, CrossEntropy, LogLoss
+from gwucnn.loss_functions.joint import JointLoss
 from gwucnn.loss_functions.own import FunctionLoss, check_complete, numpy_step
 from gwucnn.loss_functions.quantities import MAE, MSE, Huber
 
@@ -27,6 +28,7 @@ __all__ = [
     "CrossEntropy",
     "FunctionLoss",
     "Huber",
+    "JointLoss",
     "LogLoss",
     "LossFunction",
     "loss_function",

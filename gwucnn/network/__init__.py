@@ -7,14 +7,17 @@ Five classes, each a step on the way to `GWUNetwork`, which adds `compile` and `
 - `inputs.InputValidation`: checks samples and targets against the network and its loss
 - `saving.Savable`: files, pickles and copies, and the history of a run that continues
 
-`layer_row.LayerRow` builds layers as their shapes become known, `layer_graph.LayerGraph` has connected ones;
-`summary.py` formats the table.
+`layer_row.LayerRow` builds layers as their shapes become known, `layer_graph.LayerGraph` has those that the user
+connected; `ends.py`, `joint_data.py` and `objectives.py` are about several inputs and outputs; `summary.py` formats the
+table.
 """
 
 from gwucnn.network.inputs import refuse_optimizer_names
+from gwucnn.network.objectives import objective
 from gwucnn.network.saving import Savable
 
 __all__ = [
     "Savable",
+    "objective",
     "refuse_optimizer_names",
 ]

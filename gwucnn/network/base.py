@@ -14,6 +14,7 @@ from gwucnn.common import (
     check_size,
     checks_arguments,
     did_you_mean,
+    each,
     look_up,
 )
 from gwucnn.data import Batches, as_images, inputs_of, is_stream, sample_shape
@@ -21,6 +22,7 @@ from gwucnn.engine import Engine, TrainingConfig, layer_outputs, score_gradients
 from gwucnn.layers import Layer
 from gwucnn.layers.inserting import Layers
 from gwucnn.memory import Parameter, Randomness, Space, assign
+from gwucnn.network.joint_data import joint_inputs
 from gwucnn.network.layer_graph import LayerGraph, is_tensors
 from gwucnn.network.layer_row import LayerRow
 from gwucnn.network.range_check import RangeCheck
@@ -170,27 +172,41 @@ class NetworkBase(ChecksArguments):
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """Return the outputs for images (N, H, W) or (N, H, W, C), or features (N, D), in a new array.
 
-        x may also be an object that returns batches, as for `fit`. Several threads may predict with one network at the
-        same time. NaN in an image makes only the outputs for that image NaN.
+        x may also be an object that returns batches, as for `fit`. With several inputs it is a list of arrays, or a
+        dict by name, as is each batch; with several outputs a list of arrays is returned, in their order. Several
+        threads may predict with one network at the same time. NaN in an image makes only the outputs for that image
+        NaN.
         It warns, once, if the range of x is not that of the data trained on, such as 0..255 instead of 0..1.
         """
         batch_size = check_size("predict", "batch_size", batch_size)
         if is_stream(x) and not isinstance(x, list):  # a list of tuples holds samples, one tuple of features each
-            return np.concatenate([self.predict(part, batch_size) for part in inputs_of(x, "predict")])
+            parts = [self.predict(part, batch_size) for part in inputs_of(x, "predict")]
+            if len(self._layer_row.output_names) > 1:
+                return [np.concatenate(output) for output in zip(*parts, strict=True)]
+            return np.concatenate(parts)
+        if self._layer_row.joint:
+            return self._predict_joint(x, batch_size)
         x = as_images("predict", x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
         self._range.check("predict", x)
         return self._in_user_order(engine.predict(Batches(x, data_format=self.data_format), batch_size))
 
+    def _predict_joint(self, x: Any, batch_size: int) -> Any:
+        """Return the output, or the list of outputs, of a network with several inputs or outputs."""
+        samples = joint_inputs("predict", self._layer_row, x, self.data_format)
+        outputs = self._build(self._layer_row.in_shape or ()).predict(samples, batch_size)
+        several = [self._in_user_order(output) for output in each(outputs)]
+        return several if len(several) > 1 else several[0]
+
     @checks_arguments
     def activations(self, x: Any, layers: Any = None) -> Any:
-        """Return the output of each layer for x: a list of arrays, channels in the network's order.
+        """Return the output of each layer for x, as in `predict`: a list of arrays, channels in the network's order.
 
         Connected layers that are called several times have one for each call.
 
         Parameters
         ----------
-        x : images (N, H, W) or (N, H, W, C), or features (N, D)
+        x : images (N, H, W) or (N, H, W, C), or features (N, D); several as for `fit`
         layers : int, str, Layer or list of these, optional
             For which layers, by number, by name or label as for `get_layer`, or the layers themselves; of a layer that
             is called several times the last call. For one layer the result is one array. What the others compute takes
@@ -215,12 +231,12 @@ class NetworkBase(ChecksArguments):
         if isinstance(which, int) and not isinstance(which, bool) and -len(layers) <= which < len(layers):
             layer: Any = layers[which]
         else:
-            layer = next((each for each in layers if each is which or which in (each.name, each.label)), None)
+            layer = next((one for one in layers if one is which or which in (one.name, one.label)), None)
         steps = self._layer_row.graph.steps
         for number in reversed(range(len(steps))):
             if steps[number] is layer:
                 return number
-        names = [each for layer in layers for each in (layer.name, layer.label) if each]
+        names = [name for one in layers for name in (one.name, one.label) if name]
         raise ValueError(
             f"activations: expected layers of this network, by number from 0 to {len(layers) - 1}, by name or label, "
             f"got {which!r}{did_you_mean(str(which), names)}"
@@ -236,8 +252,10 @@ class NetworkBase(ChecksArguments):
         Parameters
         ----------
         x : images (N, H, W) or (N, H, W, C), or features (N, D)
+            For several inputs a list of arrays, or a dict by name; `values` then begins with all of them.
         labels : int or int array of shape (N,), optional
-            The class of each sample whose score is differentiated; by default the class with the largest score. The
+            The class of each sample whose score is differentiated; by default the class with the largest score. Of
+            several outputs, the first one has the scores. The
             score is the input of the final activation, which would flatten the gradient. A single output stands for
             two classes.
 
@@ -258,7 +276,13 @@ class NetworkBase(ChecksArguments):
         return [self._in_user_order(a) for a in values], [self._in_user_order(a) for a in gradients]
 
     def _inputs(self, caller: str, x: Any) -> Any:
-        """Return x checked, channels last, in the network's dtype and in memory of its own; build if need be."""
+        """Return x checked, channels last, in the network's dtype and in memory of its own; build if need be.
+
+        A tuple of arrays for several inputs.
+        """
+        if self._layer_row.joint:
+            samples = joint_inputs(caller, self._layer_row, x, self.data_format)
+            return samples.inputs(slice(None), Space(self._build(self._layer_row.in_shape or ()).dtype))
         x = as_images(caller, x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
         return Batches(x, data_format=self.data_format).inputs(slice(None), Space(engine.dtype))

@@ -9,6 +9,7 @@ from gwucnn.data import (
     Admit,
     Batches,
     IterableStream,
+    JointBatches,
     Stream,
     as_images,
     batch_weights,
@@ -26,6 +27,7 @@ from gwucnn.data import (
 )
 from gwucnn.engine import Engine, shut_layers
 from gwucnn.memory import Space
+from gwucnn.network.joint_data import check_joint, joint_samples, refuse_class_weight
 from gwucnn.network.parts import ReusableNetwork
 from gwucnn.optimizers import OPTIMIZERS, Optimizer
 
@@ -73,15 +75,22 @@ class InputValidation(ReusableNetwork):
 
     def _data(self, caller: str, x: Any, y: Any) -> Batches:
         """Check inputs and targets against the network, which this builds, and against each other."""
-        if self._compiled is None:
+        loss: Any = None if self._compiled is None else self._compiled.loss
+        if self._layer_row.joint:
+            self._build(self._layer_row.in_shape or ())
+            return joint_samples(caller, self._layer_row, x, y, loss, self.data_format)
+        if loss is None:
             raise NotBuiltError(f"{caller}: expected a compiled network; call compile(loss=...) first")
         x = as_images(caller, x, self.data_format)
         engine = self._build(sample_shape(x, self.data_format))
-        return with_targets(caller, x, y, self._compiled.loss, engine.out_shape, self.data_format)
+        return with_targets(caller, x, y, loss, engine.out_shape, self.data_format)
 
     def _finite_data(self, caller: str, x: Any, y: Any) -> Batches:
         """Do what `_data` does, refuse inputs that are not finite, and warn once about pixels that are not scaled."""
         data = self._data(caller, x, y)
+        if isinstance(data, JointBatches):
+            check_joint(caller, data, self._layer_row.input_names, self._dtype)
+            return data
         low, high = data.extremes = check_finite(caller, data.x, self._dtype)
         check_targets_fit(caller, data.targets, self._dtype)
         rescaled = any(layer.rescales_pixels for layer in self.layers)
@@ -93,6 +102,8 @@ class InputValidation(ReusableNetwork):
         self, x: Any, y: Any, class_weight: Any, sample_weight: Any, steps: int | None
     ) -> tuple[Engine, Data]:
         """Return the engine and the data of `fit`, weighted by sample and by class."""
+        if len(self._layer_row.output_names) > 1:
+            refuse_class_weight("fit", class_weight)
         streamed = y is None and is_stream(x)
         if streamed and isinstance(class_weight, str) and class_weight == "balanced":
             raise ValueError(
@@ -131,7 +142,10 @@ class InputValidation(ReusableNetwork):
 
         def admit(where: str, x: Any, y: Any) -> Batches:
             data = self._data(where, x, y)
-            check_finite(where, data.x, self._dtype)
+            if isinstance(data, JointBatches):
+                check_joint(where, data, self._layer_row.input_names, self._dtype)
+            else:
+                check_finite(where, data.x, self._dtype)
             data.weights = sample_weights(data.targets, 0, None, weights, where)
             return data
 
@@ -140,7 +154,7 @@ class InputValidation(ReusableNetwork):
     def _begin_training(self, data: Data, validation: Data | None, *, rounds: bool) -> None:
         """Remember the range of the inputs, compare that of the validation data, and round float64 if worth it."""
         self._range.learn(data)
-        if isinstance(validation, Batches):
+        if isinstance(validation, Batches) and not self._layer_row.joint:
             self._range.check("fit: validation_data", validation.x)
         for each in (data, validation) if rounds else ():
             if isinstance(each, Batches):
@@ -152,13 +166,14 @@ class InputValidation(ReusableNetwork):
             return
         if losses[-1] < (1 - LEAST_FALL) * losses[0]:
             return
-        images = data.inputs(slice(0, 64), Space(self._dtype))
+        count = min(len(data), 64)
+        images = data.inputs(slice(0, count), Space(self._dtype))
         shut = shut_layers(self._layer_row.graph, images)
         if shut:
             self._warned.add("shut")
             warn_user(
                 f"fit: the loss stays at {losses[-1]:.6g} because the relu of {shut[0]} is 0 for every one of "
-                f"{len(images)} images, and no gradient passes it; make the network again and train it with a lower lr "
+                f"{count} images, and no gradient passes it; make the network again and train it with a lower lr "
                 f"than {self.optimizer.lr:g}"  # type: ignore[union-attr]
             )
 

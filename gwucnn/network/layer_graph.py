@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from gwucnn.common import set_inside
+from gwucnn.common import ShapeError, only, set_inside
 from gwucnn.layers import Layer
 from gwucnn.layers.graphs.graph import Graph, GraphBuilder
 from gwucnn.layers.graphs.tensor import Tensor
+from gwucnn.loss_functions import JointLoss
+from gwucnn.network.ends import by_order, input_names, output_names
 from gwucnn.network.layer_row import LayerRow
 
 __all__ = ["LayerGraph", "is_tensors"]
@@ -20,13 +23,8 @@ def is_tensors(given: Any) -> bool:
     return bool(several) and all(isinstance(tensor, Tensor) for tensor in several)
 
 
-def graph_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[Graph, list[Tensor]]:
-    """Return the graph that computes the outputs from the inputs, and the tensor that each node computes.
-
-    Nodes are in the order of the calls.
-
-    Raises ValueError if the outputs need other inputs, or do not need all of these.
-    """
+def _needed_for(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Return the tensors that the outputs follow from, as far as the inputs, by their numbers."""
     needed: dict[int, Tensor] = {}
     waiting = list(outputs)
     while waiting:
@@ -35,6 +33,17 @@ def graph_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[Graph
             needed[tensor.number] = tensor
             if not any(tensor is given for given in inputs):
                 waiting += tensor.sources
+    return needed
+
+
+def graph_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[Graph, list[Tensor]]:
+    """Return the graph that computes the outputs from the inputs, and the tensor that each node computes.
+
+    Nodes are in the order of the calls.
+
+    Raises ValueError if the outputs need other inputs, or do not need all of these.
+    """
+    needed = _needed_for(outputs, inputs)
     places = {tensor.number: place for place, tensor in enumerate(inputs)}
     builder = GraphBuilder(len(inputs))
     computed = [needed[number] for number in sorted(needed.keys() - places.keys())]
@@ -63,11 +72,7 @@ class LayerGraph(LayerRow):
             )
         several = [list(given) if isinstance(given, (list, tuple)) else [given] for given in (inputs, outputs)]
         self.inputs, self.outputs = several
-        if len(self.inputs) > 1 or len(self.outputs) > 1:
-            raise ValueError(
-                f"GWUNetwork: expected one input and one output, got {len(self.inputs)} and {len(self.outputs)}; "
-                "concatenate the arrays, or make a network for each output: they may share layers"
-            )
+        self.joint = len(self.inputs) > 1 or len(self.outputs) > 1
         if self.inputs[0].channels_first != channels_first:
             wanted = "channels_first" if self.inputs[0].channels_first else "channels_last"
             raise ValueError(
@@ -75,13 +80,16 @@ class LayerGraph(LayerRow):
             )
         self._graph, self._tensors = graph_of(*several)
         self.layers = list({id(layer): layer for layer in self._graph.steps}.values())
-        if not self.layers:
+        if not all(tensor.layer for tensor in self.outputs):
             raise ValueError("GWUNetwork: expected outputs of layers, got its inputs; call a layer on them")
         for number, layer in enumerate(self.layers):
             if "." not in layer.label:  # one that belongs to another network too keeps its label
                 set_inside(layer, label=f"{number}.{type(layer).__name__}")
         self.shapes = [layer.out_shape for layer in self.layers]
-        self.in_shape = self.inputs[0].sample_shape
+        self.in_shapes, self.out_shapes = ([tensor.sample_shape for tensor in ends] for ends in several)
+        self.in_shape: Any = only(self.in_shapes)
+        self._input_names = input_names(self.inputs)
+        self._output_names = output_names(self.outputs, self.layers)
 
     @property
     def graph(self) -> Graph:
@@ -89,7 +97,44 @@ class LayerGraph(LayerRow):
 
     @property
     def last(self) -> Layer:
-        return self._graph.nodes[self._graph.outputs[0] - self._graph.inputs].layer
+        return self._layer_of(self._graph.outputs[0])
+
+    def _layer_of(self, output: int) -> Layer:
+        return self._graph.nodes[output - self._graph.inputs].layer
+
+    @property
+    def input_names(self) -> list[str]:
+        return self._input_names
+
+    @property
+    def output_names(self) -> list[str]:
+        return self._output_names
+
+    @property
+    def out_shape(self) -> Any:
+        """The shape of one output, or the tuple of the shapes of several."""
+        return only(self.out_shapes)
+
+    def start(self, shape: Any) -> None:
+        if len(self.inputs) == 1:
+            super().start(shape)
+        elif shape != self.in_shape:
+            raise ShapeError(f"GWUNetwork: expected inputs of the shapes {self.in_shape}, got {shape}; give such")
+
+    def from_user(self, input_shape: Any) -> Any:
+        if len(self.inputs) == 1:
+            return super().from_user(input_shape)
+        given = by_order("build", "input_shape", "input", input_shape, self.input_names)
+        shapes = tuple(LayerRow.from_user(self, shape) for shape in given)
+        if shapes != self.in_shape:
+            known = [self.in_user_order(shape) for shape in self.in_shapes]
+            raise ShapeError(f"build: expected the shapes of the inputs, {known}, got {input_shape}; leave build out")
+        return shapes
+
+    def check_loss(self, loss: Any) -> None:
+        losses = loss.losses if isinstance(loss, JointLoss) else [loss]
+        for one, output, shape in zip(losses, self._graph.outputs, self.out_shapes, strict=True):
+            self._check_loss(one, replace(self._graph, outputs=(output,)), self._layer_of(output), shape)
 
     def reads(self) -> list[str]:
         """Return the numbers of the layers whose outputs each layer reads; '; ' separates its calls if it is shared."""
@@ -108,14 +153,16 @@ class LayerGraph(LayerRow):
             "outputs": list(self._graph.outputs),
         }
 
-    def ends(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    def ends(self, start: int, stop: int) -> tuple[list[Tensor], Tensor]:
         if start:
             raise ValueError(
                 "network[...]: expected a part from the input on, of a network that was made of inputs and outputs, "
                 f"got one from layer {start} on; write network[:{stop}]"
             )
         layer = self.layers[stop - 1]
-        return self.inputs[0], next(tensor for tensor in reversed(self._tensors) if tensor.layer is layer)
+        output = next(tensor for tensor in reversed(self._tensors) if tensor.layer is layer)
+        needed = _needed_for([output], self.inputs)
+        return [tensor for tensor in self.inputs if tensor.number in needed], output
 
     def pop(self) -> Layer:
         raise ValueError("pop: expected a network that is a row of layers, got connected ones; write network[:-1]")

@@ -30,7 +30,15 @@ class LayerRow:
         The shape of one input: stated by the first layer, or passed to `start`.
     shapes : list of tuple of int
         The shape of one output of each layer that is built.
+    in_shapes, out_shapes : list of tuple of int
+        The shapes of all inputs and outputs of connected layers.
+    joint : bool
+        Whether there are several inputs or several outputs.
     """
+
+    in_shapes: list[Shape]
+    out_shapes: list[Shape]
+    joint = False
 
     def __init__(self, channels_first: bool) -> None:
         self.channels_first = channels_first
@@ -57,6 +65,16 @@ class LayerRow:
     def out_shape(self) -> Shape:
         """The shape of one output. Available once all layers are built."""
         return self.last.out_shape
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs; none of a row of layers, which has one."""
+        return []
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs; none of a row of layers, which has one."""
+        return []
 
     def reads(self) -> list[str] | None:
         """Return which outputs each layer reads, for `summary`. None for a row of layers."""
@@ -209,9 +227,11 @@ class LayerRow:
             return (*shape, 1)
         return (*shape[1:], shape[0]) if len(shape) == 3 and self.channels_first else shape
 
-    def check_loss(self, loss: LossFunction) -> None:
+    def check_loss(self, loss: Any) -> None:
         """Raise an error if a network with this final layer cannot be trained with this loss."""
-        graph, last, shape = self.graph, self.last, self.out_shape
+        self._check_loss(loss, self.graph, self.last, self.out_shape)
+
+    def _check_loss(self, loss: LossFunction, graph: Graph, last: Layer, shape: Shape) -> None:
         if loss.partner is not None:
             loss.check_outputs(loss.partner, shape)
             require_at_end(loss.name, graph, last, loss.partner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gwucnn.common import checks_arguments, did_you_mean
+from gwucnn.common import checks_arguments, did_you_mean, only
 from gwucnn.layers import Layer
 from gwucnn.network.base import SHARED_OPTIONS, NetworkBase
 
@@ -108,10 +108,11 @@ class ReusableNetwork(NetworkBase):
     def __bool__(self) -> bool:
         return True
 
-    def __call__(self, tensor: Any) -> Any:
+    def __call__(self, inputs: Any) -> Any:
         """Return the output of this network for the output of `Input` or of a layer, as a part of another network.
 
-        The layers are shared with the network that is made of it.
+        The layers are shared with the network that is made of it. A network with several inputs takes a list, one with
+        several outputs returns one.
 
         Raises
         ------
@@ -129,17 +130,23 @@ class ReusableNetwork(NetworkBase):
         >>> network.layers[0] is base.layers[0]
         True
         """
-        if not hasattr(tensor, "connect"):
-            raise TypeError(
-                f"GWUNetwork: expected the output of Input(shape) or of a layer, got {type(tensor).__name__}; to "
-                "compute with arrays call predict(x)"
-            )
-        self._layer_row.start(tensor.sample_shape)
+        tensors = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        for tensor in tensors:
+            if not hasattr(tensor, "connect"):
+                raise TypeError(
+                    f"GWUNetwork: expected the output of Input(shape) or of a layer, got {type(tensor).__name__}; to "
+                    "compute with arrays call predict(x)"
+                )
+        count = self._layer_row.graph.inputs
+        if len(tensors) != count:
+            raise TypeError(f"GWUNetwork: expected {count} input{'s' if count > 1 else ''}, got {len(tensors)}")
+        self._layer_row.start(only([tensor.sample_shape for tensor in tensors]))
         graph = self._layer_row.graph
-        values = [tensor]
+        values = list(tensors)
         for layer, sources in graph.nodes:
             values.append(layer([values[source] for source in sources]))
-        return values[graph.outputs[0]]
+        made = [values[output] for output in graph.outputs]
+        return made if len(made) > 1 else made[0]
 
 
 def _all_layers(layers: Any) -> Any:

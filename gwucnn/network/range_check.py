@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gwucnn.common import warn_user
-from gwucnn.data import Batches, InputStatistics, Stream, difference
+from gwucnn.data import Batches, InputStatistics, JointBatches, Stream, difference
 
 __all__ = ["RangeCheck"]
 
@@ -68,6 +68,8 @@ class RangeCheck:
             self._add(batch)
 
     def _add(self, data: Batches) -> None:
+        if isinstance(data, JointBatches):
+            return  # several inputs have ranges of their own
         found = InputStatistics.of(data.x, data.extremes) if data.x.size else None
         if found is not None:
             self.trained = found if self.trained is None else self.trained.merged(found)

@@ -1,29 +1,17 @@
 """Networks of connected layers learn as PyTorch's do: losses and weights compared over 20 steps."""
 
-import functools
-
 import numpy as np
 import pytest
 
 import graphs
 from gradcheck import spaced
-from gwucnn import SGD, Adam, Add, Average, Concatenate, Maximum, Multiply, Subtract
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
-from torch_layers import Weights, made  # noqa: E402  (of no use without torch)
+from torch_layers import MERGED, MOVES, Weights, made  # noqa: E402  (of no use without torch)
 
 STEPS, BATCH = 20, 5
-
-MERGED = {
-    Add: lambda *x: functools.reduce(torch.add, x),
-    Average: lambda *x: torch.stack(x).mean(0),
-    Subtract: torch.sub,
-    Multiply: lambda *x: functools.reduce(torch.mul, x),
-    Maximum: lambda *x: functools.reduce(torch.maximum, x),
-    Concatenate: lambda *x: torch.cat(x, -1),
-}
 
 
 def outputs(network, x, weights):
@@ -54,12 +42,6 @@ def theirs(network, data, optimizer):
 def ours(network, data, optimizer):
     network.compile("cross_entropy", optimizer=optimizer)
     return [network.train_on_batch(x, y) for x, y in data], network.get_weights()
-
-
-MOVES = {
-    "sgd": (lambda: SGD(0.05, momentum=0.9), lambda w: torch.optim.SGD(w, 0.05, momentum=0.9)),
-    "adam": (lambda: Adam(0.01), lambda w: torch.optim.Adam(w, 0.01, eps=1e-7)),
-}
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

@@ -251,6 +251,23 @@ def test_a_network_called_on_an_output(rng):
         base(Input((6, 6, 3)))
 
 
+def test_parts_of_networks_with_several_inputs(rng):
+    a, b = Input(3), Input(4)
+    c, d = Dense(2)(a), Dense(2)(b)
+    inner = GWUNetwork(inputs=[a, b], outputs=[c + d, c * d], seed=0)
+    x, z = rng.standard_normal((5, 3)).astype("f4"), rng.standard_normal((5, 4)).astype("f4")
+    assert_exact(inner[:1].predict(x), inner.activations([x, z], 0), np.float32)
+    assert_exact(inner[:2].predict(z), inner.activations([x, z], 1), np.float32)
+    assert_exact(inner[:3].predict([x, z]), inner.predict([x, z])[0], np.float32)
+    p, q = Input(3), Input(4)
+    total, product = inner([p, q])
+    outer = GWUNetwork(inputs=[p, q], outputs=total - product)
+    want = np.subtract(*inner.predict([x, z]))
+    np.testing.assert_allclose(outer.predict([x, z]), want, rtol=1e-6)
+    with pytest.raises(TypeError, match="expected 2 inputs, got 1"):
+        inner(p)
+
+
 def test_discriminative_rates_by_two_networks(rng):
     """The recipe of the documentation: the head with one optimizer, then all with a smaller rate."""
     base, (x, y) = trained_base(rng)[:3], data(rng)

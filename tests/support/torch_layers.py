@@ -10,7 +10,11 @@ from torch.nn import functional as F
 
 import reference
 from gwucnn import (
+    SGD,
     Activation,
+    Adam,
+    Add,
+    Average,
     AveragePooling2D,
     BatchNormalization,
     Concatenate,
@@ -24,7 +28,9 @@ from gwucnn import (
     GlobalMaxPooling2D,
     GroupNormalization,
     LayerNormalization,
+    Maximum,
     MaxPooling2D,
+    Multiply,
     Normalization,
     PReLU,
     Rescaling,
@@ -32,6 +38,7 @@ from gwucnn import (
     Residual,
     Resizing,
     SeparableConv2D,
+    Subtract,
     UpSampling2D,
     ZeroPadding2D,
 )
@@ -226,6 +233,23 @@ def made(layer, x, weights):
         return x if layer.function is None else ACTIVATIONS[layer.function.name](x, **layer.options)
     z = weighted(layer, x, weights)
     return z if layer.activation is None else ACTIVATIONS[layer.activation.name](z)
+
+
+# What layers with several inputs make of them.
+MERGED = {
+    Add: lambda *x: functools.reduce(torch.add, x),
+    Average: lambda *x: torch.stack(x).mean(0),
+    Subtract: torch.sub,
+    Multiply: lambda *x: functools.reduce(torch.mul, x),
+    Maximum: lambda *x: functools.reduce(torch.maximum, x),
+    Concatenate: lambda *x: torch.cat(x, -1),
+}
+
+# Optimizers of ours and theirs that do the same.
+MOVES = {
+    "sgd": (lambda: SGD(0.05, momentum=0.9), lambda w: torch.optim.SGD(w, 0.05, momentum=0.9)),
+    "adam": (lambda: Adam(0.01), lambda w: torch.optim.Adam(w, 0.01, eps=1e-7)),
+}
 
 
 class Weights(dict):

@@ -124,6 +124,7 @@ def Input(shape: Any, *, name: str | None = None, data_format: str = "channels_l
     shape : (H, W), (H, W, C), or D for features
         Of one sample; (C, H, W) with data_format='channels_first'. None as its first size, for the samples, is ignored.
     name : str, optional
+        By which data are given to a network with several inputs; by default 'input_0' and so on.
     data_format : 'channels_last' or 'channels_first'
         As that of the network.
 
