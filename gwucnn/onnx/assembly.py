@@ -39,7 +39,7 @@ def assembled(steps: Mapping[str, Step], entrance: str, target: str, shape: Any,
 def _needed(steps: Mapping[str, Step], target: str) -> list[str]:
     """Return the values that `target` depends on, in their order. If none has two inputs, they are a row."""
     wanted = {target}
-    for value in reversed(steps):  # type: ignore[call-overload]
+    for value in reversed(list(steps)):
         if value in wanted:
             wanted.update(steps[value].inputs)
     return [value for value in steps if value in wanted]

@@ -133,7 +133,9 @@ _SIXTHS: Any = (("Div Clip Add", ([6], [0, 6], [3])), ("Mul Clip Add", ([1 / 6],
 
 def _gelu(node: Node, makers: Makers, sizes: Mapping[str, Any], constants: dict[str, Any]) -> Found:
     """Find x * (1 + erf(x / sqrt(2))) / 2, its factors in any order."""
-    factors, inside, half = [], [], 1.0
+    factors: list[str] = []
+    inside: list[str] = []
+    half = 1.0
     waiting = [node.outputs[0]] if node.kind == "Mul" else []
     while waiting:
         name = waiting.pop()
