@@ -4,8 +4,9 @@
 
 The extra `onnx` installs it. It is imported when a function of this folder is called.
 
-Import starts in `importer.py`: `import_functions.py`, `import_shapes.py` and `import_weighted.py` turn nodes into
-layers. The backend, `backend.py`, runs the operators of `operators.py` one by one. Export starts in `export.py`:
+Import starts in `importer.py`: `import_functions.py`, `import_shapes.py`, `import_weighted.py` and `import_merges.py`
+turn nodes into layers, and `assembly.py` connects those. `python -m gwucnn.onnx MODEL` lists a file's operators. The
+backend, `backend.py`, runs the operators of `operators.py` one by one. Export starts in `export.py`:
 `layer_nodes.py` and `activation_nodes.py` write the nodes of each layer.
 """
 

@@ -6,6 +6,7 @@ its channels first in the graph; all others have the same layout in both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -95,6 +96,14 @@ class GraphBuilder:
     def reshaped(self, name: str, sizes: Shape) -> str:
         """Return the name of the tensor reshaped to another shape per sample."""
         return self.node("Reshape", name, self.constant("shape", (0, *sizes), np.int64))
+
+    def image_sizes(self, x: Value, size: Sequence[int]) -> str:
+        """Return the name of the sizes of an image as a tensor: its batch and channels, and this height and width.
+
+        Sizes without the batch, by Resize's attribute axes, are wrong in ONNX Runtime 1.32 behind a Transpose.
+        """
+        batch = self.node("Shape", x.name, start=0, end=2)
+        return self.node("Concat", batch, self.constant("size", size, np.int64), axis=0)
 
     def _name(self, what: str) -> str:
         name, number = f"{self.caller}.{what}", 1

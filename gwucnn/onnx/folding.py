@@ -15,7 +15,7 @@ import numpy as np
 from gwucnn.onnx.attributes import Node, naming
 from gwucnn.onnx.operators import OPERATORS
 
-__all__ = ["Folding"]
+__all__ = ["FOLDED", "Folding"]
 
 # Limit of the elements that all nodes together may compute: a file of a few bytes could ask for any number. VGG-19, the
 # largest of the well-known networks, has 144 million weights.

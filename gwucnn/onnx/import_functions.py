@@ -10,10 +10,12 @@ import numpy as np
 
 from gwucnn import activation_layers, layers
 from gwucnn.layers import Layer, imported
-from gwucnn.onnx.attributes import Node, slide
+from gwucnn.layers.imported_functions import FUNCTIONS, Function
+from gwucnn.layers.imported_shapes import GlobalLpPooling
+from gwucnn.onnx.attributes import Node, Unsupported, slide
 from gwucnn.onnx.import_shapes import SHAPE_READERS
 from gwucnn.onnx.import_weighted import PRODUCTS
-from gwucnn.onnx.imported_tensor import Constants, ImportedTensor, NodeLayers, Reader, image_layers
+from gwucnn.onnx.imported_tensor import Constants, ImportedTensor, NodeLayers, Reader, constant_input, image_layers
 from gwucnn.ops.numpy_activation import SELU_ALPHA, SELU_SCALE
 
 __all__ = ["READERS"]
@@ -103,19 +105,54 @@ def _global_pool(make: Callable[[], Layer]) -> Reader:
     return lambda node, x, constants, made: NodeLayers([*image_layers(node, x), make()], "pixel")
 
 
-def _reduce_mean(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
-    axes = sorted(axis % 4 for axis in np.asarray(node.get("axes", constants.get(1, ()))).tolist())
-    wanted = [1, 2] if x.layout == "last" else [2, 3]
-    if len(x.sizes) != 3 or axes != wanted:
-        raise node.refuse(f"the mean over the pixels, axes={wanted} of images, got axes={axes}")
-    keeps = node.get("keepdims", 1)
-    if keeps and x.layout == "last":
-        raise node.refuse("keepdims=0, got 1")
-    before = image_layers(node, x) if x.layout != "last" else []
-    return NodeLayers([*before, layers.GlobalAveragePooling2D()], "pixel" if keeps else "rows")
+def _reduce(make: Callable[[], Layer]) -> Reader:
+    """Return the function that imports a mean, or a maximum, over the pixels."""
+
+    def read(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+        axes = sorted(axis % 4 for axis in np.asarray(node.get("axes", constants.get(1, ()))).reshape(-1).tolist())
+        wanted = [1, 2] if x.layout == "last" else [2, 3]
+        if len(x.sizes) != 3 or axes != wanted:
+            raise node.refuse(f"the pixels to be reduced, axes={wanted} of images, got axes={axes} of {x.sizes}")
+        keeps, last = node.get("keepdims", 1), x.layout == "last"
+        before = image_layers(node, x) if not last else []
+        if keeps and last:
+            C = x.channels
+            return NodeLayers([make(), layers.Reshape((C, 1, 1) if x.first else (1, 1, C))], "last")
+        return NodeLayers([*before, make()], "pixel" if keeps else "rows")
+
+    return read
+
+
+def _global_lp(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    return NodeLayers([*image_layers(node, x), GlobalLpPooling(node.get("p", 2))], "pixel")
+
+
+def _function(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    numbers = {name: node.get(name, default) for name, default in FUNCTIONS[node.kind].numbers.items()}
+    return NodeLayers([Function(node.kind, **numbers)], x.layout)
+
+
+def _power(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    exponent = constant_input(node, constants, 1, "the exponent")
+    if exponent.size != 1:
+        raise node.refuse(f"an exponent of one number, got {exponent.shape}")
+    return NodeLayers([Function("Pow", exponent=float(exponent.reshape(())))], x.layout)
+
+
+def _either(usual: Reader, otherwise: Reader) -> Reader:
+    """Return the function that imports what `otherwise` can, where the usual layer has other numbers."""
+
+    def read(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+        try:
+            return usual(node, x, constants, made)
+        except Unsupported:
+            return otherwise(node, x, constants, made)
+
+    return read
 
 
 READERS: dict[str, Reader] = {
+    **dict.fromkeys(FUNCTIONS, _function),
     **SHAPE_READERS,
     **PRODUCTS,
     "AveragePool": _pool(layers.AveragePooling2D, True),
@@ -124,16 +161,23 @@ READERS: dict[str, Reader] = {
     "Elu": _plain(lambda node: activation_layers.ELU(node.get("alpha", 1.0))),
     "Gelu": _plain(lambda node: activation_layers.GELU(approximate=node.get("approximate", "none") == "tanh")),
     "GlobalAveragePool": _global_pool(layers.GlobalAveragePooling2D),
+    "GlobalLpPool": _global_lp,
     "GlobalMaxPool": _global_pool(layers.GlobalMaxPooling2D),
-    "HardSigmoid": _fixed(activation_layers.HardSigmoid, alpha=(1 / 6, 0.2), beta=(0.5, 0.5)),
+    "HardSigmoid": _either(
+        _fixed(activation_layers.HardSigmoid, alpha=(1 / 6, 0.2), beta=(0.5, 0.5)), _function
+    ),
     "HardSwish": _plain(lambda node: activation_layers.HardSwish()),
     "LeakyRelu": _plain(lambda node: activation_layers.LeakyReLU(node.get("alpha", 0.01))),
     "LogSoftmax": _rows(imported.LogSoftmax),
     "MaxPool": _pool(layers.MaxPooling2D, False),
     "Mish": _plain(lambda node: activation_layers.Mish()),
-    "ReduceMean": _reduce_mean,
+    "Pow": _power,
+    "ReduceMax": _reduce(layers.GlobalMaxPooling2D),
+    "ReduceMean": _reduce(layers.GlobalAveragePooling2D),
     "Relu": _plain(lambda node: activation_layers.RELU()),
-    "Selu": _fixed(activation_layers.SELU, alpha=(SELU_ALPHA, SELU_ALPHA), gamma=(SELU_SCALE, SELU_SCALE)),
+    "Selu": _either(
+        _fixed(activation_layers.SELU, alpha=(SELU_ALPHA, SELU_ALPHA), gamma=(SELU_SCALE, SELU_SCALE)), _function
+    ),
     "SiLU": _plain(lambda node: activation_layers.SiLU()),
     "Sigmoid": _plain(lambda node: activation_layers.Sigmoid()),
     "Softmax": _rows(activation_layers.Softmax),

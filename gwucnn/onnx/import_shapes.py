@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from gwucnn import layers
-from gwucnn.layers import imported
+from gwucnn.layers import Layer, imported
+from gwucnn.layers.imported_shapes import PLACES, Channels, DepthToSpace, Resample
 from gwucnn.onnx.attributes import Node
-from gwucnn.onnx.imported_tensor import Constants, ImportedTensor, NodeLayers, Reader, image_layers
+from gwucnn.onnx.imported_tensor import Constants, ImportedTensor, NodeLayers, Reader, constant_input, image_layers
 
-__all__ = ["SHAPE_READERS"]
+__all__ = ["SHAPE_READERS", "part_of_channels"]
 
 
 def _flat(x: ImportedTensor) -> NodeLayers:
@@ -109,13 +110,31 @@ def _resize(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> N
         node.get("nearest_mode", "round_prefer_floor"),
     )
     resizing = _resizing(node, x, scales, made, how)
-    if resizing is not None:
-        return NodeLayers([*image_layers(node, x), resizing], "first")
-    known = (("nearest", "asymmetric", "floor"), ("nearest", "half_pixel", "round_prefer_floor"))
-    whole = scales is not None and scales.size == 4 and (scales == scales.round()).all()
-    if not whole or scales[0] != 1 or scales[1] != 1 or how not in known:
-        raise node.refuse(f"pixels repeated a whole number of times, got scales={scales} and {how}")
-    return NodeLayers([*image_layers(node, x), layers.UpSampling2D(tuple(map(int, scales[2:])))], "first")
+    if resizing is None:
+        known = (("nearest", "asymmetric", "floor"), ("nearest", "half_pixel", "round_prefer_floor"))
+        whole = scales is not None and scales.size == 4 and (scales == scales.round()).all() and min(scales) >= 1
+        if whole and scales[0] == scales[1] == 1 and how in known:
+            resizing = layers.UpSampling2D(tuple(map(int, scales[2:])))
+        else:
+            resizing = _resampling(node, x, scales, made, how)
+    return NodeLayers([*image_layers(node, x), resizing], "first")
+
+
+def _resampling(node: Node, x: ImportedTensor, scales: Any, made: Any, how: tuple[str, str, str]) -> Layer:
+    mode, places, rounding = how
+    odd = [name for name in ("antialias", "exclude_outside") if node.get(name, 0)]
+    if odd or made is None or len(made) != 4 or len(x.sizes) != 3 or x.sizes[0] != made[1]:
+        raise node.refuse(f"images to be resized without {' and '.join(odd) or 'other channels'}, got {x.sizes}")
+    stretches = node.get("keep_aspect_ratio_policy", "stretch") == "stretch"
+    if mode not in ("nearest", "linear") or places not in PLACES or not stretches:
+        raise node.refuse(f"mode nearest or linear and places {', '.join(PLACES)}, got {how}")
+    if scales is not None and scales.size:
+        if scales.size not in (2, 4):
+            raise node.refuse(f"scales of images, got {scales}")
+        scales = scales.reshape(-1)[-2:].tolist()
+    else:
+        scales = None
+    return Resample(made[2], made[3], mode, places, rounding, scales)
 
 
 def _resizing(node: Node, x: ImportedTensor, scales: Any, made: Any, how: tuple[str, str, str]) -> Any:
@@ -135,10 +154,15 @@ def _resizing(node: Node, x: ImportedTensor, scales: Any, made: Any, how: tuple[
 def _slice(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     given = [node.get(name, constants.get(place)) for place, name in enumerate(("starts", "ends", "axes", "steps"), 1)]
     starts, ends, axes, steps = (None if each is None else np.asarray(each).reshape(-1).tolist() for each in given)
-    if starts is None or ends is None or x.layout not in ("first", "last"):
+    if starts is None or ends is None:
         raise node.refuse(f"constant starts and ends of images, got {starts} and {ends} of {x.sizes}")
-    cut = dict.fromkeys(range(1, 4), (0, 0))
     axes, steps = axes or [*range(len(starts))], steps or [1] * len(starts)
+    rank = len(x.sizes) + 1
+    if [axis % rank for axis in axes] == [_channel_axis(x)]:
+        return _channels(x, [*range(x.channels)[slice(starts[0], ends[0], steps[0])]])
+    if x.layout not in ("first", "last"):
+        raise node.refuse(f"a part of images, or of the channels, got {x.sizes} cut along {axes}")
+    cut = dict.fromkeys(range(1, 4), (0, 0))
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if step != 1 or axis % 4 == 0:
             raise node.refuse(f"steps of 1 along rows and columns, got steps={steps} and axes={axes}")
@@ -151,6 +175,33 @@ def _slice(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> No
     return NodeLayers([layers.Cropping2D(image)], x.layout)
 
 
+def _channel_axis(x: ImportedTensor) -> int:
+    return len(x.sizes) if x.layout in ("last", "rows") else 1
+
+
+def _channels(x: ImportedTensor, numbers: list[int]) -> NodeLayers:
+    """Return the layer that selects channels, none if it selects all."""
+    return NodeLayers([] if numbers == [*range(x.channels)] else [Channels(numbers)], x.layout)
+
+
+def part_of_channels(node: Node, x: ImportedTensor, start: int, stop: int) -> NodeLayers:
+    """Return the layer that selects the channels from `start` to `stop`."""
+    if node.get("axis", 0) % (len(x.sizes) + 1) != _channel_axis(x):
+        raise node.refuse(f"axis={_channel_axis(x)}, that of the channels, got {node.get('axis', 0)}")
+    return _channels(x, [*range(start, stop)])
+
+
+def _gather(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    numbers = constant_input(node, constants, 1, "the indices")
+    if node.get("axis", 0) % (len(x.sizes) + 1) != _channel_axis(x) or numbers.ndim != 1:
+        raise node.refuse(f"a list of channels, got {numbers.shape} along axis={node.get('axis', 0)}")
+    return _channels(x, [int(number) % x.channels for number in numbers])
+
+
+def _depth_to_space(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
+    return NodeLayers([*image_layers(node, x), DepthToSpace(node.get("blocksize"), node.get("mode", "DCR"))], "first")
+
+
 def _shuffle(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> NodeLayers:
     return NodeLayers([*image_layers(node, x), imported.ChannelShuffle(node.get("groups"))], "first")
 
@@ -161,7 +212,9 @@ def _same(node: Node, x: ImportedTensor, constants: Constants, made: Any) -> Nod
 
 SHAPE_READERS: dict[str, Reader] = {
     "ChannelShuffle": _shuffle,
+    "DepthToSpace": _depth_to_space,
     "Flatten": _flatten,
+    "Gather": _gather,
     "Identity": _same,
     "Pad": _pad,
     "Reshape": _reshape,

@@ -4,53 +4,52 @@ from __future__ import annotations
 
 from typing import Any
 
-from gwucnn.activation_layers import Activation
 from gwucnn.common import ShapeError, set_inside
 from gwucnn.gwu_network import GWUNetwork
-from gwucnn.layers import Conv2D, Dense, Layer, Reshape
+from gwucnn.layers import Conv2D, Dense, Reshape
 from gwucnn.layers.base import leaves
+from gwucnn.onnx.assembly import Step, assembled
 from gwucnn.onnx.attributes import Node, Unsupported, naming
-from gwucnn.onnx.blocks import Step, in_a_row
 from gwucnn.onnx.import_functions import READERS
-from gwucnn.onnx.imported_tensor import ImportedTensor, NodeLayers, broadcast
+from gwucnn.onnx.import_merges import MERGES, merged, split
+from gwucnn.onnx.imported_tensor import ImportedTensor, NodeLayers, broadcast, image_layers
 from gwucnn.onnx.reading import Graph, read
 
-__all__ = ["import_onnx"]
+__all__ = ["KNOWN", "import_onnx"]
 
 # Operators of ONNX; READERS also has patterns that stand for several of them.
-KNOWN = {*READERS, "Concat"} - {"ChannelShuffle", "SiLU"}
-
-# Operators that accept constants as any of their inputs.
-ANY_PLACE = frozenset({"Add", "Concat", "Div", "Mul", "Sub", "Sum"})
+KNOWN = {*READERS, *MERGES, "Split"} - {"ChannelShuffle", "SiLU"}
 
 
-def import_onnx(path: Any) -> GWUNetwork:
-    """Return the network that an ONNX file describes, built, with its weights.
+def import_onnx(model: Any, *, input_shape: Any = None) -> GWUNetwork:
+    """Return the network that an ONNX model describes, built, with its weights.
 
     Parameters
     ----------
-    path : path
-        Of a file that contains all its weights; external files that it names are never opened.
+    model : path, bytes or onnx.ModelProto
+        Weights in other files are read from the folder of the model's file, and from nowhere else.
+    input_shape : (C, H, W), (H, W, C) or (D,), optional
+        Of one sample, in the model's order: the sizes that the model leaves open.
 
     Returns
     -------
     GWUNetwork
         With data_format='channels_first' if the input is (N, C, H, W), as most libraries write it, or is reshaped
-        to that; 'channels_last' if the graph begins by transposing the channels. Sums become Residual layers,
-        concatenations Concatenate layers. Multiplication by a constant, or addition of one, becomes a frozen
-        BatchNormalization.
+        to that; 'channels_last' if the graph begins by transposing the channels. A row of layers if the model is one,
+        otherwise connected layers, as `Input` makes them. Multiplication by a constant, or addition of one, becomes a
+        frozen BatchNormalization. Weights in half precision become float32.
 
     Raises
     ------
     FormatError
-        For a file that is damaged or no ONNX file.
+        For a file that is damaged or no ONNX file, and for other files of weights that are missing, too short, links
+        or outside of the model's folder.
     ValueError
         For what is not supported, naming the operator, the attribute and the node.
 
     Notes
     -----
-    Supported are the operators of image classifiers, with images of a fixed size. Branches may be nested, but not
-    cross.
+    Supported are the operators of image classifiers; `python -m gwucnn.onnx MODEL` lists those of a file.
 
     Examples
     --------
@@ -65,7 +64,7 @@ def import_onnx(path: Any) -> GWUNetwork:
     >>> again.count_params()
     61706
     """
-    graph = read(path)
+    graph = read(model, input_shape)
     try:
         return _Import(graph).network()
     except Unsupported:
@@ -82,12 +81,11 @@ class _Import:
         self.graph = graph
         self.steps: dict[str, Step] = {}
         self.weights: dict[int, list[Any]] = {}
-        self.concats: dict[tuple[str, ...], str] = {}
         sizes = graph.sizes.get(graph.entrance, ())[1:]
         if len(sizes) not in (1, 3) or None in sizes:
             raise Unsupported(
                 "import_onnx: expected an input (N, C, H, W) or (N, D) of a fixed size, got "
-                f"{graph.sizes.get(graph.entrance)}"
+                f"{graph.sizes.get(graph.entrance)}; give input_shape for sizes that are open"
             )
         self.first = first or (len(sizes) == 3 and not self._begins_last())
         self.data_format = "channels_first" if self.first else "channels_last"
@@ -110,20 +108,22 @@ class _Import:
         if self.graph.exit not in self.tensors:
             raise Unsupported("import_onnx: expected an output that depends on the input, got a constant")
         out = self.tensors[self.graph.exit]
-        row = in_a_row(self.steps, self.graph.entrance, out.value)
         if out.layout == "pixel" and (self.first or len(out.sizes) == 2):
-            row.append(Reshape(out.sizes))
+            # No name of a tensor: ONNX's are not empty.
+            self._put("", out, NodeLayers([Reshape(out.sizes)], "first"), out.sizes)
+            out = self.tensors[""]
         elif out.layout == "pixel":
             raise Unsupported(f"import_onnx: expected an output of rows or images, got {out.sizes}")
         elif out.layout in ("first", "last") and (out.layout == "first") != self.first:
             raise Unsupported("import_onnx: expected images to go out in the order in which they go in")
-        return self._built(row or [Activation(None)])
+        return self._built(out.value)
 
-    def _built(self, row: list[Layer]) -> GWUNetwork:
-        network = GWUNetwork(row, data_format=self.data_format, precision=str(self.graph.dtype))
-        inner = [leaf for layer in row for leaf in leaves(layer)]
-        weights = [array for layer in inner for array in self.weights.get(id(layer), [])]
+    def _built(self, target: str) -> GWUNetwork:
+        options = {"data_format": self.data_format, "precision": str(self.graph.dtype)}
         try:
+            network = assembled(self.steps, self.graph.entrance, target, self.in_shape, options)
+            inner = [leaf for layer in network.layers for leaf in leaves(layer)]
+            weights = [array for layer in inner for array in self.weights.get(id(layer), [])]
             network._build_with("set_weights", self.in_shape, weights)
         except ShapeError as error:
             raise Unsupported(f"import_onnx: expected layers that fit each other, got others: {error}") from None
@@ -133,32 +133,37 @@ class _Import:
     def _take(self, node: Node) -> None:
         """Add the layers of a node."""
         given, constants = self._inputs(node)
-        if node.kind in ("Concat", "Sum") and len(node.inputs) == 1:
+        if node.kind in MERGES and len(node.inputs) == 1:
             self.tensors[node.outputs[0]] = given[0]
-        elif node.kind == "Concat" or (node.kind in ("Add", "Sum") and len(given) > 1):
-            self._join(node, given, bool(constants))
+        elif node.kind in MERGES and len(given) > 1:
+            self._merge(node, given, constants)
+        elif node.kind == "Split":
+            for name, made in zip(node.outputs, split(node, given[0], constants, self.graph.sizes), strict=False):
+                self._put(name, given[0], made, self._sizes(node, name))
         elif len(given) > 1:
             raise node.refuse("one tensor that is computed and constants, got two,")
+        elif node.kind == "Concat":
+            raise node.refuse("tensors that are computed, got constants,")
         elif node.kind == "Sum" and len(node.inputs) > 2:
             raise node.refuse("a sum of two, got one of more with constants,")
         elif not self._as_bias(node, given[0], constants):
             with naming(node):
                 made = READERS[node.kind](node, given[0], constants, self.graph.sizes.get(node.outputs[0]))
-            self._put(node, given[0], made)
+            self._put(node.outputs[0], given[0], made, self._sizes(node, node.outputs[0]))
 
     def _inputs(self, node: Node) -> tuple[list[ImportedTensor], dict[int, Any]]:
         """Return a node's inputs, computed tensors and constants; raise an error if it is not supported."""
         if node.kind not in READERS and node.kind not in KNOWN:
             raise Unsupported(
-                f"import_onnx: expected a supported operator, got {node.kind} in node {node.name!r}; supported are "
-                f"{', '.join(sorted(KNOWN))}"
+                f"import_onnx: expected a supported operator, got {node.kind} in node {node.name!r}; gwucnn.onnx."
+                "backend may run the model, and python -m gwucnn.onnx lists its operators"
             )
         numbers, seen = self.graph.constants, self.tensors
         unknown = [name for name in node.inputs if name and name not in seen and name not in numbers]
         given = [seen[name] for name in node.inputs if name in seen]
         if unknown or not given:
             raise node.refuse(f"inputs that are first outputs of nodes before it, got {unknown or 'none'}")
-        if node.kind not in ANY_PLACE and node.inputs[0] not in seen:
+        if node.kind not in MERGES and node.inputs[0] not in seen:
             raise node.refuse("a first input that is computed, got a constant")
         return given, {place: numbers[name] for place, name in enumerate(node.inputs) if name in numbers}
 
@@ -174,55 +179,42 @@ class _Import:
             self.tensors[node.outputs[0]] = x
         return fits
 
-    def _put(self, node: Node, x: ImportedTensor, made: NodeLayers) -> None:
-        value, name = x.value, node.outputs[0]
+    def _put(self, name: str, x: ImportedTensor, made: NodeLayers, sizes: tuple[int, ...]) -> None:
+        value = x.value
         if made.layers:
             value = name
-            self.steps[value] = Step([x.value], made.layers, "", node.name)
+            self.steps[value] = Step([x.value], made.layers)
             for layer, arrays in zip(made.layers, made.weights, strict=False):
                 self.weights[id(layer)] = arrays
-        self.tensors[name] = ImportedTensor(value, made.layout, self._sizes(node, x, made), self.first)
+        self.tensors[name] = ImportedTensor(value, made.layout, sizes, self.first)
 
-    def _sizes(self, node: Node, x: ImportedTensor, made: NodeLayers) -> tuple[int, ...]:
-        sizes = self.graph.sizes.get(node.outputs[0])
+    def _sizes(self, node: Node, name: str) -> tuple[int, ...]:
+        sizes = self.graph.sizes.get(name)
         if sizes is None or None in sizes[1:]:
             raise node.refuse("an output of a size that is known beforehand, got another")
         return sizes[1:]
 
-    def _join(self, node: Node, given: list[ImportedTensor], with_constants: bool) -> None:
-        layouts = {x.layout for x in given}
-        if with_constants or len(layouts) > 1:
-            raise node.refuse("tensors of one layout and no constants, got others,")
-        (layout,) = layouts
-        axes = len(given[0].sizes) + 1
-        if node.kind == "Concat":
-            wanted = axes - 1 if layout in ("last", "rows") else 1
-            if node.get("axis", 1) % axes != wanted:
-                raise node.refuse(f"axis={wanted}, that of the channels, got {node.get('axis')}")
-        elif len({x.sizes for x in given}) > 1:
-            raise node.refuse(f"tensors of one shape, got {' and '.join(str(x.sizes) for x in given)},")
-        values = [x.value for x in given]
-        value = self._concat(node, values) if node.kind == "Concat" else self._sum(node, values)
-        made = NodeLayers([], layout)
-        self.tensors[node.outputs[0]] = ImportedTensor(value, layout, self._sizes(node, given[0], made), self.first)
+    def _merge(self, node: Node, given: list[ImportedTensor], constants: dict[int, Any]) -> None:
+        if constants:
+            raise node.refuse("tensors that are computed, got constants among them,")
+        if len({x.layout for x in given}) > 1:
+            given = [self._as_image(node, x, number) for number, x in enumerate(given)]
+        layers, layout = merged(node, given)
+        name, sizes = node.outputs[0], self._sizes(node, node.outputs[0])
+        value = given[0].value
+        if len(layers) == 1:
+            self.steps[name] = Step([x.value for x in given], layers)
+        else:  # one layer for each two
+            for number, (layer, x) in enumerate(zip(layers, given[1:], strict=True), 2):
+                result = name if number == len(given) else f"{name} of {number}"
+                self.steps[result] = Step([value, x.value], [layer])
+                value = result
+        self.tensors[name] = ImportedTensor(name, layout, sizes, self.first)
 
-    def _sum(self, node: Node, values: list[str]) -> str:
-        """Add any number of values, one Add for each two."""
-        total = values[0]
-        for number, value in enumerate(values[1:], 2):
-            name = node.outputs[0] if number == len(values) else f"{node.outputs[0]} of {number}"
-            self.steps[name] = Step([total, value], [], "Add", node.name)
-            total = name
-        return total
-
-    def _concat(self, node: Node, values: list[str]) -> str:
-        """Concatenate values; earlier concatenations, as in a DenseNet, are kept as one value."""
-        for length in range(len(values) - 1, 1, -1):
-            before = self.concats.get(tuple(values[:length]))
-            if before is not None:
-                self.steps[node.outputs[0]] = Step([before, *values[length:]], [], "Concat", node.name)
-                break
-        else:
-            self.steps[node.outputs[0]] = Step(values, [], "Concat", node.name)
-        self.concats[tuple(values)] = node.outputs[0]
-        return node.outputs[0]
+    def _as_image(self, node: Node, x: ImportedTensor, place: int) -> ImportedTensor:
+        """Return a pixel (N, C, 1, 1), stored as rows, as an image; other tensors as they are."""
+        if x.layout != "pixel":
+            return x
+        name = f"{node.outputs[0]} input {place}"
+        self._put(name, x, NodeLayers(image_layers(node, x), "first"), x.sizes)
+        return self.tensors[name]

@@ -10,10 +10,12 @@ import numpy as np
 
 from gwucnn import activation_layers, layers
 from gwucnn.common import Window
-from gwucnn.layers import Layer, imported
+from gwucnn.layers import Layer
+from gwucnn.layers.imported_functions import Arithmetic
 from gwucnn.layers.preprocessing import EPSILON
 from gwucnn.onnx.activation_nodes import activation
 from gwucnn.onnx.base import GraphBuilder, Value
+from gwucnn.onnx.imported_nodes import IMPORTED
 
 __all__ = ["add_layer", "folds"]
 
@@ -40,6 +42,8 @@ def merge_values(graph: GraphBuilder, layer: Layer, values: list[Value]) -> Valu
     names = [value.name for value in values]
     if type(layer) is layers.Concatenate:
         return Value(graph.node("Concat", *names, axis=1 if values[0].is_image else -1), layer.out_shape)
+    if type(layer) is Arithmetic:
+        return Value(graph.node(layer.kind, *names), layer.out_shape)
     if type(layer) not in MERGED:
         raise ValueError(f"export_onnx: expected layers that ONNX has operators for, got {layer!r} as {layer.label}")
     kind = MERGED[type(layer)]
@@ -188,9 +192,7 @@ def _part(graph: GraphBuilder, layer: Any, x: Value, top: int, left: int) -> str
 
 
 def _resizing(graph: GraphBuilder, layer: Any, x: Value) -> str:
-    # Sizes without the batch, by the attribute axes, are wrong in ONNX Runtime 1.32 behind a Transpose.
-    batch = graph.node("Shape", x.name, start=0, end=2)
-    sizes = graph.node("Concat", batch, graph.constant("size", (layer.height, layer.width), np.int64), axis=0)
+    sizes = graph.image_sizes(x, (layer.height, layer.width))
     return graph.node(
         "Resize",
         x.name,
@@ -207,23 +209,12 @@ def _flatten(graph: GraphBuilder, layer: Any, x: Value) -> str:
     return graph.node("Flatten", x.name if layer.channels_first else graph.channels_last(x))
 
 
-def _ordered_flatten(graph: GraphBuilder, layer: Any, x: Value) -> str:
-    first = layer.order == "channels_first"
-    return graph.node("Flatten", x.name if first else graph.channels_last(x))
-
-
 def _reshape(graph: GraphBuilder, layer: Any, x: Value) -> str:
     made = Value("", layer.out_shape)
     if layer.channels_first:
         return graph.reshaped(x.name, made.sizes)
     name = graph.reshaped(graph.channels_last(x), layer.out_shape)
     return graph.channels_first(name) if made.is_image else name
-
-
-def _shuffle(graph: GraphBuilder, layer: Any, x: Value) -> str:
-    C, H, W = x.sizes
-    parts = graph.reshaped(x.name, (layer.groups, C // layer.groups, H, W))
-    return graph.reshaped(graph.node("Transpose", parts, perm=(0, 2, 1, 3, 4)), x.sizes)
 
 
 def _nothing(graph: GraphBuilder, layer: Any, x: Value) -> str:
@@ -266,20 +257,6 @@ def _group_norm(graph: GraphBuilder, layer: Any, x: Value) -> str:
 def _prelu(graph: GraphBuilder, layer: Any, x: Value) -> str:
     alpha = layer.alpha.constant
     return graph.node("PRelu", x.name, graph.constant("alpha", alpha.transpose(2, 0, 1) if x.is_image else alpha))
-
-
-def _lrn(graph: GraphBuilder, layer: Any, x: Value) -> str:
-    given = {"alpha": layer.alpha, "beta": layer.beta, "bias": layer.bias, "size": layer.size}
-    return graph.node("LRN", x.name, **given)
-
-
-def _clip(graph: GraphBuilder, layer: Any, x: Value) -> str:
-    bounds = (layer.low, layer.high)
-    return graph.node("Clip", x.name, *("" if bound is None else graph.constant("bound", bound) for bound in bounds))
-
-
-def _log_softmax(graph: GraphBuilder, layer: Any, x: Value) -> str:
-    return graph.node("LogSoftmax", x.name, axis=1 if x.is_image else -1)
 
 
 def _rescaling(graph: GraphBuilder, layer: Any, x: Value) -> str:
@@ -346,10 +323,6 @@ DRAWN: dict[type, Draw] = {
     layers.SpatialDropout2D: _nothing,
     layers.UpSampling2D: _upsampling,
     layers.ZeroPadding2D: _pad,
-    imported.ChannelShuffle: _shuffle,
-    imported.Clip: _clip,
-    imported.LocalResponseNormalization: _lrn,
-    imported.LogSoftmax: _log_softmax,
-    imported.OrderedFlatten: _ordered_flatten,
+    **IMPORTED,
     **{getattr(activation_layers, name): _activation_layer for name in activation_layers.__all__},
 }

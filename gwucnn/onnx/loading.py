@@ -1,6 +1,6 @@
 """An ONNX file as a ModelProto. The file is not trusted: its sizes are checked, and names of other files are rejected.
 
-A model may name external files with its weights. They are never opened, because it could name any file.
+A model may name files with its weights: see `sidecars.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 from gwucnn.common import FormatError
 from gwucnn.files import opened
 from gwucnn.onnx.attributes import Unsupported
+from gwucnn.onnx.sidecars import take_sidecars
 
-__all__ = ["array_of", "checked", "declare", "load", "need_whole", "take_numbers"]
+__all__ = ["array_of", "checked", "declare", "load", "named", "need_whole", "take_numbers"]
 
 # The limit of protobuf.
 LONGEST_FILE = 2**31 - 1
@@ -25,21 +26,39 @@ FEW = 64
 
 
 def load(onnx: Any, path: Any) -> Any:
-    """Return the ModelProto of a file that contains all its weights.
+    """Return the ModelProto of a file, of its bytes, or a copy of a ModelProto, with all its weights inside.
 
-    Raises FormatError for a missing file or another format, ValueError for a model with parts in other files.
+    Raises FormatError for a missing file or another format, ValueError for a model with parts that are not supported.
     """
-    with opened(f"import_onnx {os.fspath(path)!r}", path) as (file, size):
-        if size > LONGEST_FILE:
-            raise FormatError(f"import_onnx: expected a file of at most {LONGEST_FILE} bytes, got {size}")
-        data = file.read(size)
-    try:
-        model = onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's errors have no common base class
-        raise FormatError(f"import_onnx: expected an ONNX file, got {path}: {error}") from None
+    if isinstance(path, onnx.ModelProto):
+        model = onnx.ModelProto()
+        model.CopyFrom(path)
+    else:
+        model = _parsed(onnx, path)
+    if isinstance(path, (str, os.PathLike)):
+        take_sidecars(onnx, model, os.path.dirname(os.path.abspath(path)))
     need_whole("import_onnx", onnx, model)
     _need_steps(model)
     return model
+
+
+def named(path: Any) -> str:
+    """Return a path, or what is given in its place, for messages."""
+    return os.fspath(path) if isinstance(path, (str, os.PathLike)) else type(path).__name__
+
+
+def _parsed(onnx: Any, path: Any) -> Any:
+    if isinstance(path, (bytes, bytearray)):
+        data = bytes(path)
+    else:
+        with opened(f"import_onnx {os.fspath(path)!r}", path) as (file, size):
+            if size > LONGEST_FILE:
+                raise FormatError(f"import_onnx: expected a file of at most {LONGEST_FILE} bytes, got {size}")
+            data = file.read(size)
+    try:
+        return onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's errors have no common base class
+        raise FormatError(f"import_onnx: expected an ONNX file, got {named(path)}: {error}") from None
 
 
 def need_whole(caller: str, onnx: Any, proto: Any) -> None:

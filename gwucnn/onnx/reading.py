@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gwucnn.common import FormatError
+from gwucnn.common import FormatError, ShapeError, check_size
 from gwucnn.data import InputStatistics
 from gwucnn.onnx.attributes import Node, Unsupported, node_of, opset_of
 from gwucnn.onnx.base import TRAINED_ON, library
 from gwucnn.onnx.folding import Folding
-from gwucnn.onnx.loading import checked, declare, load, take_numbers
+from gwucnn.onnx.half import widened
+from gwucnn.onnx.loading import checked, declare, load, named, take_numbers
 from gwucnn.onnx.patterns import with_patterns
 
 __all__ = ["Graph", "read"]
@@ -29,23 +30,26 @@ class Graph(NamedTuple):
     trained_on: InputStatistics | None = None  # what a file of gwucnn says of the inputs of training
 
 
-def read(path: Any) -> Graph:
-    """Return the graph of a file. Raises FormatError if it is damaged, ValueError if it is not supported."""
+def read(path: Any, shape: Any = None) -> Graph:
+    """Return the graph of a file, or a ModelProto, with inputs of this shape where it is open.
+
+    Raises FormatError if it is damaged, ValueError if it is not supported.
+    """
     onnx = library("import_onnx")
     try:
-        return _read(onnx, path)
-    except (FormatError, Unsupported):
+        return _read(onnx, path, shape)
+    except (FormatError, ShapeError, Unsupported):
         raise
     # Errors of ONNX's checker; ValueError also for names, which protobuf allows to be any bytes.
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
-        raise FormatError(f"import_onnx: expected a valid ONNX model, got {path}: {error}") from None
+        raise FormatError(f"import_onnx: expected a valid ONNX model, got {named(path)}: {error}") from None
 
 
-def _read(onnx: Any, path: Any) -> Graph:
-    model, constants = take_numbers(onnx, load(onnx, path))
+def _read(onnx: Any, path: Any, shape: Any) -> Graph:
+    model, constants = take_numbers(onnx, widened(onnx, load(onnx, path)))
     inputs = [value.name for value in model.graph.input if value.name not in constants]
     model = checked(onnx, model)
-    _for_one_sample(model, constants)
+    _for_one_sample(model, constants, shape)
     model = _with_sizes(onnx, model)
     if len(inputs) != 1 or len(model.graph.output) != 1:
         raise Unsupported(
@@ -54,15 +58,29 @@ def _read(onnx: Any, path: Any) -> Graph:
     return _taken_apart(onnx, model, constants, inputs[0])
 
 
-def _for_one_sample(model: Any, constants: Mapping[str, Any]) -> None:
-    """Set a dynamic batch size to one, and discard the sizes that the file states for other tensors."""
+def _for_one_sample(model: Any, constants: Mapping[str, Any], shape: Any) -> None:
+    """Set a dynamic batch size to one and other open sizes to `shape`; discard those that the file states elsewhere."""
     for value in model.graph.input:
         sizes = value.type.tensor_type.shape.dim
         if value.name not in constants and sizes and not sizes[0].dim_value:
             sizes[0].dim_value = 1
+        if value.name not in constants and shape is not None:
+            _set_sizes(sizes[1:], shape)
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
+
+
+def _set_sizes(sizes: Any, shape: Any) -> None:
+    """Set the sizes of an input's sample where they are open."""
+    lengths = shape if isinstance(shape, Sequence) else [shape]
+    given = [check_size("import_onnx", "input_shape", each) for each in lengths]
+    stated = [size.dim_value or None for size in sizes]
+    if len(given) != len(stated) or any(old not in (None, new) for old, new in zip(stated, given, strict=True)):
+        shown = ", ".join("any" if old is None else str(old) for old in stated)
+        raise ShapeError(f"import_onnx: expected input_shape as the model has it, ({shown}), got {tuple(given)}")
+    for size, length in zip(sizes, given, strict=True):
+        size.dim_value = length
 
 
 def _with_sizes(onnx: Any, model: Any) -> Any:
@@ -88,7 +106,7 @@ def _taken_apart(onnx: Any, model: Any, constants: dict[str, Any], entrance: str
         raise Unsupported(f"import_onnx: expected an input of float32 or float64, got {name.lower()}")
     nodes, model = _without_constants(onnx, model, constants)
     sizes, exit_ = _sizes(model), model.graph.output[0].name
-    nodes = with_patterns(_needed(nodes, exit_), sizes, exit_)
+    nodes = with_patterns(_needed(nodes, exit_), constants, sizes, exit_)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
     return Graph(nodes, constants, sizes, entrance, exit_, dtype, _trained_on(model))
 
