@@ -56,7 +56,7 @@ class Channels(Layer):
         if self.consecutive:
             dx[..., self._part] = dy
         else:
-            np.add.at(dx, (..., np.array(self.numbers)), dy)
+            np.add.at(dx, (..., np.array(self.numbers)), dy)  # type: ignore[arg-type]
         return dx
 
     def config(self) -> dict[str, Any]:

@@ -163,9 +163,7 @@ READERS: dict[str, Reader] = {
     "GlobalAveragePool": _global_pool(layers.GlobalAveragePooling2D),
     "GlobalLpPool": _global_lp,
     "GlobalMaxPool": _global_pool(layers.GlobalMaxPooling2D),
-    "HardSigmoid": _either(
-        _fixed(activation_layers.HardSigmoid, alpha=(1 / 6, 0.2), beta=(0.5, 0.5)), _function
-    ),
+    "HardSigmoid": _either(_fixed(activation_layers.HardSigmoid, alpha=(1 / 6, 0.2), beta=(0.5, 0.5)), _function),
     "HardSwish": _plain(lambda node: activation_layers.HardSwish()),
     "LeakyRelu": _plain(lambda node: activation_layers.LeakyReLU(node.get("alpha", 0.01))),
     "LogSoftmax": _rows(imported.LogSoftmax),

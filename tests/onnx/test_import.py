@@ -302,7 +302,9 @@ def test_open_sizes_need_an_input_shape(tmp_path):
         proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"size {axis}"
     with pytest.raises(ValueError, match="give input_shape for sizes that are open"):
         import_onnx(proto)
-    with pytest.raises(ValueError, match=r"expected input_shape as the model has it, \(4, any, any\), got \(3, 9, 10\)"):
+    with pytest.raises(
+        ValueError, match=r"expected input_shape as the model has it, \(4, any, any\), got \(3, 9, 10\)"
+    ):
         import_onnx(proto, input_shape=(3, 9, 10))
     x = np.ones((2, 4, 8, 11), np.float32)
     assert_same(import_onnx(proto, input_shape=(4, 8, 11)).predict(x), run(proto, x))
@@ -310,8 +312,12 @@ def test_open_sizes_need_an_input_shape(tmp_path):
 
 def test_half_precision_becomes_single(tmp_path):
     weight = tensor(3, 4, 2, 2).astype(np.float16)
-    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT16, ["N", *s]) for n, s in (("x", IMAGE), ("y", (3, 8, 9))))
-    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "half", [x], [y], [numpy_helper.from_array(weight, "w")])
+    x, y = (
+        helper.make_tensor_value_info(n, TensorProto.FLOAT16, ["N", *s]) for n, s in (("x", IMAGE), ("y", (3, 8, 9)))
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"])], "half", [x], [y], [numpy_helper.from_array(weight, "w")]
+    )
     network = import_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
     assert network.precision == "float32"
     np.testing.assert_array_equal(network.get_weights()[0], weight.astype(np.float32).transpose(2, 3, 1, 0))
