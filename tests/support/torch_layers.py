@@ -56,7 +56,7 @@ ACTIVATIONS = {
     "silu": F.silu,
     "softplus": lambda x: F.softplus(x, threshold=1e9),
     "relu6": F.relu6,
-    "hard_sigmoid": F.hardsigmoid,
+    "hard_sigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1),  # the slope of F.hardsigmoid is 1/6 in float32
     "hard_swish": F.hardswish,
     "mish": F.mish,
     "selu": F.selu,
