@@ -38,7 +38,8 @@ def export_onnx(network: GWUNetwork, path: Any, *, fold: bool = False, precision
     Raises
     ------
     ValueError
-        For a layer or an activation that ONNX cannot express, such as one of your own.
+        For a layer or an activation that ONNX cannot express, such as one of your own; for a network with several
+        inputs or outputs.
     NotBuiltError
         If the network does not know the size of its images yet.
 
@@ -68,6 +69,12 @@ def to_model(network: GWUNetwork, *, fold: bool = False, precision: str = "float
         network.count_params()
     except NotBuiltError as error:
         raise NotBuiltError(str(error).replace("count_params", "export_onnx")) from None
+    row = network._layer_row
+    if row.graph.inputs > 1 or len(row.graph.outputs) > 1:
+        raise ValueError(
+            f"export_onnx: expected a network with one input and one output, got {row.graph.inputs} and "
+            f"{len(row.graph.outputs)}; export a part of it that has one of each, GWUNetwork(inputs=..., outputs=...)"
+        )
     first = network.data_format == "channels_first"
     shape: Any = network._layer_row.in_shape
     x = Value("x", shape)

@@ -61,18 +61,20 @@ def network_diagram(network: GWUNetwork, *, ax: Any = None) -> Figure:
     check_network("network_diagram", network)
     if not network.layers:
         raise ValueError("network_diagram: expected at least one layer, got none; call add(layer)")
-    graph = network._layer_row.graph
-    lanes = _lanes(graph)
+    row = network._layer_row
+    graph, lanes = row.graph, _lanes(row.graph)
     extent = _row_extent(graph.steps)
     width = extent.left + extent.right + 2 * SPACE + LANE * max(lanes.values(), default=0)
-    height = extent.height + HEIGHT + ARROW + 2 * SPACE
+    height = extent.height + graph.inputs * (HEIGHT + ARROW) + 2 * SPACE
     figure, (axis,) = panels("network_diagram", ax, ["diagram"], (width, height))
     axis.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     axis.set_axis_off()
     diagram = _Diagram(axis, network.data_format == "channels_first")
     x = SPACE + extent.left
-    diagram.box(x, SPACE, "input", diagram.shape(network.layers[0], "in_shape"), "white")
-    diagram.graph(x, SPACE, graph, lanes)
+    single = graph.inputs == 1
+    names = ["input"] if single else row.input_names
+    shapes = [getattr(network.layers[0], "in_shape", None)] if single else row.in_shapes
+    diagram.graph(x, diagram.inputs(x, SPACE, names, shapes), graph, lanes)
     return figure
 
 
@@ -134,6 +136,14 @@ def _places(layer: Layer) -> tuple[list[float], list[Extent]]:
     return places, branches
 
 
+class Span(NamedTuple):
+    """Where the layer is, or the input, that a value comes from: top, bottom, and half of its width."""
+
+    top: float
+    bottom: float
+    half: float
+
+
 class _Diagram:
     """Draws into Axes. The methods take the place of the arrow that comes from above, and return where it goes on."""
 
@@ -141,27 +151,33 @@ class _Diagram:
         self._axis = axis
         self._channels_first = channels_first
 
-    def shape(self, layer: Layer, which: str = "out_shape") -> str:
-        """Return the shape of a layer's output in the user's order, '?' if it is not known yet."""
-        sizes = getattr(layer, which, None)
+    def shape(self, sizes: tuple[int, ...] | None) -> str:
+        """Return a shape in the user's order, '?' if it is not known yet."""
         return "?" if sizes is None else " x ".join(map(str, in_user_order(sizes, self._channels_first)))
 
-    def graph(self, x: float, y: float, graph: Graph, lanes: Mapping[tuple[int, int], int]) -> None:
-        """Draw connected layers below the input at y, in their order, with the arrows that pass others on the right."""
-        spans = [(y, y + HEIGHT, WIDTH / 2)]  # of each value: top, bottom and half of the width
+    def inputs(self, x: float, y: float, names: Sequence[str], shapes: Sequence[Any]) -> list[Span]:
+        """Draw the inputs one below the other; return where they are."""
+        spans = []
+        for name, sizes in zip(names, shapes, strict=True):
+            spans.append(Span(y, self.box(x, y, name, self.shape(sizes), "white"), WIDTH / 2))
+            y = spans[-1].bottom + ARROW
+        return spans
+
+    def graph(self, x: float, spans: list[Span], graph: Graph, lanes: Mapping[tuple[int, int], int]) -> None:
+        """Draw connected layers below the inputs, in their order, with the arrows that pass others on the right."""
         for number, (layer, sources) in enumerate(graph.nodes):
-            top = spans[-1][1] + ARROW
-            if number in sources:
-                self.arrow((x, spans[-1][1]), (x, top))
+            top = spans[-1].bottom + ARROW
+            if graph.inputs + number - 1 in sources:
+                self.arrow((x, spans[-1].bottom), (x, top))
             bottom = self._block(x, top, layer) if layer.rows else self._layer(x, top, layer)
-            spans.append((top, bottom, _extent(layer).right))
-        right = x + max(half for _, _, half in spans)
+            spans.append(Span(top, bottom, _extent(layer).right))
+        right = x + max(span.half for span in spans)
         for (start, end), lane in lanes.items():
-            begin, finish = spans[start][1] - HEIGHT / 4, spans[end][0] + HEIGHT / 4
+            begin, finish = spans[start].bottom - HEIGHT / 4, spans[end].top + HEIGHT / 4
             turn = right + LANE * lane
-            self._line((x + spans[start][2], begin), (turn, begin))
+            self._line((x + spans[start].half, begin), (turn, begin))
             self._line((turn, begin), (turn, finish))
-            self.arrow((turn, finish), (x + spans[end][2], finish))
+            self.arrow((turn, finish), (x + spans[end].half, finish))
 
     def row(self, x: float, y: float, row: Sequence[Layer]) -> float:
         """Draw consecutive layers, and arrows between them."""
@@ -174,7 +190,7 @@ class _Diagram:
 
     def _layer(self, x: float, y: float, layer: Layer) -> float:
         weights = sum(parameter.size for parameter in layer.parameters)
-        below = self.shape(layer) + (f"   {weights:,} weights" if weights else "")
+        below = self.shape(getattr(layer, "out_shape", None)) + (f"   {weights:,} weights" if weights else "")
         return self.box(x, y, f"{_name(layer)}{_options(layer)}", below, WITH_WEIGHTS if weights else WITHOUT)
 
     def _block(self, x: float, y: float, layer: Layer) -> float:
@@ -199,10 +215,10 @@ class _Diagram:
             else:
                 self.arrow((at, end), (at, meeting))
         if is_sum:
-            bottom = self._sum(x, meeting, self.shape(layer))
+            bottom = self._sum(x, meeting, self.shape(getattr(layer, "out_shape", None)))
         else:  # wide enough for the arrows of all branches
             wide = max(WIDTH, 2 * max(abs(place) for place in places) + STRAIGHT)
-            bottom = self.box(x, meeting, "concatenated", self.shape(layer), WITHOUT, wide)
+            bottom = self.box(x, meeting, "concatenated", self.shape(getattr(layer, "out_shape", None)), WITHOUT, wide)
         self._line((x, bottom), (x, bottom + SPACE))
         return y + extent.height
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import graphs
-from gwucnn import BatchNormalization, Conv2D, Dense, Flatten, GWUNetwork
+from gwucnn import BatchNormalization, Conv2D, Dense, Flatten, GWUNetwork, Input
 from gwucnn.onnx import export_onnx, import_onnx
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -30,3 +30,12 @@ def test_an_imported_network_draws_no_weights(tmp_path):
     assert again._generator is None
     x = np.ones((1, 8, 8), np.float32)
     np.testing.assert_allclose(again.predict(x), network.predict(x), rtol=1e-5)
+
+
+def test_several_inputs_or_outputs_are_refused(tmp_path):
+    a, b = Input(3), Input(3)
+    ends = [([a, b], Dense(2)(a) + Dense(2)(b)), (a, [Dense(2)(a), Dense(3)(a)])]
+    for inputs, outputs in ends:
+        with pytest.raises(ValueError, match="export_onnx: expected a network with one input and one output, got"):
+            export_onnx(GWUNetwork(inputs=inputs, outputs=outputs), tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()

@@ -12,6 +12,7 @@ from gwucnn import (
     Dropout,
     Flatten,
     GWUNetwork,
+    Input,
     MaxPooling2D,
     Residual,
     models,
@@ -120,6 +121,14 @@ def test_connected_layers_stand_below_each_other():
     for (x, top, bottom), (other, first, last) in combinations(vertical, 2):
         assert x != other or bottom < first or last < top
     assert max(x for x, _, _ in vertical) < figure.axes[0].get_xlim()[1]
+
+
+def test_several_inputs():
+    a, b = Input(3, name="left"), Input((4, 5))
+    network = GWUNetwork(inputs=[a, b], outputs=Dense(2)(a) * Dense(2)(Flatten()(b)))
+    found = [text for _, text in texts(plotting.network_diagram(network))]
+    assert found[:4] == ["left", "3", network._layer_row.input_names[1], "4 x 5 x 1"]
+    assert len(boxes(plotting.network_diagram(network))) == 6
 
 
 def test_wrong_arguments():
